@@ -1,0 +1,1 @@
+"""How the model is taught a domain, and the phantoms it is taught and tested with."""

@@ -1,0 +1,37 @@
+"""`Answer`: what a model said to one question, and how it came about."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of a model.
+
+    Attributes:
+        text: The decoded text, special tokens left out.
+        token_ids: The tokens generated, the stop token left out.
+        stopped: ``"end"`` (the model ended its answer) or ``"length"`` (max_new_tokens reached).
+        token_logprobs: Log-probability of each generated token, in order.
+        provenance: How the answer was made.
+    """
+
+    text: str
+    token_ids: tuple[int, ...] = ()
+    stopped: str = "end"
+    token_logprobs: tuple[float, ...] = ()
+    provenance: Provenance = field(default_factory=Provenance)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the answer as JSON, with the research notice."""
+        return {
+            "notice": RESEARCH_NOTICE,
+            "text": self.text,
+            "stopped": self.stopped,
+            "provenance": self.provenance.to_json(),
+        }

@@ -1,0 +1,1 @@
+"""Computed tomography: from a hostile folder to proved Hounsfield units and views."""

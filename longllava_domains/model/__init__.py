@@ -1,0 +1,1 @@
+"""The LongLLaVA network: configuration, checkpoints, carried state and sessions."""

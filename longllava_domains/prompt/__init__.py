@@ -1,0 +1,1 @@
+"""The only place that spells tags, newlines and role strings."""

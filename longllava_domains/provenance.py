@@ -1,0 +1,180 @@
+"""How a result was made, as an allow-list: a key that is not listed here cannot be recorded.
+
+Provenance travels with every sequence, answer and exported file, so it must never
+hold patient data. Each key has a *kind* that says which values it takes; free text has
+no kind. Names that a user chose (folders, files) are recorded as a hash.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from longllava_domains.errors import OutputError
+
+RESEARCH_NOTICE: Final = "For research use only. Not a medical device."
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+# Identifiers: codes, preset names, versions, hub ids. No spaces, so no names of people.
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_.+\-/@:=,()\[\]<>%*]{0,200}\Z")
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_DATETIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?)?\Z")
+_NOTICES: Final = frozenset(
+    {
+        RESEARCH_NOTICE,
+        "Untrained demonstration model: the text means nothing.",
+        "Demonstration model trained on synthetic phantoms only.",
+        "No published evidence for this model on this kind of image.",
+        "Beyond the length the model was trained on.",
+    }
+)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (bool, int, float))
+
+
+def _is_identifier(value: object) -> bool:
+    return isinstance(value, str) and _IDENTIFIER.match(value) is not None
+
+
+def _is_plain(value: object) -> bool:
+    """Accept numbers, identifiers, None, and lists or dictionaries of them."""
+    if value is None or _is_number(value) or _is_identifier(value):
+        return True
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(item) for item in value)
+    if isinstance(value, Mapping):
+        return all(_is_identifier(key) and _is_plain(item) for key, item in value.items())
+    return False
+
+
+def _is_sha256(value: object) -> bool:
+    return isinstance(value, str) and _SHA256.match(value) is not None
+
+
+def _is_notices(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(item in _NOTICES for item in value)
+
+
+def _is_href(value: object) -> bool:
+    """Accept a link without credentials or a query (they may sign access)."""
+    return isinstance(value, str) and not re.search(r"[?#@]", value)
+
+
+def _is_datetime(value: object) -> bool:
+    return isinstance(value, str) and _DATETIME.match(value) is not None
+
+
+ALLOWED: Final[Mapping[str, Callable[[object], bool]]] = MappingProxyType(
+    {
+        # the input
+        "domain": _is_identifier,
+        "source_kind": _is_identifier,
+        "input_sha256": _is_sha256,
+        "load_report": _is_plain,
+        "spacing_mm": _is_plain,
+        "size": _is_plain,
+        # what was shown
+        "policy": _is_plain,
+        "layout": _is_identifier,
+        "views": _is_number,
+        "left_out": _is_plain,
+        "resolution_m": _is_plain,
+        "stretch": _is_plain,
+        # what was said
+        "prompt_sha256": _is_sha256,
+        "protocol": _is_identifier,
+        "preset": _is_identifier,
+        "tokens": _is_number,
+        "tokens_per_image": _is_number,
+        "trained_length": _is_number,
+        "beyond_trained_length": _is_number,
+        # who answered
+        "model": _is_identifier,
+        "model_sha256": _is_sha256,
+        "model_revision": _is_identifier,
+        "adapter": _is_identifier,
+        "adapter_sha256": _is_sha256,
+        "demo": _is_number,
+        "trained": _is_number,
+        "allowed_unexpected": _is_identifier,
+        "dtype": _is_identifier,
+        "device": _is_identifier,
+        "quantization": _is_plain,
+        "kernels": _is_plain,
+        "chunk_tokens": _is_number,
+        "view_batch": _is_number,
+        "out_of_memory_retries": _is_number,
+        "max_new_tokens": _is_number,
+        "stop": _is_identifier,
+        "seconds": _is_plain,
+        "versions": _is_plain,
+        "created": _is_datetime,
+        "notices": _is_notices,
+        # satellite scenes only: they are not patients
+        "source_href": _is_href,
+        "stac_id": _is_identifier,
+        "datetime": _is_datetime,
+    }
+)
+
+
+class Provenance(Mapping[str, Any]):
+    """An immutable record of how something was made, limited to the keys of `ALLOWED`.
+
+    Args:
+        **entries: Allow-listed keys with values of their kind.
+
+    Raises:
+        OutputError: A key is not listed, or its value is not of the key's kind. The value
+            itself is never repeated in the message.
+
+    Example:
+        >>> made = Provenance(domain="ct", views=12)
+        >>> made.with_(demo=True)["demo"]
+        True
+    """
+
+    def __init__(self, **entries: object) -> None:
+        for key, value in entries.items():
+            if key not in ALLOWED:
+                raise OutputError(
+                    f"Provenance has no key {key!r}.",
+                    remedy="Add it to ALLOWED in provenance.py if it can never hold patient data.",
+                    code="provenance.key",
+                )
+            if not ALLOWED[key](value):
+                raise OutputError(
+                    f"Provenance key {key!r} does not take this kind of value.",
+                    remedy="Record numbers, identifiers or hashes; free text is not allowed.",
+                    code="provenance.value",
+                )
+        # The JSON round trip freezes nested lists and dictionaries that a caller may still hold.
+        self._text = json.dumps(entries, sort_keys=True, default=dict)
+
+    def __getitem__(self, key: str) -> Any:
+        return json.loads(self._text)[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(json.loads(self._text))
+
+    def __len__(self) -> int:
+        return len(json.loads(self._text))
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        return f"Provenance({self._text})"
+
+    def with_(self, **entries: object) -> "Provenance":
+        """Return a copy with more entries; later values win."""
+        return Provenance(**{**json.loads(self._text), **entries})
+
+    def to_json(self) -> dict[str, Json]:
+        """Return a fresh dictionary that `json.dumps` accepts."""
+        entries: dict[str, Json] = json.loads(self._text)
+        return entries

@@ -1,0 +1,1 @@
+"""Rasters of any size: views with their place on the map, and answers back on it."""

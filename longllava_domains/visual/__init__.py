@@ -1,0 +1,6 @@
+"""The currency between loaders and the model: views, their places, and sequences of them."""
+
+from longllava_domains.visual.place import MapPlace, Place, SlicePlace, SlidePlace
+from longllava_domains.visual.sequence import Layout, View, VisualSequence
+
+__all__ = ["Layout", "MapPlace", "Place", "SlicePlace", "SlidePlace", "View", "VisualSequence"]

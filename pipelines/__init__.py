@@ -1,0 +1,1 @@
+"""What a user calls: one class or one command for each job."""
