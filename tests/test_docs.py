@@ -1,0 +1,55 @@
+"""Every code block of the README and the docs is run: Python in order, console line by line."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from longllava_domains.pipelines.cli import run
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.name != "contributing.md"),
+]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [body for found, body in BLOCK.findall(page.read_text()) if found == language]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that holds the repository's examples, where the docs' commands run."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_blocks_of_a_page_run_in_order(page: Path, workplace: Path, capfd) -> None:
+    ran = 0
+    names: dict[str, object] = {}
+    for language, body in BLOCK.findall(page.read_text()):
+        if language == "python":
+            exec(compile(body, page.name, "exec"), names)
+            ran += 1
+        if language == "console":
+            for line in body.splitlines():
+                if line.startswith("$ longllava "):
+                    assert run(shlex.split(line.removeprefix("$ longllava "))) == 0, line
+                    ran += 1
+    every = BLOCK.findall(page.read_text())
+    assert ran or not every or page.name in {"performance.md"}, f"nothing of {page.name} was run"
+    assert {language for language, _ in every} <= {"python", "console", "sh", "text", "json"}
+
+
+def test_the_readme_has_exactly_two_set_up_commands_of_one_line() -> None:
+    (body,) = blocks(ROOT / "README.md", "sh")
+    commands = [line for line in body.splitlines() if line and not line.startswith("#")]
+    assert len(commands) == 2
+    assert "longllava report examples/chest_phantom --model demo" in commands[0]
+    assert commands[1].endswith("pytest")
