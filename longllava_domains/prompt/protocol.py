@@ -1,0 +1,104 @@
+"""The conversation template: roles, turns, and where the views go.
+
+There is no system prompt. The role strings carry a literal BOS, so it occurs twice in each
+round; past rounds are joined by a newline, not by EOS (that is what the training input shows).
+Everything except `Mark` pieces is plain text for the tokenizer.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from longllava_domains.errors import PromptError
+from longllava_domains.prompt.layouts import MARKER, Arrangement, Protocol, place_views
+from longllava_domains.prompt.pieces import Mark, Piece, Prompt
+from longllava_domains.visual import VisualSequence
+
+USER_HEADER: Final = "<|User|>\n"
+ASSISTANT_HEADER: Final = "<|Assistant|>\n"
+
+Round = tuple[str, str]
+"""A question and its answer."""
+
+
+def compose(
+    sequence: VisualSequence | None,
+    question: str,
+    history: Sequence[Round] = (),
+    *,
+    protocol: Protocol = "reference",
+) -> Prompt:
+    r"""Write the prompt that asks one question about a sequence of views.
+
+    ``<image>`` markers in the questions, one for each view, place the views. Without markers
+    the views lead the first question. Nothing is ever shortened.
+
+    Args:
+        sequence: What the model looks at; None for a question about text alone.
+        question: What is asked now.
+        history: Past (question, answer) rounds, oldest first. An answer is always plain text.
+        protocol: ``reference`` sends what the original code sends, its slips included;
+            ``repaired`` mends the tags; ``paper`` follows the figures of the paper.
+
+    Returns:
+        The prompt, ending where the answer begins.
+
+    Raises:
+        PromptError: Markers and views differ in number, an unknown protocol, or text that is
+            not Unicode.
+
+    Example:
+        >>> compose(None, "Hello").text
+        '<|startoftext|><|User|>\nHello\n<|startoftext|><|Assistant|>\n'
+    """
+    answers = [answer for _, answer in history]
+    questions = [*(past for past, _ in history), question]
+    check_text([*questions, *answers])
+    turns = place_views(questions, Arrangement.of(sequence, protocol))
+    pieces: list[Piece] = []
+    for turn, answer in zip(turns, answers, strict=False):
+        pieces += [*user_turn(turn), answer, "\n"]
+    return Prompt((*pieces, *user_turn(turns[-1])))
+
+
+def compose_next(question: str) -> Prompt:
+    """Write what a session adds to ask once more, right after the last id of its answer.
+
+    Args:
+        question: What is asked now; the views were shown before, so it places none.
+
+    Returns:
+        The newline that closes the past answer, the new question, and the assistant's header.
+
+    Raises:
+        PromptError: The question has an ``<image>`` marker, or is not Unicode.
+    """
+    check_text([question])
+    turns = place_views([question], Arrangement.of(None, "reference"))
+    return Prompt(("\n", *user_turn(turns[0])))
+
+
+def user_turn(text: str) -> tuple[Piece, ...]:
+    """Wrap a user's text, whose markers are views, in the role strings up to the answer."""
+    pieces: list[Piece] = [Mark.BOS, USER_HEADER]
+    for position, chunk in enumerate(text.split(MARKER)):
+        pieces += [Mark.IMAGE, chunk] if position else [chunk]
+    return (*pieces, "\n", Mark.BOS, ASSISTANT_HEADER)
+
+
+def check_text(texts: Sequence[str]) -> None:
+    """Refuse text that UTF-8 cannot hold, which no tokenizer takes.
+
+    Raises:
+        PromptError: A text has a lone surrogate, as badly decoded file names do.
+    """
+    for position, text in enumerate(texts):
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise PromptError(
+                f"Text {position} of the prompt is not Unicode: character {error.start} is half "
+                "of a surrogate pair.",
+                remedy="Decode the text with its real encoding before asking.",
+                code="prompt.unicode",
+                facts={"text": position, "character": error.start},
+            ) from None
