@@ -1,0 +1,162 @@
+"""Are these numbers Hounsfield units? Decided by where air and soft tissue lie.
+
+Air is -1000 HU and soft tissue lies near 0 by the definition of the unit, so a CT in Hounsfield
+units shows a crowd of voxels at each place and a thin valley between. Values stored with an
+offset (CT-RATE v1: 1024, or 8192 for Siemens) move both crowds up; values rescaled twice move
+both down. The rules here accept the first and refuse the others, with the numbers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import gcd
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longllava_domains.errors import IntensityError
+
+Verdict = Literal["air", "tissue", "unproved"]
+
+AIR_BAND_HU: Final = (-1075, -925)
+TISSUE_BAND_HU: Final = (-150, 150)
+# Nothing real is emptier than air; scanners pad outside the field of view below this.
+EMPTIEST_HU: Final = -1100
+SAMPLE_VOXELS: Final = 1_000_000
+
+_VALUES: Final = np.arange(-32768, 32768)
+
+
+@dataclass(frozen=True)
+class HuEvidence:
+    """What a volume's values say about their unit.
+
+    Attributes:
+        verdict: ``"air"`` (air and soft tissue where Hounsfield units put them), ``"tissue"``
+            (no air in view, but fat and soft tissue where they belong) or ``"unproved"``.
+        padding_hu: The constant outside the field of view, where there is one below air.
+        numbers: ``min``, ``p01``, ``p50``, ``p99``, ``max`` of the values without padding,
+            ``air_hu`` (their peak near -1000) and the shares of air, tissue and of what lies
+            below air.
+    """
+
+    verdict: Verdict
+    padding_hu: int | None = None
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "numbers", MappingProxyType(dict(self.numbers)))
+
+    @property
+    def proved(self) -> bool:
+        """True where the values are Hounsfield units by their own evidence."""
+        return self.verdict != "unproved"
+
+
+def sample(values: NDArray[Any]) -> NDArray[Any]:
+    """Return at most about a million voxels of an array, spread evenly over it, flat."""
+    flat = values.reshape(-1, order="A")
+    step = max(1, flat.size // SAMPLE_VOXELS)
+    # A step that shares a factor with the row length would visit some columns only.
+    while gcd(step, values.shape[-1] if values.ndim > 1 else 1) > 1:
+        step += 1
+    return flat[::step]
+
+
+def judge(values: NDArray[Any]) -> HuEvidence:
+    """Judge whether values are Hounsfield units.
+
+    Args:
+        values: Any shape and number type, finite; large volumes are sampled.
+
+    Returns:
+        The evidence. ``"tissue"`` needs more than ``"air"`` does: at least half of all voxels
+        between fat and muscle, fat among them, and nothing below air.
+    """
+    taken = np.clip(np.rint(sample(values)), -32768, 32767).astype(np.int64)
+    if taken.size == 0:
+        return HuEvidence("unproved")
+    counts = np.bincount(taken.ravel() + 32768, minlength=65536)
+    padding = _padding(counts)
+    if padding is not None:
+        counts[padding + 32768] = 0
+    numbers = _numbers(counts)
+    return HuEvidence(_verdict(counts, numbers), padding, numbers)
+
+
+def _padding(counts: NDArray[np.int64]) -> int | None:
+    """Return a constant far below air, set apart from all other values."""
+    occupied = np.flatnonzero(counts)
+    lowest = int(occupied[0]) - 32768
+    alone = len(occupied) > 1 and occupied[1] - occupied[0] >= 50
+    common = counts[occupied[0]] >= 0.001 * counts.sum()
+    return lowest if lowest < EMPTIEST_HU and alone and common else None
+
+
+def _numbers(counts: NDArray[np.int64]) -> dict[str, float]:
+    total = int(counts.sum())
+    if total == 0:
+        return {}
+    cumulative = np.cumsum(counts)
+
+    def quantile(fraction: float) -> float:
+        return float(_VALUES[np.searchsorted(cumulative, max(1, fraction * total))])
+
+    near_air = counts[-1100 + 32768 : -900 + 32768]
+    numbers = {name: quantile(q) for name, q in (("p01", 0.01), ("p50", 0.5), ("p99", 0.99))}
+    occupied = np.flatnonzero(counts)
+    numbers |= {"min": float(_VALUES[occupied[0]]), "max": float(_VALUES[occupied[-1]])}
+    numbers["spread"] = quantile(0.75) - quantile(0.25)
+    if near_air.any():
+        numbers["air_hu"] = float(np.argmax(near_air)) - 1100
+    numbers["air_share"] = _share(counts, *AIR_BAND_HU)
+    numbers["tissue_share"] = _share(counts, *TISSUE_BAND_HU)
+    numbers["below_air_share"] = _share(counts, -32768, EMPTIEST_HU)
+    numbers["fat_share"] = _share(counts, -150, -20)
+    return {name: round(value, 6) for name, value in numbers.items()}
+
+
+def _share(counts: NDArray[np.int64], low: int, high: int) -> float:
+    return float(counts[low + 32768 : high + 32769].sum() / counts.sum())
+
+
+def _verdict(counts: NDArray[np.int64], numbers: Mapping[str, float]) -> Verdict:
+    if not numbers or numbers["below_air_share"] > 0.02:
+        return "unproved"
+    # Per HU, soft tissue outweighs both the valley towards lung and the slope of bone. In values
+    # that were rescaled twice, bone sits in the tissue band and that slope is steep.
+    tissue = numbers["tissue_share"] / 301
+    valley = _share(counts, -600, -250) / 351
+    bone = _share(counts, 300, 600) / 301
+    if numbers["air_share"] >= 0.002:
+        stands_out = tissue >= 0.5 * max(valley, bone)
+        return "air" if numbers["tissue_share"] >= 0.01 and stands_out else "unproved"
+    plausible = (
+        numbers["tissue_share"] >= 0.5
+        and numbers["fat_share"] >= 0.01
+        and 8 <= numbers["spread"] <= 300
+        and numbers["min"] >= EMPTIEST_HU
+        and 60 <= numbers["max"] <= 32766
+        and numbers["p99"] <= 3100
+    )
+    return "tissue" if plausible else "unproved"
+
+
+def refuse(evidence: HuEvidence, remedy: str) -> IntensityError:
+    """Return the error that says why values are not taken as Hounsfield units."""
+    numbers = evidence.numbers
+    if not numbers:
+        found = "the volume has no values besides padding"
+    else:
+        found = (
+            f"values run from {numbers['min']:g} to {numbers['max']:g} (median {numbers['p50']:g}), "
+            f"{numbers['air_share']:.1%} of them near air (-1000 HU) and "
+            f"{numbers['tissue_share']:.1%} near soft tissue (0 HU)"
+        )
+    return IntensityError(
+        f"The values are not proved to be Hounsfield units: {found}.",
+        remedy=remedy,
+        code="hu.unproved",
+        facts=dict(numbers),
+    )

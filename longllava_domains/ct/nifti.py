@@ -1,0 +1,176 @@
+"""Open a NIfTI file as a CT volume whose place in space and whose unit are proved."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longllava_domains.ct.array import assemble
+from longllava_domains.ct.ct_rate import CtRateScan
+from longllava_domains.ct.nifti_bytes import read_stored
+from longllava_domains.ct.nifti_header import NiftiHeader
+from longllava_domains.ct.orientation import check_affine
+from longllava_domains.ct.rescale import HuRule, to_hounsfield
+from longllava_domains.ct.volume import CTVolume
+from longllava_domains.errors import GeometryError, NotFoundError, PolicyError
+
+REPAIRS = ("assume_affine", "sform", "qform", "ct_rate_spacing")
+
+
+def open_nifti(
+    path: str | Path,
+    *,
+    repair: tuple[str, ...] = (),
+    hu: HuRule | Mapping[str, CtRateScan] = "prove",
+) -> CTVolume:
+    """Open NIfTI-1 or NIfTI-2: .nii, .nii.gz or a .hdr/.img pair, either byte order.
+
+    The affine is the sform where its code is above 0, else the qform; where both hold they must
+    agree. Axes may run any way; sheared ones are refused.
+
+    Args:
+        path: The file, or either half of a pair.
+        repair: ``"assume_affine"`` takes axes without any code as right, anterior and head
+            (nifti1.h, method 1); ``"sform"`` or ``"qform"`` settles a disagreement between the
+            two or with pixdim; ``"ct_rate_spacing"`` takes CT-RATE's spacing over the header's.
+        hu: ``"prove"``, ``"trust"``, (slope, intercept) instead of the header's, a `CtRateScan`,
+            or the table `read_metadata` returns, looked up by the file's name.
+
+    Raises:
+        NotFoundError: No such file, or CT-RATE's table does not list it.
+        DamagedInputError: Truncated or inconsistent bytes.
+        UnsupportedInputError: Not one volume of real numbers.
+        GeometryError: The voxels' place is not proved.
+        IntensityError: The values are not proved to be Hounsfield units.
+        PolicyError: An unknown repair.
+    """
+    unknown = set(repair) - set(REPAIRS)
+    if unknown:
+        raise PolicyError(
+            "There is no such repair for NIfTI.",
+            remedy=f"Choose from {', '.join(REPAIRS)}.",
+            code="nifti.repair",
+        )
+    path = Path(path)
+    rule = _listed(path, hu) if isinstance(hu, Mapping) else hu
+    files, header, stored, codes = read_stored(path)
+    affine, found = _affine(header, repair)
+    if isinstance(rule, CtRateScan):
+        affine, more = _ct_rate_spacing(affine, rule, repair)
+        found += more
+    check_affine(affine)
+    rescaled = to_hounsfield(stored, header.scale, rule)
+    rescaled.hu = rescaled.hu.reshape(header.shape, order="F")
+    for code in (*header.codes, *codes, *found):
+        rescaled.codes[code] = 1
+    return assemble(rescaled, affine, "nifti", files.content_sha256)
+
+
+def _listed(path: Path, table: Mapping[str, CtRateScan]) -> CtRateScan:
+    if path.name not in table:
+        raise NotFoundError(
+            "CT-RATE's table does not list this file's name.",
+            remedy="Pass the scan itself, or the table of the right split.",
+            code="ct_rate.unlisted",
+        )
+    return table[path.name]
+
+
+def _affine(header: NiftiHeader, repair: tuple[str, ...]) -> tuple[NDArray[np.float64], list[str]]:
+    """Choose the affine in millimetres, and say by which codes."""
+    unit = np.diag([header.unit_mm] * 3 + [1.0])
+    sform = unit @ header.sform
+    qform = None if header.qform is None else unit @ header.qform
+    has_sform, has_qform = header.sform_code > 0, header.qform_code > 0
+    if has_sform and has_qform and qform is not None:
+        return _agreed(sform, qform, header.shape, repair)
+    if has_sform:
+        if qform is not None:
+            _check_pixdim(sform, np.array(header.pixdim) * header.unit_mm, repair)
+        return sform, ["nifti.sform"]
+    if has_qform:
+        if qform is None:
+            raise _unproved("its qform has no valid quaternion or spacing", "nifti.qform")
+        return qform, ["nifti.qform"]
+    if "assume_affine" not in repair:
+        raise _unproved("neither its sform nor its qform is set", "nifti.no_affine")
+    steps = np.array(header.pixdim) * header.unit_mm
+    if not np.isfinite(steps).all() or (steps <= 0).any():
+        raise _unproved("it has no spacing either", "nifti.pixdim")
+    return np.diag([*steps, 1.0]), ["repair.assume_affine"]
+
+
+def _agreed(
+    sform: NDArray[np.float64],
+    qform: NDArray[np.float64],
+    shape: tuple[int, int, int],
+    repair: tuple[str, ...],
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Return the sform where the qform puts every corner within half a voxel of it."""
+    for name, affine in (("sform", sform), ("qform", qform)):
+        if name in repair:
+            return affine, [f"repair.{name}"]
+    far = np.array(shape, np.float64) - 1
+    between = (sform - qform)[:3]
+    corners = [between[:, :3] @ (far * [i, j, k]) for i in (0, 1) for j in (0, 1) for k in (0, 1)]
+    turned_mm = max(float(np.linalg.norm(corner)) for corner in corners)
+    shifted_mm = float(np.linalg.norm(between[:, 3]))
+    half_voxel = 0.5 * float(np.linalg.norm(sform[:3, :3], axis=0).min())
+    if not turned_mm <= half_voxel:
+        raise GeometryError(
+            f"The sform and the qform disagree by {turned_mm:.3g} mm over the volume.",
+            remedy='Decide which one holds: repair=("sform",) or repair=("qform",).',
+            code="nifti.forms_disagree",
+            facts={"turned_mm": round(turned_mm, 4), "shifted_mm": round(shifted_mm, 4)},
+        )
+    return sform, ["nifti.sform", *(["nifti.forms_shifted"] if shifted_mm > half_voxel else [])]
+
+
+def _check_pixdim(
+    sform: NDArray[np.float64], steps: NDArray[np.float64], repair: tuple[str, ...]
+) -> None:
+    norms = np.linalg.norm(sform[:3, :3], axis=0)
+    if "sform" in repair or np.allclose(norms, steps, rtol=0.01, atol=0):
+        return
+    raise GeometryError(
+        "The sform and pixdim disagree about the spacing: "
+        + " x ".join(f"{step:.4g}" for step in norms)
+        + " mm or "
+        + " x ".join(f"{step:.4g}" for step in steps)
+        + " mm.",
+        remedy='If the sform holds, pass repair=("sform",).',
+        code="nifti.pixdim_disagrees",
+    )
+
+
+def _ct_rate_spacing(
+    affine: NDArray[np.float64], scan: CtRateScan, repair: tuple[str, ...]
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Compare with CT-RATE's spacing (z, y, x); take it where that was asked for."""
+    listed = np.array(scan.spacing_mm[::-1])
+    norms = np.linalg.norm(affine[:3, :3], axis=0)
+    if np.allclose(norms, listed, rtol=0.01, atol=0):
+        return affine, []
+    if "ct_rate_spacing" not in repair:
+        raise GeometryError(
+            "The file and CT-RATE's table disagree about the spacing: "
+            + " x ".join(f"{step:.4g}" for step in norms)
+            + " mm or "
+            + " x ".join(f"{step:.4g}" for step in listed)
+            + " mm.",
+            remedy='If the table holds, pass repair=("ct_rate_spacing",).',
+            code="ct_rate.spacing",
+        )
+    scaled = affine.copy()
+    scaled[:3, :3] *= listed / norms
+    return scaled, ["repair.ct_rate_spacing"]
+
+
+def _unproved(found: str, code: str) -> GeometryError:
+    return GeometryError(
+        f"The NIfTI file does not say where its voxels are: {found}.",
+        remedy='Export it with an affine, or pass repair=("assume_affine",) if its axes run right, '
+        "anterior and head.",
+        code=code,
+    )
