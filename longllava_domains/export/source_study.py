@@ -1,0 +1,183 @@
+"""`SourceStudy`: patient, study and instance identifiers, re-read from the source when saving.
+
+The rest of the package never holds an identifier; slices carry short hashes of their SOP
+Instance UIDs. Only here do the two meet, and only for a DICOM SR or FHIR file.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from longllava_domains.errors import OutputError
+from longllava_domains.export.codes import Code
+from longllava_domains.units import short_hash
+from longllava_domains.visual import SlicePlace
+
+
+@dataclass(frozen=True)
+class SourceInstance:
+    """One image of the source.
+
+    Attributes:
+        sop_class_uid: What kind of image it is.
+        sop_instance_uid: Its identifier.
+        series_instance_uid: The series it belongs to.
+        number: Instance number, None where the header has none.
+    """
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    number: int | None
+
+
+@dataclass(frozen=True)
+class SourceStudy:
+    """Identifiers of one patient's study, as text decoded from the headers.
+
+    Attributes:
+        values: DICOM keyword -> text, for the attributes asked for; absent ones are ``""``.
+        procedures: Codes of the procedure that was performed.
+        instances: Short hash of the SOP Instance UID -> the instances that have it.
+    """
+
+    values: Mapping[str, str]
+    procedures: tuple[Code, ...]
+    instances: Mapping[str, tuple[SourceInstance, ...]]
+
+    def cited(self, places: Iterable[SlicePlace]) -> tuple[SourceInstance, ...]:
+        """Return the instances behind these slices, each once, in order.
+
+        Raises:
+            OutputError: A slice's instance is not among the headers, or two instances share
+                its short hash.
+        """
+        wanted = dict.fromkeys(name for place in places for name in place.instances)
+        missing = [name for name in wanted if name not in self.instances]
+        if missing:
+            raise OutputError(
+                f"{len(missing)} of {len(wanted)} cited images are not in the source any more.",
+                remedy="Open the study again and repeat the report.",
+                code="export.source_changed",
+                facts={"cited": len(wanted), "missing": len(missing)},
+            )
+        if any(len(self.instances[name]) > 1 for name in wanted):
+            raise OutputError(
+                "Two images of the source share a short hash, so a citation would be ambiguous.",
+                remedy="Open the series on its own with series= and repeat the report.",
+                code="export.ambiguous_source",
+            )
+        return tuple(self.instances[name][0] for name in wanted)
+
+
+def read_source(headers: Sequence[Any] | None, keywords: Iterable[str]) -> SourceStudy:
+    """Read identifiers from re-read DICOM headers.
+
+    Args:
+        headers: `SliceSource.source_headers()`: pydicom datasets, or None.
+        keywords: DICOM keywords of the patient and study attributes to take.
+
+    Raises:
+        OutputError: There are no DICOM headers, they lack the UIDs that a report must cite,
+            cannot be read, or belong to more than one patient or study.
+    """
+    if not headers:
+        raise OutputError(
+            "The volume does not come from DICOM files, so there is no patient or study to cite.",
+            remedy="Open the DICOM series itself, or use to_json.",
+            code="export.no_dicom_source",
+        )
+    with quiet_pydicom():
+        try:
+            instances = _instances(headers)
+            _one_study(headers)
+            values = {keyword: _text(headers[0], keyword) for keyword in keywords}
+            procedures = tuple(_codes(headers[0].get("ProcedureCodeSequence") or ()))
+        except (AttributeError, KeyError, LookupError, NotImplementedError, TypeError, ValueError):
+            # What pydicom raises for a value it cannot convert repeats the value.
+            raise OutputError(
+                "An identifier in the source headers cannot be read.",
+                remedy="Repair the headers of the series, or use to_json.",
+                code="export.damaged_source",
+            ) from None
+    return SourceStudy(values, procedures, instances)
+
+
+def _instances(headers: Sequence[Any]) -> dict[str, tuple[SourceInstance, ...]]:
+    by_hash: dict[str, tuple[SourceInstance, ...]] = {}
+    for header in headers:
+        instance = SourceInstance(
+            sop_class_uid=_text(header, "SOPClassUID"),
+            sop_instance_uid=_text(header, "SOPInstanceUID"),
+            series_instance_uid=_text(header, "SeriesInstanceUID"),
+            number=_instance_number(header),
+        )
+        uids = (instance.sop_class_uid, instance.sop_instance_uid, instance.series_instance_uid)
+        if not all((*uids, _text(header, "StudyInstanceUID"))):
+            raise OutputError(
+                "The source headers have no study, series, class or instance UIDs to cite.",
+                remedy="Use the series before it was anonymised, or use to_json.",
+                code="export.no_identifiers",
+                facts={"images": len(headers)},
+            )
+        name = short_hash(instance.sop_instance_uid)
+        same = by_hash.get(name, ())
+        by_hash[name] = same if instance in same else (*same, instance)
+    return by_hash
+
+
+def _one_study(headers: Sequence[Any]) -> None:
+    keys = {(_text(header, "StudyInstanceUID"), _text(header, "PatientID")) for header in headers}
+    if len(keys) > 1:
+        raise OutputError(
+            f"The source headers name {len(keys)} combinations of patient and study.",
+            remedy="Open one series of one patient.",
+            code="export.mixed_source",
+            facts={"combinations": len(keys)},
+        )
+
+
+def _instance_number(header: Any) -> int | None:
+    """Return the instance number; it only labels an image, so a damaged one is left out."""
+    try:
+        return int(header.get("InstanceNumber"))
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _text(header: Any, keyword: str) -> str:
+    """Return a header value as decoded text, ``""`` where absent or empty."""
+    value = header.get(keyword)
+    if value is None:
+        return ""
+    if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
+        return "\\".join(str(item) for item in value)
+    return str(value)
+
+
+def _codes(items: Iterable[Any]) -> Iterator[Code]:
+    for item in items:
+        code = Code(
+            value=_text(item, "CodeValue"),
+            scheme=_text(item, "CodingSchemeDesignator"),
+            meaning=_text(item, "CodeMeaning"),
+        )
+        if code.value and code.scheme and code.meaning:
+            yield code
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Keep pydicom's warnings and log lines, which repeat header values, from being shown."""
+    logger = logging.getLogger("pydicom")
+    was_disabled = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = was_disabled

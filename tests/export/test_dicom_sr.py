@@ -1,0 +1,290 @@
+"""The SR files are standard, say what the report says, and carry the right patient."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pydicom
+import pytest
+from highdicom import sr
+from pydicom.uid import BasicTextSRStorage, ComprehensiveSRStorage
+
+from longllava_domains.errors import OutputError
+from longllava_domains.export.codes import CT_RATE_CODES, PRIVATE_SCHEME
+from longllava_domains.export.dicom_sr import build_dicom_sr, save_dicom_sr
+from longllava_domains.provenance import RESEARCH_NOTICE
+
+needs_dciodvfy = pytest.mark.skipif(
+    shutil.which("dciodvfy") is None,
+    reason="dciodvfy (Debian's dicom3tools) is not installed; every other SR test ran",
+)
+
+
+def walk(item):
+    """Yield every content item below and including this one."""
+    yield item
+    for child in item.get("ContentSequence", ()):
+        yield from walk(child)
+
+
+def texts(document):
+    return [item.TextValue for item in walk(document) if item.ValueType == "TEXT"]
+
+
+@pytest.fixture
+def saved(report, headers, tmp_path):
+    return [pydicom.dcmread(path) for path in save_dicom_sr(report, headers, tmp_path / "r.dcm")]
+
+
+def dciodvfy_errors(path):
+    done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
+    return [line for line in (done.stdout + done.stderr).splitlines() if "Error" in line]
+
+
+@needs_dciodvfy
+def test_both_documents_pass_dciodvfy_without_errors(report, headers, tmp_path):
+    for path in save_dicom_sr(report, headers, tmp_path / "report.dcm"):
+        assert dciodvfy_errors(path) == []
+
+
+@needs_dciodvfy
+def test_dciodvfy_would_report_a_broken_document(report, headers, tmp_path):
+    path = save_dicom_sr(report, headers, tmp_path / "report.dcm")[0]
+    document = pydicom.dcmread(path)
+    del document.CompletionFlag
+    document.save_as(path)
+    assert dciodvfy_errors(path)
+
+
+@needs_dciodvfy
+def test_a_bare_report_and_empty_identifiers_pass_dciodvfy(
+    report_factory, series_factory, planted, tmp_path
+):
+    headers = series_factory(count=1, **dict.fromkeys(planted))
+    content = report_factory(headers, findings="", abnormalities=(), adapter="", model_revision="")
+    (path,) = save_dicom_sr(content, headers, tmp_path / "report.dcm")
+    assert dciodvfy_errors(path) == []
+
+
+def test_the_documents_are_drafts_in_a_new_series_of_the_source_study(saved, headers):
+    assert [d.SOPClassUID for d in saved] == [BasicTextSRStorage, ComprehensiveSRStorage]
+    assert len({d.SOPInstanceUID for d in saved}) == 2
+    for document in saved:
+        flags = (document.CompletionFlag, document.VerificationFlag, document.PreliminaryFlag)
+        assert flags == ("COMPLETE", "UNVERIFIED", "PRELIMINARY")
+        assert document.StudyInstanceUID == headers[0].StudyInstanceUID
+        assert document.SeriesInstanceUID == saved[0].SeriesInstanceUID
+        assert document.SeriesInstanceUID != headers[0].SeriesInstanceUID
+        assert "research use only" in document.SeriesDescription
+
+
+def test_patient_and_study_are_the_source_s_and_other_header_text_stays_behind(saved, planted):
+    for document in saved:
+        for keyword, value in planted.items():
+            if keyword != "InstitutionName":
+                assert str(document.get(keyword)) == value, keyword
+        assert planted["InstitutionName"] not in str(document)
+
+
+def test_every_save_makes_new_uids(report, headers):
+    first, second = (build_dicom_sr(report, headers)[0] for _ in range(2))
+    assert first.SOPInstanceUID != second.SOPInstanceUID
+    assert first.SeriesInstanceUID != second.SeriesInstanceUID
+
+
+def test_notices_come_before_the_report_s_text(saved, report):
+    text = texts(saved[0])
+    assert RESEARCH_NOTICE in " ".join(text[:4])
+    findings = text.index(report.findings)
+    assert RESEARCH_NOTICE in text[findings - 1]
+    assert report.impression in text
+    assert RESEARCH_NOTICE in texts(saved[1])
+
+
+def test_a_text_without_sections_is_kept_whole(report_factory, headers):
+    content = report_factory(headers, findings="", impression="Only this part was parsed.")
+    assert content.text in texts(build_dicom_sr(content, headers)[0])
+
+
+def test_characters_that_dicom_cannot_hold_are_dropped(report_factory, headers, tmp_path):
+    content = report_factory(headers, text="A\x00b\x1b[0m \ud800c\nd", findings="")
+    path = save_dicom_sr(content, headers, tmp_path / "r.dcm")[0]
+    assert "Ab[0m c\nd" in texts(pydicom.dcmread(path))
+
+
+def test_every_slice_shown_is_cited_and_listed_as_evidence(saved, headers):
+    shown = {str(header.SOPInstanceUID) for header in headers}
+    references = [
+        item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+        for item in walk(saved[0])
+        if item.ValueType == "IMAGE" and item.RelationshipType == "CONTAINS"
+    ]
+    assert set(references) == shown
+    assert len(references) == len(shown)
+    assert {row[2] for row in evidence(saved[0])} == shown
+    assert {row[2] for row in evidence(saved[1])} == {str(h.SOPInstanceUID) for h in headers[1:3]}
+
+
+def evidence(document):
+    return [
+        (study.StudyInstanceUID, series.SeriesInstanceUID, reference.ReferencedSOPInstanceUID)
+        for study in document.CurrentRequestedProcedureEvidenceSequence
+        for series in study.ReferencedSeriesSequence
+        for reference in series.ReferencedSOPSequence
+    ]
+
+
+def test_positive_findings_are_inferred_from_their_cited_slices(saved, headers):
+    item = next(
+        i for i in walk(saved[0]) if i.ValueType == "TEXT" and "Medical material" in i.TextValue
+    )
+    cited = [c.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for c in item.ContentSequence]
+    assert cited == [header.SOPInstanceUID for header in headers[1:3]]
+    assert {child.RelationshipType for child in item.ContentSequence} == {"INFERRED FROM"}
+
+
+def test_the_model_is_the_author_and_the_observing_device(saved, report):
+    for document in saved:
+        assert document.AuthorObserverSequence[0].ObserverType == "DEV"
+        assert document.AuthorObserverSequence[0].ManufacturerModelName == report.model
+        assert f"{report.model} revision a1b2c3 with adapter sha256:0123abcd" in texts(document)
+        assert document.Manufacturer == "longllava-domains"
+
+
+def test_highdicom_reads_the_evaluations_back(report, headers, tmp_path):
+    path = save_dicom_sr(report, headers, tmp_path / "r.dcm")[1]
+    groups = sr.srread(path).content.get_image_measurement_groups()
+    assert [group.tracking_identifier for group in groups] == list(CT_RATE_CODES)
+    for group, finding in zip(groups, report.abnormalities, strict=True):
+        (evaluation,) = group.get_qualitative_evaluations()
+        assert evaluation.name.value == finding.code.value
+        expected = {True: "Present", False: "Absent", None: "Undetermined"}[finding.present]
+        assert evaluation.value.meaning == expected
+        measured = {m.name.value: m.value for m in group.get_measurements()}
+        assert measured["yes_logit_margin"] == pytest.approx(finding.yes_logit_margin)
+        assert measured.get("probability") == pytest.approx(finding.probability)
+        assert len(group.source_images) == len(finding.cited_slices)
+
+
+def test_highdicom_reads_the_text_report_s_tree_back(saved):
+    root = pydicom.Dataset()
+    for keyword in ("ValueType", "ConceptNameCodeSequence", "ContentSequence"):
+        setattr(root, keyword, saved[0].get(keyword))
+    root.ContinuityOfContent = saved[0].ContinuityOfContent
+    (tree,) = sr.ContentSequence.from_sequence([root], is_root=True)
+    headings = [i.name.meaning for i in tree.ContentSequence if i.ValueType == "CONTAINER"]
+    assert headings == [
+        "Current Procedure Descriptions",
+        "Findings",
+        "Impressions",
+        "Image Library",
+    ]
+
+
+def test_private_codes_name_their_scheme(saved):
+    schemes = {
+        item.ConceptNameCodeSequence[0].CodingSchemeDesignator
+        for item in walk(saved[1])
+        if "ConceptNameCodeSequence" in item
+    }
+    assert PRIVATE_SCHEME in schemes
+    (scheme,) = saved[1].CodingSchemeIdentificationSequence
+    assert scheme.CodingSchemeDesignator == PRIVATE_SCHEME
+
+
+def test_times_follow_the_zone_that_the_source_states(report_factory, series_factory):
+    headers = series_factory(count=1, TimezoneOffsetFromUTC="+0530")
+    document = build_dicom_sr(report_factory(headers), headers)[0]
+    assert document.TimezoneOffsetFromUTC == "+0530"
+    assert (document.ContentDate, document.ContentTime) == ("20261122", "123809")
+
+
+def test_the_source_s_procedure_code_is_the_procedure_reported(report_factory, series_factory):
+    code = pydicom.Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "T1", "99KLI", "Thöräx"
+    headers = series_factory(count=1, ProcedureCodeSequence=[code])
+    for document in build_dicom_sr(report_factory(headers), headers):
+        named = [
+            item.ConceptCodeSequence[0].CodeMeaning
+            for item in walk(document)
+            if item.ValueType == "CODE"
+            and item.ConceptNameCodeSequence[0].CodeMeaning == "Procedure reported"
+        ]
+        assert named == ["Thöräx"]
+
+
+def test_files_are_readable_by_their_owner_alone(report, headers, tmp_path):
+    for path in save_dicom_sr(report, headers, tmp_path / "report.dcm"):
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.dcm", "report_findings.dcm"]
+
+
+@pytest.mark.parametrize("nothing", [None, []])
+def test_a_volume_without_dicom_headers_is_refused(report, nothing):
+    with pytest.raises(OutputError) as caught:
+        build_dicom_sr(report, nothing)
+    assert caught.value.code == "export.no_dicom_source"
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SOPInstanceUID", "SeriesInstanceUID"])
+def test_over_anonymised_headers_are_refused(report, headers, keyword):
+    for header in headers:
+        setattr(header, keyword, "")
+    with pytest.raises(OutputError) as caught:
+        build_dicom_sr(report, headers)
+    assert caught.value.code == "export.no_identifiers"
+
+
+def test_two_patients_are_refused_without_naming_them(report, headers, planted):
+    headers[2].PatientID = "OTHER-PLANT"
+    with pytest.raises(OutputError) as caught:
+        build_dicom_sr(report, headers)
+    assert caught.value.code == "export.mixed_source"
+    assert "PLANT" not in str(caught.value)
+
+
+def test_a_source_that_lost_a_cited_slice_is_refused(report, headers):
+    with pytest.raises(OutputError) as caught:
+        build_dicom_sr(report, headers[:-1])
+    assert caught.value.code == "export.source_changed"
+    assert caught.value.facts == {"cited": 4, "missing": 1}
+
+
+def test_a_demonstration_result_is_refused_unless_allowed(report_factory, headers, tmp_path):
+    content = report_factory(headers, demo=True)
+    with pytest.raises(OutputError) as caught:
+        save_dicom_sr(content, headers, tmp_path / "demo.dcm")
+    assert caught.value.code == "export.demo"
+    assert not list(tmp_path.iterdir())
+    assert save_dicom_sr(content, headers, tmp_path / "demo.dcm", allow_demo=True)
+
+
+def test_a_folder_that_is_not_there_is_refused_without_its_name(report, headers, tmp_path):
+    with pytest.raises(OutputError) as caught:
+        save_dicom_sr(report, headers, tmp_path / "Plantagenet" / "report.dcm")
+    assert caught.value.code == "export.write"
+    assert "Plantagenet" not in str(caught.value)
+
+
+def test_invalid_identifiers_are_copied_as_they_are_and_never_shown(
+    report_factory, series_factory, tmp_path, caplog, recwarn
+):
+    with pydicom.config.disable_value_validation():
+        headers = series_factory(count=1, PatientBirthDate="PLANTED-DATE", PatientSex="plant sex")
+    content = report_factory(headers)
+    path = save_dicom_sr(content, headers, tmp_path / "r.dcm")[0]
+    assert b"PLANTED-DATE" in Path(path).read_bytes()
+    assert "PLANTED" not in caplog.text
+    assert not [w for w in recwarn if "PLANTED" in str(w.message)]
+
+
+def test_an_unreadable_identifier_is_refused_without_its_value(report, headers):
+    class Hostile(dict):
+        def get(self, keyword, default=None):
+            raise ValueError("invalid value 'Plantagenet'")
+
+    with pytest.raises(OutputError) as caught:
+        build_dicom_sr(report, [Hostile()])
+    assert caught.value.code == "export.damaged_source"
+    assert caught.value.__cause__ is None
+    assert "Plantagenet" not in str(caught.value)
