@@ -1,1 +1,15 @@
-"""The LongLLaVA network: configuration, checkpoints, carried state and sessions."""
+"""The LongLLaVA network: configuration, checkpoints, carried state and sessions.
+
+Importing this room registers the network with `transformers.AutoConfig` and
+`AutoModelForImageTextToText`; no remote code is involved.
+"""
+
+from longllava_domains.model.checkpoint import load_checkpoint
+from longllava_domains.model.config import LongLlavaConfig
+from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
+
+__all__ = [
+    "LongLlavaConfig",
+    "LongLlavaForConditionalGeneration",
+    "load_checkpoint",
+]

@@ -1,0 +1,196 @@
+"""`load_checkpoint`: a folder of weights becomes a network, strictly and one shard at a time."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from torch import Tensor, nn
+
+from longllava_domains.errors import CheckpointError
+from longllava_domains.model.checkpoint_files import WeightFiles, read_json
+from longllava_domains.model.checkpoint_match import Match, Shape, match_tensors
+from longllava_domains.model.checkpoint_names import Destination, NameMap
+from longllava_domains.model.config import LongLlavaConfig, from_released, from_stock_llava
+from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
+from longllava_domains.model.placement import resolve_device, resolve_dtype
+from longllava_domains.model.tower import tower_config, tower_folder
+
+_RELEASED_KEYS = frozenset({"mm_vision_tower", "mm_hidden_size", "mm_projector_type"})
+_TOWER = "model.vision_tower."
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint folder as its headers describe it; no weight has been read.
+
+    Attributes:
+        config: The configuration, in one form for all layouts.
+        files: Its weight files.
+        tower_files: A separate tower, where the checkpoint itself holds none.
+        needed: Parameter name -> shape, of the network that the configuration describes.
+        match: How the two fit.
+    """
+
+    config: LongLlavaConfig
+    files: WeightFiles
+    tower_files: WeightFiles | None
+    needed: dict[str, Shape]
+    match: Match
+
+
+def open_checkpoint(path: str | Path, *, tower: str | Path | None = None) -> Checkpoint:
+    """Read the configuration and the tensor headers of a checkpoint folder.
+
+    Args:
+        path: The folder.
+        tower: Folder of a CLIP vision model, used where the checkpoint has no tower; by default
+            the one that ``mm_vision_tower`` names, if it is a folder.
+
+    Raises:
+        CheckpointError: No checkpoint, a damaged file, or a configuration of another model.
+    """
+    folder = Path(path)
+    entries = read_json(folder / "config.json", "config.json")
+    files = WeightFiles(folder)
+    config = _read_config(folder, entries)
+    needed = {name: tuple(weight.shape) for name, weight in parameters(empty_network(config))}
+    names = NameMap(config)
+    match = match_tensors(files.headers, needed, names)
+    tower_files = None
+    if not any(place.parameter.startswith(_TOWER) for place in match.placements.values()):
+        separate = Path(tower) if tower is not None else tower_folder(folder, entries)
+        if separate is not None:
+            tower_files = WeightFiles(separate)
+            match = match_tensors(files.headers, needed, names, tower_files.headers)
+    return Checkpoint(config, files, tower_files, needed, match)
+
+
+def load_checkpoint(
+    path: str | Path,
+    *,
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device = "cpu",
+    allow_unexpected: str | None = None,
+    tower: str | Path | None = None,
+) -> LongLlavaForConditionalGeneration:
+    """Load a released, stock transformers or own checkpoint, strictly.
+
+    Weights are streamed: memory peaks at the model and one shard. Nothing is fetched.
+
+    Args:
+        path: Folder with config.json and weights (.safetensors or .bin, single or sharded).
+        dtype: A torch dtype, its name, or ``"auto"`` for the checkpoint's own.
+        device: Where the weights go.
+        allow_unexpected: Regular expression; left-over tensors whose whole name it matches are
+            excused. The network records it as ``allowed_unexpected``.
+        tower: Folder of a CLIP vision model, used where the checkpoint has no tower.
+
+    Returns:
+        The network, in evaluation mode.
+
+    Raises:
+        CheckpointError: Tensors are missing, wrongly shaped, left over or given twice (the first
+            few are named, all are counted); or a file is absent, damaged or of another model.
+        PolicyError: An unknown dtype or an invalid pattern.
+        DeviceError: The device is not there.
+    """
+    target = resolve_device(device)
+    checkpoint = open_checkpoint(path, tower=tower)
+    match = checkpoint.match.excused(allow_unexpected)
+    match.require_clean()
+    config = checkpoint.config
+    config.dtype = resolve_dtype(dtype, config.dtype or _commonest_dtype(checkpoint.files))
+    network = empty_network(config)
+    network.allowed_unexpected = allow_unexpected
+    for name, tensor in _stream(checkpoint.files, match.placements):
+        _fill(network, name, tensor, config.dtype, target)
+    if checkpoint.tower_files is not None:
+        for name, tensor in _stream(checkpoint.tower_files, match.tower_placements):
+            _fill(network, name, tensor, config.dtype, target)
+    _restore_buffers(network, target)
+    network.tie_weights()
+    return network.eval()
+
+
+def empty_network(config: LongLlavaConfig) -> LongLlavaForConditionalGeneration:
+    """Build the network without memory for its weights (on torch's meta device)."""
+    with torch.device("meta"):
+        return LongLlavaForConditionalGeneration(config)
+
+
+def parameters(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield each parameter once, under its first name."""
+    yield from network.named_parameters(remove_duplicate=True)
+
+
+def _read_config(folder: Path, entries: dict[str, Any]) -> LongLlavaConfig:
+    kind = entries.get("model_type")
+    try:
+        if kind == LongLlavaConfig.model_type:
+            return LongLlavaConfig(**{k: v for k, v in entries.items() if k != "model_type"})
+        if kind == "llava":
+            return from_stock_llava(entries)
+        if kind == "llava_jamba" or _RELEASED_KEYS & entries.keys():
+            return from_released(entries, tower_config(folder, entries))
+    except (TypeError, ValueError, ZeroDivisionError, StrictDataclassError) as error:
+        raise CheckpointError(
+            f"The checkpoint's config.json has an entry of the wrong kind ({type(error).__name__}).",
+            remedy="Compare it with the config.json of a released LongLLaVA checkpoint.",
+            code="checkpoint.config",
+        ) from error
+    raise CheckpointError(
+        "The configuration is not that of a LongLLaVA model.",
+        remedy="Its model_type must be longllava, llava_jamba, or llava with a Jamba text_config.",
+        code="checkpoint.config",
+    )
+
+
+def _commonest_dtype(files: WeightFiles) -> torch.dtype:
+    counts = Counter(header.dtype for header in files.headers.values() if header.dtype is not None)
+    floating = [dtype for dtype, _ in counts.most_common() if dtype.is_floating_point]
+    return floating[0] if floating else torch.float32
+
+
+def _stream(
+    files: WeightFiles, placements: dict[str, Destination]
+) -> Iterator[tuple[Destination, Tensor]]:
+    for position in range(len(files.files)):
+        for name, tensor in files.tensors(position):
+            if name in placements:
+                yield placements[name], tensor
+
+
+def _fill(
+    network: nn.Module,
+    place: Destination,
+    tensor: Tensor,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> None:
+    """Copy one tensor to its place; the first part of a fused parameter makes room for all."""
+    owner, _, leaf = place.parameter.rpartition(".")
+    module = network.get_submodule(owner)
+    parameter = getattr(module, leaf)
+    if parameter.device.type == "meta":
+        room = torch.empty(parameter.shape, dtype=dtype, device=device)
+        parameter = nn.Parameter(room)
+        setattr(module, leaf, parameter)
+    room = parameter.data
+    if place.expert is not None:
+        room = room[place.expert]
+        if place.part != "down":
+            half = len(room) // 2
+            room = room[:half] if place.part == "gate" else room[half:]
+    room.copy_(tensor)
+
+
+def _restore_buffers(network: LongLlavaForConditionalGeneration, device: torch.device) -> None:
+    """Recompute the one buffer that is not stored: the tower's patch positions."""
+    embeddings = network.model.vision_tower.embeddings
+    embeddings.position_ids = torch.arange(embeddings.num_positions, device=device)[None]
+    left = [name for name, buffer in network.named_buffers() if buffer.device.type == "meta"]
+    assert not left, left
