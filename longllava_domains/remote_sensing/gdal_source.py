@@ -1,0 +1,177 @@
+"""Pixels of one raster through rasterio: windows exactly, sweeps one row of blocks at a time."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from longllava_domains.errors import UnsupportedInputError
+from longllava_domains.remote_sensing.gdal import CACHE_BYTES, gdal_settings, reading
+from longllava_domains.remote_sensing.pixels import (
+    Mask,
+    Paint,
+    Pixels,
+    Strip,
+    Window,
+    data_mask,
+    some_valid,
+)
+from longllava_domains.units import MIB
+
+# Rows read together where blocks are flat: enough to amortise a call, little to hold.
+_BAND_BYTES = 16 * MIB
+_SAMPLE_WINDOWS = 64
+_SAMPLE_EDGE_PX = 512
+
+
+class GdalSource:
+    """One open rasterio dataset, its shown bands and everything that says "not data".
+
+    Args:
+        dataset: An open rasterio dataset or WarpedVRT.
+        numbers: Band numbers shown, from 1: one or three.
+        href: What it was opened from, for error messages (hashed).
+        categorical: Values are classes (a palette): decimation picks the most frequent one.
+
+    Raises:
+        UnsupportedInputError: The bands are complex, or have different types.
+    """
+
+    def __init__(
+        self, dataset: Any, numbers: tuple[int, ...], href: str, *, categorical: bool = False
+    ) -> None:
+        self.dataset = dataset
+        self.numbers = numbers
+        self.href = href
+        self.categorical = categorical
+        self.width, self.height = int(dataset.width), int(dataset.height)
+        self.channels = len(numbers)
+        self.dtype = _common_type([dataset.dtypes[number - 1] for number in numbers])
+        self.nodata = tuple(
+            None if dataset.nodatavals[number - 1] is None else float(dataset.nodatavals[number - 1])
+            for number in numbers
+        )  # fmt: skip
+        self.block_rows, self.block_columns = dataset.block_shapes[numbers[0] - 1]
+        self.alpha, self.has_mask = _masks(dataset, numbers)
+
+    def read(self, window: Window, out_size: tuple[int, int] | None = None) -> Pixels:
+        """Read a window, averaged down to out_size (width, height) where one is given."""
+        from rasterio.enums import Resampling
+        from rasterio.windows import Window as RasterioWindow
+
+        resampling = Resampling.mode if self.categorical else Resampling.average
+        shape = {} if out_size is None else {"out_shape": (out_size[1], out_size[0])}
+        options = {"window": RasterioWindow(*window), "resampling": resampling, **shape}
+        indexes = list(self.numbers) + ([self.alpha] if self.alpha else [])
+        with gdal_settings(cache_bytes=self._cache_bytes()), reading(self.href, window.row):
+            bands = self.dataset.read(indexes, out_dtype=self.dtype.name, **options)
+            mask = self.dataset.read_masks(self.numbers[0], **options) if self.has_mask else None
+        return self._pixels(bands, mask, averaged=out_size is not None)
+
+    def _pixels(self, bands: Any, mask: Any, *, averaged: bool) -> Pixels:
+        values = np.moveaxis(bands[: self.channels], 0, -1)
+        valid = data_mask(values, self.nodata)
+        # An averaged cell counts as data where at least half of it is; else any opacity does.
+        # (Only 8-bit alpha has a known full scale: 16-bit files write 255 as well as 65535.)
+        if self.alpha:
+            threshold = 127 if averaged and bands.dtype == np.uint8 else 0
+            valid = _and(valid, bands[self.channels] > threshold)
+        if mask is not None:
+            valid = _and(valid, mask >= (128 if averaged else 1))
+        return Pixels(values, some_valid(valid))
+
+    def sweep(self, paint: Paint, threads: int) -> Iterator[Strip]:
+        """Paint all rows, top to bottom, each row of blocks read once."""
+        rows = self.rows_per_band()
+        for top in range(0, self.height, rows):
+            window = Window(0, top, self.width, min(rows, self.height - top))
+            with gdal_settings(threads, self._cache_bytes()):
+                pixels = self.read(window)
+            rgb = np.empty((window.height, self.width, 3), np.uint8)
+            paint(pixels, rgb)
+            yield Strip(top, rgb, pixels.valid)
+
+    def rows_per_band(self) -> int:
+        """Return how many rows are read together: whole blocks, about 16 MiB where they are flat."""
+        row_bytes = self.width * self.dtype.itemsize * self.channels
+        if self.block_rows * row_bytes > 4 * _BAND_BYTES:
+            return max(1, _BAND_BYTES // row_bytes)
+        blocks = max(1, min(512, _BAND_BYTES // row_bytes) // self.block_rows)
+        return int(self.block_rows * blocks)
+
+    def overview_factor(self, factor: float) -> float:
+        """Return the decimation of the coarsest overview not coarser than `factor`; 1 for none."""
+        levels = [set(self.dataset.overviews(number)) for number in self.numbers]
+        usable = [level for level in set.intersection(*levels) if 1 < level <= factor]
+        return float(max(usable, default=1))
+
+    def sample_windows(self) -> list[Window]:
+        """Return windows on a lattice over the raster, each cut along its blocks."""
+        if self.block_columns >= self.width:
+            count = min(_SAMPLE_WINDOWS, -(-self.height // self.block_rows))
+            rows = min(self.block_rows, 16)
+            tops = np.unique(np.linspace(0, self.height - rows, count).astype(int))
+            tops = np.unique(tops // self.block_rows * self.block_rows)
+            return [
+                Window(0, int(top), self.width, min(rows, self.height - int(top))) for top in tops
+            ]
+        across = min(8, -(-self.width // self.block_columns))
+        down = min(8, -(-self.height // self.block_rows))
+        lefts = np.unique(np.linspace(0, self.width - 1, across).astype(int) // self.block_columns)
+        tops = np.unique(np.linspace(0, self.height - 1, down).astype(int) // self.block_rows)
+        corners = [
+            (left * self.block_columns, top * self.block_rows) for top in tops for left in lefts
+        ]
+        return [
+            Window(
+                int(left),
+                int(top),
+                int(min(self.block_columns, _SAMPLE_EDGE_PX, self.width - left)),
+                int(min(self.block_rows, _SAMPLE_EDGE_PX, self.height - top)),
+            )
+            for left, top in corners
+        ]
+
+    def close(self) -> None:
+        """Close the dataset."""
+        self.dataset.close()
+
+    def _cache_bytes(self) -> int:
+        """Hold one row of blocks of every band: less would decode blocks again for each band."""
+        row = self.block_rows * self.width * self.dtype.itemsize * self.dataset.count
+        return int(max(CACHE_BYTES, row + 16 * MIB))
+
+
+def _common_type(names: list[str]) -> np.dtype[Any]:
+    if any("complex" in name for name in names):
+        raise UnsupportedInputError(
+            "The raster holds complex numbers, which have no brightness to show.",
+            remedy="Write amplitude or intensity first, for example with gdal_calc.",
+            code="raster.complex",
+        )
+    types = {np.dtype(name) for name in names}
+    if len(types) > 1:
+        return np.result_type(*types)
+    return types.pop()
+
+
+def _masks(dataset: Any, numbers: tuple[int, ...]) -> tuple[int | None, bool]:
+    """Return the number of the alpha band, and whether there is a mask band beside it."""
+    from rasterio.enums import ColorInterp, MaskFlags
+
+    alpha = next(
+        (
+            number
+            for number, colour in enumerate(dataset.colorinterp, 1)
+            if colour == ColorInterp.alpha and number not in numbers
+        ),
+        None,
+    )
+    flags = dataset.mask_flag_enums[numbers[0] - 1]
+    has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+    only_nodata = MaskFlags.nodata in flags or MaskFlags.all_valid in flags
+    return alpha, has_mask or not (only_nodata or MaskFlags.alpha in flags)
+
+
+def _and(first: Mask | None, second: Mask) -> Mask:
+    return second if first is None else first & second

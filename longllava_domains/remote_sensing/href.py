@@ -1,0 +1,46 @@
+"""Hrefs: which are remote, what GDAL calls them, and what may be recorded of them.
+
+A signed link carries its permission in the query, and some carry a user and password.
+GDAL gets the link as it is; reports, provenance and errors only ever see `recordable`.
+"""
+
+import re
+from pathlib import PurePath
+from urllib.parse import quote, urlsplit, urlunsplit
+
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.\-]+://")
+_VSI_URL = re.compile(r"^/vsicurl(?:_streaming)?/(?=https?://|ftp://)")
+
+
+def is_remote(href: str) -> bool:
+    """Tell whether opening this href needs the network."""
+    if _SCHEME.match(href):
+        return not href.startswith("file://")
+    return href.startswith(("/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "/vsioss", "/vsiswift"))
+
+
+def gdal_name(href: str) -> str:
+    """Return the name rasterio takes: hrefs and GDAL's virtual paths are handed through."""
+    return href.removeprefix("file://") if href.startswith("file://") else href
+
+
+def recordable(href: str) -> str:
+    """Return what may be written down of an href.
+
+    Credentials, query and fragment are removed. Of a local file only the name is kept (folders
+    name users and machines, not scenes), percent-encoded.
+
+    Example:
+        >>> recordable("https://me:secret@host/scene.tif?sig=abc")
+        'https://host/scene.tif'
+    """
+    href = _VSI_URL.sub("", href)
+    if href.startswith("/vsicurl?"):
+        return "vsicurl"  # the real link is a parameter beside its credentials
+    if _SCHEME.match(href) and not href.startswith("file://"):
+        parts = urlsplit(href)
+        host = parts.netloc.rsplit("@", 1)[-1]
+        return urlunsplit((parts.scheme, host, quote(parts.path, safe="/%:+,=~"), "", ""))
+    if href.startswith("/vsi"):
+        return quote(re.split(r"[?#]", href, maxsplit=1)[0], safe="/%:+,=~")
+    return quote(PurePath(href).name, safe="")

@@ -1,0 +1,141 @@
+"""What every source of pixels promises, and the small types that travel from it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+Rgb = NDArray[np.uint8]
+
+
+class Window(NamedTuple):
+    """A rectangle of raster pixels."""
+
+    column: int
+    row: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Values of the shown channels as stored, and which of them are data.
+
+    Attributes:
+        values: (rows, columns, channels), the file's own type; one channel is grey.
+        valid: (rows, columns), False where the pixel is nodata, masked, transparent or not a
+            number; None where all are data.
+    """
+
+    values: NDArray[Any]
+    valid: Mask | None
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Whole rows of a raster, ready to show.
+
+    Attributes:
+        top: Raster row of the first row.
+        rgb: uint8 (rows, width, 3).
+        valid: (rows, width); None where all are data.
+    """
+
+    top: int
+    rgb: Rgb
+    valid: Mask | None
+
+
+class Paint(Protocol):
+    """Turns stored values into what is shown; safe to call from several threads."""
+
+    def __call__(self, pixels: Pixels, out: Rgb) -> None:
+        """Write uint8 (rows, columns, 3) for these pixels."""
+        ...
+
+
+class PixelSource(Protocol):
+    """Where the pixels of a raster come from.
+
+    Guarantees: all reads give the same channels in the same type; `read` of a window inside
+    the raster equals `rasterio.read(window=...)`; `sweep` gives every row once, top to bottom,
+    and decodes each block once unless `sweep_note` says otherwise; memory does not grow with
+    the height of the raster.
+    """
+
+    width: int
+    height: int
+    channels: int
+    dtype: np.dtype[Any]
+    nodata: tuple[float | None, ...]
+
+    def read(self, window: Window, out_size: tuple[int, int] | None = None) -> Pixels:
+        """Read a window, averaged down to out_size (width, height) where one is given."""
+        ...
+
+    def sweep(self, paint: Paint, threads: int) -> Iterator[Strip]:
+        """Paint all rows, top to bottom."""
+        ...
+
+    def overview_factor(self, factor: float) -> float:
+        """Return the decimation of the coarsest overview not coarser than `factor`; 1 for none."""
+        ...
+
+    def sample_windows(self) -> list[Window]:
+        """Return windows spread evenly over the raster that are cheap to read."""
+        ...
+
+    def close(self) -> None:
+        """Close files."""
+        ...
+
+
+def join(strips: Sequence[Strip]) -> tuple[Rgb, Mask | None]:
+    """Stack strips that follow each other; one strip is handed back without a copy."""
+    if len(strips) == 1:
+        return strips[0].rgb, strips[0].valid
+    rgb = np.concatenate([strip.rgb for strip in strips])
+    if all(strip.valid is None for strip in strips):
+        return rgb, None
+    masks = [
+        np.ones(strip.rgb.shape[:2], np.bool_) if strip.valid is None else strip.valid
+        for strip in strips
+    ]
+    return rgb, np.concatenate(masks)
+
+
+def some_valid(valid: Mask | None) -> Mask | None:
+    """Return None in place of a mask that is True everywhere."""
+    return None if valid is None or bool(valid.all()) else valid
+
+
+def data_mask(values: NDArray[Any], nodata: tuple[float | None, ...]) -> Mask | None:
+    """Return where at least one channel holds data: neither its nodata value nor NaN.
+
+    Args:
+        values: (rows, columns, channels).
+        nodata: One per channel; None where the channel declares none.
+    """
+    floating = np.issubdtype(values.dtype, np.floating)
+    mask: Mask | None = None
+    for channel, empty in enumerate(nodata):
+        plane = values[..., channel]
+        good: Mask | None = None
+        if empty is not None and (floating or representable(empty, values.dtype)):
+            good = plane != values.dtype.type(empty)  # never equal where nodata is NaN
+        if floating:
+            finite = ~np.isnan(plane)
+            good = finite if good is None else good & finite
+        if good is None:
+            return None
+        mask = good if mask is None else mask | good
+    return some_valid(mask)
+
+
+def representable(value: float, dtype: np.dtype[Any]) -> bool:
+    """Tell whether an integer type can hold this nodata value at all."""
+    limits = np.iinfo(dtype)
+    return float(value).is_integer() and limits.min <= value <= limits.max

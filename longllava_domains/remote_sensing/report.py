@@ -1,0 +1,44 @@
+"""`RasterReport`: what was found when a raster was opened, as codes and numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RasterReport:
+    """Every decision a raster loader took.
+
+    Attributes:
+        source_kind: ``"raster"``, ``"mosaic"`` or ``"stac"``.
+        codes: Machine-readable code -> how often, such as ``{"georeference.affine": 1,
+            "bands.by_colour": 1, "mosaic.warped": 2}``.
+        numbers: Measured quantities with their unit in the name, such as
+            ``{"resolution_m": 10.0, "gcp_residual_px": 0.02}``.
+    """
+
+    source_kind: str
+    codes: Mapping[str, int] = field(default_factory=dict)
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "codes", MappingProxyType(dict(self.codes)))
+        object.__setattr__(self, "numbers", MappingProxyType(dict(self.numbers)))
+
+    def with_(
+        self, codes: Mapping[str, int] | None = None, numbers: Mapping[str, float] | None = None
+    ) -> "RasterReport":
+        """Return a copy with more codes (counts added) and numbers (later values win)."""
+        merged = dict(self.codes)
+        for code, count in (codes or {}).items():
+            merged[code] = merged.get(code, 0) + count
+        return RasterReport(self.source_kind, merged, {**self.numbers, **(numbers or {})})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON."""
+        return {
+            "source_kind": self.source_kind,
+            "codes": dict(sorted(self.codes.items())),
+            "numbers": dict(sorted(self.numbers.items())),
+        }
