@@ -32,7 +32,7 @@ def row_bands(strips: Iterable[Strip], spans: Sequence[tuple[int, int]]) -> Iter
         pass
 
 
-def cut(band: Strip, window: Window, padding: tuple[int, int, int]) -> tuple[Rgb, Mask | None, int]:
+def cut(band: Strip, window: Window, padding: tuple[int, int, int]) -> tuple[Rgb, Mask | None]:
     """Cut one window out of a band, padded where it reaches outside the raster.
 
     Args:
@@ -41,8 +41,8 @@ def cut(band: Strip, window: Window, padding: tuple[int, int, int]) -> tuple[Rgb
         padding: RGB of what lies outside.
 
     Returns:
-        Read-only uint8 (window.height, window.width, 3); the mask of the part inside the raster
-        (None where all is data); and the number of pixels inside the raster.
+        Read-only uint8 (window.height, window.width, 3), and the mask of the part inside the
+        raster (None where all is data).
     """
     height, width = band.rgb.shape[:2]
     left, right = max(0, window.column), min(width, window.column + window.width)
@@ -60,7 +60,7 @@ def cut(band: Strip, window: Window, padding: tuple[int, int, int]) -> tuple[Rgb
         pixels[place] = band.rgb[inside]
     pixels.flags.writeable = False
     valid = None if band.valid is None else some_valid(band.valid[inside])
-    return pixels, valid, (bottom - top) * (right - left)
+    return pixels, valid
 
 
 def _bottom(strip: Strip) -> int:

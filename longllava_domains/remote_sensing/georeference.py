@@ -22,7 +22,10 @@ class PixelMap(Protocol):
     raster. Outside the domain of a projection the coordinates are not finite.
     """
 
-    kind: str
+    @property
+    def kind(self) -> str:
+        """How the map was made, such as ``"affine"``."""
+        ...
 
     def forward(self, column: float, row: float) -> Point:
         """Return map (x, y)."""

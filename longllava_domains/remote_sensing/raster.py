@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from longllava_domains.provenance import Provenance
+from longllava_domains.remote_sensing.chips import CHIP_PX, OVERLAP_PX, Chips
 from longllava_domains.remote_sensing.georeference import Georeference, Point
 from longllava_domains.remote_sensing.grid import COLOURS, Protocol
 from longllava_domains.remote_sensing.pixels import PixelSource, Rgb
@@ -217,11 +218,25 @@ class Raster:
         Raises:
             PolicyError: The policy refuses.
             DamagedInputError: A block cannot be decoded.
-            NotFoundError: A whole super-tile is nodata is no error; a whole raster is.
+            NotFoundError: The whole raster is nodata (empty super-tiles are passed over).
         """
         from longllava_domains.remote_sensing.looking import to_sequences
 
         return to_sequences(self, policy or GridPolicy())
+
+    def chips(self, size_px: int = CHIP_PX, overlap_px: int = OVERLAP_PX) -> Chips:
+        """Return overlapping windows at native resolution, read when iterated over.
+
+        `len()` of the result counts them beforehand; `.skipped` lists those that held only nodata.
+
+        Args:
+            size_px: Side of a chip, raster pixels.
+            overlap_px: Pixels that neighbours share at least.
+
+        Raises:
+            PolicyError: An overlap that leaves no step.
+        """
+        return Chips(self, size_px, overlap_px)
 
     @cached_property
     def input_sha256(self) -> str | None:

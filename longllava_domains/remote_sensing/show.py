@@ -82,7 +82,7 @@ def tiles(
         for column in range(grid.columns):
             left, right = grid.column_span(column)
             window = Window(left, top, right - left, bottom - top)
-            pixels, valid, _ = cut(band, window, padding)
+            pixels, valid = cut(band, window, padding)
             place = ground.place(
                 "tile",
                 (
