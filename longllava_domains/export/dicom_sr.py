@@ -29,7 +29,7 @@ from longllava_domains.export.codes import (
     Code,
 )
 from longllava_domains.export.files import write_private
-from longllava_domains.export.report_content import ReportContent, refuse_demo
+from longllava_domains.export.report_content import MANUFACTURER, ReportContent, refuse_demo
 from longllava_domains.export.source_study import (
     SourceInstance,
     SourceStudy,
@@ -170,7 +170,7 @@ def _add_series_and_equipment(document: Dataset, content: ReportContent, created
     document.SeriesDate, document.SeriesTime = _date_and_time(created)
     document.InstanceCreationDate, document.InstanceCreationTime = _date_and_time(created)
     document.ReferencedPerformedProcedureStepSequence = []
-    document.Manufacturer = sr_content.MANUFACTURER
+    document.Manufacturer = MANUFACTURER
     document.ManufacturerModelName = content.model[:64]
     versions = [__version__, content.model_revision, content.adapter]
     document.SoftwareVersions = [version[:64] for version in versions if version]
@@ -181,8 +181,8 @@ def _author(content: ReportContent) -> Dataset:
     author = Dataset()
     author.ObserverType = "DEV"
     author.StationName = ""
-    author.DeviceUID = sr_content.device_uid(content)
-    author.Manufacturer = sr_content.MANUFACTURER
+    author.DeviceUID = content.device_uid
+    author.Manufacturer = MANUFACTURER
     author.ManufacturerModelName = content.model[:64]
     author.InstitutionName = ""
     author.InstitutionCodeSequence = []

@@ -2,6 +2,7 @@
 
 import math
 import unicodedata
+import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -11,6 +12,7 @@ from longllava_domains.export.codes import CT_RATE_CODES, PRESENCE_CODES, Code
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 from longllava_domains.visual import SlicePlace
 
+MANUFACTURER: Final = "longllava-domains"
 DRAFT_NOTICE: Final = "Draft written by a model. No physician has read or verified it."
 
 
@@ -134,6 +136,12 @@ class ReportContent:
         revision = f" revision {self.model_revision}" if self.model_revision else ""
         adapter = f" with adapter {self.adapter}" if self.adapter else ""
         return f"{self.model}{revision}{adapter}"
+
+    @property
+    def device_uid(self) -> str:
+        """UID of this model, revision and adapter: the same in every report of theirs."""
+        who = "|".join([MANUFACTURER, self.model, self.model_revision, self.adapter])
+        return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, who).int}"
 
 
 def printable(text: str) -> str:

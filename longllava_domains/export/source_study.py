@@ -155,7 +155,7 @@ def _text(header: Any, keyword: str) -> str:
         return ""
     if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
         return "\\".join(str(item) for item in value)
-    return str(value)
+    return str(value).strip()
 
 
 def _codes(items: Iterable[Any]) -> Iterator[Code]:

@@ -6,7 +6,6 @@ and TID 1500 "Measurement Report", whose groups (TID 1501) hold one finding each
 "finding", so that a reader who skips values cannot take an absent finding for a present one.
 """
 
-import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -15,21 +14,19 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
 from longllava_domains.export.codes import MARGIN, PRESENCE_CODES, PROBABILITY, Code
-from longllava_domains.export.report_content import AbnormalityFinding, ReportContent, printable
+from longllava_domains.export.report_content import (
+    MANUFACTURER,
+    AbnormalityFinding,
+    ReportContent,
+    printable,
+)
 from longllava_domains.export.source_study import SourceInstance, SourceStudy
 
-MANUFACTURER: Final = "longllava-domains"
 _CT: Final = Code("77477000", "SCT", "Computed tomography")
 _ENGLISH: Final = Code("en", "RFC5646", "English")
 _CONTAINS: Final = "CONTAINS"
 _INFERRED: Final = "INFERRED FROM"
 _MODIFIES: Final = "HAS CONCEPT MOD"
-
-
-def device_uid(content: ReportContent) -> str:
-    """Return the UID of this model, revision and adapter: the same for every report of theirs."""
-    who = "|".join([MANUFACTURER, content.model, content.model_revision, content.adapter])
-    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, who).int}"
 
 
 def text_report(content: ReportContent, source: SourceStudy) -> Any:
@@ -112,7 +109,7 @@ def _group(finding: AbnormalityFinding, source: SourceStudy, algorithm: Any) -> 
 def _observation_context(content: ReportContent) -> Any:
     """Name the model as the observing device (TID 1004)."""
     device = sr.DeviceObserverIdentifyingAttributes(
-        uid=device_uid(content),
+        uid=content.device_uid,
         name=content.made_by,
         manufacturer_name=MANUFACTURER,
         model_name=content.model,
