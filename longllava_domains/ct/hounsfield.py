@@ -21,8 +21,10 @@ Verdict = Literal["air", "tissue", "unproved"]
 
 AIR_BAND_HU: Final = (-1075, -925)
 TISSUE_BAND_HU: Final = (-150, 150)
-# Nothing real is emptier than air; scanners pad outside the field of view below this.
-EMPTIEST_HU: Final = -1100
+# Nothing is emptier than air. Noise reaches below -1100, nothing real below -1500; a constant
+# down there is what a scanner writes outside its field of view.
+PADDING_BELOW_HU: Final = -1100
+EMPTIEST_HU: Final = -1500
 SAMPLE_VOXELS: Final = 1_000_000
 
 _VALUES: Final = np.arange(-32768, 32768)
@@ -91,7 +93,7 @@ def _padding(counts: NDArray[np.int64]) -> int | None:
     lowest = int(occupied[0]) - 32768
     alone = len(occupied) > 1 and occupied[1] - occupied[0] >= 50
     common = counts[occupied[0]] >= 0.001 * counts.sum()
-    return lowest if lowest < EMPTIEST_HU and alone and common else None
+    return lowest if lowest < PADDING_BELOW_HU and alone and common else None
 
 
 def _numbers(counts: NDArray[np.int64]) -> dict[str, float]:
@@ -114,6 +116,7 @@ def _numbers(counts: NDArray[np.int64]) -> dict[str, float]:
     numbers["tissue_share"] = _share(counts, *TISSUE_BAND_HU)
     numbers["below_air_share"] = _share(counts, -32768, EMPTIEST_HU)
     numbers["fat_share"] = _share(counts, -150, -20)
+    numbers["tissue_peak"] = _peak(counts)
     return {name: round(value, 6) for name, value in numbers.items()}
 
 
@@ -121,22 +124,34 @@ def _share(counts: NDArray[np.int64], low: int, high: int) -> float:
     return float(counts[low + 32768 : high + 32769].sum() / counts.sum())
 
 
+def _peak(counts: NDArray[np.int64]) -> float:
+    """Return how far the fullest 21 HU of the tissue band stand out from its mean (1: flat)."""
+    band = counts[TISSUE_BAND_HU[0] + 32768 : TISSUE_BAND_HU[1] + 32769]
+    if not band.any():
+        return 0.0
+    return float(np.convolve(band, np.ones(21) / 21, "valid").max() / band.mean())
+
+
 def _verdict(counts: NDArray[np.int64], numbers: Mapping[str, float]) -> Verdict:
     if not numbers or numbers["below_air_share"] > 0.02:
         return "unproved"
-    # Per HU, soft tissue outweighs both the valley towards lung and the slope of bone. In values
-    # that were rescaled twice, bone sits in the tissue band and that slope is steep.
+    # Soft tissue outweighs, per HU, both the valley towards lung and the slope of bone, and is
+    # plentiful or peaked. In values that were rescaled twice, soft tissue poses as air and bone
+    # sits in the tissue band: a few voxels, on a slope.
     tissue = numbers["tissue_share"] / 301
     valley = _share(counts, -600, -250) / 351
     bone = _share(counts, 300, 600) / 301
     if numbers["air_share"] >= 0.002:
-        stands_out = tissue >= 0.5 * max(valley, bone)
-        return "air" if numbers["tissue_share"] >= 0.01 and stands_out else "unproved"
+        outweighs = tissue >= 0.5 * max(valley, bone)
+        crowd = numbers["tissue_share"] >= 0.08 or (
+            numbers["tissue_share"] >= 0.01 and numbers["tissue_peak"] >= 1.5
+        )
+        return "air" if outweighs and crowd else "unproved"
     plausible = (
         numbers["tissue_share"] >= 0.5
         and numbers["fat_share"] >= 0.01
         and 8 <= numbers["spread"] <= 300
-        and numbers["min"] >= EMPTIEST_HU
+        and numbers["min"] >= PADDING_BELOW_HU
         and 60 <= numbers["max"] <= 32766
         and numbers["p99"] <= 3100
     )

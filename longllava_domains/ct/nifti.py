@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,13 @@ from longllava_domains.ct.ct_rate import CtRateScan
 from longllava_domains.ct.nifti_bytes import read_stored
 from longllava_domains.ct.nifti_header import NiftiHeader
 from longllava_domains.ct.orientation import check_affine
-from longllava_domains.ct.rescale import HuRule, to_hounsfield
+from longllava_domains.ct.rescale import HuRule, Scale, to_hounsfield
 from longllava_domains.ct.volume import CTVolume
-from longllava_domains.errors import GeometryError, NotFoundError, PolicyError
+from longllava_domains.errors import GeometryError, IntensityError, NotFoundError, PolicyError
 
-REPAIRS = ("assume_affine", "sform", "qform", "ct_rate_spacing")
+REPAIRS: Final = ("assume_affine", "sform", "qform", "ct_rate_spacing")
+# float32 headers keep positions of a few hundred millimetres to about this.
+_ROUNDING_MM: Final = 0.01
 
 
 def open_nifti(
@@ -60,7 +63,16 @@ def open_nifti(
         affine, more = _ct_rate_spacing(affine, rule, repair)
         found += more
     check_affine(affine)
-    rescaled = to_hounsfield(stored, header.scale, rule)
+    scale = header.scale
+    if scale is None:
+        if not isinstance(rule, tuple):
+            raise IntensityError(
+                "The NIfTI header's slope or intercept is not a finite number.",
+                remedy="Pass hu=(slope, intercept).",
+                code="nifti.scale",
+            )
+        scale = Scale()
+    rescaled = to_hounsfield(stored, scale, rule)
     rescaled.hu = rescaled.hu.reshape(header.shape, order="F")
     for code in (*header.codes, *codes, *found):
         rescaled.codes[code] = 1
@@ -82,22 +94,19 @@ def _affine(header: NiftiHeader, repair: tuple[str, ...]) -> tuple[NDArray[np.fl
     unit = np.diag([header.unit_mm] * 3 + [1.0])
     sform = unit @ header.sform
     qform = None if header.qform is None else unit @ header.qform
-    has_sform, has_qform = header.sform_code > 0, header.qform_code > 0
-    if has_sform and has_qform and qform is not None:
+    steps = None if header.pixdim is None else np.array(header.pixdim) * header.unit_mm
+    if header.sform_code > 0 and header.qform_code > 0 and qform is not None:
         return _agreed(sform, qform, header.shape, repair)
-    if has_sform:
-        if qform is not None:
-            _check_pixdim(sform, np.array(header.pixdim) * header.unit_mm, repair)
-        return sform, ["nifti.sform"]
-    if has_qform:
+    if header.sform_code > 0:
+        return sform, ["nifti.sform", *_pixdim_codes(sform, steps, repair)]
+    if header.qform_code > 0:
         if qform is None:
             raise _unproved("its qform has no valid quaternion or spacing", "nifti.qform")
         return qform, ["nifti.qform"]
     if "assume_affine" not in repair:
         raise _unproved("neither its sform nor its qform is set", "nifti.no_affine")
-    steps = np.array(header.pixdim) * header.unit_mm
-    if not np.isfinite(steps).all() or (steps <= 0).any():
-        raise _unproved("it has no spacing either", "nifti.pixdim")
+    if steps is None:
+        raise _unproved("it has no valid spacing either", "nifti.pixdim")
     return np.diag([*steps, 1.0]), ["repair.assume_affine"]
 
 
@@ -107,38 +116,38 @@ def _agreed(
     shape: tuple[int, int, int],
     repair: tuple[str, ...],
 ) -> tuple[NDArray[np.float64], list[str]]:
-    """Return the sform where the qform puts every corner within half a voxel of it."""
+    """Return the sform where the qform turns no corner by more than half a voxel from it."""
     for name, affine in (("sform", sform), ("qform", qform)):
         if name in repair:
             return affine, [f"repair.{name}"]
+    check_affine(sform)
     far = np.array(shape, np.float64) - 1
     between = (sform - qform)[:3]
     corners = [between[:, :3] @ (far * [i, j, k]) for i in (0, 1) for j in (0, 1) for k in (0, 1)]
     turned_mm = max(float(np.linalg.norm(corner)) for corner in corners)
     shifted_mm = float(np.linalg.norm(between[:, 3]))
-    half_voxel = 0.5 * float(np.linalg.norm(sform[:3, :3], axis=0).min())
-    if not turned_mm <= half_voxel:
+    if turned_mm > 0.5 * float(np.linalg.norm(sform[:3, :3], axis=0).min()):
         raise GeometryError(
             f"The sform and the qform disagree by {turned_mm:.3g} mm over the volume.",
             remedy='Decide which one holds: repair=("sform",) or repair=("qform",).',
             code="nifti.forms_disagree",
             facts={"turned_mm": round(turned_mm, 4), "shifted_mm": round(shifted_mm, 4)},
         )
-    return sform, ["nifti.sform", *(["nifti.forms_shifted"] if shifted_mm > half_voxel else [])]
+    differs = max(turned_mm, shifted_mm) > _ROUNDING_MM
+    return sform, ["nifti.sform", *(["nifti.forms_differ"] if differs else [])]
 
 
-def _check_pixdim(
-    sform: NDArray[np.float64], steps: NDArray[np.float64], repair: tuple[str, ...]
-) -> None:
+def _pixdim_codes(
+    sform: NDArray[np.float64], steps: NDArray[np.float64] | None, repair: tuple[str, ...]
+) -> list[str]:
+    """Compare the sform's spacing with pixdim, the only witness besides it."""
     norms = np.linalg.norm(sform[:3, :3], axis=0)
+    if steps is None or np.allclose(norms, steps, rtol=1e-4, atol=0):
+        return []
     if "sform" in repair or np.allclose(norms, steps, rtol=0.01, atol=0):
-        return
+        return ["nifti.pixdim_differs"]
     raise GeometryError(
-        "The sform and pixdim disagree about the spacing: "
-        + " x ".join(f"{step:.4g}" for step in norms)
-        + " mm or "
-        + " x ".join(f"{step:.4g}" for step in steps)
-        + " mm.",
+        f"The sform and pixdim disagree about the spacing: {_times(norms)} or {_times(steps)} mm.",
         remedy='If the sform holds, pass repair=("sform",).',
         code="nifti.pixdim_disagrees",
     )
@@ -155,16 +164,17 @@ def _ct_rate_spacing(
     if "ct_rate_spacing" not in repair:
         raise GeometryError(
             "The file and CT-RATE's table disagree about the spacing: "
-            + " x ".join(f"{step:.4g}" for step in norms)
-            + " mm or "
-            + " x ".join(f"{step:.4g}" for step in listed)
-            + " mm.",
+            f"{_times(norms)} or {_times(listed)} mm.",
             remedy='If the table holds, pass repair=("ct_rate_spacing",).',
             code="ct_rate.spacing",
         )
     scaled = affine.copy()
     scaled[:3, :3] *= listed / norms
     return scaled, ["repair.ct_rate_spacing"]
+
+
+def _times(steps: NDArray[np.float64]) -> str:
+    return " x ".join(f"{step:.4g}" for step in steps)
 
 
 def _unproved(found: str, code: str) -> GeometryError:

@@ -8,11 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longllava_domains.ct.rescale import Scale
-from longllava_domains.errors import (
-    DamagedInputError,
-    IntensityError,
-    UnsupportedInputError,
-)
+from longllava_domains.errors import DamagedInputError, UnsupportedInputError
 
 HEADER_BYTES: Final = 540  # NIfTI-2's; NIfTI-1 needs 348
 _REAL_TYPES: Final = {
@@ -36,13 +32,14 @@ class NiftiHeader:
         dtype: Stored number type with its byte order.
         offset: First byte of the voxels in the file that holds them.
         pair: True where the voxels are in a separate .img file.
-        scale: Slope and intercept; 1 and 0 where the header sets none.
+        scale: Slope and intercept; 1 and 0 where the header sets none, None where they are not
+            finite numbers.
         unit_mm: Millimetres in the header's unit.
         sform_code: Above 0 where `sform` holds.
         qform_code: Above 0 where the quaternion holds.
-        pixdim: Spacing along i, j, k in the header's unit, as stored.
+        pixdim: Spacing along i, j, k in the header's unit; None where it is not above 0.
         sform: (4, 4) from (i, j, k) to RAS in the header's unit.
-        qform: The same from the quaternion; None where it cannot be one.
+        qform: The same from quaternion and pixdim; None where they cannot make one.
         codes: Report codes of what was unusual.
     """
 
@@ -50,11 +47,11 @@ class NiftiHeader:
     dtype: np.dtype[Any]
     offset: int
     pair: bool
-    scale: Scale
+    scale: Scale | None
     unit_mm: float
     sform_code: int
     qform_code: int
-    pixdim: tuple[float, float, float]
+    pixdim: tuple[float, float, float] | None
     sform: NDArray[np.float64]
     qform: NDArray[np.float64] | None
     codes: tuple[str, ...]
@@ -72,11 +69,9 @@ def parse_header(block: bytes) -> NiftiHeader:
         DamagedInputError: Too short, or fields that contradict each other.
         UnsupportedInputError: Not NIfTI, ANALYZE 7.5, more than three dimensions, or a number
             type that is not a real number.
-        IntensityError: A slope or intercept that is not finite.
     """
     from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
     from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
-    from nibabel.spatialimages import HeaderDataError
 
     kinds = {
         b"n+1\0": (Nifti1Header, 348), b"ni1\0": (Nifti1PairHeader, 348),
@@ -93,11 +88,8 @@ def parse_header(block: bytes) -> NiftiHeader:
         raise damaged("the header is cut off", "nifti.truncated")
     raw = kind(block[:size], endianness=order, check=False)
     codes: list[str] = []
-    try:
-        qform = _qform(raw, codes)
-    except HeaderDataError:
-        qform = None
     shape = _shape(raw["dim"])
+    pixdim = _pixdim(raw["pixdim"][1:4], codes)
     return NiftiHeader(
         shape=shape,
         dtype=_dtype(int(raw["datatype"]), int(raw["bitpix"]), order),
@@ -107,9 +99,9 @@ def parse_header(block: bytes) -> NiftiHeader:
         unit_mm=_unit_mm(int(raw["xyzt_units"]), codes),
         sform_code=int(raw["sform_code"]),
         qform_code=int(raw["qform_code"]),
-        pixdim=(float(raw["pixdim"][1]), float(raw["pixdim"][2]), float(raw["pixdim"][3])),
+        pixdim=pixdim,
         sform=np.asarray(raw.get_sform(), np.float64),
-        qform=qform,
+        qform=None if pixdim is None else _qform(raw, codes),
         codes=tuple(codes),
     )
 
@@ -123,6 +115,13 @@ def _byte_order(block: bytes) -> tuple[str, int]:
     return "", 0
 
 
+def _pixdim(steps: NDArray[Any], codes: list[str]) -> tuple[float, float, float] | None:
+    if not np.isfinite(steps).all() or (steps <= 0).any():
+        codes.append("nifti.pixdim_invalid")
+        return None
+    return float(steps[0]), float(steps[1]), float(steps[2])
+
+
 def _qform(raw: Any, codes: list[str]) -> NDArray[np.float64] | None:
     """Return the quaternion's affine; a zero qfac means 1 (nifti1.h)."""
     raw = raw.copy()
@@ -130,10 +129,14 @@ def _qform(raw: Any, codes: list[str]) -> NDArray[np.float64] | None:
         if raw["pixdim"][0] != 0:
             codes.append("nifti.qfac")
         raw["pixdim"][0] = 1
-    if not np.isfinite(raw["pixdim"][1:4]).all() or (raw["pixdim"][1:4] <= 0).any():
-        codes.append("nifti.pixdim")
-        return None
-    return np.asarray(raw.get_qform(), np.float64)
+    try:
+        qform = np.asarray(raw.get_qform(), np.float64)
+    except ValueError:  # nibabel: a quaternion longer than 1
+        qform = np.full((4, 4), np.nan)
+    if np.isfinite(qform).all():
+        return qform
+    codes.append("nifti.qform_invalid")
+    return None
 
 
 def _shape(dim: NDArray[Any]) -> tuple[int, int, int]:
@@ -167,18 +170,12 @@ def _offset(claimed: float, size: int, *, pair: bool) -> int:
     return int(claimed)
 
 
-def _scale(slope: float, intercept: float, codes: list[str]) -> Scale:
+def _scale(slope: float, intercept: float, codes: list[str]) -> Scale | None:
     """Return the scale; a slope of 0 or NaN means that none is set (nifti1.h, nibabel)."""
     if slope == 0 or np.isnan(slope):
         codes.append("nifti.scale_unset")
         return Scale()
-    if not np.isfinite(slope) or not np.isfinite(intercept):
-        raise IntensityError(
-            "The NIfTI header's slope or intercept is not a finite number.",
-            remedy="Pass hu=(slope, intercept) after correcting the header.",
-            code="nifti.scale",
-        )
-    return Scale(slope, intercept)
+    return Scale(slope, intercept) if np.isfinite([slope, intercept]).all() else None
 
 
 def _unit_mm(units: int, codes: list[str]) -> float:

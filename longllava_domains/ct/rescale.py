@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from longllava_domains.ct.ct_rate import CtRateScan
 from longllava_domains.ct.hounsfield import HuEvidence, judge, refuse, sample
-from longllava_domains.errors import IntensityError
+from longllava_domains.errors import IntensityError, PolicyError
 
 # Values worked on at a time, so that float64 intermediates stay near 16 MB.
 _CHUNK: Final = 2_000_000
@@ -55,6 +55,7 @@ def to_hounsfield(stored: NDArray[Any], header: Scale, rule: HuRule) -> Rescaled
         IntensityError: Not Hounsfield units; a scale would be applied twice; values that are not
             finite or leave int16.
     """
+    _check_rule(rule)
     taken = sample(stored)
     if not np.isfinite(taken).all():
         raise _not_finite()
@@ -66,7 +67,9 @@ def to_hounsfield(stored: NDArray[Any], header: Scale, rule: HuRule) -> Rescaled
         for name, value in evidence.numbers.items()
         if name in ("min", "max", "air_hu", "air_share", "tissue_share")
     }
-    done.numbers |= {"slope": float(scale.slope), "intercept": float(scale.intercept)}
+    if scale != Scale():
+        done.codes["hu.rescaled"] = 1
+        done.numbers |= {"slope": float(scale.slope), "intercept": float(scale.intercept)}
     if evidence.verdict == "tissue":
         done.codes["hu.no_air_in_view"] = 1
     if rounding > 0:
@@ -75,6 +78,18 @@ def to_hounsfield(stored: NDArray[Any], header: Scale, rule: HuRule) -> Rescaled
     if evidence.padding_hu is not None:
         _pad_with_air(done, evidence.padding_hu)
     return done
+
+
+def _check_rule(rule: HuRule) -> None:
+    if rule in ("prove", "trust") or isinstance(rule, CtRateScan):
+        return
+    pair = isinstance(rule, tuple) and len(rule) == 2
+    if not pair or not np.isfinite(np.asarray(rule, np.float64)).all() or rule[0] == 0:
+        raise PolicyError(
+            "This is no rule for Hounsfield units.",
+            remedy='Pass "prove", "trust", a CT-RATE scan, or (slope, intercept) with a slope.',
+            code="hu.rule",
+        )
 
 
 def _decide(taken: NDArray[Any], header: Scale, rule: HuRule) -> tuple[Scale, HuEvidence, str]:
