@@ -19,6 +19,8 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 # Identifiers: codes, preset names, versions, hub ids. No spaces, so no names of people.
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.+\-/@:=,()\[\]<>%*]{0,200}\Z")
+# Regular expressions over tensor names: printable ASCII without a space.
+_PATTERN = re.compile(r"[!-~]{0,200}\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _DATETIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?)?\Z")
 _NOTICES: Final = frozenset(
@@ -49,6 +51,10 @@ def _is_plain(value: object) -> bool:
     if isinstance(value, Mapping):
         return all(_is_identifier(key) and _is_plain(item) for key, item in value.items())
     return False
+
+
+def _is_pattern(value: object) -> bool:
+    return value is None or (isinstance(value, str) and _PATTERN.match(value) is not None)
 
 
 def _is_sha256(value: object) -> bool:
@@ -87,6 +93,7 @@ ALLOWED: Final[Mapping[str, Callable[[object], bool]]] = MappingProxyType(
         # what was said
         "prompt_sha256": _is_sha256,
         "protocol": _is_identifier,
+        "withheld": _is_plain,
         "preset": _is_identifier,
         "tokens": _is_number,
         "tokens_per_image": _is_number,
@@ -100,7 +107,7 @@ ALLOWED: Final[Mapping[str, Callable[[object], bool]]] = MappingProxyType(
         "adapter_sha256": _is_sha256,
         "demo": _is_number,
         "trained": _is_number,
-        "allowed_unexpected": _is_identifier,
+        "allowed_unexpected": _is_pattern,
         "dtype": _is_identifier,
         "device": _is_identifier,
         "quantization": _is_plain,

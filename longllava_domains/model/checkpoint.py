@@ -17,7 +17,7 @@ from longllava_domains.model.checkpoint_names import Destination, NameMap
 from longllava_domains.model.config import LongLlavaConfig, from_released, from_stock_llava
 from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.placement import resolve_device, resolve_dtype
-from longllava_domains.model.tower import tower_config, tower_folder
+from longllava_domains.model.tower import tower_config, tower_folder, tower_hub_id
 
 _RELEASED_KEYS = frozenset({"mm_vision_tower", "mm_hidden_size", "mm_projector_type"})
 _TOWER = "model.vision_tower."
@@ -31,6 +31,7 @@ class Checkpoint:
         config: The configuration, in one form for all layouts.
         files: Its weight files.
         tower_files: A separate tower, where the checkpoint itself holds none.
+        tower_hint: The hub id of the tower that config.json names, None where it names none.
         needed: Parameter name -> shape, of the network that the configuration describes.
         match: How the two fit.
     """
@@ -38,8 +39,29 @@ class Checkpoint:
     config: LongLlavaConfig
     files: WeightFiles
     tower_files: WeightFiles | None
+    tower_hint: str | None
     needed: dict[str, Shape]
     match: Match
+
+    @property
+    def tower_place(self) -> str:
+        """``"inside"`` the checkpoint, ``"separate"`` or ``"absent"``."""
+        if self.tower_files is not None:
+            return "separate"
+        return "inside" if _holds_tower(self.match) else "absent"
+
+    def require_clean(self, allow_unexpected: str | None) -> None:
+        """Raise `CheckpointError` where the tensors do not fill the network exactly."""
+        if self.tower_place == "absent" and len(self.match.missing) == sum(
+            name.startswith(_TOWER) for name in self.needed
+        ):
+            raise CheckpointError(
+                f"The checkpoint holds no vision tower ({len(self.match.missing)} tensors), and the "
+                "one that mm_vision_tower names is not here.",
+                remedy="Pass tower=FOLDER with the weights of openai/clip-vit-large-patch14-336.",
+                code="checkpoint.tower",
+            )
+        self.match.excused(allow_unexpected).require_clean()
 
 
 def open_checkpoint(path: str | Path, *, tower: str | Path | None = None) -> Checkpoint:
@@ -61,12 +83,12 @@ def open_checkpoint(path: str | Path, *, tower: str | Path | None = None) -> Che
     names = NameMap(config)
     match = match_tensors(files.headers, needed, names)
     tower_files = None
-    if not any(place.parameter.startswith(_TOWER) for place in match.placements.values()):
+    if not _holds_tower(match):
         separate = Path(tower) if tower is not None else tower_folder(folder, entries)
         if separate is not None:
             tower_files = WeightFiles(separate)
             match = match_tensors(files.headers, needed, names, tower_files.headers)
-    return Checkpoint(config, files, tower_files, needed, match)
+    return Checkpoint(config, files, tower_files, tower_hub_id(entries), needed, match)
 
 
 def load_checkpoint(
@@ -100,9 +122,8 @@ def load_checkpoint(
     """
     target = resolve_device(device)
     checkpoint = open_checkpoint(path, tower=tower)
-    match = checkpoint.match.excused(allow_unexpected)
-    match.require_clean()
-    config = checkpoint.config
+    checkpoint.require_clean(allow_unexpected)
+    match, config = checkpoint.match, checkpoint.config
     config.dtype = resolve_dtype(dtype, config.dtype or _commonest_dtype(checkpoint.files))
     network = empty_network(config)
     network.allowed_unexpected = allow_unexpected
@@ -113,7 +134,8 @@ def load_checkpoint(
             _fill(network, name, tensor, config.dtype, target)
     _restore_buffers(network, target)
     network.tie_weights()
-    return network.eval()
+    network.eval()
+    return network
 
 
 def empty_network(config: LongLlavaConfig) -> LongLlavaForConditionalGeneration:
@@ -147,6 +169,10 @@ def _read_config(folder: Path, entries: dict[str, Any]) -> LongLlavaConfig:
         remedy="Its model_type must be longllava, llava_jamba, or llava with a Jamba text_config.",
         code="checkpoint.config",
     )
+
+
+def _holds_tower(match: Match) -> bool:
+    return any(place.parameter.startswith(_TOWER) for place in match.placements.values())
 
 
 def _commonest_dtype(files: WeightFiles) -> torch.dtype:

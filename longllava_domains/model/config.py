@@ -55,6 +55,8 @@ class LongLlavaConfig(LlavaConfig):
 
     model_type = "longllava"
 
+    text_config: Any = None
+    vision_config: Any = None
     pooling: str = "2d"
     image_token_index: int = JAMBA_IMAGE_TOKEN_ID
     trained_length: int = 40960
@@ -62,10 +64,8 @@ class LongLlavaConfig(LlavaConfig):
     demo: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
-        if not isinstance(self.text_config, JambaConfig):
-            self.text_config = JambaConfig(**(self.text_config or {}))
-        if not isinstance(self.vision_config, CLIPVisionConfig):
-            self.vision_config = CLIPVisionConfig(**(self.vision_config or CLIP_LARGE_336))
+        self.text_config = _as_config(JambaConfig, self.text_config, {})
+        self.vision_config = _as_config(CLIPVisionConfig, self.vision_config, CLIP_LARGE_336)
         super().__post_init__(**kwargs)
         self._check()
         self.image_seq_length = self.tokens_per_image
@@ -105,6 +105,14 @@ class LongLlavaConfig(LlavaConfig):
     def view_px(self) -> int:
         """Side of the square image that the tower takes, pixels."""
         return int(self.vision_config.image_size)
+
+
+def _as_config(kind: type[Any], given: Any, default: dict[str, Any]) -> Any:
+    """Return a sub-configuration that may come as an object, as JSON, or not at all."""
+    if isinstance(given, kind):
+        return given
+    entries = default if given is None else given
+    return kind(**{key: value for key, value in entries.items() if key != "model_type"})
 
 
 def from_released(entries: dict[str, Any], vision: CLIPVisionConfig) -> LongLlavaConfig:

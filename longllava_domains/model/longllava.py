@@ -1,6 +1,6 @@
 """`LongLlavaForConditionalGeneration`: the whole network, as transformers composes it."""
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,10 +17,11 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from longllava_domains.errors import PromptError
 from longllava_domains.model.config import LongLlavaConfig
+from longllava_domains.model.kernels import keep_cuda_kernels_off_cpu
 from longllava_domains.model.vision import Projector, in_micro_batches, patch_features, pool_patches
 
 
-class LongLlavaModel(LlavaModel):  # type: ignore[misc]
+class LongLlavaModel(LlavaModel):
     """Tower, projector and language model, without the output head.
 
     Attributes:
@@ -128,7 +129,7 @@ class LongLlavaModel(LlavaModel):  # type: ignore[misc]
             )
 
 
-class LongLlavaForConditionalGeneration(LlavaForConditionalGeneration):  # type: ignore[misc]
+class LongLlavaForConditionalGeneration(LlavaForConditionalGeneration):
     """LongLLaVA: call it with ``input_ids`` and ``pixel_values``, or use `generate`.
 
     ``network.config.image_token_id`` stands ``network.config.tokens_per_image`` times for each
@@ -153,7 +154,7 @@ class LongLlavaForConditionalGeneration(LlavaForConditionalGeneration):  # type:
 
     def encode_images(self, pixel_values: Tensor) -> Tensor:
         """Turn images into language-model tokens; see `LongLlavaModel.encode_images`."""
-        return cast(Tensor, self.model.encode_images(pixel_values))
+        return self.model.encode_images(pixel_values)
 
     def generate(
         self, inputs: Tensor | None = None, *, pixel_values: Tensor | None = None, **kwargs: Any
@@ -186,5 +187,6 @@ def _mismatch(found: Tensor, images: int, each: int) -> PromptError:
     )
 
 
+keep_cuda_kernels_off_cpu()
 AutoConfig.register("longllava", LongLlavaConfig)
 AutoModelForImageTextToText.register(LongLlavaConfig, LongLlavaForConditionalGeneration)

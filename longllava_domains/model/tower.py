@@ -1,6 +1,5 @@
 """The CLIP tower that a released config.json only hints at (``mm_vision_tower``)."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,7 @@ from transformers import CLIPVisionConfig
 from longllava_domains.errors import CheckpointError
 from longllava_domains.model.checkpoint_files import has_weights, read_json
 from longllava_domains.model.config import CLIP_LARGE_336
-
-_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*\Z")
+from longllava_domains.model.source import is_hub_id
 
 
 def tower_config(folder: Path, entries: dict[str, Any]) -> CLIPVisionConfig:
@@ -54,7 +52,7 @@ def tower_folder(folder: Path, entries: dict[str, Any]) -> Path | None:
 def tower_hub_id(entries: dict[str, Any]) -> str | None:
     """Return the hint where it is spelled as a hub id, such as ``openai/clip-vit-...``."""
     hint = entries.get("mm_vision_tower")
-    return hint if isinstance(hint, str) and _HUB_ID.match(hint) else None
+    return hint if isinstance(hint, str) and is_hub_id(hint) else None
 
 
 def _candidates(folder: Path, entries: dict[str, Any]) -> Iterator[Path]:
