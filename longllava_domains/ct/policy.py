@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from longllava_domains.ct.windows import MEDIASTINUM, AnyWindow, window, window_from_json
 from longllava_domains.errors import PolicyError
@@ -11,7 +11,8 @@ from longllava_domains.visual import Layout
 
 Slab = Literal["mean", "mip"]
 Sampling = Literal["uniform", "medgemma"]
-HEADER_WINDOW = "header"
+HEADER_WINDOW: Final = "header"
+MAX_VIEW_PX: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,10 @@ class SlicePolicy:
             (_positive(self.spacing_mm), "spacing_mm must be above 0"),
             (_positive(self.slab_mm), "slab_mm must be above 0"),
             (_whole(self.count), "count must be a whole number of at least 1"),
-            (_whole(self.view_px), "view_px must be a whole number of at least 1"),
+            (
+                _whole(self.view_px) and (self.view_px or 1) <= MAX_VIEW_PX,
+                f"view_px must be a whole number from 1 to {MAX_VIEW_PX}",
+            ),
             (_whole(self.max_views), "max_views must be a whole number of at least 1"),
             (
                 self.max_views is None or self.max_views >= len(names),

@@ -81,7 +81,8 @@ class Window:
             c, w = c - 0.5, w - 1.0
         if w == 0:
             return np.where(x <= c, 0.0, 255.0)
-        inside = ((x - c) / w + 0.5) * 255.0
+        # Multiplied before it is divided: whole numbers then meet their halves exactly.
+        inside = (x - c) * 255.0 / w + 127.5
         return np.where(x <= c - w / 2, 0.0, np.where(x > c + w / 2, 255.0, inside))
 
     def grey(self, hu: NDArray[np.int16]) -> NDArray[np.uint8]:
