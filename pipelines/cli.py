@@ -1,0 +1,57 @@
+"""The command line: `longllava`. Commands are grouped by what they need; this file joins them.
+
+Exit codes: 0 done, 2 refused or bad input (one line and its remedy on stderr), 3 finished with
+failed items, 130 interrupted.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import click
+import typer
+
+from longllava_domains.errors import LongLlavaError
+from longllava_domains.pipelines import cli_answer, cli_look, cli_model
+from longllava_domains.pipelines.cli_console import reveal_paths, stderr
+
+DONE, REFUSED, INTERRUPTED = 0, 2, 130
+
+app = typer.Typer(
+    help="LongLLaVA for CT, pathology and remote sensing. For research use only.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for group in (cli_answer, cli_look, cli_model):
+    group.register(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code; no error of ours shows a traceback."""
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except LongLlavaError as error:
+        stderr.print(f"[bold red]Refused[/]: {_plain(error.message)}", highlight=False)
+        stderr.print(f"  {_plain(error.remedy)}", highlight=False)
+        reveal_paths(arguments, str(error))
+        return REFUSED
+    except click.exceptions.Exit as request:
+        return request.exit_code
+    except click.exceptions.UsageError as error:
+        error.show()
+        return REFUSED
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        stderr.print("Interrupted.")
+        return INTERRUPTED
+    return code if isinstance(code, int) else DONE
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,169 @@
+"""Commands that ask a model: `report`, `ask`, `find`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from longllava_domains.errors import OutputError, UnsupportedInputError
+from longllava_domains.pipelines.cli_console import progress, require_model, stderr, stdout
+
+Model = Annotated[str | None, typer.Option(help='"demo", a folder or a hub id')]
+Adapter = Annotated[str | None, typer.Option(help="A PEFT adapter folder or hub id")]
+Tokenizer = Annotated[str | None, typer.Option(help="A folder with tokenizer.json")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; the best present by default")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16")]
+Quantization = Annotated[str | None, typer.Option(help="int8, or nothing")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
+ShowPaths = Annotated[bool, typer.Option("--show-paths", help="Name files here in refusals")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(report)
+    app.command()(ask)
+    app.command()(find)
+
+
+def report(
+    path: Annotated[Path, typer.Argument(help="A CT folder, file or zip")],
+    model: Model = None,
+    adapter: Adapter = None,
+    tokenizer: Tokenizer = None,
+    device: Device = None,
+    dtype: Dtype = "auto",
+    quantization: Quantization = None,
+    series: Annotated[str | None, typer.Option(help="Which series; see longllava series")] = None,
+    preset: Annotated[str, typer.Option(help="Slices, windows and prompts")] = "ct-default@1",
+    max_new_tokens: Annotated[int | None, typer.Option(help="Longest draft")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write JSON here")] = None,
+    sr: Annotated[Path | None, typer.Option(help="Also write a draft DICOM SR here")] = None,
+    fhir: Annotated[Path | None, typer.Option(help="Also write a FHIR report here")] = None,
+    as_json: AsJson = False,
+    show_paths: ShowPaths = False,
+) -> None:
+    """Draft a report and 18 findings from one CT. For research use only."""
+    from longllava_domains.pipelines.ct_report import CTReport
+
+    pipeline = CTReport.from_pretrained(
+        require_model(model),
+        adapter=adapter,
+        tokenizer=tokenizer,
+        device=device,
+        dtype=dtype,
+        quantization=quantization,
+        preset=preset,
+    )
+    with progress() as advance:
+        result = pipeline(
+            path, series=series, max_new_tokens=max_new_tokens, on_progress=advance
+        )
+    if out is not None:
+        _write(out, json.dumps(result.to_json(), indent=2))
+    if sr is not None:
+        result.save_dicom_sr(sr)
+    if fhir is not None:
+        result.save_fhir(fhir)
+    if as_json:
+        stdout.print_json(json.dumps(result.to_json()))
+    else:
+        stdout.print(result.to_text(), markup=False)
+
+
+def ask(
+    path: Annotated[str, typer.Argument(help="A CT, or a raster (file, URL or STAC item)")],
+    question: Annotated[str, typer.Argument(help="The question")],
+    model: Model = None,
+    adapter: Adapter = None,
+    tokenizer: Tokenizer = None,
+    device: Device = None,
+    dtype: Dtype = "auto",
+    quantization: Quantization = None,
+    domain: Annotated[str | None, typer.Option(help="ct, pathology or remote_sensing")] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer")] = 256,
+    as_json: AsJson = False,
+    show_paths: ShowPaths = False,
+) -> None:
+    """Ask one question of a CT or a raster; the domain is decided by evidence."""
+    from longllava_domains.model import load_model
+    from longllava_domains.pipelines.ask import ask_input
+    from longllava_domains.pipelines.domain import decide_domain
+
+    decided = decide_domain(path, domain)
+    loaded = load_model(
+        require_model(model),
+        adapter=adapter,
+        tokenizer=tokenizer,
+        device=device,
+        dtype=dtype,
+        quantization=quantization,
+    )
+    with progress() as advance:
+        answer = ask_input(
+            loaded, path, question, decided, max_new_tokens=max_new_tokens, on_progress=advance
+        )
+    if as_json:
+        stdout.print_json(json.dumps(answer.to_json()))
+        return
+    for notice in answer.provenance.get("notices", ()):
+        stdout.print(f"[{notice}]", markup=False)
+    stdout.print(answer.text, markup=False)
+
+
+def find(
+    scene: Annotated[str, typer.Argument(help="A raster: file, URL or STAC item")],
+    thing: Annotated[str, typer.Argument(help="What to look for, such as ship")],
+    model: Model = None,
+    adapter: Adapter = None,
+    tokenizer: Tokenizer = None,
+    device: Device = None,
+    dtype: Dtype = "auto",
+    quantization: Quantization = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write .geojson, .gpkg, .parquet or .json (STAC)")
+    ] = None,
+) -> None:
+    """Look for a thing chip by chip, and put what is found on the map."""
+    from longllava_domains.pipelines.remote_sensing_qa import RemoteSensingQA
+
+    pipeline = RemoteSensingQA.from_pretrained(
+        require_model(model),
+        adapter=adapter,
+        tokenizer=tokenizer,
+        device=device,
+        dtype=dtype,
+        quantization=quantization,
+    )
+    found = pipeline.find(scene, thing, on_plan=lambda plan: stderr.print(str(plan), markup=False))
+    if out is not None:
+        _save_findings(found, out)
+    stdout.print_json(json.dumps(found.to_json()))
+
+
+def _save_findings(found: object, out: Path) -> None:
+    writers = {
+        ".geojson": "save_geojson",
+        ".gpkg": "save_geopackage",
+        ".parquet": "save_geoparquet",
+        ".json": "save_stac",
+    }
+    if out.suffix not in writers:
+        raise UnsupportedInputError(
+            "The ending of the output names no format.",
+            remedy=f"End it with one of {', '.join(writers)}.",
+            code="cli.out",
+        )
+    getattr(found, writers[out.suffix])(out)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            "The output file cannot be written.",
+            remedy="Name a file in a folder that exists and that you may write to.",
+            code="cli.out",
+            facts={"errno": error.errno},
+        ) from None

@@ -1,0 +1,66 @@
+"""What every command prints with: two consoles, progress, and paths on request."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from longllava_domains.errors import PolicyError
+from longllava_domains.units import short_hash
+
+stdout = Console(highlight=False, soft_wrap=True)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+OnProgress = Callable[[str, int, int], None]
+
+
+@contextmanager
+def progress() -> Iterator[OnProgress]:
+    """Yield a callback ``(stage, done, total)`` that draws bars on stderr, quiet off a terminal."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bars:
+        tasks = {}
+
+        def advance(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield advance
+
+
+def require_model(model: str | None) -> str:
+    """Return the model named, or refuse with the choices: a model is never guessed.
+
+    Raises:
+        PolicyError: No model was named.
+    """
+    if model:
+        return model
+    raise PolicyError(
+        "No model is named.",
+        remedy="Add --model demo (packaged, for trying things out), --model FOLDER, or --model "
+        "ORG/NAME such as FreedomIntelligence/LongLLaVAMed-9B.",
+        code="cli.model",
+    )
+
+
+def reveal_paths(arguments: list[str], message: str) -> None:
+    """With ``--show-paths``, print the paths behind the hashes of a message, on this terminal only."""
+    if "--show-paths" not in arguments:
+        return
+    for argument in arguments:
+        root = Path(argument)
+        if argument.startswith("-") or not root.exists():
+            continue
+        for path in [root, *(root.rglob("*") if root.is_dir() else ())]:
+            for name in {str(path), path.name, str(path.relative_to(root)) if path != root else ""}:
+                if name and short_hash(name) in message:
+                    stderr.print(f"  {short_hash(name)} is {path}", markup=False)

@@ -1,0 +1,55 @@
+"""Commands that look at an input without a model: `views`, `series`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from longllava_domains.pipelines.cli_console import stdout
+
+_SHOW_PATHS = typer.Option("--show-paths", help="Name files on this terminal in refusals")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(views)
+    app.command()(series)
+
+
+def views(
+    path: Annotated[str, typer.Argument(help="A CT folder or file, or a raster")],
+    out: Annotated[Path, typer.Option(help="The contact sheet to write, PNG or JPEG")],
+    domain: Annotated[str | None, typer.Option(help="ct or remote_sensing")] = None,
+    window: Annotated[
+        list[str] | None, typer.Option(help="CT window preset; repeat for several")
+    ] = None,
+    every_mm: Annotated[float | None, typer.Option(help="CT: millimetres between slices")] = None,
+    most: Annotated[int, typer.Option(help="Largest number of views on the sheet")] = 60,
+    show_paths: Annotated[bool, _SHOW_PATHS] = False,
+) -> None:
+    """Write a contact sheet of exactly what a model would see."""
+    from longllava_domains.pipelines.look import look_at
+    from longllava_domains.visual.contact_sheet import contact_sheet
+
+    sequence = look_at(path, domain=domain, windows=window, spacing_mm=every_mm, max_views=most)
+    contact_sheet(sequence).save(out)
+    left_out = sum(sequence.left_out.values())
+    stdout.print(f"{len(sequence)} views, {left_out} left out: {out}", markup=False)
+
+
+def series(
+    path: Annotated[str, typer.Argument(help="A CT folder, file or zip")],
+    show_paths: Annotated[bool, _SHOW_PATHS] = False,
+) -> None:
+    """List the CT series of a folder, which one would be chosen, and why."""
+    from longllava_domains import ct
+
+    table = Table("series", "slices", "plane", "kernel", "spacing mm", "chosen", "reason")
+    for row in ct.list_series(path):
+        table.add_row(
+            row.key, str(row.slices), row.plane, row.kernel_class,
+            "" if row.spacing_mm is None else f"{row.spacing_mm:.2f}",
+            "yes" if row.chosen else "", row.reason,
+        )  # fmt: skip
+    stdout.print(table)

@@ -1,0 +1,53 @@
+"""Commands about a model: `inspect`, `doctor`."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from longllava_domains.pipelines.cli_console import stdout
+from longllava_domains.units import human_bytes
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(name="inspect")(inspect)
+    app.command()(doctor)
+
+
+def inspect(
+    model: Annotated[str, typer.Argument(help='"demo", a folder or a hub id')],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+) -> int:
+    """Read configuration and tensor headers only: mapping, missing, left over, sizes by part."""
+    from longllava_domains.model import inspect_checkpoint
+
+    found = inspect_checkpoint(model)
+    if as_json:
+        stdout.print_json(json.dumps(found.to_json()))
+        return 0 if found.complete else 2
+    table = Table("part", "tensors", "parameters", "size")
+    for part in found.parts:
+        table.add_row(part.name, str(part.tensors), f"{part.parameters:,}", human_bytes(part.bytes))
+    stdout.print(table)
+    stdout.print(f"layout: {found.layout}")
+    for title, names in (("missing", found.missing), ("left over", found.unexpected)):
+        stdout.print(f"{title}: {len(names)}")
+        for name in names[:20]:
+            stdout.print(f"  {name}", markup=False)
+    return 0 if found.complete else 2
+
+
+def doctor() -> int:
+    """Versions, devices, what was proved to work, and how to install what is missing."""
+    from longllava_domains.pipelines.doctor import examine
+
+    table = Table("what", "status", "detail")
+    colours = {"ok": "green", "absent": "yellow", "failed": "red"}
+    findings = examine()
+    for finding in findings:
+        status = f"[{colours[finding.status]}]{finding.status}[/]"
+        table.add_row(finding.name, status, finding.detail)
+    stdout.print(table)
+    return 2 if any(finding.status == "failed" for finding in findings) else 0

@@ -1,0 +1,67 @@
+"""`ct-default@1` and its successors: a clinical default that has a name and never changes."""
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+
+from longllava_domains.errors import PolicyError
+
+@dataclass(frozen=True)
+class CTPreset:
+    """A versioned choice of slices, windows and prompts.
+
+    Attributes:
+        name: ``name@version``; a released version is never edited.
+        spacing_mm: Distance between the slices shown.
+        windows: Window presets, each slice shown once in each, in this order.
+        max_views: Largest number of views; more are thinned evenly and counted.
+        trained_length: Tokens the released models were trained on.
+        report_prompt: Sent as it stands.
+        finding_prompt: With ``{label}`` for one of the 18 CT-RATE labels.
+        finding_choices: The affirmative choice first.
+        max_new_tokens: Longest report.
+        published_evidence: Models with published results on CT (LongLLaVA paper, Table 8).
+    """
+
+    name: str
+    spacing_mm: float
+    windows: tuple[str, ...]
+    max_views: int
+    trained_length: int
+    report_prompt: str
+    finding_prompt: str
+    finding_choices: tuple[str, str]
+    max_new_tokens: int
+    published_evidence: tuple[str, ...]
+
+    @classmethod
+    def named(cls, name: str = "ct-default@1") -> "CTPreset":
+        """Read a packaged preset.
+
+        Raises:
+            PolicyError: There is no preset of that name.
+        """
+        folder = files("longllava_domains.pipelines") / "defaults"
+        known = sorted(
+            entry.name.removesuffix(".json")
+            for entry in folder.iterdir()
+            if entry.name.startswith("ct-")
+        )
+        if name not in known:
+            raise PolicyError(
+                f"There is no CT preset {name!r}.", remedy=f"Use one of {', '.join(known)}."
+            )
+        data = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        first, second = data["finding_choices"]
+        return cls(
+            name=data["name"],
+            spacing_mm=data["spacing_mm"],
+            windows=tuple(data["windows"]),
+            max_views=data["max_views"],
+            trained_length=data["trained_length"],
+            report_prompt=data["report_prompt"],
+            finding_prompt=data["finding_prompt"],
+            finding_choices=(first, second),
+            max_new_tokens=data["max_new_tokens"],
+            published_evidence=tuple(data["published_evidence"]),
+        )

@@ -1,0 +1,146 @@
+"""`CTReport`: a draft report and 18 findings from one CT."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from longllava_domains import ct
+from longllava_domains.answer import Answer
+from longllava_domains.ct.anatomy import chest_evidence
+from longllava_domains.model import LongLlava, load_model
+from longllava_domains.pipelines.ct_input import as_volume
+from longllava_domains.pipelines.ct_preset import CTPreset
+from longllava_domains.pipelines.ct_result import CTReportResult, split_sections
+from longllava_domains.provenance import Provenance
+from longllava_domains.visual import VisualSequence
+
+OnProgress = Callable[[str, int, int], None]
+
+
+class CTReport:
+    """Draft a report on a CT. For research use only.
+
+    Args:
+        model: A loaded model.
+        preset: Slices, windows and prompts.
+
+    Example:
+        >>> from longllava_domains import pipelines
+        >>> report = pipelines.CTReport.from_pretrained("demo")("examples/chest_phantom")
+        >>> report.notices[0]
+        'For research use only. Not a medical device.'
+    """
+
+    def __init__(self, model: LongLlava, *, preset: CTPreset | None = None) -> None:
+        self.model = model
+        self.preset = preset or CTPreset.named()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | Path,
+        *,
+        adapter: str | Path | None = None,
+        tokenizer: str | Path | None = None,
+        device: str | None = None,
+        dtype: str = "auto",
+        quantization: str | None = None,
+        preset: str = "ct-default@1",
+    ) -> "CTReport":
+        """Load a model ("demo", a folder or a hub id) and make the pipeline.
+
+        Raises:
+            ModelError: The model cannot be loaded.
+            PolicyError: There is no such preset.
+        """
+        chosen = CTPreset.named(preset)
+        loaded = load_model(
+            model,
+            adapter=adapter,
+            tokenizer=tokenizer,
+            device=device,
+            dtype=dtype,
+            quantization=quantization,
+        )
+        return cls(loaded, preset=chosen)
+
+    def policy(self) -> ct.SlicePolicy:
+        """Return the slice policy of the preset, for this network's image size."""
+        return ct.SlicePolicy(
+            spacing_mm=self.preset.spacing_mm,
+            windows=self.preset.windows,
+            max_views=self.preset.max_views,
+            view_px=self.model.network.config.view_px,
+        )
+
+    def __call__(
+        self,
+        volume: Any,
+        *,
+        policy: ct.SlicePolicy | None = None,
+        prompt: str | None = None,
+        max_new_tokens: int | None = None,
+        series: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> CTReportResult:
+        """Draft a report.
+
+        Args:
+            volume: A path, a `CTVolume`, a MONAI MetaTensor, or (array, affine_ras_mm).
+            policy: Which slices and windows; the preset's by default.
+            prompt: What to ask for; the preset's report prompt by default.
+            max_new_tokens: Longest draft, the preset's by default.
+            series: Which series of a folder, see `ct.list_series`.
+            on_progress: Called with (stage, done, total).
+
+        Raises:
+            InputError: The input cannot be proved to be a CT.
+            PolicyError: The policy cannot be followed.
+            ModelError: The model cannot run on it.
+        """
+        opened = as_volume(volume, series=series)
+        evidence = chest_evidence(opened)
+        sequence = opened.to_sequence(policy or self.policy())
+        answer = self.model.answer(
+            sequence,
+            prompt or self.preset.report_prompt,
+            max_new_tokens=max_new_tokens or self.preset.max_new_tokens,
+        )
+        findings, impression = split_sections(answer.text)
+        return CTReportResult(
+            text=answer.text,
+            findings=findings,
+            impression=impression,
+            abnormalities={},
+            sequence=sequence,
+            provenance=self._provenance(answer.provenance, [evidence.code] if evidence.code else []),
+            volume=opened,
+            created=datetime.now(UTC),
+        )
+
+    def ask(
+        self,
+        volume: Any,
+        question: str,
+        *,
+        policy: ct.SlicePolicy | None = None,
+        max_new_tokens: int = 256,
+        series: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Answer:
+        """Ask one question of a CT, shown as a report would show it.
+
+        Args and errors are those of `__call__`.
+        """
+        sequence = self._look(as_volume(volume, series=series), policy)
+        return self.model.answer(sequence, question, max_new_tokens=max_new_tokens)
+
+    def _look(self, volume: ct.CTVolume, policy: ct.SlicePolicy | None) -> VisualSequence:
+        return volume.to_sequence(policy or self.policy())
+
+    def _provenance(self, made: Provenance, withheld: list[str]) -> Provenance:
+        notices = list(made.get("notices", ()))
+        if made.get("model") not in self.preset.published_evidence:
+            notices.append("No published evidence for this model on this kind of image.")
+        return made.with_(preset=self.preset.name, withheld=withheld, notices=notices)

@@ -1,0 +1,123 @@
+"""`longllava doctor`: versions, devices, what was proved to work, what is missing and how to get it."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+_PACKAGES = (
+    "longllava-domains", "torch", "transformers", "accelerate", "peft", "pydicom", "imagecodecs",
+    "nibabel", "highdicom", "rasterio", "geopandas", "openslide-python",
+)  # fmt: skip
+_OPTIONAL = {
+    "kernels": 'pip install "longllava-domains[gpu]" (prebuilt CUDA kernels)',
+    "mamba-ssm": 'pip install --no-build-isolation "longllava-domains[gpu-src]" (needs nvcc)',
+    "causal-conv1d": 'pip install --no-build-isolation "longllava-domains[gpu-src]" (needs nvcc)',
+    "flash-attn": "pip install --no-build-isolation flash-attn (CUDA only)",
+    "triton": "comes with CUDA builds of torch",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination.
+
+    Attributes:
+        name: What was looked at.
+        status: ``"ok"``, ``"absent"`` (optional) or ``"failed"``.
+        detail: A version, a proof, or how to install what is missing.
+    """
+
+    name: str
+    status: str
+    detail: str
+
+
+def examine() -> list[Finding]:
+    """Look at the environment and run the network once at a tiny size on every device present."""
+    findings = [Finding("python", "ok", f"{platform.python_version()} on {platform.machine()}")]
+    findings += [_required(name) for name in _PACKAGES]
+    findings += [_optional(name, remedy) for name, remedy in _OPTIONAL.items()]
+    findings += [_device(device) for device in _devices()]
+    findings.append(_proved("image codecs", _decode_a_codestream))
+    findings.append(_proved("GDAL", _open_a_raster))
+    return findings
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _required(name: str) -> Finding:
+    found = _version(name)
+    return Finding(name, "ok" if found else "failed", found or f"pip install {name}")
+
+
+def _optional(name: str, remedy: str) -> Finding:
+    found = _version(name)
+    return Finding(name, "ok" if found else "absent", found or remedy)
+
+
+def _devices() -> list[str]:
+    import torch
+
+    cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return ["cpu", *cuda]
+
+
+def _device(device: str) -> Finding:
+    """Prove a device by a forward of the packaged model, not by an import."""
+
+    def forward() -> str:
+        import torch
+
+        from longllava_domains.model import load_model
+
+        network = load_model("demo", device=device, dtype="float32").network
+        with torch.inference_mode():
+            logits = network(input_ids=torch.arange(4, 12, device=device)[None]).logits
+        if not bool(torch.isfinite(logits).all()):
+            raise ArithmeticError("the logits are not finite")
+        return f"a forward of the demonstration model is finite; {_kernels(device)}"
+
+    return _proved(f"device {device}", forward)
+
+
+def _kernels(device: str) -> str:
+    from longllava_domains.model.scan_choice import kernel_report
+
+    report: dict[str, Any] = kernel_report(device)
+    return ", ".join(f"{name}: {value}" for name, value in report.items())
+
+
+def _decode_a_codestream() -> str:
+    import imagecodecs
+    import numpy as np
+
+    plane = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    if not np.array_equal(imagecodecs.jpegls_decode(imagecodecs.jpegls_encode(plane)), plane):
+        raise ArithmeticError("JPEG-LS is not lossless here")
+    return "JPEG-LS round trip is exact"
+
+
+def _open_a_raster() -> str:
+    import rasterio
+    from rasterio.io import MemoryFile
+
+    with (
+        MemoryFile() as memory,
+        memory.open(driver="GTiff", width=2, height=2, count=1, dtype="uint8") as raster,
+    ):
+        return f"GDAL {rasterio.__gdal_version__}, driver {raster.driver}"
+
+
+def _proved(name: str, proof: Callable[[], str]) -> Finding:
+    # The examination reports whatever goes wrong, so that a broken install can be described.
+    try:
+        return Finding(name, "ok", proof())
+    except Exception as error:
+        return Finding(name, "failed", f"{type(error).__name__}: {error}")

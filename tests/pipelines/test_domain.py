@@ -1,0 +1,89 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import tifffile
+from rasterio.control import GroundControlPoint
+from rasterio.transform import from_origin
+
+from longllava_domains.errors import AmbiguousInputError, NotFoundError, UnsupportedInputError
+from longllava_domains.pipelines.domain import decide_domain
+
+ROOT = Path(__file__).parents[2]
+
+
+def write_tiff(path: Path, **profile: object) -> Path:
+    with rasterio.open(
+        path, "w", driver="GTiff", width=8, height=8, count=1, dtype="uint8", **profile
+    ) as raster:
+        raster.write(np.ones((1, 8, 8), np.uint8))
+    return path
+
+
+@pytest.mark.parametrize("name", ["chest_phantom", "chest_phantom.nii.gz"])
+def test_ct_files_are_told_by_their_bytes(name: str) -> None:
+    assert decide_domain(ROOT / "examples" / name) == "ct"
+
+
+def test_one_dicom_file_without_a_suffix_is_a_ct(tmp_path: Path) -> None:
+    (tmp_path / "I1").write_bytes((ROOT / "examples/chest_phantom/slice_000.dcm").read_bytes())
+    assert decide_domain(tmp_path / "I1") == "ct"
+
+
+def test_a_georeferenced_tiff_is_a_raster(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif", crs="EPSG:32618", transform=from_origin(0, 9, 1, 1))
+    assert decide_domain(path) == "remote_sensing"
+
+
+def test_ground_control_points_are_a_georeference(tmp_path: Path) -> None:
+    corners = [
+        GroundControlPoint(row, col, 10 + col, 50 - row) for row, col in ((0, 0), (0, 8), (8, 0))
+    ]
+    path = write_tiff(tmp_path / "a.tif", crs="EPSG:4326", gcps=corners)
+    assert decide_domain(path) == "remote_sensing"
+
+
+@pytest.mark.parametrize(
+    "description", ["Aperio Image Library v10\r\n|AppMag = 20", "<OME xmlns='ome'></OME>"]
+)
+def test_slides_are_told_by_their_description(tmp_path: Path, description: str) -> None:
+    path = tmp_path / "slide.tif"
+    tifffile.imwrite(path, np.zeros((8, 8, 3), np.uint8), description=description, metadata=None)
+    assert decide_domain(path) == "pathology"
+
+
+def test_a_plain_tiff_is_refused_and_the_remedy_names_the_option(tmp_path: Path) -> None:
+    path = tmp_path / "plain.tif"
+    tifffile.imwrite(path, np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(AmbiguousInputError, match="--domain"):
+        decide_domain(path)
+    assert decide_domain(path, "remote-sensing") == "remote_sensing"
+
+
+def test_a_stac_item_is_a_raster_and_other_json_is_not(tmp_path: Path) -> None:
+    item, other = tmp_path / "item.json", tmp_path / "other.json"
+    item.write_text(json.dumps({"stac_version": "1.0.0", "type": "Feature"}))
+    other.write_text(json.dumps({"a": 1}))
+    assert decide_domain(item) == "remote_sensing"
+    with pytest.raises(AmbiguousInputError):
+        decide_domain(other)
+
+
+def test_a_folder_of_two_domains_is_refused(tmp_path: Path) -> None:
+    write_tiff(tmp_path / "a.tif", crs="EPSG:32618", transform=from_origin(0, 9, 1, 1))
+    (tmp_path / "b.dcm").write_bytes((ROOT / "examples/chest_phantom/slice_000.dcm").read_bytes())
+    with pytest.raises(AmbiguousInputError):
+        decide_domain(tmp_path)
+
+
+def test_nothing_there_and_unknown_words_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError):
+        decide_domain(tmp_path / "absent")
+    with pytest.raises(UnsupportedInputError, match="ct, pathology or remote_sensing"):
+        decide_domain(tmp_path, "mri")
+
+
+def test_urls_are_rasters_without_being_opened() -> None:
+    assert decide_domain("https://host.invalid/scene.tif") == "remote_sensing"
