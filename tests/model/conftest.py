@@ -1,0 +1,21 @@
+"""What every test of this room gets."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+# The slow reference and the builders of this room are plain modules beside the tests.
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True)
+def one_thread_and_one_seed() -> Iterator[None]:
+    """Tiny networks run fastest on one thread, and every test draws the same numbers."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
