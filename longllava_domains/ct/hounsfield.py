@@ -135,6 +135,9 @@ def _peak(counts: NDArray[np.int64]) -> float:
 def _verdict(counts: NDArray[np.int64], numbers: Mapping[str, float]) -> Verdict:
     if not numbers or numbers["below_air_share"] > 0.02:
         return "unproved"
+    # Noise spreads air both ways; a crowd that lies mostly below the band is not air.
+    if _share(counts, -32768, PADDING_BELOW_HU) > 0.6 * numbers["air_share"]:
+        return "unproved"
     # Soft tissue outweighs, per HU, both the valley towards lung and the slope of bone, and is
     # plentiful or peaked. In values that were rescaled twice, soft tissue poses as air and bone
     # sits in the tissue band: a few voxels, on a slope.

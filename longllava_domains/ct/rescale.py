@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -83,8 +84,8 @@ def to_hounsfield(stored: NDArray[Any], header: Scale, rule: HuRule) -> Rescaled
 def _check_rule(rule: HuRule) -> None:
     if rule in ("prove", "trust") or isinstance(rule, CtRateScan):
         return
-    pair = isinstance(rule, tuple) and len(rule) == 2
-    if not pair or not np.isfinite(np.asarray(rule, np.float64)).all() or rule[0] == 0:
+    pair = isinstance(rule, tuple) and [isinstance(number, Real) for number in rule] == [True] * 2
+    if not pair or not np.isfinite(rule).all() or rule[0] == 0:
         raise PolicyError(
             "This is no rule for Hounsfield units.",
             remedy='Pass "prove", "trust", a CT-RATE scan, or (slope, intercept) with a slope.',
