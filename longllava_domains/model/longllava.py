@@ -17,6 +17,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from longllava_domains.errors import PromptError
 from longllava_domains.model.config import LongLlavaConfig
+from longllava_domains.model.exact_state import use_exact_state
 from longllava_domains.model.kernels import keep_cuda_kernels_off_cpu
 from longllava_domains.model.vision import Projector, in_micro_batches, patch_features, pool_patches
 
@@ -35,7 +36,7 @@ class LongLlavaModel(LlavaModel):
         super(LlavaPreTrainedModel, self).__init__(config)
         self.vision_tower = CLIPVisionModel(config.vision_config)
         self.multi_modal_projector = Projector(config)
-        self.language_model = JambaModel(config.text_config)
+        self.language_model = use_exact_state(JambaModel(config.text_config))
         self.images_per_batch = 8
         self.post_init()
 
