@@ -20,8 +20,10 @@ from longllava_domains.units import MIB
 
 # Rows read together where blocks are flat: enough to amortise a call, little to hold.
 _BAND_BYTES = 16 * MIB
-_SAMPLE_WINDOWS = 64
 _SAMPLE_EDGE_PX = 512
+_SAMPLE_VIEW_PX = 1024
+_SAMPLE_WHOLE_PX = 2048**2
+_LATTICE = 8
 
 
 class GdalSource:
@@ -105,31 +107,45 @@ class GdalSource:
         usable = [level for level in set.intersection(*levels) if 1 < level <= factor]
         return float(max(usable, default=1))
 
-    def sample_windows(self) -> list[Window]:
+    def sample(self) -> list[Pixels]:
+        """Return pieces spread evenly over the whole scene, some of them data if any pixel is."""
+        pieces = self._spread()
+        if all(_data_share(piece) == 0 for piece in pieces):
+            # A small island in a sea of nodata: look everywhere, keep the data.
+            pieces = [piece for piece in self._everywhere() if _data_share(piece) > 0]
+        return pieces
+
+    def _spread(self) -> list[Pixels]:
+        whole = Window(0, 0, self.width, self.height)
+        factor = max(self.width, self.height) / _SAMPLE_VIEW_PX
+        if self.overview_factor(factor) >= 2:
+            return [self.read(whole, (round(self.width / factor), round(self.height / factor)))]
+        if self.width * self.height <= _SAMPLE_WHOLE_PX:
+            return [self.read(whole)]
+        return [self.read(window) for window in self._lattice()]
+
+    def _everywhere(self) -> Iterator[Pixels]:
+        rows = self.rows_per_band()
+        for top in range(0, self.height, rows):
+            pixels = self.read(Window(0, top, self.width, min(rows, self.height - top)))
+            if pixels.valid is not None:
+                kept = pixels.values[pixels.valid]
+                pixels = Pixels(kept[:: 1 + len(kept) // _SAMPLE_VIEW_PX][None], None)
+            yield pixels
+
+    def _lattice(self) -> list[Window]:
         """Return windows on a lattice over the raster, each cut along its blocks."""
-        if self.block_columns >= self.width:
-            count = min(_SAMPLE_WINDOWS, -(-self.height // self.block_rows))
-            rows = min(self.block_rows, 16)
-            tops = np.unique(np.linspace(0, self.height - rows, count).astype(int))
-            tops = np.unique(tops // self.block_rows * self.block_rows)
-            return [
-                Window(0, int(top), self.width, min(rows, self.height - int(top))) for top in tops
-            ]
-        across = min(8, -(-self.width // self.block_columns))
-        down = min(8, -(-self.height // self.block_rows))
-        lefts = np.unique(np.linspace(0, self.width - 1, across).astype(int) // self.block_columns)
-        tops = np.unique(np.linspace(0, self.height - 1, down).astype(int) // self.block_rows)
-        corners = [
-            (left * self.block_columns, top * self.block_rows) for top in tops for left in lefts
-        ]
+        in_strips = self.block_columns >= self.width
+        across = 1 if in_strips else _LATTICE
+        down = _LATTICE**2 if in_strips else _LATTICE
+        lefts = _block_starts(self.width, self.block_columns, across)
+        tops = _block_starts(self.height, self.block_rows, down)
+        columns = self.width if in_strips else min(self.block_columns, _SAMPLE_EDGE_PX)
+        rows = min(self.block_rows, 16 if in_strips else _SAMPLE_EDGE_PX)
         return [
-            Window(
-                int(left),
-                int(top),
-                int(min(self.block_columns, _SAMPLE_EDGE_PX, self.width - left)),
-                int(min(self.block_rows, _SAMPLE_EDGE_PX, self.height - top)),
-            )
-            for left, top in corners
+            Window(left, top, min(columns, self.width - left), min(rows, self.height - top))
+            for top in tops
+            for left in lefts
         ]
 
     def close(self) -> None:
@@ -175,3 +191,17 @@ def _masks(dataset: Any, numbers: tuple[int, ...]) -> tuple[int | None, bool]:
 
 def _and(first: Mask | None, second: Mask) -> Mask:
     return second if first is None else first & second
+
+
+def _block_starts(length: int, block: int, count: int) -> list[int]:
+    """Return the first pixels of about `count` blocks, evenly spread; rows of a giant block too."""
+    if block > length // 2:
+        block = 1
+    blocks = np.linspace(0, (length - 1) // block, count).astype(int)
+    return [int(index) * block for index in np.unique(blocks)]
+
+
+def _data_share(pixels: Pixels) -> float:
+    if pixels.valid is None:
+        return float(pixels.values.size > 0)
+    return float(pixels.valid.mean()) if pixels.valid.size else 0.0

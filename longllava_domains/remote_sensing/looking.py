@@ -50,8 +50,12 @@ class Look:
         size = global_size(region.width, region.height, policy.global_px)
         factor = min(region.width / size[0], region.height / size[1])
         source = raster.source
-        self.decimated_reads = source.overview_factor(self.factor) >= 2
-        self.from_overviews = self.decimated_reads or source.overview_factor(factor) >= 2
+        # Colours of classes do not average, so classes are decimated before they are painted.
+        self.decimated_reads = self.factor > 1 and (
+            source.categorical or source.overview_factor(self.factor) >= 2
+        )
+        self.from_overviews = source.categorical or source.overview_factor(factor) >= 2
+        self.from_overviews = self.from_overviews or self.decimated_reads
         self.listener = GlobalView(region.width, region.height, size, _fill(raster, policy))
 
     def picture(self) -> tuple[Rgb, Mask | None]:

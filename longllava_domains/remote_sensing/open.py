@@ -14,12 +14,12 @@ from longllava_domains.remote_sensing.dataset import (
     require_pixels,
 )
 from longllava_domains.remote_sensing.gdal import open_dataset
-from longllava_domains.remote_sensing.gdal_source import GdalSource
 from longllava_domains.remote_sensing.href import gdal_name, is_remote, recordable
 from longllava_domains.remote_sensing.pixels import PixelSource
 from longllava_domains.remote_sensing.raster import Look, Origin, Raster
 from longllava_domains.remote_sensing.report import RasterReport
 from longllava_domains.remote_sensing.stretch import Stretch, percentile_stretch, preset
+from longllava_domains.remote_sensing.tiff_source import pixel_source
 
 Bands = str | Sequence[int | str] | None
 
@@ -57,7 +57,7 @@ def open_raster(
     require_pixels(dataset)
     choice = choose_bands(band_facts(dataset), bands)
     place, numbers = georeference(dataset, crs)
-    pixels = GdalSource(dataset, choice.numbers, name, categorical=choice.how == "palette")
+    pixels = pixel_source(dataset, choice.numbers, name, categorical=choice.how == "palette")
     look = make_look(pixels, dataset, choice, stretch)
     report = RasterReport("raster", {f"bands.{choice.how}": 1}, numbers)
     origin = Origin(
@@ -93,8 +93,7 @@ def make_look(
         _require_8_bit(source)
         return Look(Stretch("none"), scales, offsets)
     if stretch == "percentile":
-        sample = [source.read(window) for window in source.sample_windows()]
-        chosen = percentile_stretch(sample, source.nodata, scales, offsets)
+        chosen = percentile_stretch(source.sample(), source.nodata, scales, offsets)
     else:
         chosen = preset(stretch, scales, offsets)
     return Look(chosen, scales, offsets)

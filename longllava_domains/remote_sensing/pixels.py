@@ -62,7 +62,7 @@ class PixelSource(Protocol):
 
     Guarantees: all reads give the same channels in the same type; `read` of a window inside
     the raster equals `rasterio.read(window=...)`; `sweep` gives every row once, top to bottom,
-    and decodes each block once unless `sweep_note` says otherwise; memory does not grow with
+    and decodes each block once; memory does not grow with
     the height of the raster.
     """
 
@@ -71,9 +71,13 @@ class PixelSource(Protocol):
     channels: int
     dtype: np.dtype[Any]
     nodata: tuple[float | None, ...]
+    categorical: bool
 
     def read(self, window: Window, out_size: tuple[int, int] | None = None) -> Pixels:
-        """Read a window, averaged down to out_size (width, height) where one is given."""
+        """Read a window, averaged down to out_size (width, height) where one is given.
+
+        Classes (`categorical`) are never averaged: the most frequent one stands for its cell.
+        """
         ...
 
     def sweep(self, paint: Paint, threads: int) -> Iterator[Strip]:
@@ -84,8 +88,8 @@ class PixelSource(Protocol):
         """Return the decimation of the coarsest overview not coarser than `factor`; 1 for none."""
         ...
 
-    def sample_windows(self) -> list[Window]:
-        """Return windows spread evenly over the raster that are cheap to read."""
+    def sample(self) -> list[Pixels]:
+        """Return pieces spread evenly over the scene, for percentiles."""
         ...
 
     def close(self) -> None:

@@ -131,7 +131,7 @@ def percentile_stretch(
     low, high = [], []
     for channel, (empty, scale, offset) in enumerate(zip(nodata, scales, offsets, strict=True)):
         parts = [_channel_data(pixels, channel, empty) for pixels in sample]
-        values = np.concatenate(parts).astype(np.float64) * scale + offset
+        values = np.concatenate([*parts, np.empty(0)]).astype(np.float64) * scale + offset
         if values.size == 0:
             raise NotFoundError(
                 "A band holds nothing but nodata.",
