@@ -1,0 +1,125 @@
+"""Cut encapsulated pixel data into frames (PS3.5 annex A.4).
+
+Offset tables may be absent, empty or wrong, and a frame may be spread over several fragments.
+Frames are found from the fragments themselves; a table decides only where it must.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from struct import Struct
+from typing import BinaryIO, Final
+
+from longllava_domains.errors import DamagedInputError
+
+_HEAD: Final = Struct("<HHL").unpack
+_ITEM: Final = (0xFFFE, 0xE000)
+_DELIMITER: Final = (0xFFFE, 0xE0DD)
+_MAX_FRAGMENTS: Final = 1_000_000
+# How the codestreams of every family start: JPEG and JPEG-LS, JPEG 2000, and JP2 boxes.
+_STARTS: Final = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP")
+
+
+@dataclass(frozen=True)
+class Fragments:
+    """Where the fragments of one file's pixel data lie.
+
+    Attributes:
+        spans: (offset, length) of each fragment in the file, the offset table left out.
+        table: Offsets of the basic offset table, empty where it is.
+        closed: The sequence delimiter was found.
+    """
+
+    spans: tuple[tuple[int, int], ...]
+    table: tuple[int, ...]
+    closed: bool
+
+
+def read_fragments(stream: BinaryIO, start: int) -> Fragments:
+    """Hop over the item headers of encapsulated pixel data.
+
+    Args:
+        stream: The file; for archives, hopping reads.
+        start: Offset of the first item.
+
+    Raises:
+        DamagedInputError: An item runs past the end, or something else stands where one should.
+    """
+    end = stream.seek(0, 2)
+    spans: list[tuple[int, int]] = []
+    at = start
+    closed = False
+    while at + 8 <= end and len(spans) < _MAX_FRAGMENTS:
+        stream.seek(at)
+        group, element, length = _HEAD(stream.read(8))
+        if (group, element) == _DELIMITER:
+            closed = True
+            break
+        if (group, element) != _ITEM or at + 8 + length > end:
+            raise _damaged("a fragment of the compressed pixel data is cut short or misplaced")
+        spans.append((at + 8, length))
+        at += 8 + length
+    if not closed and at != end:
+        raise _damaged("the compressed pixel data is cut short")
+    if len(spans) < 2:
+        raise _damaged("the compressed pixel data is empty")
+    table = _table(stream, *spans[0])
+    return Fragments(tuple(spans[1:]), table, closed)
+
+
+def _table(stream: BinaryIO, offset: int, length: int) -> tuple[int, ...]:
+    if length % 4:
+        raise _damaged("the offset table of the compressed pixel data has an odd length")
+    stream.seek(offset)
+    raw = stream.read(length)
+    return tuple(int.from_bytes(raw[i : i + 4], "little") for i in range(0, length, 4))
+
+
+def frame_spans(
+    fragments: Fragments, frames: int, peek: Callable[[int, int], bytes], rle: bool
+) -> list[tuple[tuple[int, int], ...]]:
+    """Return the fragments of each frame.
+
+    Args:
+        fragments: All fragments of the file.
+        frames: Number of frames that the header gives.
+        peek: Reads (offset, length) of the file.
+        rle: The frames are run-length encoded: one fragment each.
+
+    Raises:
+        DamagedInputError: The fragments cannot be told apart into that many frames.
+    """
+    spans = fragments.spans
+    if frames == 1:
+        # RLE frames have one fragment; more than one codestream is more than one frame.
+        starts = 0 if rle else sum(peek(at, 8).startswith(_STARTS) for at, _ in spans)
+        if (rle and len(spans) > 1) or starts > 1:
+            raise _damaged(f"{max(starts, len(spans))} frames were found where the header gives 1")
+        return [spans]
+    if len(spans) == frames:
+        return [(span,) for span in spans]
+    if rle or len(spans) < frames:
+        raise _damaged(f"{len(spans)} fragments were found for {frames} frames")
+    by_start = [i for i, (at, _) in enumerate(spans) if peek(at, 8).startswith(_STARTS)]
+    if len(by_start) != frames or by_start[0] != 0:
+        by_start = _by_table(fragments)
+    if len(by_start) != frames or by_start[0] != 0:
+        raise _damaged(f"{len(spans)} fragments cannot be told apart into {frames} frames")
+    bounds = [*by_start, len(spans)]
+    return [spans[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+
+
+def _by_table(fragments: Fragments) -> list[int]:
+    """Return the first fragment of each frame by the basic offset table, empty where it lies."""
+    base = fragments.spans[0][0] - 8
+    index = {at - 8 - base: i for i, (at, _) in enumerate(fragments.spans)}
+    if any(offset not in index for offset in fragments.table):
+        return []
+    return [index[offset] for offset in fragments.table]
+
+
+def _damaged(found: str) -> DamagedInputError:
+    return DamagedInputError(
+        f"A slice cannot be decoded: {found}.",
+        remedy="Copy or export the series again.",
+        code="ct.damaged_pixels",
+    )

@@ -1,0 +1,237 @@
+"""Turn stored pixels into int16 Hounsfield units, exactly.
+
+PS3.3 C.7.6.3.1, C.7.5.1.1.2 (padding) and C.11.1 (modality LUT). Bits that carry no value are
+masked, signed values extended, padding becomes air, and the rescale is done in integers where it
+can be; a value that would leave int16 is refused, never wrapped.
+"""
+
+import zlib
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longllava_domains.ct.dicom_codecs import COMPRESSED, RLE, decode_frame
+from longllava_domains.ct.dicom_fragments import frame_spans, read_fragments
+from longllava_domains.ct.dicom_header import Header
+from longllava_domains.ct.dicom_pydicom import pixel_bytes
+from longllava_domains.errors import DamagedInputError, IntensityError, UnsupportedInputError
+
+AIR_HU: Final = -1024
+# A padding value inside this range would also be a value of the patient.
+_PATIENT_HU: Final = (-900, 4000)
+
+
+@dataclass(frozen=True)
+class HuScale:
+    """hu = slope * stored + intercept."""
+
+    slope: float
+    intercept: float
+
+    @property
+    def exact(self) -> bool:
+        """True where both are whole numbers."""
+        return self.slope == int(self.slope) and self.intercept == int(self.intercept)
+
+
+def check_storage(header: Header) -> None:
+    """Refuse pixels that cannot be those of a CT slice, or that the file does not hold.
+
+    Raises:
+        UnsupportedInputError: Not 16-bit integers, or an unknown transfer syntax.
+        DamagedInputError: Contradictory bits, or pixel data cut short.
+    """
+    stored, high = header.bits_stored, header.high_bit
+    if header.bits_allocated != 16:
+        raise UnsupportedInputError(
+            f"Pixels have {header.bits_allocated or 0} bits allocated.",
+            remedy="CT slices are read with 16 bits allocated; export the original images.",
+            code="ct.bits_allocated",
+            facts={"bits_allocated": header.bits_allocated},
+        )
+    if not stored or not 8 <= stored <= 16 or high is None or not stored - 1 <= high <= 15:
+        raise DamagedInputError(
+            f"Bits stored ({stored}) and high bit ({high}) contradict each other.",
+            remedy="Export the series again from the scanner or the archive.",
+            code="ct.bits",
+            facts={"bits_stored": stored, "high_bit": high},
+        )
+    if header.pixel_length is None:
+        if header.syntax not in COMPRESSED:
+            raise UnsupportedInputError(
+                "The transfer syntax of the compressed pixels is absent or unknown.",
+                remedy="Export the series uncompressed, or as JPEG lossless or JPEG 2000.",
+                code="ct.transfer_syntax",
+            )
+        return
+    need = (header.rows or 0) * (header.columns or 0) * 2 * header.frames
+    extra = header.pixel_length - need
+    cut = header.pixel_offset is not None and (
+        header.pixel_offset + header.pixel_length > header.file.size
+    )
+    if extra < 0 or cut or extra >= 2 * (header.columns or 0):
+        raise DamagedInputError(
+            f"The pixel data of {header.file.label} is {'cut short' if cut or extra < 0 else 'longer than its size'}.",
+            remedy="Copy or export the series again.",
+            code="ct.pixel_length",
+            facts={"bytes_needed": need, "bytes_given": header.pixel_length},
+        )
+
+
+def read_slice(header: Header, scale: HuScale) -> NDArray[np.int16]:
+    """Read one slice as int16 Hounsfield units (rows, columns).
+
+    Raises:
+        DamagedInputError: The pixels cannot be read or decoded.
+        UnsupportedInputError: No decoder for them.
+        IntensityError: A value leaves int16.
+    """
+    patterns, precision = read_patterns(header)
+    return to_hounsfield_units(patterns, header, scale, precision)
+
+
+def read_patterns(header: Header) -> tuple[NDArray[np.uint16], int]:
+    """Return the stored 16-bit patterns (rows, columns) and the codestream's precision, or 0."""
+    rows, columns = header.rows or 0, header.columns or 0
+    try:
+        if header.pixel_length is None:
+            data = _compressed_frame(header)
+            return decode_frame(data, header.syntax, rows, columns)
+        data = _native_frame(header, rows * columns * 2)
+    except (OSError, EOFError, zlib.error):
+        raise _unreadable(header) from None
+    if len(data) < rows * columns * 2:
+        raise _unreadable(header)
+    order = "<u2" if header.little_endian else ">u2"
+    return np.frombuffer(data, order, rows * columns).reshape(rows, columns), 0
+
+
+def _native_frame(header: Header, size: int) -> bytes:
+    if header.pixel_offset is None:
+        return (pixel_bytes(header.file) or b"")[header.frame * size : (header.frame + 1) * size]
+    with header.file.open() as stream:
+        stream.seek(header.pixel_offset + header.frame * size)
+        return stream.read(size)
+
+
+def _compressed_frame(header: Header) -> bytes:
+    if header.pixel_offset is None:
+        raise _unreadable(header)
+    with header.file.open() as stream:
+        fragments = read_fragments(stream, header.pixel_offset)
+
+        def peek(at: int, length: int) -> bytes:
+            return _read_at(stream, at, length)
+
+        spans = frame_spans(fragments, header.frames, peek, header.syntax == RLE)
+        return b"".join(_read_at(stream, at, length) for at, length in spans[header.frame])
+
+
+def _read_at(stream: BinaryIO, at: int, length: int) -> bytes:
+    stream.seek(at)
+    return stream.read(length)
+
+
+def to_hounsfield_units(
+    patterns: NDArray[Any], header: Header, scale: HuScale, precision: int = 0
+) -> NDArray[np.int16]:
+    """Apply bits, sign, padding and rescale to stored patterns.
+
+    Args:
+        patterns: uint16 (rows, columns), either byte order.
+        header: Says which bits count.
+        scale: Rescale.
+        precision: Bits of the codestream; 0 for uncompressed pixels.
+
+    Raises:
+        IntensityError: A value leaves int16.
+    """
+    values = _stored_values(patterns, header, precision)
+    outside = _padded(patterns, values, header, scale)
+    if outside is not None:
+        values = np.where(outside, _any_inside(values, outside), values)
+    low, high = sorted(
+        scale.slope * float(v) + scale.intercept for v in (values.min(), values.max())
+    )
+    if low < -32768.5 or high > 32767.5:
+        raise IntensityError(
+            f"Rescaled values from {low:g} to {high:g} do not fit Hounsfield units in int16.",
+            remedy="Check the rescale slope and intercept, or pass hu=(slope, intercept).",
+            code="hu.range",
+            facts={"min": low, "max": high},
+        )
+    if scale.exact:
+        # Arithmetic modulo 2**16 is exact because the result fits.
+        hu = values.astype(np.int16)
+        if scale.slope != 1:
+            hu *= np.array(int(scale.slope) & 0xFFFF, np.uint16).view(np.int16)
+        hu += np.array(int(scale.intercept) & 0xFFFF, np.uint16).view(np.int16)
+    else:
+        hu = np.rint(values * scale.slope + scale.intercept).astype(np.int16)
+    if outside is not None:
+        hu[outside] = AIR_HU
+    return hu
+
+
+def _stored_values(patterns: NDArray[Any], header: Header, precision: int) -> NDArray[Any]:
+    """Mask the bits that carry no value and extend the sign."""
+    stored, high = header.bits_stored or 16, header.high_bit or 15
+    if precision:
+        # A codestream holds the value in its lowest bits, whatever the high bit says.
+        stored, high = min(stored, precision), min(stored, precision) - 1
+    drop = 15 - high
+    if header.signed:
+        shifted = patterns.astype(np.uint16) << drop if drop else patterns.astype(np.uint16)
+        return shifted.view(np.int16) >> (16 - stored)
+    if drop:
+        return (patterns.astype(np.uint16) << drop) >> (16 - stored)
+    return (
+        patterns.astype(np.uint16) >> (16 - stored) if stored < 16 else patterns.astype(np.uint16)
+    )
+
+
+def padding_range(header: Header, scale: HuScale) -> tuple[int, int] | None:
+    """Return the stored values that mean "outside the image", None where none are usable.
+
+    A range that would also hit values of a patient is not used.
+    """
+    if not header.padding:
+        return None
+    values = [int(np.uint16(v).view(np.int16)) if header.signed else v for v in header.padding]
+    low, high = min(values), max(values)
+    low_hu, high_hu = sorted(scale.slope * value + scale.intercept for value in (low, high))
+    hits_patient = low_hu < _PATIENT_HU[1] and high_hu > _PATIENT_HU[0]
+    return None if hits_patient else (low, high)
+
+
+def _padded(
+    patterns: NDArray[Any], values: NDArray[Any], header: Header, scale: HuScale
+) -> NDArray[np.bool_] | None:
+    """Return the mask of padding, None where there is none.
+
+    The padding value is compared with the whole pattern as well: it may use bits beyond those
+    stored, and has been met as VR US beside signed pixels.
+    """
+    whole = padding_range(header, scale)
+    if whole is None:
+        return None
+    low, high = whole
+    mask = (values >= low) & (values <= high)
+    for value in header.padding:
+        mask |= patterns == value
+    return mask if mask.any() else None
+
+
+def _any_inside(values: NDArray[Any], outside: NDArray[np.bool_]) -> Any:
+    inside = values[~outside]
+    return inside[0] if inside.size else 0
+
+
+def _unreadable(header: Header) -> DamagedInputError:
+    return DamagedInputError(
+        f"The pixel data of {header.file.label} cannot be read.",
+        remedy="Copy or export the series again.",
+        code="ct.damaged_pixels",
+    )

@@ -1,0 +1,149 @@
+"""The one place that calls pydicom to read files: quietly, and only for raw bytes.
+
+pydicom's warnings and log lines repeat header values, so both are silenced around every call.
+Values are taken as raw bytes; pydicom never converts one.
+"""
+
+import logging
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from struct import error as StructError  # noqa: N812  (struct's own name is lower case)
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
+
+from longllava_domains.ct.dicom_files import SourceFile
+from longllava_domains.ct.dicom_scan import PIXEL_DATA, Scan
+
+if TYPE_CHECKING:
+    from pydicom.dataset import FileDataset
+
+# What pydicom raises on hostile files (found by fuzzing); it documents only the first few.
+PARSE_ERRORS: Final = (
+    EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, NotImplementedError,
+    OverflowError, RecursionError, MemoryError, StructError, zlib.error, OSError, AssertionError,
+)  # fmt: skip
+_UNDEFINED: Final = 0xFFFFFFFF
+DEFLATED: Final = "1.2.840.10008.1.2.1.99"
+_FLOAT_PIXELS: Final = (0x7FE00008, 0x7FE00009)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence warnings and pydicom's logger, which both repeat header values."""
+    logger = logging.getLogger("pydicom")
+    was_disabled = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = was_disabled
+
+
+def read_dataset(file: SourceFile, *, pixels: bool) -> "FileDataset | None":
+    """Parse a file with pydicom; None where it cannot be parsed.
+
+    Args:
+        file: The file; without preamble or file meta too, where its first bytes can be DICOM.
+        pixels: Read the pixel data as well.
+    """
+    with quiet():
+        try:
+            with file.open() as stream:
+                return _parse(stream, pixels)
+        except PARSE_ERRORS:
+            return None
+
+
+def _parse(stream: BinaryIO, pixels: bool) -> "FileDataset":
+    import pydicom
+
+    return pydicom.dcmread(stream, force=True, stop_before_pixels=not pixels)
+
+
+def read_elements(file: SourceFile, wanted: frozenset[int]) -> Scan | str:
+    """Return raw elements as `dicom_scan.scan` does, or the report code that sets it aside."""
+    with quiet():
+        try:
+            with file.open() as stream:
+                if not _may_be_dicom(stream):
+                    return "file.not_dicom"
+                dataset = _parse(stream, pixels=False)
+                return _raw_elements(dataset, stream, wanted)
+        except PARSE_ERRORS:
+            return "file.unparsable"
+
+
+def _raw_elements(dataset: "FileDataset", stream: BinaryIO, wanted: frozenset[int]) -> Scan | str:
+    """Take raw values from a data set whose stream stands at the pixel data."""
+    if len(dataset) == 0:
+        return "file.unparsable"
+    syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", "") or "")
+    implicit, little = dataset.original_encoding
+    elements = {tag: raw_bytes(dataset.get_item(tag)) for tag in wanted if tag in dataset}
+    if syntax == DEFLATED:  # the offset would be one inside the inflated bytes
+        return Scan(syntax, elements, True, None, None, True)
+    tag, offset, length = _pixel_element(stream, bool(implicit), little is not False)
+    if tag in _FLOAT_PIXELS:
+        return "file.float_pixels"
+    return Scan(syntax, elements, little is not False, offset, length, tag == PIXEL_DATA)
+
+
+def _pixel_element(
+    stream: BinaryIO, implicit: bool, little: bool
+) -> tuple[int, int | None, int | None]:
+    """Return tag, value offset and length (None where undefined) of the element that comes next."""
+    order: Literal["little", "big"] = "little" if little else "big"
+    at = stream.tell()
+    head = stream.read(12)
+    if len(head) < 8:
+        return 0, None, None
+    tag = int.from_bytes(head[0:2], order) << 16 | int.from_bytes(head[2:4], order)
+    size, start = (8, 4) if implicit else (12, 8)
+    length = int.from_bytes(head[start : start + 4], order)
+    return tag, at + size, None if length == _UNDEFINED else length
+
+
+def raw_bytes(element: Any) -> bytes:
+    """Return an element's value as the file holds it; a marker for sequences."""
+    value = element.value
+    if isinstance(value, bytes):
+        return value
+    if value is None:
+        return b""
+    return b"\0"
+
+
+def pixel_bytes(file: SourceFile) -> bytes | None:
+    """Return the value of the pixel data, encapsulated or not; None where there is none."""
+    dataset = read_dataset(file, pixels=True)
+    if dataset is None or PIXEL_DATA not in dataset:
+        return None
+    return raw_bytes(dataset.get_item(PIXEL_DATA))
+
+
+def _may_be_dicom(stream: BinaryIO) -> bool:
+    """Tell whether a file starts as DICOM does, with or without a preamble."""
+    head = stream.read(132)
+    stream.seek(0)
+    if head[128:132] == b"DICM":
+        return True
+    return _starts_a_dataset(head)
+
+
+def _starts_a_dataset(head: bytes) -> bool:
+    """Tell whether bytes are the start of a data set: group 2 or 8, and a plausible element."""
+    if len(head) < 16:
+        return False
+    if head[:2] in (b"\x02\x00", b"\x08\x00"):
+        element = int.from_bytes(head[2:4], "little")
+        length = int.from_bytes(head[4:8], "little")
+    elif head[:2] == b"\x00\x08":
+        element, length = int.from_bytes(head[2:4], "big"), 0
+        return element <= 0x0060 and head[4:6].isalpha() and head[4:6].isupper()
+    else:
+        return False
+    explicit = head[4:6].isalpha() and head[4:6].isupper()
+    return element <= 0x0060 and (explicit or length <= 64)

@@ -1,0 +1,142 @@
+"""Decide by which slope and intercept stored values are Hounsfield units, and on what evidence.
+
+PS3.3 C.8.2.1: a CT image has Rescale Slope and Intercept, and its Rescale Type is HU unless it
+says otherwise (localizers aside). Where the header leaves that open, the values decide.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from longllava_domains.ct.ct_rate import CtRateScan
+from longllava_domains.ct.dicom_header import Header
+from longllava_domains.ct.dicom_pixels import HuScale, padding_range, read_slice
+from longllava_domains.ct.hounsfield import judge, refuse
+from longllava_domains.ct.rescale import HuRule
+from longllava_domains.errors import IntensityError, PolicyError
+
+_SAMPLED: int = 3
+_TRUST = 'Pass hu=(slope, intercept), or hu="trust" if you know that they are.'
+
+
+@dataclass
+class ScaleRule:
+    """How slices are rescaled.
+
+    Attributes:
+        scale_of: Returns the rescale of a slice.
+        codes: Report codes.
+        numbers: Report numbers.
+    """
+
+    scale_of: Callable[[Header], HuScale]
+    codes: dict[str, int] = field(default_factory=dict)
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+def scales(headers: tuple[Header, ...], hu: HuRule) -> ScaleRule:
+    """Return the rescale of each slice, proved as far as `hu` asks.
+
+    Args:
+        headers: The slices of one series.
+        hu: ``"prove"``, ``"trust"``, or (slope, intercept) instead of the header's.
+
+    Raises:
+        IntensityError: The values are not proved to be Hounsfield units.
+        PolicyError: Another rule.
+    """
+    if isinstance(hu, CtRateScan) or (isinstance(hu, str) and hu not in ("prove", "trust")):
+        raise PolicyError(
+            "This rule for Hounsfield units does not apply to DICOM.",
+            remedy='Pass hu="prove", hu="trust" or hu=(slope, intercept).',
+            code="hu.rule",
+        )
+    if isinstance(hu, tuple):
+        given = HuScale(float(hu[0]), float(hu[1]))
+        rule = ScaleRule(lambda _: given, {"hu.given": len(headers)})
+    else:
+        _check_values(headers)
+        rule = ScaleRule(_from_header)
+        if hu == "trust":
+            rule.codes["hu.trusted"] = len(headers)
+        elif _header_proves(headers):
+            rule.codes["hu.rescale"] = len(headers)
+        else:
+            _prove_by_values(headers, rule)
+    _note(headers, rule)
+    return rule
+
+
+def _from_header(header: Header) -> HuScale:
+    return HuScale(
+        1.0 if header.slope is None else header.slope,
+        0.0 if header.intercept is None else header.intercept,
+    )
+
+
+def _check_values(headers: tuple[Header, ...]) -> None:
+    unusable = sum(
+        header.slope == 0 or "RescaleSlope" in header.bad or "RescaleIntercept" in header.bad
+        for header in headers
+    )
+    if unusable:
+        raise IntensityError(
+            f"{unusable} of {len(headers)} slices have an unreadable rescale or a slope of zero.",
+            remedy="Export the series again, or pass hu=(slope, intercept).",
+            code="hu.rescale_unreadable",
+            facts={"slices": len(headers), "unusable": unusable},
+        )
+    other = sum(header.rescale_type not in ("", "HU", "US") for header in headers)
+    tables = sum(header.modality_lut for header in headers)
+    if other or tables:
+        raise IntensityError(
+            f"{other} of {len(headers)} slices are rescaled to another unit than HU, and {tables} "
+            "use a modality lookup table.",
+            remedy="Choose the reconstruction in Hounsfield units, or pass hu=(slope, intercept).",
+            code="hu.other_unit",
+            facts={"slices": len(headers), "other_unit": other, "lookup_table": tables},
+        )
+
+
+def _header_proves(headers: tuple[Header, ...]) -> bool:
+    """Tell whether each header rescales to HU; no rescale, or 1 and 0, may be a lost one."""
+    return all(
+        header.slope is not None
+        and header.intercept is not None
+        and (header.rescale_type == "HU" or (header.slope, header.intercept) != (1, 0))
+        for header in headers
+    )
+
+
+def _prove_by_values(headers: tuple[Header, ...], rule: ScaleRule) -> None:
+    """Decode a few slices and look for air and tissue."""
+    chosen = np.linspace(0, len(headers) - 1, min(_SAMPLED, len(headers))).round().astype(int)
+    values = np.stack([read_slice(headers[i], _from_header(headers[i])) for i in chosen])
+    evidence = judge(values)
+    if not evidence.proved:
+        raise refuse(evidence, _TRUST)
+    rule.codes["hu.proved_by_values"] = len(headers)
+    if "air_hu" in evidence.numbers:
+        rule.numbers["air_hu"] = evidence.numbers["air_hu"]
+
+
+def _note(headers: tuple[Header, ...], rule: ScaleRule) -> None:
+    """Record what varies, what is rounded and what is not used."""
+    found = {rule.scale_of(header) for header in headers}
+    if len(found) > 1:
+        rule.codes["hu.rescale_varies"] = len(found)
+    if not all(scale.exact for scale in found):
+        rule.codes["hu.rounded"] = sum(not rule.scale_of(header).exact for header in headers)
+    mapped = sum(header.real_world for header in headers)
+    if mapped:
+        rule.codes["hu.real_world_mapping_not_used"] = mapped
+    unusable = sum(
+        bool(header.padding) and padding_range(header, rule.scale_of(header)) is None
+        for header in headers
+    )
+    if unusable:
+        rule.codes["padding.inside_patient_range"] = unusable
+    if len(found) == 1:
+        only = next(iter(found))
+        rule.numbers |= {"slope": only.slope, "intercept": only.intercept}

@@ -1,0 +1,172 @@
+"""Group images into sub-series that can each be one volume, and say what each one is.
+
+The split follows 3D Slicer's DICOM plugin (series UID, image type, orientation, size, kernel),
+with one difference: acquisition, phase and tube voltage separate images only where positions
+repeat, because step-and-shoot scanners number every table step as an acquisition of its own.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+
+from longllava_domains.ct.dicom_header import Header
+
+_CT_CLASSES: Final = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.2",  # CT Image Storage
+        "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT
+        "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT
+    }
+)
+_SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
+_LOCALIZERS: Final = ("LOCALIZER", "SCOUT", "SURVIEW", "TOPOGRAM", "SCANOGRAM", "PILOT")
+_PAGES: Final = ("SCREEN", "DOSE", "PATIENT_INFO", "RESULTS", "PROTOCOL", "REPORT", "SUMMARY")
+_REFORMATS: Final = ("MPR", "REFORMAT", "CPR", "CURVED", "MIP", "MINIP", "AVG", "AVERAGE",
+                     "VOLUME RENDERED", "VRT", "SSD", "3D", "PROJECTION")  # fmt: skip
+ORIENTATION_TOLERANCE: Final = 1e-3
+POSITION_TOLERANCE_MM: Final = 0.01
+
+# Attributes that may tell apart images at one position, weakest assumption first.
+_SEPARATORS: Final[tuple[tuple[str, Callable[[Header], Hashable]], ...]] = (
+    ("phase", lambda header: header.phase),
+    ("acquisition", lambda header: header.acquisition),
+    ("energy", lambda header: header.kvp),
+)
+
+
+@dataclass(frozen=True)
+class SubSeries:
+    """Images that can be one volume.
+
+    Attributes:
+        headers: The images, in the order found.
+        kind: ``"volume"``, ``"localizer"`` or ``"reformat"``.
+        split_by: Which attribute separated it from others of its series, if any:
+            ``"phase"``, ``"acquisition"`` or ``"energy"``.
+        siblings: Other images under the same series UID.
+        mixed: Patients or studies differ under its series UID.
+    """
+
+    headers: tuple[Header, ...]
+    kind: str
+    split_by: tuple[str, ...] = ()
+    siblings: int = 0
+    mixed: bool = False
+
+
+def not_a_slice(header: Header) -> str | None:
+    """Return the report code that sets an image aside, None for a CT slice.
+
+    Pages that show text may show a name (burned-in annotation, secondary captures, dose and
+    screen pages); they are never read further.
+    """
+    if header.burned_in:
+        return "page.burned_in"
+    if header.sop_class.startswith(_SECONDARY_CAPTURE):
+        return "page.secondary_capture"
+    if header.sop_class not in _CT_CLASSES and (header.sop_class or header.modality != "CT"):
+        return "file.other_modality"
+    if header.samples != 1 or header.photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        return "page.colour"
+    if header.bits_allocated == 8:
+        return "page.8_bit"
+    if _mentions(header, _PAGES):
+        return "page.screen"
+    return None
+
+
+def _mentions(header: Header, words: Iterable[str]) -> bool:
+    """Tell whether the image type's values from the third on contain one of the words."""
+    return any(word in value for value in header.image_type[2:] for word in words)
+
+
+def group(headers: Iterable[Header]) -> list[SubSeries]:
+    """Split CT slices into sub-series, in a stable order."""
+    alike: dict[Hashable, list[list[Header]]] = defaultdict(list)
+    in_series: Counter[str] = Counter()
+    people: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for header in headers:
+        in_series[header.series] += 1
+        people[header.series].add((header.patient, header.study))
+        clusters = alike[_discrete_key(header)]
+        for cluster in clusters:
+            if _same_orientation(cluster[0], header):
+                cluster.append(header)
+                break
+        else:
+            clusters.append([header])
+    groups = []
+    for cluster in (cluster for clusters in alike.values() for cluster in clusters):
+        for part, split_by in _separate(cluster):
+            uid = part[0].series
+            groups.append(
+                SubSeries(
+                    headers=tuple(part),
+                    kind=_kind(part),
+                    split_by=split_by,
+                    siblings=in_series[uid] - len(part) if uid else 0,
+                    mixed=bool(uid) and len(people[uid]) > 1,
+                )
+            )
+    return groups
+
+
+def _discrete_key(header: Header) -> Hashable:
+    # Without a series UID, all that is left is that the images share a patient and a geometry.
+    series = header.series or (header.patient, header.study, header.series_number)
+    return (
+        series,
+        header.frame_of_reference,
+        header.image_type,
+        header.rows,
+        header.columns,
+        header.kernel,
+        None if header.series else header.pixel_spacing_mm,
+    )
+
+
+def _same_orientation(first: Header, second: Header) -> bool:
+    if len(first.orientation) != len(second.orientation):
+        return False
+    return bool(
+        np.allclose(first.orientation, second.orientation, rtol=0, atol=ORIENTATION_TOLERANCE)
+    )
+
+
+def _kind(headers: list[Header]) -> str:
+    if any(_mentions(header, _LOCALIZERS) for header in headers):
+        return "localizer"
+    if any(_mentions(header, _REFORMATS) for header in headers):
+        return "reformat"
+    return "volume"
+
+
+def _separate(headers: list[Header]) -> list[tuple[list[Header], tuple[str, ...]]]:
+    """Split images that repeat positions by what tells them apart, if anything does."""
+    if not _repeats(headers):
+        return [(headers, ())]
+    for count in range(1, len(_SEPARATORS) + 1):
+        for chosen in combinations(_SEPARATORS, count):
+            parts: dict[Hashable, list[Header]] = defaultdict(list)
+            for header in headers:
+                parts[tuple(read(header) for _, read in chosen)].append(header)
+            explained = len(parts) > 1 and not any(_repeats(part) for part in parts.values())
+            # A lone image with a number of its own is a stray copy, not a phase.
+            if explained and min(len(part) for part in parts.values()) > 1:
+                names = tuple(name for name, _ in chosen)
+                return [(part, names) for part in parts.values()]
+    return [(headers, ())]
+
+
+def _repeats(headers: list[Header]) -> bool:
+    """Tell whether two images share a position."""
+    places = {
+        tuple(round(x / POSITION_TOLERANCE_MM) for x in header.position_mm)
+        for header in headers
+        if header.position_mm
+    }
+    return len(places) < sum(1 for header in headers if header.position_mm)

@@ -1,0 +1,195 @@
+"""Open a DICOM series as a CT volume: find, read headers, choose, prove, and only then decode."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from longllava_domains.ct.dicom_codecs import COMPRESSED, MAY_BE_LOSSY, NATIVE
+from longllava_domains.ct.dicom_files import Found, find
+from longllava_domains.ct.dicom_geometry import common_size
+from longllava_domains.ct.dicom_header import Header, NotAnImage, read_header
+from longllava_domains.ct.dicom_order import parse_repair, prove
+from longllava_domains.ct.dicom_pixels import HuScale, check_storage, read_patterns
+from longllava_domains.ct.dicom_rescale import HuRule, scales
+from longllava_domains.ct.dicom_series import SubSeries, group, not_a_slice
+from longllava_domains.ct.dicom_source import DicomSource
+from longllava_domains.ct.kernel import kernel_class
+from longllava_domains.ct.report import LoadReport
+from longllava_domains.ct.series_choice import SeriesTable, choose, describe
+from longllava_domains.ct.volume import CTVolume
+from longllava_domains.errors import (
+    AmbiguousInputError,
+    BurnedInError,
+    InputError,
+    NotFoundError,
+    UnsupportedInputError,
+)
+
+
+@dataclass
+class Study:
+    """What a folder, archive or file holds.
+
+    Attributes:
+        series: Sub-series of CT slices.
+        codes: Files set aside, by reason.
+    """
+
+    series: list[SubSeries]
+    codes: Counter[str] = field(default_factory=Counter)
+
+
+def read_study(path: str | Path) -> Study:
+    """Read all headers below a path, once, and group them.
+
+    Raises:
+        NotFoundError: Nothing is there, or no file of any kind.
+        UnsupportedInputError: No file holds a CT slice.
+        BurnedInError: The only images are pages that may show a name.
+    """
+    found = find(path)
+    codes = found.codes
+    headers = []
+    for file in found.files:
+        header = read_header(file)
+        reason = header.code if isinstance(header, NotAnImage) else not_a_slice(header)
+        if reason is not None:
+            codes[reason] += 1
+        elif isinstance(header, Header):
+            headers.append(header)
+    if not headers:
+        raise _nothing_usable(found)
+    return Study(group(headers), codes)
+
+
+def _nothing_usable(found: Found) -> InputError:
+    """Return the error for a path without a single CT slice."""
+    facts = {code: count for code, count in sorted(found.codes.items())}
+    counted = ", ".join(f"{count} {code}" for code, count in facts.items())
+    if not found.files and not found.codes:
+        return NotFoundError(
+            "The folder is empty.",
+            remedy="Pass the folder that holds the slices.",
+            code="input.empty",
+        )
+    if any(code.startswith("page.") for code in facts):
+        return BurnedInError(
+            f"There are only pages that may show a patient's name ({counted}).",
+            remedy="Pass the series of slices; pages and screen captures are never shown.",
+            code="input.pages",
+            facts=facts,
+        )
+    return UnsupportedInputError(
+        f"There is no CT slice among the files ({counted}).",
+        remedy="Pass a folder or archive of DICOM CT slices, or a NIfTI file.",
+        code="input.no_ct",
+        facts=facts,
+    )
+
+
+def list_series(path: str | Path) -> SeriesTable:
+    """List the CT series that a folder, archive or file holds, and which would be chosen.
+
+    Returns:
+        Rows without any text of the headers; `print` shows a table.
+
+    Raises:
+        NotFoundError: Nothing is there.
+        UnsupportedInputError: No file holds a CT slice.
+        BurnedInError: The only images are pages that may show a name.
+    """
+    study = read_study(path)
+    try:
+        return SeriesTable(choose(study.series, None)[2])
+    except (AmbiguousInputError, UnsupportedInputError):
+        return SeriesTable(describe(study.series))
+
+
+def open_dicom(
+    path: str | Path, *, series: int | str | None, repair: tuple[str, ...], hu: HuRule
+) -> CTVolume:
+    """Open one DICOM series; see `ct.open_volume`."""
+    allowed = parse_repair(repair)
+    study = read_study(path)
+    index, why, _ = choose(study.series, series)
+    chosen = study.series[index]
+    _refuse_mixed(chosen)
+    codes = Counter(study.codes)
+    codes[why] += 1
+    others = sum(len(one.headers) for one in study.series) - len(chosen.headers)
+    if others:
+        codes["file.other_series"] += others
+    size = common_size(chosen.headers)
+    for header in chosen.headers:
+        check_storage(header)
+    rule = scales(chosen.headers, hu)
+    stack = prove(chosen.headers, allowed, _identical)
+    source = DicomSource(stack, rule.scale_of, size)
+    codes.update(rule.codes)
+    codes.update(stack.codes)
+    codes.update(_pixel_codes(chosen.headers))
+    numbers = {**stack.numbers, **rule.numbers}
+    report = LoadReport("dicom", codes, numbers)
+    return CTVolume(source, source.affine_ras_mm, report, _facts(chosen.headers))
+
+
+def _refuse_mixed(chosen: SubSeries) -> None:
+    if chosen.mixed:
+        raise AmbiguousInputError(
+            "One series UID holds images of different patients or studies.",
+            remedy="De-identify or export the studies again, each with its own UIDs.",
+            code="series.mixed_patients",
+            facts={"images": len(chosen.headers)},
+        )
+
+
+def _identical(first: Header, second: Header) -> bool:
+    same_scale = (first.slope, first.intercept) == (second.slope, second.intercept)
+    return same_scale and np.array_equal(read_patterns(first)[0], read_patterns(second)[0])
+
+
+def _pixel_codes(headers: tuple[Header, ...]) -> Counter[str]:
+    """Count decoders and what is notable about pixels."""
+    codes: Counter[str] = Counter()
+    for header in headers:
+        decoder = COMPRESSED.get(header.syntax) or NATIVE.get(header.syntax, "uncompressed")
+        codes[f"decoder.{decoder}"] += 1
+        if header.lossy or decoder in MAY_BE_LOSSY:
+            codes["pixel.lossy"] += 1
+        if header.photometric == "MONOCHROME1":
+            codes["pixel.monochrome1_not_inverted"] += 1
+        if header.bad:
+            codes["header.unreadable_value"] += 1
+        if header.padding:
+            codes["padding.declared"] += 1
+    return codes
+
+
+_REGIONS: Final = ("CHEST", "THORAX", "LUNG", "HEART", "ABDOMEN", "PELVIS", "HEAD", "BRAIN",
+                   "SKULL", "NECK", "SPINE", "KNEE", "ANKLE", "FOOT", "HAND", "SHOULDER", "HIP",
+                   "EXTREMITY", "WHOLEBODY")  # fmt: skip
+
+
+def _facts(headers: tuple[Header, ...]) -> dict[str, str | float]:
+    """Return acquisition facts, words only from a fixed list."""
+    first = headers[0]
+    facts: dict[str, str | float] = {"kernel": kernel_class(first.kernel)}
+    # "CHESTABDPELVIS" and the like are several regions; the text itself is never passed on.
+    regions = [region for region in _REGIONS if region in first.body_part]
+    if regions:
+        facts["body_part"] = " ".join(regions)
+    if first.thickness_mm:
+        facts["thickness_mm"] = first.thickness_mm
+    if first.kvp:
+        facts["kvp"] = first.kvp
+    if first.window:
+        facts["window_center_hu"], facts["window_width_hu"] = first.window
+        facts["window_function"] = first.window_function
+    return facts
+
+
+_Identical = Callable[[Header, Header], bool]

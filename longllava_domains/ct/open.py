@@ -1,0 +1,86 @@
+"""`open_volume` and `list_series`: from a path to a proved volume, whatever the path holds."""
+
+from pathlib import Path
+from typing import Final
+
+from longllava_domains.ct.rescale import HuRule
+from longllava_domains.ct.series_choice import SeriesTable
+from longllava_domains.ct.volume import CTVolume
+
+_NIFTI_NAMES: Final = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz", ".hdr.gz")
+
+
+def open_volume(
+    path: str | Path,
+    *,
+    series: int | str | None = None,
+    repair: tuple[str, ...] = (),
+    hu: HuRule = "prove",
+) -> CTVolume:
+    """Open a CT volume: a folder tree, zip archive or file of DICOM, or a NIfTI file.
+
+    Geometry and Hounsfield units are proved or the load is refused. Slices are decoded when they
+    are first needed.
+
+    Args:
+        path: A folder (searched whole), a .zip, a multi-frame DICOM file, a DICOMDIR (stands for
+            its folder), or a NIfTI file.
+        series: For DICOM: a number or key of `list_series`, a series instance UID, or ``"soft"``
+            or ``"sharp"`` for the kernel; by default the best series is chosen, and
+            `report.codes` says why.
+        repair: What may be repaired; nothing by default. DICOM: ``"tilt"`` (shear to a straight
+            volume), ``"gaps"`` or ``"gaps:K"`` (interpolate up to K missing slices in a row),
+            ``"duplicates"`` (drop pixel-identical copies), ``"single"`` (a lone slice). NIfTI: see
+            `open_nifti`.
+        hu: ``"prove"`` (by header, or by the values), ``"trust"``, or (slope, intercept) instead
+            of the header's.
+
+    Returns:
+        int16 Hounsfield units, head first, anterior first, patient right first.
+
+    Raises:
+        NotFoundError: Nothing is there, or no such series.
+        UnsupportedInputError: No CT, or a format that is not read.
+        DamagedInputError: Bytes are missing or contradict each other.
+        GeometryError: Positions, spacing or orientation are not proved.
+        IntensityError: Hounsfield units are not proved.
+        AmbiguousInputError: Several series are equally good, or patients are mixed.
+        BurnedInError: Only pages that may show a name.
+        PolicyError: An unknown repair or rule.
+    """
+    place = Path(path)
+    if _is_nifti(place):
+        from longllava_domains.ct.nifti import open_nifti
+
+        return open_nifti(place, repair=repair, hu=hu)
+    from longllava_domains.ct.dicom_volume import open_dicom
+
+    return open_dicom(place, series=series, repair=repair, hu=hu)
+
+
+def list_series(path: str | Path) -> SeriesTable:
+    """List the CT series below a path, and which one `open_volume` would choose.
+
+    Returns:
+        A tuple of `SeriesRow` that prints as a table; it holds no text of the headers.
+
+    Raises:
+        NotFoundError: Nothing is there.
+        UnsupportedInputError: No file holds a CT slice.
+        BurnedInError: The only images are pages that may show a name.
+    """
+    from longllava_domains.ct.dicom_volume import list_series as list_dicom_series
+
+    return list_dicom_series(path)
+
+
+def _is_nifti(place: Path) -> bool:
+    """Tell NIfTI by its name, or by its magic where the name says nothing."""
+    if place.name.lower().endswith(_NIFTI_NAMES):
+        return True
+    try:
+        with place.open("rb") as stream:
+            head = stream.read(352)
+    except (OSError, ValueError):  # a folder, nothing, or no right to read: not NIfTI
+        return False
+    return head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0")

@@ -1,0 +1,235 @@
+"""`list_series` and the automatic choice of one series, with the reason in words.
+
+Of the series that are volumes, the first that wins on: axial, original, the kernel asked for
+(soft by default), spacing no finer than is useful and thinnest, most slices. Where two are
+equal in all of it, nothing is guessed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from longllava_domains.ct.dicom_header import Header, digest
+from longllava_domains.ct.dicom_series import SubSeries
+from longllava_domains.ct.kernel import kernel_class
+from longllava_domains.errors import AmbiguousInputError, NotFoundError, UnsupportedInputError
+
+# Slices thinner than this add noise and cost, not detail, for reading at 336 pixels.
+_THIN_ENOUGH_MM: Final = 1.0
+_KERNELS: Final = ("soft", "sharp")
+_FEWEST: Final = 2
+
+
+@dataclass(frozen=True)
+class SeriesRow:
+    """One series that a folder holds, described without a word of its header's text.
+
+    Attributes:
+        number: 1, 2, ... in the table's order; `open_volume(path, series=number)`.
+        key: Eight digits that stay the same when files are added; also taken by ``series=``.
+        images: Slices or frames.
+        kind: ``"volume"``, ``"localizer"`` or ``"reformat"``.
+        plane: ``"axial"``, ``"coronal"``, ``"sagittal"``, ``"oblique"`` or ``"unknown"``.
+        original: Image type ORIGINAL.
+        kernel: ``"soft"``, ``"sharp"`` or ``"unknown"``.
+        spacing_mm: Median distance between neighbouring slices; 0 where unknown.
+        rows: Of each slice.
+        columns: Of each slice.
+        split_by: What separated it from others of its series.
+        chosen: The automatic choice.
+        reason: Why it was or was not chosen.
+    """
+
+    number: int
+    key: str
+    images: int
+    kind: str
+    plane: str
+    original: bool
+    kernel: str
+    spacing_mm: float
+    rows: int
+    columns: int
+    split_by: tuple[str, ...] = ()
+    chosen: bool = False
+    reason: str = ""
+
+
+class SeriesTable(tuple[SeriesRow, ...]):
+    """Rows of `list_series`; prints as a table."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        heads = "   no  key       images  plane     kind       kernel   spacing  size       why"
+        lines = [
+            f"{'->' if row.chosen else '  '} {row.number:2d}  {row.key}  {row.images:6d}  "
+            f"{row.plane:8s}  {row.kind:9s}  {row.kernel:7s}  {row.spacing_mm:7.2f}  "
+            f"{f'{row.rows} x {row.columns}':9s}  {row.reason}"
+            for row in self
+        ]
+        return "\n".join([heads, *lines])
+
+
+def describe(series: Sequence[SubSeries]) -> list[SeriesRow]:
+    """Describe each sub-series, none of them chosen yet."""
+    return [_describe(number, one) for number, one in enumerate(series, 1)]
+
+
+def _describe(number: int, one: SubSeries) -> SeriesRow:
+    first = one.headers[0]
+    identity = repr((first.series, first.image_type, first.kernel, first.rows, first.columns,
+                     first.orientation, one.split_by, first.acquisition, first.phase,
+                     first.kvp))  # fmt: skip
+    return SeriesRow(
+        number=number,
+        key=digest(identity.encode())[:8],
+        images=len(one.headers),
+        kind=one.kind,
+        plane=_plane(first),
+        original="ORIGINAL" in first.image_type[:1] or not first.image_type,
+        kernel=kernel_class(first.kernel),
+        spacing_mm=_spacing(one.headers),
+        rows=first.rows or 0,
+        columns=first.columns or 0,
+        split_by=one.split_by,
+    )
+
+
+def _plane(header: Header) -> str:
+    if len(header.orientation) != 6:
+        return "unknown"
+    normal = np.abs(np.cross(header.orientation[:3], header.orientation[3:]))
+    if normal.max() < 0.8:
+        return "oblique"
+    return ("sagittal", "coronal", "axial")[int(normal.argmax())]
+
+
+def _spacing(headers: Sequence[Header]) -> float:
+    placed = [header for header in headers if len(header.position_mm) == 3]
+    if len(placed) < _FEWEST or len(placed[0].orientation) != 6:
+        return 0.0
+    normal = np.cross(placed[0].orientation[:3], placed[0].orientation[3:])
+    offsets = np.sort(np.array([header.position_mm for header in placed]) @ normal)
+    return round(float(np.median(np.diff(offsets))), 3)
+
+
+def choose(
+    series: Sequence[SubSeries], wanted: int | str | None
+) -> tuple[int, str, list[SeriesRow]]:
+    """Choose one sub-series.
+
+    Args:
+        series: All that were found.
+        wanted: A row's number or key, ``"soft"`` or ``"sharp"`` for the kernel, or None.
+
+    Returns:
+        Its index, why (a report code), and the description of all with the reasons.
+
+    Raises:
+        NotFoundError: There is no such series, or no images at all.
+        AmbiguousInputError: Two series are equally good.
+        UnsupportedInputError: There are only localizers and single images.
+    """
+    rows = describe(series)
+    if isinstance(wanted, int) or (wanted is not None and wanted not in _KERNELS):
+        index = _asked_for(rows, series, wanted)
+        return index, "choice.asked", _with_reasons(rows, index, "asked for", ())
+    if len(rows) == 1 and rows[0].kind != "localizer":
+        return 0, "choice.only", _with_reasons(rows, 0, "the only series", ())
+    kernel = wanted or "soft"
+    able = [i for i, row in enumerate(rows) if row.kind != "localizer" and row.images >= _FEWEST]
+    if not able:
+        raise UnsupportedInputError(
+            f"None of the {len(rows)} series is a volume: localizers and single images only.",
+            remedy="Pass the folder of the reconstructed slices; ct.list_series(path) shows what is here.",
+            code="series.no_volume",
+            facts={"series": len(rows)},
+        )
+    ranked = sorted(able, key=lambda i: _rank(rows[i], kernel))
+    best = ranked[0]
+    equals = [i for i in ranked if _rank(rows[i], kernel) == _rank(rows[best], kernel)]
+    if len(equals) > 1:
+        numbers = tuple(rows[i].number for i in equals)
+        raise AmbiguousInputError(
+            f"{len(equals)} series are equally good: {', '.join(map(str, numbers))} of {len(rows)}.",
+            remedy="Pass series=NUMBER; ct.list_series(path) shows what each is.",
+            code="series.ambiguous",
+            facts={"equal": numbers, "series": len(rows)},
+        )
+    code, why = _why(rows, ranked, kernel)
+    return best, code, _with_reasons(rows, best, why, equals)
+
+
+def _asked_for(rows: list[SeriesRow], series: Sequence[SubSeries], wanted: int | str | None) -> int:
+    """Return the series named by number, key or series instance UID."""
+    hits = [i for i, row in enumerate(rows) if wanted in (row.number, row.key)]
+    if not hits and isinstance(wanted, str):
+        uid = digest(wanted.encode())
+        hits = [i for i, one in enumerate(series) if one.headers[0].series == uid]
+    if len(hits) > 1:
+        raise AmbiguousInputError(
+            f"{len(hits)} sub-series share what was asked for.",
+            remedy="Pass series=NUMBER; ct.list_series(path) shows what each is.",
+            code="series.ambiguous",
+            facts={"equal": tuple(rows[i].number for i in hits), "series": len(rows)},
+        )
+    if not hits:
+        raise NotFoundError(
+            f"There is no such series among the {len(rows)} found.",
+            remedy="Pass a number or key of ct.list_series(path).",
+            code="series.unknown",
+            facts={"series": len(rows)},
+        )
+    return hits[0]
+
+
+_CRITERIA: Final = ("kind", "plane", "original", "kernel", "thin", "slices")
+
+
+def _rank(row: SeriesRow, kernel: str) -> tuple[float, ...]:
+    """Return what series are compared by, smaller is better, in the order of `_CRITERIA`."""
+    return (
+        row.kind != "volume",
+        row.plane != "axial",
+        not row.original,
+        {kernel: 0, "unknown": 1}.get(row.kernel, 2),
+        max(row.spacing_mm, _THIN_ENOUGH_MM) if row.spacing_mm else 1e3,
+        -row.images,
+    )
+
+
+def _why(rows: list[SeriesRow], ranked: list[int], kernel: str) -> tuple[str, str]:
+    """Say which criterion decided against the runner-up."""
+    if len(ranked) == 1:
+        return "choice.only_volume", "the only volume"
+    best, second = (_rank(rows[i], kernel) for i in ranked[:2])
+    decided = next(name for name, a, b in zip(_CRITERIA, best, second, strict=True) if a != b)
+    words = {
+        "kind": "a volume rather than a reformat",
+        "plane": "axial",
+        "original": "original rather than derived",
+        "kernel": f"{kernel} kernel",
+        "thin": "thinnest",
+        "slices": "most slices",
+    }
+    return f"choice.{decided}", words[decided]
+
+
+def _with_reasons(
+    rows: list[SeriesRow], best: int, why: str, equals: Sequence[int]
+) -> list[SeriesRow]:
+    from dataclasses import replace
+
+    reasons = []
+    for index, row in enumerate(rows):
+        if index == best:
+            reason = why
+        elif index in equals:
+            reason = "as good as another"
+        else:
+            reason = row.kind if row.kind != "volume" else "not preferred"
+        reasons.append(replace(row, chosen=index == best, reason=reason))
+    return reasons
