@@ -30,7 +30,8 @@ def open_nifti(
     """Open NIfTI-1 or NIfTI-2: .nii, .nii.gz or a .hdr/.img pair, either byte order.
 
     The affine is the sform where its code is above 0, else the qform; where both hold they must
-    agree. Axes may run any way; sheared ones are refused.
+    agree. Where only one holds, nothing in the file confirms its directions and offsets, and
+    damage there cannot be noticed. Axes may run any way; sheared ones are refused.
 
     Args:
         path: The file, or either half of a pair.

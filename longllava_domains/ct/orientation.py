@@ -48,7 +48,7 @@ def check_affine(affine_ras_mm: NDArray[np.float64]) -> None:
     """Refuse an affine that is not a grid of perpendicular axes with plausible spacing.
 
     Raises:
-        GeometryError: Not finite, sheared, or a spacing outside 0.01 to 50 mm.
+        GeometryError: Not finite, sheared, or a spacing outside 0.05 to 50 mm.
     """
     if affine_ras_mm.shape != (4, 4) or not np.isfinite(affine_ras_mm).all():
         raise GeometryError(
@@ -59,7 +59,7 @@ def check_affine(affine_ras_mm: NDArray[np.float64]) -> None:
     linear = affine_ras_mm[:3, :3]
     spacing = np.linalg.norm(linear, axis=0)
     facts = {"spacing_mm": tuple(round(float(step), 6) for step in spacing)}
-    if spacing.min() < 0.01 or spacing.max() > 50 or np.abs(affine_ras_mm[:3, 3]).max() > 1e5:
+    if spacing.min() < 0.05 or spacing.max() > 50 or np.abs(affine_ras_mm[:3, 3]).max() > 1e5:
         raise GeometryError(
             "The voxel spacing or position is not that of a CT: "
             + " x ".join(f"{step:.4g}" for step in spacing)
