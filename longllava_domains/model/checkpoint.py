@@ -20,6 +20,16 @@ from longllava_domains.model.placement import resolve_device, resolve_dtype
 from longllava_domains.model.tower import tower_config, tower_folder, tower_hub_id
 
 _RELEASED_KEYS = frozenset({"mm_vision_tower", "mm_hidden_size", "mm_projector_type"})
+# What building a configuration or a network from entries of the wrong kind raises.
+_UNUSABLE = (
+    StrictDataclassError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 _TOWER = "model.vision_tower."
 
 
@@ -78,8 +88,7 @@ def open_checkpoint(path: str | Path, *, tower: str | Path | None = None) -> Che
     folder = Path(path)
     entries = read_json(folder / "config.json", "config.json")
     files = WeightFiles(folder)
-    config = _read_config(folder, entries)
-    needed = {name: tuple(weight.shape) for name, weight in parameters(empty_network(config))}
+    config, needed = _describe(folder, entries)
     names = NameMap(config)
     match = match_tensors(files.headers, needed, names)
     tower_files = None
@@ -144,26 +153,29 @@ def empty_network(config: LongLlavaConfig) -> LongLlavaForConditionalGeneration:
         return LongLlavaForConditionalGeneration(config)
 
 
-def parameters(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield each parameter once, under its first name."""
-    yield from network.named_parameters(remove_duplicate=True)
+def _describe(folder: Path, entries: dict[str, Any]) -> tuple[LongLlavaConfig, dict[str, Shape]]:
+    """Return the configuration and the parameters of the network that it describes."""
+    try:
+        config = _read_config(folder, entries)
+        network = empty_network(config)
+    except _UNUSABLE as error:
+        raise CheckpointError(
+            f"The checkpoint's config.json describes no network ({type(error).__name__}).",
+            remedy="Compare it with the config.json of a released LongLLaVA checkpoint.",
+            code="checkpoint.config",
+        ) from error
+    shapes = {name: tuple(weight.shape) for name, weight in network.named_parameters()}
+    return config, shapes
 
 
 def _read_config(folder: Path, entries: dict[str, Any]) -> LongLlavaConfig:
     kind = entries.get("model_type")
-    try:
-        if kind == LongLlavaConfig.model_type:
-            return LongLlavaConfig(**{k: v for k, v in entries.items() if k != "model_type"})
-        if kind == "llava":
-            return from_stock_llava(entries)
-        if kind == "llava_jamba" or _RELEASED_KEYS & entries.keys():
-            return from_released(entries, tower_config(folder, entries))
-    except (TypeError, ValueError, ZeroDivisionError, StrictDataclassError) as error:
-        raise CheckpointError(
-            f"The checkpoint's config.json has an entry of the wrong kind ({type(error).__name__}).",
-            remedy="Compare it with the config.json of a released LongLLaVA checkpoint.",
-            code="checkpoint.config",
-        ) from error
+    if kind == LongLlavaConfig.model_type:
+        return LongLlavaConfig(**{k: v for k, v in entries.items() if k != "model_type"})
+    if kind == "llava":
+        return from_stock_llava(entries)
+    if kind == "llava_jamba" or _RELEASED_KEYS & entries.keys():
+        return from_released(entries, tower_config(folder, entries))
     raise CheckpointError(
         "The configuration is not that of a LongLLaVA model.",
         remedy="Its model_type must be longllava, llava_jamba, or llava with a Jamba text_config.",
