@@ -30,6 +30,7 @@ _NOTICES: Final = frozenset(
         "Demonstration model trained on synthetic phantoms only.",
         "No published evidence for this model on this kind of image.",
         "Beyond the length the model was trained on.",
+        "Outside the ground resolution the model was trained on.",
     }
 )
 

@@ -1,0 +1,122 @@
+"""GeoJSON (RFC 7946): longitude and latitude, right-hand winding, split at the antimeridian."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any, Final
+
+from longllava_domains.boxes import Point, clip_half_plane, polygon_area
+from longllava_domains.export.features import (
+    detection_rings,
+    detection_rows,
+    footprint_rings,
+    footprint_rows,
+    require_located,
+)
+from longllava_domains.export.new_file import write_text
+from longllava_domains.provenance import RESEARCH_NOTICE
+from longllava_domains.remote_sensing.findings import Findings
+from longllava_domains.remote_sensing.outlines import Ring
+
+# A millimetre on the ground: half a pixel of the finest aerial image is 10 mm.
+_DECIMALS: Final = 8
+
+
+def write_geojson(path: str | Path, findings: Findings, *, overwrite: bool = False) -> None:
+    """Write the detections, and beside them the footprints of the views.
+
+    GeoJSON has no layers, so ``ships.geojson`` comes with ``ships.footprints.geojson``.
+
+    Args:
+        path: Where the detections go.
+        findings: What to write.
+        overwrite: Replace files that are already there.
+
+    Raises:
+        OutputError: The scene has no georeference, a file exists or cannot be written.
+        GeoreferenceError: The CRS cannot be related to longitude and latitude.
+    """
+    require_located(findings, "GeoJSON")
+    detections = feature_collection(
+        findings, detection_rows(findings), detection_rings(findings, in_lonlat=True)
+    )
+    footprints = feature_collection(
+        findings, footprint_rows(findings), footprint_rings(findings, in_lonlat=True)
+    )
+    write_text(path, _spelled(detections), overwrite=overwrite)
+    write_text(beside(path, "footprints"), _spelled(footprints), overwrite=overwrite)
+
+
+def beside(path: str | Path, layer: str) -> Path:
+    """Return the name of a second layer's file: ``ships.geojson``, ``ships.footprints.geojson``."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}.{layer}{path.suffix}")
+
+
+def feature_collection(
+    findings: Findings, rows: list[dict[str, Any]], rings: list[Ring | None]
+) -> dict[str, Any]:
+    """Return a FeatureCollection with the notice and provenance as foreign members (section 6.1).
+
+    Args:
+        findings: Whose provenance is written.
+        rows: Properties of each feature; ``id`` becomes the feature's own.
+        rings: Outline of each feature in degrees, None where it is not known (section 3.2).
+    """
+    return {
+        "type": "FeatureCollection",
+        "notice": RESEARCH_NOTICE,
+        "notices": list(findings.notices),
+        "provenance": findings.provenance.to_json(),
+        "features": [
+            {
+                "type": "Feature",
+                "id": row["id"],
+                "geometry": None if ring is None else geometry(ring),
+                "properties": {key: value for key, value in row.items() if key != "id"},
+            }
+            for row, ring in zip(rows, rings, strict=True)
+        ],
+    }
+
+
+def geometry(ring: Ring) -> dict[str, Any]:
+    """Return a Polygon, or a MultiPolygon cut at the antimeridian (section 3.1.9).
+
+    Args:
+        ring: Degrees; longitudes may run beyond 180.
+    """
+    parts = [[_closed(part)] for part in within_globe(ring)]
+    if len(parts) == 1:
+        return {"type": "Polygon", "coordinates": parts[0]}
+    return {"type": "MultiPolygon", "coordinates": parts}
+
+
+def within_globe(ring: Ring) -> list[Ring]:
+    """Return the parts of a ring moved into longitudes -180..180 and latitudes -90..90."""
+    longitudes = [longitude for longitude, _ in ring]
+    first = math.floor((min(longitudes) + 180) / 360)
+    last = max(first, math.ceil((max(longitudes) + 180) / 360) - 1)
+    parts = []
+    for turn in range(first, last + 1):
+        part: list[Point] = [(longitude - 360 * turn, latitude) for longitude, latitude in ring]
+        for plane in ((1, 0, 180), (-1, 0, 180), (0, 1, 90), (0, -1, 90)):
+            part = clip_half_plane(part, *plane)
+        if polygon_area(part) != 0:
+            parts.append(tuple(part))
+    return parts
+
+
+def _closed(ring: Ring) -> list[list[float]]:
+    """Return the positions of a linear ring: counter-clockwise, the first repeated at the end."""
+    ordered = ring if polygon_area(ring) >= 0 else ring[::-1]
+    rounded = [[round(x, _DECIMALS), round(y, _DECIMALS)] for x, y in ordered]
+    return [*rounded, rounded[0]]
+
+
+def _spelled(collection: dict[str, Any]) -> str:
+    """Spell a collection with one feature on a line, so that files can be compared."""
+    members = {key: value for key, value in collection.items() if key != "features"}
+    head = json.dumps(members, ensure_ascii=False)[:-1]
+    lines = ",\n".join(json.dumps(f, ensure_ascii=False) for f in collection["features"])
+    return f'{head}, "features": [\n{lines}\n]}}\n'

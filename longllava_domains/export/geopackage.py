@@ -1,0 +1,52 @@
+"""GeoPackage: detections and footprints as two layers of one file, styled for QGIS."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+from longllava_domains.errors import OutputError
+from longllava_domains.export.features import DETECTIONS, FOOTPRINTS, frames, require_located
+from longllava_domains.export.new_file import new_file
+from longllava_domains.export.qgis_style import detection_style, embed_styles, footprint_style
+from longllava_domains.remote_sensing.findings import Findings
+
+
+def write_geopackage(path: str | Path, findings: Findings, *, overwrite: bool = False) -> None:
+    """Write both layers in the scene's CRS, with notice and provenance as metadata.
+
+    Args:
+        path: Where the file goes.
+        findings: What to write.
+        overwrite: Replace a file that is already there.
+
+    Raises:
+        OutputError: The scene has no georeference, the file exists or cannot be written.
+    """
+    import pyogrio
+    from pyogrio.errors import DataSourceError
+
+    require_located(findings, "GeoPackage")
+    metadata = {
+        "notice": " ".join(findings.notices),
+        "provenance": json.dumps(findings.provenance.to_json(), sort_keys=True),
+    }
+    tables = frames(findings)
+    with new_file(path, overwrite=overwrite) as temporary:
+        try:
+            # Footprints first: what is written last is drawn on top.
+            for layer in (FOOTPRINTS, DETECTIONS):
+                pyogrio.write_dataframe(
+                    tables[layer],
+                    temporary,
+                    layer=layer,
+                    driver="GPKG",
+                    geometry_type="Polygon",
+                    layer_metadata=metadata,
+                )
+            embed_styles(temporary, {DETECTIONS: detection_style(), FOOTPRINTS: footprint_style()})
+        except (DataSourceError, sqlite3.Error):
+            raise OutputError(
+                "The GeoPackage cannot be written.",
+                remedy="Give a file that ends in .gpkg, on a disk with space left.",
+                code="export.geopackage",
+            ) from None

@@ -1,0 +1,47 @@
+"""GeoParquet 1.1: WKB geometry with a bounding-box column, in the scene's CRS."""
+
+from pathlib import Path
+
+from longllava_domains.errors import OutputError
+from longllava_domains.export.features import DETECTIONS, FOOTPRINTS, frames, require_located
+from longllava_domains.export.geojson import beside
+from longllava_domains.export.new_file import new_file
+from longllava_domains.remote_sensing.findings import Findings
+
+
+def write_geoparquet(path: str | Path, findings: Findings, *, overwrite: bool = False) -> None:
+    """Write the detections, and beside them the footprints of the views.
+
+    A Parquet file holds one table, so ``ships.parquet`` comes with ``ships.footprints.parquet``.
+    The notice and the provenance are also in the file's metadata, which geopandas reads back
+    as ``frame.attrs``.
+
+    Args:
+        path: Where the detections go.
+        findings: What to write.
+        overwrite: Replace files that are already there.
+
+    Raises:
+        OutputError: The scene has no georeference, a file exists or cannot be written.
+    """
+    from pyarrow import ArrowException
+
+    require_located(findings, "GeoParquet")
+    tables = frames(findings)
+    for target, layer in ((Path(path), DETECTIONS), (beside(path, FOOTPRINTS), FOOTPRINTS)):
+        table = tables[layer]
+        table.attrs = {
+            "notice": list(findings.notices),
+            "provenance": findings.provenance.to_json(),
+        }
+        with new_file(target, overwrite=overwrite) as temporary:
+            try:
+                table.to_parquet(
+                    temporary, index=False, write_covering_bbox=True, schema_version="1.1.0"
+                )
+            except ArrowException:
+                raise OutputError(
+                    "The GeoParquet file cannot be written.",
+                    remedy="Check the space left on the disk, or save a GeoPackage.",
+                    code="export.geoparquet",
+                ) from None

@@ -1,0 +1,60 @@
+"""A new file appears whole or not at all, and an old one is replaced only when asked."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from longllava_domains.errors import OutputError
+
+
+@contextmanager
+def new_file(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a name to write to; it becomes `path` when the block ends without an error.
+
+    Args:
+        path: Where the file shall be; its folder must exist.
+        overwrite: Replace a file that is already there.
+
+    Raises:
+        OutputError: The file exists, or the folder is missing, full or not writable.
+    """
+    target = Path(path)
+    if target.exists() and not overwrite:
+        raise OutputError(
+            "A file of that name exists.",
+            remedy="Choose another name, or pass overwrite=True.",
+            code="export.exists",
+        )
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=".part-", dir=target.parent)
+    except OSError as error:
+        raise _not_writable(error) from None
+    with folder:
+        # The same name, because writers look at the suffix and record the stem.
+        temporary = Path(folder.name) / target.name
+        try:
+            yield temporary
+            os.replace(temporary, target)
+        except OSError as error:
+            raise _not_writable(error) from None
+
+
+def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> None:
+    """Write a UTF-8 file, whole or not at all.
+
+    Raises:
+        OutputError: As `new_file`.
+    """
+    with new_file(path, overwrite=overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _not_writable(error: OSError) -> OutputError:
+    # The exception's own text names the path.
+    return OutputError(
+        f"The file cannot be written ({os.strerror(error.errno or 0)}).",
+        remedy="Give a file in an existing folder that you may write to.",
+        code="export.write",
+    )

@@ -1,0 +1,231 @@
+"""Ask a model where things are, chip by chip, and account for every chip."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Protocol
+
+from longllava_domains.answer import Answer
+from longllava_domains.errors import ModelError, PolicyError
+from longllava_domains.pipelines.find_preset import FindPreset
+from longllava_domains.pipelines.scene_result import SceneFindings
+from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
+from longllava_domains.remote_sensing import Raster
+from longllava_domains.remote_sensing.chips import Chips
+from longllava_domains.remote_sensing.detections import Detection, ViewReading, from_text
+from longllava_domains.remote_sensing.findings import ChipOutcome
+from longllava_domains.remote_sensing.merge import merge
+from longllava_domains.units import content_hash
+from longllava_domains.visual import MapPlace, View, VisualSequence
+
+OUTSIDE_NOTICE: Final = "Outside the ground resolution the model was trained on."
+
+Outside = Literal["warn", "refuse"]
+OnProgress = Callable[[str, int, int], None]
+
+# Facts of one answer, which mean nothing for all of them together.
+_PER_ANSWER: Final = ("stop", "tokens", "beyond_trained_length")
+
+
+class AnsweringModel(Protocol):
+    """What a pipeline needs of a model; `LongLlava` is one."""
+
+    def answer(
+        self, sequence: VisualSequence | None, question: str, *, max_new_tokens: int = ...
+    ) -> Answer:
+        """Answer one question about a sequence of views."""
+        ...
+
+
+@dataclass(frozen=True)
+class FindPlan:
+    """What a search will cost, told before it begins.
+
+    Attributes:
+        chips: Chips to look at, at most; those without data are skipped.
+        chip_px: Side of a chip, raster pixels.
+        overlap_px: Pixels that neighbouring chips share.
+        resolution_m: Ground metres per pixel shown, None where unknown.
+        expected_s: Seconds the search will take; None until a first chip has been timed.
+        warnings: What is doubtful about it.
+    """
+
+    chips: int
+    chip_px: int
+    overlap_px: int
+    resolution_m: float | None
+    expected_s: float | None = None
+    warnings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        ground = "unknown" if self.resolution_m is None else f"{self.resolution_m:.3g} m"
+        if self.expected_s is None:
+            expected = "time known after the first chip"
+        else:
+            expected = f"about {self.expected_s:.0f} s"
+        shown = f"{self.chips} chips of {self.chip_px} px, {self.overlap_px} px shared"
+        return "; ".join((shown, f"ground resolution {ground}", expected, *self.warnings))
+
+
+class Search:
+    """One search of one scene.
+
+    Args:
+        model: Answers questions about views.
+        raster: The scene.
+        thing: What to look for, singular.
+        preset: Words, chip size and overlap.
+        outside: What to do where the scene's resolution is not among those trained on.
+
+    Raises:
+        PolicyError: Chips that cannot be cut, a thing that cannot be asked for, or a resolution
+            outside the trained range with ``outside="refuse"``.
+    """
+
+    def __init__(
+        self,
+        model: AnsweringModel,
+        raster: Raster,
+        thing: str,
+        preset: FindPreset,
+        outside: Outside = "warn",
+    ) -> None:
+        self.model = model
+        self.raster = raster
+        self.thing = thing.strip()
+        self.preset = preset
+        self.question = preset.ask(thing)
+        self.chips = Chips(raster, preset.chip_px, preset.overlap_px)
+        self.warnings = self._doubts(outside)
+        self.shown = raster.provenance.with_(
+            policy={
+                "preset": preset.name,
+                "chip_px": preset.chip_px,
+                "overlap_px": preset.overlap_px,
+                "dialect": preset.dialect,
+            },
+            layout="images",
+            notices=[RESEARCH_NOTICE, *self.warnings],
+        )
+
+    def plan(self, chip_s: float | None = None) -> FindPlan:
+        """Return what the search will cost, given the seconds one chip takes."""
+        return FindPlan(
+            chips=len(self.chips),
+            chip_px=self.preset.chip_px,
+            overlap_px=self.preset.overlap_px,
+            resolution_m=self.raster.resolution_m,
+            expected_s=None if chip_s is None else chip_s * len(self.chips),
+            warnings=self.warnings,
+        )
+
+    def run(
+        self,
+        on_plan: Callable[[FindPlan], None] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> SceneFindings:
+        """Ask about every chip that holds data, and merge what was found.
+
+        Args:
+            on_plan: Called before the first chip, and again when that one has been timed.
+            on_progress: Called with (stage, chips done, chips in all).
+
+        Raises:
+            DamagedInputError: A block of the scene cannot be decoded.
+            ModelError: The model cannot run on the first chip; later failures are counted.
+        """
+        if on_plan is not None:
+            on_plan(self.plan())
+        began = time.perf_counter()
+        found: list[Detection] = []
+        outcomes: list[ChipOutcome] = []
+        made = self.shown
+        for view in self.chips:
+            place = view.place
+            assert isinstance(place, MapPlace)
+            answer, failure = self._ask(view, is_first=not outcomes)
+            if answer is None:
+                outcomes.append(ChipOutcome(place, "failed", failure))
+            else:
+                reading, outcome = self._read(place, answer)
+                found.extend(reading.detections)
+                outcomes.append(outcome)
+                made = made.with_(**answer.provenance)
+            if on_plan is not None and len(outcomes) == 1:
+                on_plan(self.plan(time.perf_counter() - began))
+            if on_progress is not None:
+                on_progress("find", len(outcomes) + len(self.chips.skipped), len(self.chips))
+        skipped = [ChipOutcome(place, "skipped", "nodata") for place in self.chips.skipped]
+        outcomes = sorted([*outcomes, *skipped], key=lambda o: (o.place.row, o.place.column))
+        seconds = round(time.perf_counter() - began, 3)
+        return SceneFindings(
+            thing=self.thing,
+            detections=merge(found),
+            chips=tuple(outcomes),
+            size=(self.raster.width, self.raster.height),
+            provenance=self._sealed(made, len(outcomes) - len(skipped), len(skipped), seconds),
+        )
+
+    def _ask(self, view: View, *, is_first: bool) -> tuple[Answer | None, str]:
+        """Return the answer, or the code of the model's error; the first error is raised."""
+        sequence = VisualSequence((view,), provenance=self.shown)
+        try:
+            answer = self.model.answer(
+                sequence, self.question, max_new_tokens=self.preset.max_new_tokens
+            )
+        except ModelError as error:
+            if is_first:
+                raise
+            return None, error.code
+        return answer, ""
+
+    def _read(self, place: MapPlace, answer: Answer) -> tuple[ViewReading, ChipOutcome]:
+        reading = from_text(
+            place,
+            answer.text,
+            self.thing,
+            dialect=self.preset.dialect,
+            token_logprobs=answer.token_logprobs,
+        )
+        text = answer.text.lower()
+        boxes = len(reading.detections)
+        outcome = ChipOutcome(
+            place,
+            status="seen",
+            reason="found" if boxes else "nothing",
+            boxes=boxes,
+            problems=reading.problems,
+            incomplete=answer.stopped == "length"
+            or any(phrase in text for phrase in self.preset.says_not_all),
+        )
+        says_nothing = any(phrase in text for phrase in self.preset.says_nothing)
+        if not boxes and (reading.problems or not says_nothing):
+            outcome = replace(outcome, status="failed", reason="unreadable")
+        return reading, outcome
+
+    def _doubts(self, outside: Outside) -> tuple[str, ...]:
+        trained, ground_m = self.preset.trained_resolution_m, self.raster.resolution_m
+        if trained is None or ground_m is None or trained[0] <= ground_m <= trained[1]:
+            return ()
+        if outside == "refuse":
+            raise PolicyError(
+                f"The scene has {ground_m:.3g} m per pixel; the model was trained on "
+                f"{trained[0]:g} m to {trained[1]:g} m.",
+                remedy='Use a scene or an adapter of that range, or pass outside="warn".',
+                code="find.resolution",
+                facts={"resolution_m": ground_m, "trained_resolution_m": trained},
+            )
+        return (OUTSIDE_NOTICE,)
+
+    def _sealed(self, made: Provenance, asked: int, skipped: int, seconds: float) -> Provenance:
+        """Return the provenance of the whole search from that of its answers."""
+        kept = {key: value for key, value in made.items() if key not in _PER_ANSWER}
+        kept.setdefault("prompt_sha256", content_hash([self.question.encode()]))
+        notices = dict.fromkeys((RESEARCH_NOTICE, *self.warnings, *kept.get("notices", ())))
+        kept |= {
+            "views": asked,
+            "left_out": {"nodata": skipped},
+            "seconds": seconds,
+            "notices": list(notices),
+        }
+        return Provenance(**kept)

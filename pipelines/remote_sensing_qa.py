@@ -1,0 +1,181 @@
+"""`RemoteSensingQA`: questions about a scene, and things in it put on the map."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from longllava_domains.boxes import Dialect
+from longllava_domains.pipelines.find import (
+    AnsweringModel,
+    FindPlan,
+    OnProgress,
+    Outside,
+    Search,
+)
+from longllava_domains.pipelines.find_preset import FindPreset
+from longllava_domains.pipelines.scene_result import Count, SceneAnswer, SceneFindings
+from longllava_domains.remote_sensing import GridPolicy, Raster, open_raster
+
+Scene = Raster | str | Path | Sequence[str]
+
+
+class RemoteSensingQA:
+    """Ask about satellite and aerial scenes. For research use only.
+
+    Two kinds of question. *What is this?* is asked once, of a global view and a grid of tiles.
+    *Where* and *how many* are asked chip by chip, because a percentage in a box has a meaning
+    only within one view; the boxes are then moved to the map and merged.
+
+    Args:
+        model: A loaded model, or any object with its `answer` method.
+        policy: How scenes are shown to scene questions; by default the model's own tile size
+            and trained length.
+        trained_resolution_m: Least and largest ground metres per pixel that the adapter was
+            trained on; by default those of the dialect's data set.
+        outside: What `find` does with a scene of another resolution: ``"warn"`` (a notice in
+            the plan and in every output) or ``"refuse"``.
+
+    Example:
+        >>> from longllava_domains import pipelines
+        >>> scene_qa = pipelines.RemoteSensingQA.from_pretrained("demo")  # doctest: +SKIP
+        >>> ships = scene_qa.find("harbour.tif", "ship")  # doctest: +SKIP
+        >>> ships.save_geopackage("ships.gpkg")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: AnsweringModel,
+        *,
+        policy: GridPolicy | None = None,
+        trained_resolution_m: tuple[float, float] | None = None,
+        outside: Outside = "warn",
+    ) -> None:
+        self.model = model
+        self.policy = policy or _policy_for(model)
+        self.trained_resolution_m = trained_resolution_m
+        self.outside: Outside = outside
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str,
+        *,
+        adapter: str | None = None,
+        tokenizer: str | None = None,
+        device: str | None = None,
+        dtype: str = "auto",
+        quantization: str | None = None,
+    ) -> "RemoteSensingQA":
+        """Load a model ("demo", a folder or a hub id) and make the pipeline.
+
+        Raises:
+            ModelError: The model cannot be loaded.
+        """
+        from longllava_domains.model import load_model
+
+        loaded = load_model(
+            model,
+            adapter=adapter,
+            tokenizer=tokenizer,
+            device=device,
+            dtype=dtype,
+            quantization=quantization,
+        )
+        return cls(loaded)
+
+    def __call__(
+        self,
+        scene: Scene,
+        question: str,
+        *,
+        policy: GridPolicy | None = None,
+        max_new_tokens: int = 256,
+    ) -> SceneAnswer:
+        """Ask one question about a whole scene.
+
+        Args:
+            scene: An open `Raster`, or what `open_raster` takes.
+            question: Sent as it stands.
+            policy: How the scene is shown; the pipeline's own by default.
+            max_new_tokens: Longest answer; FIT-RSFG uses 256.
+
+        Raises:
+            InputError: The scene cannot be read.
+            PolicyError: The policy cannot be followed.
+            ModelError: The model cannot run on it.
+        """
+        with ExitStack() as stack:
+            sequence = _opened(scene, stack).to_sequence(policy or self.policy)
+        answer = self.model.answer(sequence, question, max_new_tokens=max_new_tokens)
+        return SceneAnswer(answer, sequence)
+
+    def find(
+        self,
+        scene: Scene,
+        thing: str,
+        *,
+        dialect: Dialect = "fit-rs",
+        size_px: int | None = None,
+        overlap_px: int | None = None,
+        on_plan: Callable[[FindPlan], None] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> SceneFindings:
+        """Look for one kind of thing in every part of a scene, at native resolution.
+
+        Args:
+            scene: An open `Raster`, or what `open_raster` takes.
+            thing: What to look for, singular, such as ``"ship"``.
+            dialect: How the model was taught to be asked and to write boxes.
+            size_px: Side of a chip, raster pixels; the dialect's training chips by default.
+            overlap_px: Pixels that neighbouring chips share. An object longer than this may be
+                shown whole by no chip, and is then stitched.
+            on_plan: Told the number of chips before the first, and the expected time after it.
+            on_progress: Called with (stage, chips done, chips in all).
+
+        Raises:
+            InputError: The scene cannot be read.
+            PolicyError: The chips cannot be cut, or the resolution is refused.
+            ModelError: The model cannot run on a chip.
+        """
+        preset = FindPreset.named(dialect)
+        preset = replace(
+            preset,
+            chip_px=preset.chip_px if size_px is None else size_px,
+            overlap_px=preset.overlap_px if overlap_px is None else overlap_px,
+            trained_resolution_m=self.trained_resolution_m or preset.trained_resolution_m,
+        )
+        with ExitStack() as stack:
+            search = Search(self.model, _opened(scene, stack), thing, preset, self.outside)
+            return search.run(on_plan, on_progress)
+
+    def count(
+        self,
+        scene: Scene,
+        thing: str,
+        *,
+        dialect: Dialect = "fit-rs",
+        on_plan: Callable[[FindPlan], None] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Count:
+        """Count one kind of thing by finding each; arguments and errors as in `find`."""
+        found = self.find(scene, thing, dialect=dialect, on_plan=on_plan, on_progress=on_progress)
+        return Count(found)
+
+
+def _opened(scene: Scene, stack: ExitStack) -> Raster:
+    """Return an open raster; one that is opened here is closed with the stack."""
+    return scene if isinstance(scene, Raster) else stack.enter_context(open_raster(scene))
+
+
+def _policy_for(model: AnsweringModel) -> GridPolicy:
+    """Return the grid that a network was made for; the plain default where it does not say."""
+    config = getattr(getattr(model, "network", None), "config", None)
+    if config is None:
+        return GridPolicy()
+    plain = GridPolicy(
+        tile_px=config.view_px,
+        global_px=config.view_px,
+        tokens_per_view=config.tokens_per_image,
+    )
+    return replace(plain, max_tokens=config.trained_length) if config.trained_length else plain

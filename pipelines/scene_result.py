@@ -1,0 +1,129 @@
+"""What `RemoteSensingQA` returns: an answer about a scene, or things on its map."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from longllava_domains.answer import Answer
+from longllava_domains.export.geojson import write_geojson
+from longllava_domains.export.geopackage import write_geopackage
+from longllava_domains.export.geoparquet import write_geoparquet
+from longllava_domains.export.stac import write_stac_item
+from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
+from longllava_domains.remote_sensing.findings import Findings
+from longllava_domains.visual import VisualSequence
+
+
+@dataclass(frozen=True, eq=False)
+class SceneAnswer:
+    """An answer about a whole scene.
+
+    Attributes:
+        answer: What the model said.
+        sequence: The global view and the tiles it was shown.
+    """
+
+    answer: Answer
+    sequence: VisualSequence
+
+    @property
+    def text(self) -> str:
+        """What the model said."""
+        return self.answer.text
+
+    @property
+    def provenance(self) -> Provenance:
+        """How the answer was made."""
+        return self.answer.provenance
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a reader must know before reading, the research notice first."""
+        told = self.provenance.get("notices", ())
+        return (RESEARCH_NOTICE, *(notice for notice in told if notice != RESEARCH_NOTICE))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the answer as JSON, with the place of every view."""
+        return {
+            **self.answer.to_json(),
+            "notices": list(self.notices),
+            "demo": bool(self.provenance.get("demo", False)),
+            "views": [view.place.to_json() for view in self.sequence],
+            "left_out": dict(self.sequence.left_out),
+        }
+
+
+@dataclass(frozen=True)
+class SceneFindings(Findings):
+    """Things found in a scene, and the files they can be saved as."""
+
+    def save_geojson(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write GeoJSON (RFC 7946, longitude and latitude), footprints in a file beside it.
+
+        Raises:
+            OutputError: No georeference, or the file exists or cannot be written.
+        """
+        write_geojson(path, self, overwrite=overwrite)
+
+    def save_geopackage(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write a GeoPackage in the scene's CRS: detections and footprints, styled for QGIS.
+
+        Raises:
+            OutputError: No georeference, or the file exists or cannot be written.
+        """
+        write_geopackage(path, self, overwrite=overwrite)
+
+    def save_geoparquet(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write GeoParquet 1.1 in the scene's CRS, footprints in a file beside it.
+
+        Raises:
+            OutputError: No georeference, or the file exists or cannot be written.
+        """
+        write_geoparquet(path, self, overwrite=overwrite)
+
+    def save_stac(
+        self,
+        path: str | Path,
+        *,
+        assets: Sequence[str | Path] = (),
+        overwrite: bool = False,
+    ) -> None:
+        """Write a STAC item that is derived from the scene.
+
+        Args:
+            path: Where the item goes.
+            assets: Files already saved of these findings, to link with checksums.
+            overwrite: Replace a file that is already there.
+
+        Raises:
+            OutputError: No georeference, a missing asset, or the file exists or cannot be written.
+        """
+        write_stac_item(path, self, assets=assets, overwrite=overwrite)
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many of a thing there are, as far as the model saw.
+
+    Attributes:
+        findings: What was counted.
+    """
+
+    findings: SceneFindings
+
+    @property
+    def count(self) -> int:
+        """Objects found, each once."""
+        return len(self.findings.detections)
+
+    @property
+    def is_complete(self) -> bool:
+        """False where a view failed, a box was broken, or an answer left objects out."""
+        return self.findings.is_complete
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the count with all that it rests on."""
+        return {"count": self.count, "count_is_complete": self.is_complete} | (
+            self.findings.to_json()
+        )
