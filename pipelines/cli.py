@@ -7,14 +7,13 @@ failed items, 130 interrupted.
 import sys
 from collections.abc import Sequence
 
-import click
 import typer
 
 from longllava_domains.errors import LongLlavaError
 from longllava_domains.pipelines import cli_answer, cli_look, cli_model
 from longllava_domains.pipelines.cli_console import reveal_paths, stderr
 
-DONE, REFUSED, INTERRUPTED = 0, 2, 130
+DONE, REFUSED = 0, 2
 
 app = typer.Typer(
     help="LongLLaVA for CT, pathology and remote sensing. For research use only.",
@@ -34,24 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; no error of ours shows a traceback."""
     try:
-        code = app(args=arguments, standalone_mode=False)
+        app(args=arguments)
     except LongLlavaError as error:
-        stderr.print(f"[bold red]Refused[/]: {_plain(error.message)}", highlight=False)
-        stderr.print(f"  {_plain(error.remedy)}", highlight=False)
+        stderr.print(f"Refused: {error.message}", style="bold red", markup=False)
+        stderr.print(f"  {error.remedy}", markup=False)
         reveal_paths(arguments, str(error))
         return REFUSED
-    except click.exceptions.Exit as request:
-        return request.exit_code
-    except click.exceptions.UsageError as error:
-        error.show()
-        return REFUSED
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        stderr.print("Interrupted.")
-        return INTERRUPTED
-    return code if isinstance(code, int) else DONE
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+    except SystemExit as request:
+        return request.code if isinstance(request.code, int) else DONE
+    return DONE

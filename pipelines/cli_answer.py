@@ -56,9 +56,7 @@ def report(
         preset=preset,
     )
     with progress() as advance:
-        result = pipeline(
-            path, series=series, max_new_tokens=max_new_tokens, on_progress=advance
-        )
+        result = pipeline(path, series=series, max_new_tokens=max_new_tokens, on_progress=advance)
     if out is not None:
         _write(out, json.dumps(result.to_json(), indent=2))
     if sr is not None:

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from longllava_domains.pipelines.cli_console import stdout
 
@@ -45,11 +44,4 @@ def series(
     """List the CT series of a folder, which one would be chosen, and why."""
     from longllava_domains import ct
 
-    table = Table("series", "slices", "plane", "kernel", "spacing mm", "chosen", "reason")
-    for row in ct.list_series(path):
-        table.add_row(
-            row.key, str(row.slices), row.plane, row.kernel_class,
-            "" if row.spacing_mm is None else f"{row.spacing_mm:.2f}",
-            "yes" if row.chosen else "", row.reason,
-        )  # fmt: skip
-    stdout.print(table)
+    stdout.print(str(ct.list_series(path)), markup=False)

@@ -4,6 +4,7 @@ import json
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from longllava_domains.pipelines.cli_console import stdout
@@ -19,14 +20,15 @@ def register(app: typer.Typer) -> None:
 def inspect(
     model: Annotated[str, typer.Argument(help='"demo", a folder or a hub id')],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
-) -> int:
+) -> None:
     """Read configuration and tensor headers only: mapping, missing, left over, sizes by part."""
     from longllava_domains.model import inspect_checkpoint
 
     found = inspect_checkpoint(model)
     if as_json:
         stdout.print_json(json.dumps(found.to_json()))
-        return 0 if found.complete else 2
+        _leave(failed=not found.complete)
+        return
     table = Table("part", "tensors", "parameters", "size")
     for part in found.parts:
         table.add_row(part.name, str(part.tensors), f"{part.parameters:,}", human_bytes(part.bytes))
@@ -36,10 +38,10 @@ def inspect(
         stdout.print(f"{title}: {len(names)}")
         for name in names[:20]:
             stdout.print(f"  {name}", markup=False)
-    return 0 if found.complete else 2
+    _leave(failed=not found.complete)
 
 
-def doctor() -> int:
+def doctor() -> None:
     """Versions, devices, what was proved to work, and how to install what is missing."""
     from longllava_domains.pipelines.doctor import examine
 
@@ -48,6 +50,12 @@ def doctor() -> int:
     findings = examine()
     for finding in findings:
         status = f"[{colours[finding.status]}]{finding.status}[/]"
-        table.add_row(finding.name, status, finding.detail)
+        table.add_row(finding.name, status, escape(finding.detail))
     stdout.print(table)
-    return 2 if any(finding.status == "failed" for finding in findings) else 0
+    _leave(failed=any(finding.status == "failed" for finding in findings))
+
+
+def _leave(*, failed: bool) -> None:
+    """End with exit code 2 where what was looked at is not whole."""
+    if failed:
+        raise typer.Exit(2)

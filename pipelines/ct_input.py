@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from longllava_domains import ct
+from longllava_domains.ct.array import volume_from_array
 from longllava_domains.errors import UnsupportedInputError
 
 
@@ -28,11 +29,9 @@ def as_volume(source: Any, *, series: str | None = None) -> ct.CTVolume:
     if hasattr(source, "affine") and hasattr(source, "numpy"):
         array = np.asarray(source.numpy())
         affine = np.asarray(source.affine, dtype=np.float64)
-        return ct.volume_from_array(
-            array[0] if array.ndim == 4 and len(array) == 1 else array, affine
-        )
+        return volume_from_array(array[0] if array.ndim == 4 and len(array) == 1 else array, affine)
     if isinstance(source, tuple) and len(source) == 2:
-        return ct.volume_from_array(np.asarray(source[0]), np.asarray(source[1], dtype=np.float64))
+        return volume_from_array(np.asarray(source[0]), np.asarray(source[1], dtype=np.float64))
     raise UnsupportedInputError(
         f"A {type(source).__name__} is not a CT.",
         remedy="Pass a path, a CTVolume, a MONAI MetaTensor, or (array, affine_ras_mm).",

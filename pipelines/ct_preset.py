@@ -6,6 +6,7 @@ from importlib.resources import files
 
 from longllava_domains.errors import PolicyError
 
+
 @dataclass(frozen=True)
 class CTPreset:
     """A versioned choice of slices, windows and prompts.

@@ -114,7 +114,9 @@ class CTReport:
             impression=impression,
             abnormalities={},
             sequence=sequence,
-            provenance=self._provenance(answer.provenance, [evidence.code] if evidence.code else []),
+            provenance=self._provenance(
+                answer.provenance, [evidence.code] if evidence.code else []
+            ),
             volume=opened,
             created=datetime.now(UTC),
         )

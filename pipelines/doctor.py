@@ -4,7 +4,6 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 _PACKAGES = (
     "longllava-domains", "torch", "transformers", "accelerate", "peft", "pydicom", "imagecodecs",
@@ -88,10 +87,12 @@ def _device(device: str) -> Finding:
 
 
 def _kernels(device: str) -> str:
+    import torch
+
     from longllava_domains.model.scan_choice import kernel_report
 
-    report: dict[str, Any] = kernel_report(device)
-    return ", ".join(f"{name}: {value}" for name, value in report.items())
+    report = kernel_report(torch.device(device))
+    return ", ".join(f"{what}: {found['chosen']}" for what, found in report.items())
 
 
 def _decode_a_codestream() -> str:
@@ -105,12 +106,15 @@ def _decode_a_codestream() -> str:
 
 
 def _open_a_raster() -> str:
-    import rasterio
+    import rasterio.transform
     from rasterio.io import MemoryFile
 
+    place = rasterio.transform.from_origin(10, 50, 1, 1)
     with (
         MemoryFile() as memory,
-        memory.open(driver="GTiff", width=2, height=2, count=1, dtype="uint8") as raster,
+        memory.open(
+            driver="GTiff", width=2, height=2, count=1, dtype="uint8", transform=place
+        ) as raster,
     ):
         return f"GDAL {rasterio.__gdal_version__}, driver {raster.driver}"
 

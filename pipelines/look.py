@@ -33,7 +33,7 @@ def look_at(
 
         policy = ct.SlicePolicy(
             spacing_mm=spacing_mm,
-            windows=tuple(ct.window(name) for name in windows or ["mediastinum"]),
+            windows=tuple(windows or ["mediastinum"]),
             max_views=max_views,
         )
         return ct.open_volume(path).to_sequence(policy)
