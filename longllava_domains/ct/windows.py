@@ -87,11 +87,12 @@ class Window:
 
     def grey(self, hu: NDArray[np.int16]) -> NDArray[np.uint8]:
         """Map int16 Hounsfield units to grey levels rounded to uint8, the same shape."""
-        return _rounded_table(self)[hu.view(np.uint16)]
+        return _rounded_table(self).take(hu.view(np.uint16), mode="clip")
 
     def grey_levels(self, hu: NDArray[np.int16]) -> NDArray[np.float32]:
         """Map int16 Hounsfield units to grey levels 0..255 before rounding, the same shape."""
-        return _table(self)[hu.view(np.uint16)]
+        # Every index lies in the table; mode "clip" only spares numpy the check.
+        return _table(self).take(hu.view(np.uint16), mode="clip")
 
     def to_json(self) -> dict[str, Any]:
         """Return the window as JSON."""

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.visual.resample import resize_grey, to_uint8
@@ -74,8 +75,15 @@ def test_stripes_finer_than_the_target_become_grey_not_moire() -> None:
 def test_memory_order_and_strides_do_not_matter() -> None:
     levels = np.random.default_rng(0).uniform(0, 255, (30, 50)).astype(np.float32)
     plain = resize_grey(levels, (20, 20))
-    np.testing.assert_array_equal(resize_grey(np.asfortranarray(levels), (20, 20)), plain)
-    np.testing.assert_array_equal(resize_grey(levels[::-1], (20, 20)), plain[::-1])
+    np.testing.assert_allclose(resize_grey(np.asfortranarray(levels), (20, 20)), plain, atol=1e-4)
+    np.testing.assert_allclose(resize_grey(levels[::-1], (20, 20)), plain[::-1], atol=1e-4)
+
+
+@pytest.mark.parametrize("target", [(336, 336), (448, 300), (1024, 20), (512, 513)])
+def test_pillow_agrees_at_real_sizes(target: tuple[int, int]) -> None:
+    levels = np.random.default_rng(0).uniform(0, 255, (512, 512)).astype(np.float32)
+    theirs = Image.fromarray(levels).resize(target[::-1], Image.Resampling.BICUBIC)
+    np.testing.assert_allclose(resize_grey(levels, target), np.asarray(theirs), atol=1e-3)
 
 
 def test_rounding_clips_the_overshoot() -> None:
