@@ -83,8 +83,11 @@ def _raw_elements(dataset: "FileDataset", stream: BinaryIO, wanted: frozenset[in
     syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", "") or "")
     implicit, little = dataset.original_encoding
     elements = {tag: raw_bytes(dataset.get_item(tag)) for tag in wanted if tag in dataset}
-    if syntax == DEFLATED:  # the offset would be one inside the inflated bytes
-        return Scan(syntax, elements, True, None, None, True)
+    if syntax == DEFLATED:  # an offset would be one inside the inflated bytes
+        stream.seek(0)
+        whole = _parse(stream, pixels=True)
+        size = len(raw_bytes(whole.get_item(PIXEL_DATA))) if PIXEL_DATA in whole else 0
+        return Scan(syntax, elements, True, None, size, PIXEL_DATA in whole)
     tag, offset, length = _pixel_element(stream, bool(implicit), little is not False)
     if tag in _FLOAT_PIXELS:
         return "file.float_pixels"

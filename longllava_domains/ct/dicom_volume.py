@@ -1,7 +1,6 @@
 """Open a DICOM series as a CT volume: find, read headers, choose, prove, and only then decode."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -13,7 +12,7 @@ from longllava_domains.ct.dicom_files import Found, find
 from longllava_domains.ct.dicom_geometry import common_size
 from longllava_domains.ct.dicom_header import Header, NotAnImage, read_header
 from longllava_domains.ct.dicom_order import parse_repair, prove
-from longllava_domains.ct.dicom_pixels import HuScale, check_storage, read_patterns
+from longllava_domains.ct.dicom_pixels import check_storage, read_patterns
 from longllava_domains.ct.dicom_rescale import HuRule, scales
 from longllava_domains.ct.dicom_series import SubSeries, group, not_a_slice
 from longllava_domains.ct.dicom_source import DicomSource
@@ -68,7 +67,7 @@ def read_study(path: str | Path) -> Study:
 
 def _nothing_usable(found: Found) -> InputError:
     """Return the error for a path without a single CT slice."""
-    facts = {code: count for code, count in sorted(found.codes.items())}
+    facts = dict(sorted(found.codes.items()))
     counted = ", ".join(f"{count} {code}" for code, count in facts.items())
     if not found.files and not found.codes:
         return NotFoundError(
@@ -192,4 +191,3 @@ def _facts(headers: tuple[Header, ...]) -> dict[str, str | float]:
     return facts
 
 
-_Identical = Callable[[Header, Header], bool]
