@@ -21,13 +21,13 @@ from longllava_domains.export.codes import (
     PROBABILITY,
 )
 from longllava_domains.export.fhir_types import Resource
-from longllava_domains.export.files import write_private
+from longllava_domains.export.private_files import write_private
 from longllava_domains.export.report_content import (
     MANUFACTURER,
     AbnormalityFinding,
     ReportContent,
     printable,
-    refuse_demo,
+    refuse_unfit,
 )
 from longllava_domains.export.report_json import report_json
 from longllava_domains.export.source_study import SourceInstance, SourceStudy, read_source
@@ -49,6 +49,7 @@ def save_fhir(
     path: str | Path,
     *,
     patient_system: str | None = None,
+    overwrite: bool = False,
     allow_demo: bool = False,
 ) -> Path:
     """Write the draft report as a FHIR R4 Bundle in JSON, readable by its owner alone.
@@ -58,15 +59,16 @@ def save_fhir(
         headers: `SliceSource.source_headers()` of the volume, re-read now.
         path: File to write.
         patient_system: URI of the hospital's system of patient identifiers, if known.
+        overwrite: Replace a file that is already there.
         allow_demo: Let a demonstration result through (tests only).
 
     Raises:
-        OutputError: A demonstration result, no DICOM source, identifiers missing or changed, or
-            a folder that cannot be written.
+        OutputError: A demonstration result, no DICOM source, identifiers missing or changed, a
+            file that exists, or a folder that cannot be written.
     """
     bundle = build_fhir(content, headers, patient_system=patient_system, allow_demo=allow_demo)
     text = json.dumps(bundle, ensure_ascii=False, allow_nan=False, indent=1)
-    write_private(Path(path), text.encode("utf-8"))
+    write_private({Path(path): text.encode("utf-8")}, overwrite=overwrite)
     return Path(path)
 
 
@@ -82,7 +84,7 @@ def build_fhir(
     Raises:
         OutputError: See `save_fhir`.
     """
-    refuse_demo(content, allow_demo=allow_demo)
+    refuse_unfit(content, allow_demo=allow_demo)
     source = read_source(headers, _KEYWORDS)
     if not source.values["PatientID"]:
         raise OutputError(

@@ -102,12 +102,6 @@ class ReportContent:
                 remedy="Pass datetime.now(timezone.utc).",
                 code="export.created",
             )
-        if not printable(self.text).strip():
-            raise OutputError(
-                "The report has no text.",
-                remedy="Export only reports that the model wrote.",
-                code="export.empty",
-            )
         # Refuses names that could be folders with a patient's name in them.
         Provenance(model=self.model, model_revision=self.model_revision, adapter=self.adapter)
         labels = [finding.label for finding in self.abnormalities]
@@ -153,12 +147,19 @@ def printable(text: str) -> str:
     )
 
 
-def refuse_demo(content: ReportContent, *, allow_demo: bool) -> None:
+def refuse_unfit(content: ReportContent, *, allow_demo: bool) -> None:
     """Raise unless the report may leave for a clinical system.
 
     Raises:
-        OutputError: The report comes from the demonstration model and `allow_demo` is False.
+        OutputError: The report comes from the demonstration model and `allow_demo` is False, or
+            it has no text.
     """
+    if not printable(content.text).strip():
+        raise OutputError(
+            "The report has no text.",
+            remedy="Export only reports that the model wrote; to_json works for this one.",
+            code="export.empty",
+        )
     if content.demo and not allow_demo:
         raise OutputError(
             "A result of the demonstration model cannot become a clinical document.",

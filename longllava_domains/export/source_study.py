@@ -4,13 +4,11 @@ The rest of the package never holds an identifier; slices carry short hashes of 
 Instance UIDs. Only here do the two meet, and only for a DICOM SR or FHIR file.
 """
 
-import logging
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from longllava_domains.ct.dicom_pydicom import quiet
 from longllava_domains.errors import OutputError
 from longllava_domains.export.codes import Code
 from longllava_domains.units import short_hash
@@ -90,7 +88,7 @@ def read_source(headers: Sequence[Any] | None, keywords: Iterable[str]) -> Sourc
             remedy="Open the DICOM series itself, or use to_json.",
             code="export.no_dicom_source",
         )
-    with quiet_pydicom():
+    with quiet():
         try:
             instances = _instances(headers)
             _one_study(headers)
@@ -167,17 +165,3 @@ def _codes(items: Iterable[Any]) -> Iterator[Code]:
         )
         if code.value and code.scheme and code.meaning:
             yield code
-
-
-@contextmanager
-def quiet_pydicom() -> Iterator[None]:
-    """Keep pydicom's warnings and log lines, which repeat header values, from being shown."""
-    logger = logging.getLogger("pydicom")
-    was_disabled = logger.disabled
-    logger.disabled = True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.disabled = was_disabled

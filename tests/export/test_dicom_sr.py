@@ -219,6 +219,15 @@ def test_files_are_readable_by_their_owner_alone(report, headers, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.dcm", "report_findings.dcm"]
 
 
+def test_a_file_that_exists_is_kept_and_its_neighbour_not_written(report, headers, tmp_path):
+    (tmp_path / "report_findings.dcm").write_bytes(b"kept")
+    with pytest.raises(OutputError) as caught:
+        save_dicom_sr(report, headers, tmp_path / "report.dcm")
+    assert caught.value.code == "export.exists"
+    assert [p.name for p in tmp_path.iterdir()] == ["report_findings.dcm"]
+    assert len(save_dicom_sr(report, headers, tmp_path / "report.dcm", overwrite=True)) == 2
+
+
 @pytest.mark.parametrize("nothing", [None, []])
 def test_a_volume_without_dicom_headers_is_refused(report, nothing):
     with pytest.raises(OutputError) as caught:

@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 
 from longllava_domains.errors import OutputError
 from longllava_domains.export.codes import CT_RATE_CODES, PRIVATE_SCHEME
+from longllava_domains.export.dicom_sr import build_dicom_sr
+from longllava_domains.export.fhir import build_fhir
 from longllava_domains.export.report_content import AbnormalityFinding, printable
+from longllava_domains.export.report_json import report_json
 
 
 def test_the_18_labels_have_distinct_codes_in_the_order_of_ct_rate():
@@ -60,7 +63,6 @@ def test_findings_that_no_reader_could_use_are_refused(label, score, code):
     ("change", "code"),
     [
         ({"created": datetime(2026, 1, 1)}, "export.created"),
-        ({"text": " \x00\n"}, "export.empty"),
         ({"model": "/data/John Doe/model"}, "provenance.value"),
     ],
 )
@@ -69,6 +71,15 @@ def test_reports_that_cannot_be_filed_are_refused(report_factory, headers, chang
         report_factory(headers, **change)
     assert caught.value.code == code
     assert "John" not in str(caught.value)
+
+
+def test_a_report_without_text_is_refused_by_the_clinical_formats_alone(report_factory, headers):
+    content = report_factory(headers, text=" \x00\n")
+    assert report_json(content)["text"] == " \x00\n"
+    for build in (build_dicom_sr, build_fhir):
+        with pytest.raises(OutputError) as caught:
+            build(content, headers)
+        assert caught.value.code == "export.empty"
 
 
 def test_a_finding_listed_twice_is_refused(report_factory, headers, report):
