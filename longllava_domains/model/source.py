@@ -50,7 +50,7 @@ def locate(model: str | Path) -> Source:
     if str(model) == DEMO:
         return _demo()
     folder = Path(model).expanduser()
-    if folder.is_dir():
+    if str(model) and folder.is_dir():
         return Source(folder)
     if isinstance(model, str) and is_hub_id(model):
         return _from_hub(model)
