@@ -15,15 +15,13 @@ from longllava_domains.remote_sensing.pixels import (
     Window,
     data_mask,
     some_valid,
+    sweep_windows,
 )
+from longllava_domains.remote_sensing.sample import spread
 from longllava_domains.units import MIB
 
 # Rows read together where blocks are flat: enough to amortise a call, little to hold.
 _BAND_BYTES = 16 * MIB
-_SAMPLE_EDGE_PX = 512
-_SAMPLE_VIEW_PX = 1024
-_SAMPLE_WHOLE_PX = 2048**2
-_LATTICE = 8
 
 
 class GdalSource:
@@ -55,9 +53,13 @@ class GdalSource:
         )  # fmt: skip
         self.block_rows, self.block_columns = dataset.block_shapes[numbers[0] - 1]
         self.alpha, self.has_mask = _masks(dataset, numbers)
+        self.beneath: Any = None
 
     def read(self, window: Window, out_size: tuple[int, int] | None = None) -> Pixels:
         """Read a window, averaged down to out_size (width, height) where one is given."""
+        return self._read(window, out_size, threads=1)
+
+    def _read(self, window: Window, out_size: tuple[int, int] | None, threads: int) -> Pixels:
         from rasterio.enums import Resampling
         from rasterio.windows import Window as RasterioWindow
 
@@ -65,7 +67,7 @@ class GdalSource:
         shape = {} if out_size is None else {"out_shape": (out_size[1], out_size[0])}
         options = {"window": RasterioWindow(*window), "resampling": resampling, **shape}
         indexes = list(self.numbers) + ([self.alpha] if self.alpha else [])
-        with gdal_settings(cache_bytes=self._cache_bytes()), reading(self.href, window.row):
+        with gdal_settings(threads, self._cache_bytes()), reading(self.href, window.row):
             bands = self.dataset.read(indexes, out_dtype=self.dtype.name, **options)
             mask = self.dataset.read_masks(self.numbers[0], **options) if self.has_mask else None
         return self._pixels(bands, mask, averaged=out_size is not None)
@@ -85,13 +87,7 @@ class GdalSource:
     def sweep(self, paint: Paint, threads: int) -> Iterator[Strip]:
         """Paint all rows, top to bottom, each row of blocks read once."""
         rows = self.rows_per_band()
-        for top in range(0, self.height, rows):
-            window = Window(0, top, self.width, min(rows, self.height - top))
-            with gdal_settings(threads, self._cache_bytes()):
-                pixels = self.read(window)
-            rgb = np.empty((window.height, self.width, 3), np.uint8)
-            paint(pixels, rgb)
-            yield Strip(top, rgb, pixels.valid)
+        return sweep_windows(self, rows, paint, lambda window: self._read(window, None, threads))
 
     def rows_per_band(self) -> int:
         """Return how many rows are read together: whole blocks, about 16 MiB where they are flat."""
@@ -108,49 +104,14 @@ class GdalSource:
         return float(max(usable, default=1))
 
     def sample(self) -> list[Pixels]:
-        """Return pieces spread evenly over the whole scene, some of them data if any pixel is."""
-        pieces = self._spread()
-        if all(_data_share(piece) == 0 for piece in pieces):
-            # A small island in a sea of nodata: look everywhere, keep the data.
-            pieces = [piece for piece in self._everywhere() if _data_share(piece) > 0]
-        return pieces
-
-    def _spread(self) -> list[Pixels]:
-        whole = Window(0, 0, self.width, self.height)
-        factor = max(self.width, self.height) / _SAMPLE_VIEW_PX
-        if self.overview_factor(factor) >= 2:
-            return [self.read(whole, (round(self.width / factor), round(self.height / factor)))]
-        if self.width * self.height <= _SAMPLE_WHOLE_PX:
-            return [self.read(whole)]
-        return [self.read(window) for window in self._lattice()]
-
-    def _everywhere(self) -> Iterator[Pixels]:
-        rows = self.rows_per_band()
-        for top in range(0, self.height, rows):
-            pixels = self.read(Window(0, top, self.width, min(rows, self.height - top)))
-            if pixels.valid is not None:
-                kept = pixels.values[pixels.valid]
-                pixels = Pixels(kept[:: 1 + len(kept) // _SAMPLE_VIEW_PX][None], None)
-            yield pixels
-
-    def _lattice(self) -> list[Window]:
-        """Return windows on a lattice over the raster, each cut along its blocks."""
-        in_strips = self.block_columns >= self.width
-        across = 1 if in_strips else _LATTICE
-        down = _LATTICE**2 if in_strips else _LATTICE
-        lefts = _block_starts(self.width, self.block_columns, across)
-        tops = _block_starts(self.height, self.block_rows, down)
-        columns = self.width if in_strips else min(self.block_columns, _SAMPLE_EDGE_PX)
-        rows = min(self.block_rows, 16 if in_strips else _SAMPLE_EDGE_PX)
-        return [
-            Window(left, top, min(columns, self.width - left), min(rows, self.height - top))
-            for top in tops
-            for left in lefts
-        ]
+        """Return pieces spread evenly over the whole scene."""
+        return spread(self, self.block_rows, self.block_columns)
 
     def close(self) -> None:
-        """Close the dataset."""
+        """Close the dataset, and the one beneath it if it is a view of another."""
         self.dataset.close()
+        if self.beneath is not None:
+            self.beneath.close()
 
     def _cache_bytes(self) -> int:
         """Hold one row of blocks of every band: less would decode blocks again for each band."""
@@ -191,17 +152,3 @@ def _masks(dataset: Any, numbers: tuple[int, ...]) -> tuple[int | None, bool]:
 
 def _and(first: Mask | None, second: Mask) -> Mask:
     return second if first is None else first & second
-
-
-def _block_starts(length: int, block: int, count: int) -> list[int]:
-    """Return the first pixels of about `count` blocks, evenly spread; rows of a giant block too."""
-    if block > length // 2:
-        block = 1
-    blocks = np.linspace(0, (length - 1) // block, count).astype(int)
-    return [int(index) * block for index in np.unique(blocks)]
-
-
-def _data_share(pixels: Pixels) -> float:
-    if pixels.valid is None:
-        return float(pixels.values.size > 0)
-    return float(pixels.valid.mean()) if pixels.valid.size else 0.0

@@ -6,6 +6,7 @@ raster's CRS, always easting or longitude first.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -230,6 +231,18 @@ def parse_crs(text: str | None) -> Any:
     return crs
 
 
+def between(source: str | None, target: str | None) -> Callable[[float, float], Point]:
+    """Return the way from map coordinates of one CRS to another's; not finite where there is none.
+
+    Raises:
+        GeoreferenceError: A CRS cannot be read, or no way leads from one to the other.
+    """
+    if source == target:
+        return lambda x, y: (x, y)
+    transform = _transformer(parse_crs(source), parse_crs(target)).transform
+    return lambda x, y: tuple(transform(x, y))
+
+
 def _transformer(source: Any, target: Any) -> Any:
     from pyproj import Transformer
     from pyproj.exceptions import ProjError
@@ -238,7 +251,7 @@ def _transformer(source: Any, target: Any) -> Any:
         return Transformer.from_crs(source, target, always_xy=True)
     except ProjError:
         raise GeoreferenceError(
-            "The raster's CRS has no way to longitude and latitude on Earth.",
+            "No way leads from this CRS to the other one: they may lie on different planets.",
             remedy="Use map coordinates, or a CRS of the Earth.",
             code="raster.not_earth",
         ) from None

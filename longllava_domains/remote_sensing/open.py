@@ -1,27 +1,17 @@
 """`open_raster`: from a path, link, list or STAC document to a `Raster`."""
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.remote_sensing.bands import BandChoice, choose_bands
-from longllava_domains.remote_sensing.dataset import (
-    acquired,
-    band_facts,
-    georeference,
-    palette,
-    require_pixels,
-)
-from longllava_domains.remote_sensing.gdal import open_dataset
-from longllava_domains.remote_sensing.href import gdal_name, is_remote, recordable
+from longllava_domains.remote_sensing.mosaic import mosaic
+from longllava_domains.remote_sensing.opened import Bands, Opened, open_one
 from longllava_domains.remote_sensing.pixels import PixelSource
 from longllava_domains.remote_sensing.raster import Look, Origin, Raster
 from longllava_domains.remote_sensing.report import RasterReport
+from longllava_domains.remote_sensing.stac import is_stac, open_item
+from longllava_domains.remote_sensing.stac_read import stac_items
 from longllava_domains.remote_sensing.stretch import Stretch, percentile_stretch, preset
-from longllava_domains.remote_sensing.tiff_source import pixel_source
-
-Bands = str | Sequence[int | str] | None
 
 
 def open_raster(
@@ -35,7 +25,9 @@ def open_raster(
     """Open a satellite or aerial scene.
 
     Args:
-        source: A path or link to anything GDAL opens.
+        source: A path or link to anything GDAL opens (/vsicurl, s3:// and signed links are
+            handed through); a STAC item, collection or item list, as a path, link, dictionary or
+            pystac object; or a list of any of these, read as a mosaic.
         bands: Band numbers from 1, names or roles, one or three; or a sensor:
             ``"sentinel-2"``, ``"landsat-8-9"``, ``"worldview"``, ``"naip"``. None: the file says.
         stretch: ``"auto"`` (8-bit values as they are, else ``"percentile"``), ``"none"``,
@@ -52,38 +44,43 @@ def open_raster(
         PolicyError: Bands or a stretch that do not exist.
         NetworkError: A remote file cannot be reached.
     """
-    name = gdal_name(os.fspath(source))
-    dataset = open_dataset(name)
-    require_pixels(dataset)
-    choice = choose_bands(band_facts(dataset), bands)
-    place, numbers = georeference(dataset, crs)
-    pixels = pixel_source(dataset, choice.numbers, name, categorical=choice.how == "palette")
-    look = make_look(pixels, dataset, choice, stretch)
-    report = RasterReport("raster", {f"bands.{choice.how}": 1}, numbers)
-    origin = Origin(
-        hrefs=(recordable(name),),
-        files=() if is_remote(name) or not os.path.isfile(name) else (name,),
-        acquired=acquired(dataset),
-    )
-    return Raster(pixels, place, look, report, origin, threads or _cores())
+    files = open_files(source, bands, crs)
+    opened = files[0] if len(files) == 1 else mosaic(files)
+    look = make_look(opened, stretch)
+    report = RasterReport("raster" if len(files) == 1 else "mosaic", opened.codes, opened.numbers)
+    origin = Origin(opened.hrefs, opened.files, opened.stac_id, opened.acquired)
+    return Raster(opened.source, opened.place, look, report, origin, threads or _cores())
 
 
-def make_look(
-    source: PixelSource, dataset: Any, choice: BandChoice, stretch: str | Stretch
-) -> Look:
+def open_files(source: Any, bands: Bands, crs: str | None) -> list[Opened]:
+    """Open every file of a path, link, list or STAC document; what they hold is not yet joined.
+
+    Raises:
+        PolicyError: The source is none of these.
+    """
+    if is_stac(source):
+        return [open_item(item, bands) for item in stac_items(source)]
+    if isinstance(source, (str, os.PathLike)):
+        return [open_one(source, bands, crs)]
+    if not isinstance(source, (list, tuple)) or not source:
+        raise PolicyError(
+            "A raster is opened from a path, a link, a list of them, or a STAC item.",
+            remedy="Pass one of these; a list must not be empty.",
+            code="raster.source",
+        )
+    return [opened for entry in source for opened in open_files(entry, bands, crs)]
+
+
+def make_look(opened: Opened, stretch: str | Stretch) -> Look:
     """Decide how stored values are shown.
 
     Args:
-        source: Where a sample of the scene can be read.
-        dataset: The rasterio dataset that declares scale, offset and palette.
-        choice: The bands shown.
+        opened: What declares scale, offset and palette, and can be sampled.
         stretch: As for `open_raster`.
     """
-    scales = tuple(float(dataset.scales[number - 1]) for number in choice.numbers)
-    offsets = tuple(float(dataset.offsets[number - 1]) for number in choice.numbers)
-    colours = palette(dataset, choice.numbers[0]) if choice.how == "palette" else None
-    if colours is not None:
-        return Look(Stretch("none"), scales, offsets, colours)
+    source, scales, offsets = opened.source, opened.scales, opened.offsets
+    if opened.palette is not None:
+        return Look(Stretch("none"), scales, offsets, opened.palette)
     if isinstance(stretch, Stretch):
         _require_channels(stretch, source)
         return Look(stretch, scales, offsets)

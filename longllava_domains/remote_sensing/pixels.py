@@ -1,6 +1,6 @@
 """What every source of pixels promises, and the small types that travel from it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -95,6 +95,22 @@ class PixelSource(Protocol):
     def close(self) -> None:
         """Close files."""
         ...
+
+
+def sweep_windows(
+    source: PixelSource,
+    rows: int,
+    paint: Paint,
+    read: Callable[[Window], Pixels] | None = None,
+) -> Iterator[Strip]:
+    """Paint all rows, `rows` at a time, through windows as wide as the raster."""
+    read = read or source.read
+    for top in range(0, source.height, rows):
+        window = Window(0, top, source.width, min(rows, source.height - top))
+        pixels = read(window)
+        rgb = np.empty((window.height, source.width, 3), np.uint8)
+        paint(pixels, rgb)
+        yield Strip(top, rgb, pixels.valid)
 
 
 def join(strips: Sequence[Strip]) -> tuple[Rgb, Mask | None]:

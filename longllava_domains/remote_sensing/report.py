@@ -13,7 +13,7 @@ class RasterReport:
     Attributes:
         source_kind: ``"raster"``, ``"mosaic"`` or ``"stac"``.
         codes: Machine-readable code -> how often, such as ``{"georeference.affine": 1,
-            "bands.by_colour": 1, "mosaic.warped": 2}``.
+            "bands.by_colour": 1, "warped": 2}``.
         numbers: Measured quantities with their unit in the name, such as
             ``{"resolution_m": 10.0, "gcp_residual_px": 0.02}``.
     """

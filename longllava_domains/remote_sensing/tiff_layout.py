@@ -146,16 +146,17 @@ def decode_block(layout: TiffLayout, data: bytes, out: NDArray[np.uint8]) -> Non
     """
     import imagecodecs
 
+    target = memoryview(out)  # type: ignore[arg-type]  # NumPy's buffers have no typed item
     try:
         if layout.compression == _NONE:
             written = len(data)
             out[: min(written, len(out))] = np.frombuffer(data, np.uint8, min(written, len(out)))
         elif layout.compression == _LZW:
-            written = len(imagecodecs.lzw_decode(data, out=out))
+            written = len(imagecodecs.lzw_decode(data, out=target))
         elif layout.compression == _ZSTD:
-            written = len(imagecodecs.zstd_decode(data, out=out))
+            written = len(imagecodecs.zstd_decode(data, out=target))
         else:
-            written = len(imagecodecs.deflate_decode(data, out=out))
+            written = len(imagecodecs.deflate_decode(data, out=target))
     except (RuntimeError, ValueError):  # every codec's own error is a RuntimeError
         written = -1
     if written < len(out):

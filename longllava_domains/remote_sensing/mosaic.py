@@ -1,0 +1,239 @@
+"""Joining files: a mosaic of scenes, or one scene from files that hold one band each."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from longllava_domains.errors import GeoreferenceError, UnsupportedInputError
+from longllava_domains.remote_sensing.georeference import (
+    AffineMap,
+    Georeference,
+    Point,
+    between,
+    parse_crs,
+)
+from longllava_domains.remote_sensing.joined import MosaicSource, Part, StackSource
+from longllava_domains.remote_sensing.opened import Opened
+from longllava_domains.remote_sensing.warp import MapGrid, warp
+
+# Files whose pixels are this close to the mosaic's grid lie on it.
+_ON_GRID_PX = 0.01
+# Scenes scattered over the globe make a mosaic of nothing, but one of absurd size.
+_SCATTERED = 200.0
+_SCATTERED_PX = 2**32
+_EDGE_POINTS = 17
+
+
+def mosaic(files: Sequence[Opened]) -> Opened:
+    """Put files beside each other on the grid of the first that has a geotransform.
+
+    Files on that grid are read as they are; only the others are warped. Where files overlap, the
+    first with data is shown.
+
+    Args:
+        files: Two or more.
+
+    Raises:
+        GeoreferenceError: A file has no georeference or CRS, or cannot be projected.
+        UnsupportedInputError: Types, channels or scales differ, or the files lie far apart.
+    """
+    _require_alike(files)
+    grid = _base_grid(files)
+    footprints = [_footprint(file, grid) for file in files]
+    left = min(box[0] for box in footprints)
+    top = min(box[1] for box in footprints)
+    width = max(box[2] for box in footprints) - left
+    height = max(box[3] for box in footprints) - top
+    _require_compact(width, height, footprints)
+    parts, joined = [], []
+    for file, box in zip(files, footprints, strict=True):
+        if not _on_grid(file, grid):
+            file = warp(file, grid.shifted(box[0], box[1], box[2] - box[0], box[3] - box[1]))
+        joined.append(file)
+        parts.append(Part(file.source, box[0] - left, box[1] - top))
+    place = Georeference(grid.shifted(left, top, width, height).affine, grid.crs)
+    return _joined(joined, MosaicSource(parts, width, height), place)
+
+
+def stack(files: Sequence[Opened]) -> Opened:
+    """Read files that hold one band each as one scene, on the finest of their grids.
+
+    Args:
+        files: One per channel, in order; each shows one band.
+
+    Raises:
+        GeoreferenceError: A file has no georeference, and its size differs from the others'.
+    """
+    finest = max(files, key=lambda file: file.source.width * file.source.height)
+    size = (finest.source.width, finest.source.height)
+    aligned = []
+    for file in files:
+        if (file.source.width, file.source.height) != size or file.place != finest.place:
+            if not isinstance(finest.place.pixel_map, AffineMap) or finest.place.crs is None:
+                raise _unplaced()
+            file = warp(file, MapGrid(finest.place.pixel_map, finest.place.crs, *size))
+        aligned.append(file)
+    joined = _joined(aligned, StackSource([file.source for file in aligned]), finest.place)
+    return replace(
+        joined,
+        scales=tuple(file.scales[0] for file in aligned),
+        offsets=tuple(file.offsets[0] for file in aligned),
+    )
+
+
+def _joined(files: Sequence[Opened], source: Any, place: Georeference) -> Opened:
+    codes: dict[str, int] = {}
+    for file in files:
+        for code, count in file.codes.items():
+            codes[code] = codes.get(code, 0) + count
+    local = all(file.files for file in files)
+    times = {file.acquired for file in files}
+    ids = {file.stac_id for file in files}
+    return Opened(
+        source=source,
+        place=place,
+        scales=files[0].scales,
+        offsets=files[0].offsets,
+        palette=files[0].palette,
+        codes=codes,
+        numbers={"files": len(files)},
+        hrefs=tuple(href for file in files for href in file.hrefs),
+        files=tuple(name for file in files for name in file.files) if local else (),
+        acquired=times.pop() if len(times) == 1 else None,
+        stac_id=ids.pop() if len(ids) == 1 else None,
+    )
+
+
+def _require_alike(files: Sequence[Opened]) -> None:
+    first = files[0]
+    for file in files[1:]:
+        alike = (
+            file.source.dtype == first.source.dtype
+            and file.source.channels == first.source.channels
+            and (file.scales, file.offsets) == (first.scales, first.offsets)
+            and _colours(file) == _colours(first)
+        )
+        if not alike:
+            raise UnsupportedInputError(
+                "The files of the mosaic differ in type, number of bands, scale or palette.",
+                remedy="Open them one by one, or choose bands that all of them have.",
+                code="raster.mosaic_mixed",
+                facts={"files": len(files)},
+            )
+
+
+def _colours(file: Opened) -> Any:
+    return None if file.palette is None else file.palette.tolist()
+
+
+def _base_grid(files: Sequence[Opened]) -> MapGrid:
+    for file in files:
+        if file.place.kind == "none" or file.place.crs is None:
+            raise _unplaced()
+    for file in files:
+        if isinstance(file.place.pixel_map, AffineMap):
+            assert file.place.crs is not None
+            size = (file.source.width, file.source.height)
+            return MapGrid(file.place.pixel_map, file.place.crs, *size)
+    return _grid_of_control(files[0])
+
+
+def _grid_of_control(file: Opened) -> MapGrid:
+    """Return a north-up grid for a file that has only control points: its own scale, its box."""
+    assert file.place.crs is not None
+    width, height = file.source.width, file.source.height
+    points = [file.place.pixel_to_map(*edge) for edge in _edges(width, height)]
+    xs, ys = zip(*points, strict=True)
+    centre = file.place.pixel_to_map(width / 2, height / 2)
+    across = math.dist(centre, file.place.pixel_to_map(width / 2 + 1, height / 2))
+    down = math.dist(centre, file.place.pixel_to_map(width / 2, height / 2 + 1))
+    step = min(across, down)
+    affine = AffineMap(step, 0.0, min(xs), 0.0, -step, max(ys))
+    size = (math.ceil((max(xs) - min(xs)) / step), math.ceil((max(ys) - min(ys)) / step))
+    return MapGrid(affine, file.place.crs, *size)
+
+
+def _footprint(file: Opened, grid: MapGrid) -> tuple[int, int, int, int]:
+    """Return left, top, right, bottom of a file in pixels of the grid, whole pixels outward."""
+    size = (file.source.width, file.source.height)
+    if _on_grid(file, grid):
+        column, row = _first_pixel(file, grid)
+        return round(column), round(row), round(column) + size[0], round(row) + size[1]
+    to_grid = between(file.place.crs, grid.crs)
+    corners = []
+    for edge in _edges(*size):
+        x, y = to_grid(*file.place.pixel_to_map(*edge))
+        corners.append(grid.affine.backward(_unwrapped(x, grid), y))
+    if not all(math.isfinite(value) for corner in corners for value in corner):
+        raise GeoreferenceError(
+            "A raster of the mosaic reaches outside the first one's projection.",
+            remedy="Put a file first whose CRS covers them all, such as EPSG:4326.",
+            code="raster.warp",
+        )
+    columns, rows = zip(*corners, strict=True)
+    # A hair inside a pixel's border must not add a whole row of nothing.
+    left, top = math.floor(min(columns) + _ON_GRID_PX), math.floor(min(rows) + _ON_GRID_PX)
+    right, bottom = math.ceil(max(columns) - _ON_GRID_PX), math.ceil(max(rows) - _ON_GRID_PX)
+    return left, top, right, bottom
+
+
+def _on_grid(file: Opened, grid: MapGrid) -> bool:
+    """Tell whether a file's pixels are pixels of the grid."""
+    own = file.place.pixel_map
+    if not isinstance(own, AffineMap) or file.place.crs != grid.crs:
+        return False
+    column, row = _first_pixel(file, grid)
+    far_x, far_y = own.forward(file.source.width, file.source.height)
+    far = grid.affine.backward(_unwrapped(far_x, grid), far_y)
+    near_x, near_y = own.forward(file.source.width, 0)
+    near = grid.affine.backward(_unwrapped(near_x, grid), near_y)
+    drifts = (
+        column - round(column),
+        row - round(row),
+        far[0] - column - file.source.width,
+        far[1] - row - file.source.height,
+        near[1] - row,
+    )
+    return all(abs(drift) < _ON_GRID_PX for drift in drifts)
+
+
+def _first_pixel(file: Opened, grid: MapGrid) -> Point:
+    x, y = file.place.pixel_to_map(0, 0)
+    return grid.affine.backward(_unwrapped(x, grid), y)
+
+
+def _unwrapped(x: float, grid: MapGrid) -> float:
+    """Return a longitude within half a turn of the grid's middle, so that 180 is no edge."""
+    if not parse_crs(grid.crs).is_geographic:
+        return x
+    middle, _ = grid.affine.forward(grid.width / 2, grid.height / 2)
+    return middle + (x - middle + 180) % 360 - 180
+
+
+def _edges(width: int, height: int) -> list[Point]:
+    """Return points around a raster's border, in pixels."""
+    shares = [step / (_EDGE_POINTS - 1) for step in range(_EDGE_POINTS)]
+    horizontal = [(share * width, edge) for share in shares for edge in (0.0, float(height))]
+    vertical = [(edge, share * height) for share in shares for edge in (0.0, float(width))]
+    return horizontal + vertical
+
+
+def _require_compact(width: int, height: int, boxes: Sequence[tuple[int, int, int, int]]) -> None:
+    covered = sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
+    if width * height > max(_SCATTERED * covered, _SCATTERED_PX):
+        raise UnsupportedInputError(
+            f"The files lie so far apart that their mosaic would be {width} x {height} pixels, "
+            f"{covered / (width * height):.2%} of it covered.",
+            remedy="Open groups of neighbouring files.",
+            code="raster.mosaic_scattered",
+            facts={"width": width, "height": height},
+        )
+
+
+def _unplaced() -> GeoreferenceError:
+    return GeoreferenceError(
+        "A file of several has no georeference or CRS, so where it belongs is unknown.",
+        remedy='Pass crs="EPSG:..." if only the CRS is missing, or open the file on its own.',
+        code="raster.mosaic_unplaced",
+    )

@@ -1,0 +1,124 @@
+"""`Opened`: one file, its shown bands and its place, before scenes are joined or shown."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from longllava_domains.errors import NotFoundError
+from longllava_domains.remote_sensing.bands import choose_bands
+from longllava_domains.remote_sensing.dataset import (
+    acquired,
+    band_facts,
+    georeference,
+    palette,
+    require_pixels,
+)
+from longllava_domains.remote_sensing.gdal import open_dataset
+from longllava_domains.remote_sensing.georeference import Georeference
+from longllava_domains.remote_sensing.href import gdal_name, is_remote, recordable
+from longllava_domains.remote_sensing.pixels import PixelSource, Rgb
+from longllava_domains.remote_sensing.tiff_source import pixel_source
+from longllava_domains.units import short_hash
+
+Bands = str | Sequence[int | str] | None
+
+_VRT_SOURCE = re.compile(r"<SourceFilename([^>]*)>([^<]+)</SourceFilename>")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A source of pixels with all that is needed to place, join and show it.
+
+    Attributes:
+        source: Pixels of the shown bands.
+        place: Their georeference.
+        scales: Physical units per stored unit, per shown band.
+        offsets: Physical value of a stored 0, per shown band.
+        palette: uint8 (entries, 3), or None.
+        codes: Decisions for the report.
+        numbers: Measurements for the report.
+        hrefs: Recordable names of what was opened.
+        files: Local files among them.
+        acquired: When the scene was taken, ISO 8601.
+        stac_id: Id of the STAC item.
+        dataset: The rasterio dataset behind one file; None once files are joined.
+    """
+
+    source: PixelSource
+    place: Georeference
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    palette: Rgb | None = None
+    codes: Mapping[str, int] = field(default_factory=dict)
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    hrefs: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    acquired: str | None = None
+    stac_id: str | None = None
+    dataset: Any = None
+
+
+def open_one(href: str | os.PathLike[str], bands: Bands = None, crs: str | None = None) -> Opened:
+    """Open one path or link with rasterio.
+
+    Args:
+        href: Anything GDAL opens.
+        bands: As for `open_raster`.
+        crs: Overrides what the file says.
+
+    Raises:
+        LongLlavaError: As `open_raster` lists them.
+    """
+    name = gdal_name(os.fspath(href))
+    _require_vrt_sources(name)
+    dataset = open_dataset(name)
+    require_pixels(dataset)
+    choice = choose_bands(band_facts(dataset), bands)
+    place, numbers = georeference(dataset, crs)
+    classes = choice.how == "palette"
+    local = not is_remote(name) and os.path.isfile(name)
+    return Opened(
+        source=pixel_source(dataset, choice.numbers, name, categorical=classes),
+        place=place,
+        scales=tuple(float(dataset.scales[number - 1]) for number in choice.numbers),
+        offsets=tuple(float(dataset.offsets[number - 1]) for number in choice.numbers),
+        palette=palette(dataset, choice.numbers[0]) if classes else None,
+        codes={f"bands.{choice.how}": 1},
+        numbers=numbers,
+        hrefs=(recordable(name),),
+        files=(name,) if local else (),
+        acquired=acquired(dataset),
+        dataset=dataset,
+    )
+
+
+def _require_vrt_sources(name: str) -> None:
+    """Refuse a VRT whose sources are gone: GDAL opens it and only fails on the first pixel.
+
+    Raises:
+        NotFoundError: A local file that the VRT names is not there.
+    """
+    if not name.lower().endswith(".vrt") or not os.path.isfile(name):
+        return
+    with open(name, encoding="utf-8", errors="replace") as file:
+        text = file.read()
+    folder = os.path.dirname(os.path.abspath(name))
+    sources = [
+        os.path.join(folder, path) if 'relativeToVRT="1"' in attributes else path
+        for attributes, path in _VRT_SOURCE.findall(text)
+    ]
+    # Links, virtual paths and driver prefixes ("NETCDF:...") are GDAL's to resolve.
+    plain = [
+        path for path in sources if not is_remote(path) and not re.match(r"/vsi|\w{2,}:", path)
+    ]
+    missing = [path for path in plain if not os.path.exists(path)]
+    if missing:
+        raise NotFoundError(
+            f"The VRT {short_hash(name)} refers to {len(missing)} of {len(plain)} files that are "
+            "not there.",
+            remedy="Put the files back beside the VRT, or build it again.",
+            code="raster.missing_source",
+            facts={"missing": len(missing), "sources": len(plain)},
+        )
