@@ -7,13 +7,14 @@ from typing import Any, Final
 
 from longllava_domains.boxes import Point, clip_half_plane, polygon_area
 from longllava_domains.export.features import (
+    FOOTPRINTS,
     detection_rings,
     detection_rows,
     footprint_rings,
     footprint_rows,
     require_located,
 )
-from longllava_domains.export.new_file import write_text
+from longllava_domains.export.new_file import new_file
 from longllava_domains.provenance import RESEARCH_NOTICE
 from longllava_domains.remote_sensing.findings import Findings
 from longllava_domains.remote_sensing.outlines import Ring
@@ -43,8 +44,13 @@ def write_geojson(path: str | Path, findings: Findings, *, overwrite: bool = Fal
     footprints = feature_collection(
         findings, footprint_rows(findings), footprint_rings(findings, in_lonlat=True)
     )
-    write_text(path, _spelled(detections), overwrite=overwrite)
-    write_text(beside(path, "footprints"), _spelled(footprints), overwrite=overwrite)
+    second = beside(path, FOOTPRINTS)
+    with (
+        new_file(path, overwrite=overwrite) as detection_file,
+        new_file(second, overwrite=overwrite) as footprint_file,
+    ):
+        detection_file.write_text(_spelled(detections), encoding="utf-8")
+        footprint_file.write_text(_spelled(footprints), encoding="utf-8")
 
 
 def beside(path: str | Path, layer: str) -> Path:

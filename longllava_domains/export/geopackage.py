@@ -20,11 +20,18 @@ def write_geopackage(path: str | Path, findings: Findings, *, overwrite: bool = 
         overwrite: Replace a file that is already there.
 
     Raises:
-        OutputError: The scene has no georeference, the file exists or cannot be written.
+        OutputError: The scene has no georeference, or the file exists, does not end in .gpkg (the
+            standard's requirement 3) or cannot be written.
     """
     import pyogrio
     from pyogrio.errors import DataSourceError
 
+    if Path(path).suffix.lower() != ".gpkg":
+        raise OutputError(
+            "A GeoPackage's name ends in .gpkg.",
+            remedy="Give a name with that ending.",
+            code="export.suffix",
+        )
     require_located(findings, "GeoPackage")
     metadata = {
         "notice": " ".join(findings.notices),
@@ -47,6 +54,6 @@ def write_geopackage(path: str | Path, findings: Findings, *, overwrite: bool = 
         except (DataSourceError, sqlite3.Error):
             raise OutputError(
                 "The GeoPackage cannot be written.",
-                remedy="Give a file that ends in .gpkg, on a disk with space left.",
+                remedy="Check the space left on the disk, or save GeoJSON.",
                 code="export.geopackage",
             ) from None

@@ -28,20 +28,23 @@ def write_geoparquet(path: str | Path, findings: Findings, *, overwrite: bool = 
 
     require_located(findings, "GeoParquet")
     tables = frames(findings)
-    for target, layer in ((Path(path), DETECTIONS), (beside(path, FOOTPRINTS), FOOTPRINTS)):
-        table = tables[layer]
+    for table in tables.values():
         table.attrs = {
             "notice": list(findings.notices),
             "provenance": findings.provenance.to_json(),
         }
-        with new_file(target, overwrite=overwrite) as temporary:
-            try:
-                table.to_parquet(
-                    temporary, index=False, write_covering_bbox=True, schema_version="1.1.0"
+    with (
+        new_file(path, overwrite=overwrite) as detection_file,
+        new_file(beside(path, FOOTPRINTS), overwrite=overwrite) as footprint_file,
+    ):
+        try:
+            for layer, file in ((DETECTIONS, detection_file), (FOOTPRINTS, footprint_file)):
+                tables[layer].to_parquet(
+                    file, index=False, write_covering_bbox=True, schema_version="1.1.0"
                 )
-            except ArrowException:
-                raise OutputError(
-                    "The GeoParquet file cannot be written.",
-                    remedy="Check the space left on the disk, or save a GeoPackage.",
-                    code="export.geoparquet",
-                ) from None
+        except ArrowException:
+            raise OutputError(
+                "The GeoParquet file cannot be written.",
+                remedy="Check the space left on the disk, or save a GeoPackage.",
+                code="export.geoparquet",
+            ) from None
