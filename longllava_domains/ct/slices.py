@@ -1,12 +1,15 @@
 """From a volume and a policy to views: choose slices, window them, resize one grey channel."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from longllava_domains.ct.body import BodyBox, body_box
-from longllava_domains.ct.policy import HEADER_WINDOW, SlicePolicy
+from longllava_domains.ct.policy import SlicePolicy
 from longllava_domains.ct.volume import CTVolume
 from longllava_domains.ct.windows import AnyWindow, RgbWindow, Window, header_window
 from longllava_domains.errors import PolicyError
@@ -16,33 +19,44 @@ from longllava_domains.visual.resample import resize_grey, to_uint8
 
 __all__ = ["SlicePolicy", "choose_slices", "medgemma_indices", "show", "view_size"]
 
-# Slices decoded at a time: 16 of 512 x 512 are 8 MB, enough for a decoder to use every core.
-BATCH_SLICES = 16
+# Hounsfield units decoded at a time. A series stored in coronal slices must be read whole for
+# any of them, so few large batches; still far less than a volume of a thousand slices.
+BATCH_BYTES: Final = 64 * 2**20
+
+
+class _Slab(NamedTuple):
+    """The slice that was chosen, and the slices shown together with it."""
+
+    index: int
+    members: range
 
 
 def show(volume: CTVolume, policy: SlicePolicy) -> VisualSequence:
     """Turn a volume into views: patient right on image left, anterior up, head first.
 
     Slabs are formed in Hounsfield units; then the window is applied, then one grey channel is
-    resized and rounded. Only slices that are shown are decoded, a few at a time.
+    resized and rounded. Only slices that are shown are decoded, a batch at a time.
 
     Raises:
         PolicyError: The policy chooses no slice, or asks for a header window there is none of.
     """
     chosen, left_out = choose_slices(volume, policy)
     windows = [
-        header_window(volume.facts) if w == HEADER_WINDOW else w for w in policy.windows_shown
+        header_window(volume.facts) if isinstance(w, str) else w for w in policy.windows_shown
     ]
-    box = _box(volume, policy, chosen)
-    spacing = volume.spacing_mm
-    size = view_size((box.rows, box.columns), (spacing[1], spacing[2]), policy.view_px)
-    sweeps: list[list[View]] = [[] for _ in windows]
-    for index, slab, hu in _slabs(volume, policy, chosen):
-        part = box.cut(hu)
-        for sweep, window in zip(sweeps, windows, strict=True):
-            assert not isinstance(window, str)
-            place = _place(volume, index, slab, window.name)
-            sweep.append(View(render(part, window, size), place))
+    slabs = _slabs(volume, policy, chosen)
+    # Hashing takes about as long as reading; it lets other threads run.
+    with ThreadPoolExecutor(1) as pool:
+        digest = pool.submit(volume.source.content_sha256)
+        box = _box(volume, policy, slabs)
+        spacing = volume.spacing_mm
+        size = view_size((box.rows, box.columns), (spacing[1], spacing[2]), policy.view_px)
+        sweeps: list[list[View]] = [[] for _ in windows]
+        shown = zip(_places(volume, slabs), _decode(volume, policy, slabs), strict=True)
+        for place, hu in shown:
+            part = box.cut(hu)
+            for sweep, window in zip(sweeps, windows, strict=True):
+                sweep.append(View(render(part, window, size), replace(place, window=window.name)))
     views = tuple(view for sweep in sweeps for view in sweep)
     return VisualSequence(
         views,
@@ -51,9 +65,9 @@ def show(volume: CTVolume, policy: SlicePolicy) -> VisualSequence:
         provenance=Provenance(
             domain="ct",
             source_kind=volume.report.source_kind,
-            input_sha256=volume.source.content_sha256(),
+            input_sha256=digest.result(),
             load_report=volume.report.to_json(),
-            spacing_mm=list(volume.spacing_mm),
+            spacing_mm=list(spacing),
             size=list(volume.shape),
             policy=policy.to_json(),
             layout=policy.layout,
@@ -148,34 +162,53 @@ def _grey(hu: NDArray[np.int16], window: Window, size: tuple[int, int]) -> NDArr
     return to_uint8(resize_grey(window.grey_levels(hu), size))
 
 
-def _box(volume: CTVolume, policy: SlicePolicy, chosen: Sequence[int]) -> BodyBox:
+def _box(volume: CTVolume, policy: SlicePolicy, slabs: Sequence[_Slab]) -> BodyBox:
     whole = BodyBox(0, volume.shape[1], 0, volume.shape[2])
     if not policy.body_crop:
         return whole
-    shown = (hu for _, _, hu in _slabs(volume, policy, chosen))
-    return body_box(shown, volume.spacing_mm[1:]) or whole
+    return body_box(_decode(volume, policy, slabs), volume.spacing_mm[1:]) or whole
 
 
-def _slabs(
-    volume: CTVolume, policy: SlicePolicy, chosen: Sequence[int]
-) -> Iterator[tuple[int, range, NDArray[np.int16]]]:
-    """Yield each chosen slice, the slices of its slab, and its Hounsfield units."""
+def _slabs(volume: CTVolume, policy: SlicePolicy, chosen: Sequence[int]) -> list[_Slab]:
+    """Return the slab around each chosen slice, thinner where the volume ends."""
     depth = max(1, round((policy.slab_mm or 0) / volume.spacing_mm[0]))
-    slabs = [_slab(index, depth, volume.shape[0]) for index in chosen]
-    for start in range(0, len(chosen), BATCH_SLICES):
-        batch = slabs[start : start + BATCH_SLICES]
-        needed = sorted({index for slab in batch for index in slab})
+    firsts = [index - (depth - 1) // 2 for index in chosen]
+    return [
+        _Slab(index, range(max(0, first), min(volume.shape[0], first + depth)))
+        for index, first in zip(chosen, firsts, strict=True)
+    ]
+
+
+def _decode(
+    volume: CTVolume, policy: SlicePolicy, slabs: Sequence[_Slab]
+) -> Iterator[NDArray[np.int16]]:
+    """Yield the Hounsfield units of each slab, (rows, columns)."""
+    deepest = max(len(slab.members) for slab in slabs)
+    together = max(1, BATCH_BYTES // (2 * volume.shape[1] * volume.shape[2] * deepest))
+    for start in range(0, len(slabs), together):
+        batch = slabs[start : start + together]
+        needed = sorted({index for slab in batch for index in slab.members})
         decoded = volume.source.read(needed)
-        row = {index: position for position, index in enumerate(needed)}
-        for index, slab in zip(chosen[start : start + BATCH_SLICES], batch, strict=True):
-            part = decoded[row[slab[0]] : row[slab[-1]] + 1]
-            yield index, slab, _project(part, policy.slab)
+        position = {index: number for number, index in enumerate(needed)}
+        for slab in batch:
+            first = position[slab.members[0]]
+            yield _project(decoded[first : first + len(slab.members)], policy.slab)
 
 
-def _slab(index: int, depth: int, slices: int) -> range:
-    """Return the slices around one, fewer where the volume ends."""
-    first = index - (depth - 1) // 2
-    return range(max(0, first), min(slices, first + depth))
+def _places(volume: CTVolume, slabs: Sequence[_Slab]) -> list[SlicePlace]:
+    """Return the place of each slab, its window still unnamed."""
+    instances, synthetic = volume.source.instances, volume.source.synthetic
+    return [
+        SlicePlace(
+            index=index,
+            z_mm=round(volume.z_mm((members[0] + members[-1]) / 2), 4),
+            thickness_mm=round(len(members) * volume.spacing_mm[0], 4),
+            window="",
+            instances=tuple(name for number in members for name in instances[number]),
+            synthetic=any(synthetic[number] for number in members),
+        )
+        for index, members in slabs
+    ]
 
 
 def _project(part: NDArray[np.int16], how: str) -> NDArray[np.int16]:
@@ -184,18 +217,6 @@ def _project(part: NDArray[np.int16], how: str) -> NDArray[np.int16]:
     if how == "mip":
         return np.asarray(part.max(axis=0), np.int16)
     return np.asarray(np.rint(part.mean(axis=0, dtype=np.float32)), np.int16)
-
-
-def _place(volume: CTVolume, index: int, slab: range, window: str) -> SlicePlace:
-    instances = volume.source.instances
-    return SlicePlace(
-        index=index,
-        z_mm=round(volume.z_mm((slab[0] + slab[-1]) / 2), 4),
-        thickness_mm=round(len(slab) * volume.spacing_mm[0], 4),
-        window=window,
-        instances=tuple(name for number in slab for name in instances[number]),
-        synthetic=any(volume.source.synthetic[number] for number in slab),
-    )
 
 
 def _thin(chosen: list[int], kept: list[int], left_out: dict[str, int], reason: str) -> list[int]:
