@@ -19,6 +19,7 @@ from longllava_domains.remote_sensing.stretch import Painter, Stretch
 from longllava_domains.units import MIB
 
 if TYPE_CHECKING:
+    from longllava_domains.remote_sensing.diagnostics import Diagnosis
     from longllava_domains.visual import View, VisualSequence
 
 
@@ -237,6 +238,15 @@ class Raster:
             PolicyError: An overlap that leaves no step.
         """
         return Chips(self, size_px, overlap_px)
+
+    def diagnose(self) -> "Diagnosis":
+        """Say what makes the file slow, how long a pass takes, and which command mends it.
+
+        Reads for up to half a second.
+        """
+        from longllava_domains.remote_sensing.diagnostics import diagnose
+
+        return diagnose(self)
 
     @cached_property
     def input_sha256(self) -> str | None:
