@@ -57,7 +57,10 @@ class DicomSource:
 
     @property
     def instances(self) -> tuple[tuple[str, ...], ...]:
-        """Short hashes of the source instances of each slice."""
+        """Short hashes of the source instances of each slice.
+
+        Where an instance has several frames, ``.N`` follows, the frame number from 1.
+        """
         named = tuple(self._instances_of(slot) for slot in range(len(self._headers)))
         if self._order[0] == 0:
             return named[::-1] if self._flipped[0] else named
@@ -131,7 +134,8 @@ class DicomSource:
     def _instances_of(self, slot: int) -> tuple[str, ...]:
         header = self._headers[slot]
         if header is not None:
-            return ((header.instance or header.file.token)[:8],)
+            token = (header.instance or header.file.token)[:8]
+            return (f"{token}.{header.frame + 1}" if header.frames > 1 else token,)
         below, above = self._neighbours(slot)
         return self._instances_of(below) + self._instances_of(above)
 

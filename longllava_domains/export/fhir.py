@@ -202,6 +202,8 @@ def _study(about: _About, images: Iterable[SourceInstance]) -> Resource:
         instance: Resource = {"uid": image.sop_instance_uid, "sopClass": sop_class}
         if image.number is not None and image.number >= 0:
             instance["number"] = image.number
+        if image.frames:
+            instance["title"] = "frames " + ", ".join(map(str, image.frames))
         by_series.setdefault(image.series_instance_uid, []).append(instance)
     study = {
         **types.resource("ImagingStudy"),

@@ -5,7 +5,7 @@ Instance UIDs. Only here do the two meet, and only for a DICOM SR or FHIR file.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from longllava_domains.ct.dicom_pydicom import quiet
@@ -24,12 +24,14 @@ class SourceInstance:
         sop_instance_uid: Its identifier.
         series_instance_uid: The series it belongs to.
         number: Instance number, None where the header has none.
+        frames: The frames that are meant, from 1; empty for all of a single-frame image.
     """
 
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
     number: int | None
+    frames: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,20 +49,24 @@ class SourceStudy:
     instances: Mapping[str, tuple[SourceInstance, ...]]
 
     def cited(self, places: Iterable[SlicePlace]) -> tuple[SourceInstance, ...]:
-        """Return the instances behind these slices, each once, in order.
+        """Return the instances behind these slices, each once with its frames, in order.
 
         Raises:
             OutputError: A slice's instance is not among the headers, or two instances share
                 its short hash.
         """
-        wanted = dict.fromkeys(name for place in places for name in place.instances)
-        missing = [name for name in wanted if name not in self.instances]
+        wanted: dict[str, set[int]] = {}
+        for place in places:
+            for token in place.instances:
+                name, _, frame = token.partition(".")
+                wanted.setdefault(name, set()).update([int(frame)] if frame else [])
+        missing = sum(name not in self.instances for name in wanted)
         if missing:
             raise OutputError(
-                f"{len(missing)} of {len(wanted)} cited images are not in the source any more.",
+                f"{missing} of {len(wanted)} cited images are not in the source any more.",
                 remedy="Open the study again and repeat the report.",
                 code="export.source_changed",
-                facts={"cited": len(wanted), "missing": len(missing)},
+                facts={"cited": len(wanted), "missing": missing},
             )
         if any(len(self.instances[name]) > 1 for name in wanted):
             raise OutputError(
@@ -68,7 +74,10 @@ class SourceStudy:
                 remedy="Open the series on its own with series= and repeat the report.",
                 code="export.ambiguous_source",
             )
-        return tuple(self.instances[name][0] for name in wanted)
+        return tuple(
+            replace(self.instances[name][0], frames=tuple(sorted(frames)))
+            for name, frames in wanted.items()
+        )
 
 
 def read_source(headers: Sequence[Any] | None, keywords: Iterable[str]) -> SourceStudy:

@@ -99,7 +99,9 @@ def _group(finding: AbnormalityFinding, source: SourceStudy, algorithm: Any) -> 
             )
         ],
         source_images=[
-            sr.SourceImageForMeasurementGroup(image.sop_class_uid, image.sop_instance_uid)
+            sr.SourceImageForMeasurementGroup(
+                image.sop_class_uid, image.sop_instance_uid, list(image.frames) or None
+            )
             for image in source.cited(finding.cited_slices)
         ]
         or None,
@@ -153,6 +155,7 @@ def _image(instance: SourceInstance, relationship: str = _CONTAINS) -> Any:
         name=codes.DCM.SourceOfMeasurement,
         referenced_sop_class_uid=instance.sop_class_uid,
         referenced_sop_instance_uid=instance.sop_instance_uid,
+        referenced_frame_numbers=list(instance.frames) or None,
         relationship_type=relationship,
     )
 

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pydicom
@@ -12,6 +13,8 @@ from pydicom.uid import BasicTextSRStorage, ComprehensiveSRStorage
 from longllava_domains.errors import OutputError
 from longllava_domains.export.codes import CT_RATE_CODES, PRIVATE_SCHEME
 from longllava_domains.export.dicom_sr import build_dicom_sr, save_dicom_sr
+from longllava_domains.export.fhir import build_fhir
+from longllava_domains.export.report_content import AbnormalityFinding
 from longllava_domains.provenance import RESEARCH_NOTICE
 
 needs_dciodvfy = pytest.mark.skipif(
@@ -132,6 +135,29 @@ def evidence(document):
         for series in study.ReferencedSeriesSequence
         for reference in series.ReferencedSOPSequence
     ]
+
+
+def test_frames_of_a_multi_frame_image_are_cited_by_number(report_factory, series_factory):
+    headers = series_factory(count=1)
+    (place,) = report_factory(headers).slices
+    frames = [replace(place, index=n, instances=(f"{place.instances[0]}.{n + 1}",)) for n in (0, 4)]
+    finding = AbnormalityFinding("Emphysema", 1.0, cited_slices=(frames[1],))
+    content = report_factory(headers, slices=tuple(frames), abnormalities=(finding,))
+    text, findings = build_dicom_sr(content, headers)
+    references = [
+        (item.RelationshipType, item.ReferencedSOPSequence[0].ReferencedFrameNumber)
+        for item in [*walk(text), *walk(findings)]
+        if item.ValueType == "IMAGE"
+    ]
+    assert references == [("INFERRED FROM", 5), ("CONTAINS", [1, 5]), ("CONTAINS", 5)]
+    (row,) = evidence(text)
+    assert row[2] == headers[0].SOPInstanceUID
+    (study,) = [
+        entry["resource"]
+        for entry in build_fhir(content, headers)["entry"]
+        if entry["resource"]["resourceType"] == "ImagingStudy"
+    ]
+    assert study["series"][0]["instance"][0]["title"] == "frames 1, 5"
 
 
 def test_positive_findings_are_inferred_from_their_cited_slices(saved, headers):
