@@ -116,7 +116,7 @@ def load_checkpoint(
         path: Folder with config.json and weights (.safetensors or .bin, single or sharded).
         dtype: A torch dtype, its name, or ``"auto"`` for the checkpoint's own.
         device: Where the weights go.
-        allow_unexpected: Regular expression; left-over tensors whose whole name it matches are
+        allow_unexpected: Regular expression; left-over tensors in whose names it is found are
             excused. The network records it as ``allowed_unexpected``.
         tower: Folder of a CLIP vision model, used where the checkpoint has no tower.
 

@@ -47,7 +47,7 @@ class Match:
     ignored: list[str] = field(default_factory=list)
 
     def excused(self, pattern: str | None) -> "Match":
-        """Return a copy without the unexpected tensors whose whole name matches a pattern.
+        """Return a copy without the unexpected tensors in whose names a pattern is found.
 
         Raises:
             PolicyError: The pattern is no regular expression.
@@ -59,10 +59,10 @@ class Match:
         except re.error as error:
             raise PolicyError(
                 f"allow_unexpected is not a regular expression ({error.msg}).",
-                remedy="Write a pattern that matches whole tensor names, such as 'rotary.*'.",
+                remedy=r"Write a pattern that is found in the tensor names, such as '\.inv_freq$'.",
                 code="checkpoint.pattern",
             ) from None
-        kept = [name for name in self.unexpected if excuse.fullmatch(name) is None]
+        kept = [name for name in self.unexpected if excuse.search(name) is None]
         return Match(**{**vars(self), "unexpected": kept})
 
     def require_clean(self) -> None:

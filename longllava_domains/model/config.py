@@ -70,6 +70,20 @@ class LongLlavaConfig(LlavaConfig):
         self._check()
         self.image_seq_length = self.tokens_per_image
 
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Read our own JSON; transformers calls this, and would take any other model's too.
+
+        Raises:
+            CheckpointError: It is the configuration of a checkpoint in another layout.
+        """
+        if config_dict.get("model_type", cls.model_type) != cls.model_type:
+            raise _config_error(
+                "from_pretrained reads only what save_pretrained of this package wrote.",
+                "Use longllava_domains.model.load_checkpoint for released and stock checkpoints.",
+            )
+        return super().from_dict(config_dict, **kwargs)
+
     def _check(self) -> None:
         if self.pooling not in get_args(Pooling):
             raise _config_error(
