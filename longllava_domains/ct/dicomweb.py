@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from longllava_domains.ct.dicom_files import Found, SourceFile
 from longllava_domains.ct.dicomweb_http import connect, translated
+from longllava_domains.ct.rescale import HuRule
+from longllava_domains.ct.volume import CTVolume
 from longllava_domains.errors import (
     NetworkError,
     NotFoundError,
@@ -122,6 +124,24 @@ class DicomWeb:
             for row in rows
             if all(_first(row, tag) == value for tag, value in filters.items())
         ]
+
+    def open_volume(
+        self, series: RemoteSeries, *, repair: tuple[str, ...] = (), hu: HuRule = "prove"
+    ) -> CTVolume:
+        """Fetch a series and open it as `ct.open_volume` does, with the same proofs and errors.
+
+        Args:
+            series: One of `list_series`.
+            repair: What may be repaired, see `ct.open_volume`.
+            hu: How Hounsfield units are established, see `ct.open_volume`.
+
+        Raises:
+            NetworkError: The server refused, could not be reached or sent too few images.
+            InputError: What it sent cannot be proved to be a CT volume.
+        """
+        from longllava_domains.ct.dicom_volume import open_dicom
+
+        return open_dicom(self.fetch(series), series=None, repair=repair, hu=hu)
 
     def fetch(self, series: RemoteSeries) -> Found:
         """Fetch a series into memory (WADO-RS), as the files that the DICOM loader takes.

@@ -3,9 +3,11 @@
 import logging
 from io import BytesIO
 
+import numpy as np
 import pydicom
 import pytest
 
+from longllava_domains.ct import open_volume
 from longllava_domains.ct.dicomweb import DicomWeb
 from longllava_domains.errors import (
     DamagedInputError,
@@ -68,6 +70,23 @@ def test_a_fetched_series_holds_the_stored_pixels_of_that_series_alone(server, f
     for uid, data in received.items():
         assert pydicom.dcmread(BytesIO(data)) == pydicom.dcmread(BytesIO(stored[uid]))
         assert len(data) == next(f.size for f in found.files if f.open().read() == data)
+
+
+def test_a_fetched_series_opens_like_the_folder_it_came_from(
+    pacs_servers, ct_reports, tmp_path, planted
+):
+    paths = ct_reports.write_series(tmp_path)
+    local = open_volume(tmp_path)
+    with pacs_servers.dicomweb_server() as server:
+        server.files = [path.read_bytes() for path in paths]
+        client = DicomWeb(server.url)
+        (series,) = client.list_series(accession_number=planted["AccessionNumber"])
+        remote = client.open_volume(series)
+    assert np.array_equal(remote.hu, local.hu)
+    assert remote.hu[:, 0, 0].tolist() == [0, 1, 2, 3]
+    assert np.array_equal(remote.affine_ras_mm, local.affine_ras_mm)
+    assert remote.source.instances == local.source.instances
+    assert remote.source.source_headers()[0].PatientID == planted["PatientID"]
 
 
 def test_files_are_asked_for_as_they_are_stored(server, files, monkeypatch):
