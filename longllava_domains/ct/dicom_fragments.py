@@ -6,6 +6,7 @@ Frames are found from the fragments themselves; a table decides only where it mu
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from struct import Struct
 from typing import BinaryIO, Final
 
@@ -34,17 +35,17 @@ class Fragments:
     closed: bool
 
 
-def read_fragments(stream: BinaryIO, start: int) -> Fragments:
+def read_fragments(stream: BinaryIO, start: int, end: int) -> Fragments:
     """Hop over the item headers of encapsulated pixel data.
 
     Args:
-        stream: The file; for archives, hopping reads.
+        stream: The file.
         start: Offset of the first item.
+        end: The file's size.
 
     Raises:
         DamagedInputError: An item runs past the end, or something else stands where one should.
     """
-    end = stream.seek(0, 2)
     spans: list[tuple[int, int]] = []
     at = start
     closed = False
@@ -105,7 +106,7 @@ def frame_spans(
     if len(by_start) != frames or by_start[0] != 0:
         raise _damaged(f"{len(spans)} fragments cannot be told apart into {frames} frames")
     bounds = [*by_start, len(spans)]
-    return [spans[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [spans[a:b] for a, b in pairwise(bounds)]
 
 
 def _by_table(fragments: Fragments) -> list[int]:

@@ -5,71 +5,21 @@ compare, nothing to leak. A value that cannot be parsed is recorded by its keywo
 `Header.bad`; whoever needs it refuses.
 """
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Final
 
+from longllava_domains.ct.dicom_elements import WANTED, Elements, digest
 from longllava_domains.ct.dicom_files import SourceFile
 from longllava_domains.ct.dicom_pydicom import read_elements
 from longllava_domains.ct.dicom_scan import Scan, scan
-from longllava_domains.ct.dicom_values import (
-    BadValueError,
-    decimal,
-    decimals,
-    integer,
-    text,
-    unsigned_short,
-    words,
-)
 
-TAGS: Final = {
-    "ImageType": 0x00080008,
-    "SOPClassUID": 0x00080016,
-    "SOPInstanceUID": 0x00080018,
-    "Modality": 0x00080060,
-    "PatientID": 0x00100020,
-    "PatientBirthDate": 0x00100030,
-    "AnatomicalOrientationType": 0x00102210,
-    "BodyPartExamined": 0x00180015,
-    "SliceThickness": 0x00180050,
-    "KVP": 0x00180060,
-    "SpacingBetweenSlices": 0x00180088,
-    "TriggerTime": 0x00181060,
-    "ConvolutionKernel": 0x00181210,
-    "NominalPercentageOfCardiacPhase": 0x00209241,
-    "StudyInstanceUID": 0x0020000D,
-    "SeriesInstanceUID": 0x0020000E,
-    "SeriesNumber": 0x00200011,
-    "AcquisitionNumber": 0x00200012,
-    "InstanceNumber": 0x00200013,
-    "ImagePositionPatient": 0x00200032,
-    "ImageOrientationPatient": 0x00200037,
-    "FrameOfReferenceUID": 0x00200052,
-    "TemporalPositionIdentifier": 0x00200100,
-    "SamplesPerPixel": 0x00280002,
-    "PhotometricInterpretation": 0x00280004,
-    "NumberOfFrames": 0x00280008,
-    "Rows": 0x00280010,
-    "Columns": 0x00280011,
-    "PixelSpacing": 0x00280030,
-    "BitsAllocated": 0x00280100,
-    "BitsStored": 0x00280101,
-    "HighBit": 0x00280102,
-    "PixelRepresentation": 0x00280103,
-    "PixelPaddingValue": 0x00280120,
-    "PixelPaddingRangeLimit": 0x00280121,
-    "BurnedInAnnotation": 0x00280301,
-    "RescaleIntercept": 0x00281052,
-    "RescaleSlope": 0x00281053,
-    "RescaleType": 0x00281054,
-    "WindowCenter": 0x00281050,
-    "WindowWidth": 0x00281051,
-    "VOILUTFunction": 0x00281056,
-    "LossyImageCompression": 0x00282110,
-    "ModalityLUTSequence": 0x00283000,
-    "RealWorldValueMappingSequence": 0x00409096,
-}
-WANTED: Final = frozenset(TAGS.values())
+CT_CLASSES: Final = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.2",  # CT Image Storage
+        "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT
+        "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +38,8 @@ class Header:
         instance, series, study, patient, frame_of_reference: Digests, empty where absent.
         position_mm, orientation: Image position and orientation (patient); empty where absent.
         padding: Pixel padding value and range limit, as unsigned 16-bit patterns.
+        phase: Digest of cardiac or temporal phase.
+        grouped: Geometry and rescale are in functional groups (enhanced multi-frame).
         bad: Keywords of elements whose value cannot be read.
     """
 
@@ -112,7 +64,7 @@ class Header:
     series_number: int | None = None
     acquisition: int | None = None
     instance_number: int | None = None
-    phase: tuple[float, ...] = ()
+    phase: str = ""
     kvp: float | None = None
     thickness_mm: float | None = None
     header_spacing_mm: float | None = None
@@ -135,6 +87,7 @@ class Header:
     real_world: bool = False
     burned_in: bool = False
     lossy: bool = False
+    grouped: bool = False
     window: tuple[float, ...] = ()
     window_function: str = "linear"
     bad: tuple[str, ...] = ()
@@ -146,9 +99,11 @@ class NotAnImage:
 
     Attributes:
         code: Report code.
+        series: Digest of its series UID where it claims to be a CT slice.
     """
 
     code: str
+    series: str = ""
 
 
 def read_header(file: SourceFile) -> Header | NotAnImage:
@@ -166,13 +121,16 @@ def read_header(file: SourceFile) -> Header | NotAnImage:
     return parse_header(file, found)
 
 
+_WINDOW_FUNCTIONS: Final = {"LINEAR_EXACT": "linear_exact", "SIGMOID": "sigmoid"}
+
+
 def parse_header(file: SourceFile, found: Scan) -> Header | NotAnImage:
     """Turn raw elements into a header, or say why the file is not an image."""
-    values = _Values(found)
+    values = Elements(found)
     sop_class = values.text("SOPClassUID")
-    if sop_class == _MEDIA_DIRECTORY:
-        return NotAnImage("file.dicomdir")
     if not found.has_pixels:
+        if sop_class in CT_CLASSES:
+            return NotAnImage("file.ct_without_pixels", values.digest("SeriesInstanceUID"))
         return NotAnImage("file.no_image")
     rows, columns = values.short("Rows"), values.short("Columns")
     padding = (values.short("PixelPaddingValue"), values.short("PixelPaddingRangeLimit"))
@@ -185,7 +143,8 @@ def parse_header(file: SourceFile, found: Scan) -> Header | NotAnImage:
         little_endian=found.little_endian,
         pixel_offset=found.pixel_offset,
         pixel_length=found.pixel_length,
-        frames=1 if frames is None else frames,
+        # Zero frames beside pixel data is a known slip of converters; the length is checked later.
+        frames=max(1, frames or 1),
         sop_class=sop_class,
         modality=values.text("Modality").upper(),
         instance=values.digest("SOPInstanceUID"),
@@ -223,98 +182,9 @@ def parse_header(file: SourceFile, found: Scan) -> Header | NotAnImage:
         real_world=values.present("RealWorldValueMappingSequence"),
         burned_in=values.text("BurnedInAnnotation").upper() not in ("", "NO"),
         lossy=values.text("LossyImageCompression") == "01",
+        grouped=values.present("SharedFunctionalGroupsSequence")
+        or values.present("PerFrameFunctionalGroupsSequence"),
         window=values.window(),
         window_function=_WINDOW_FUNCTIONS.get(values.text("VOILUTFunction").upper(), "linear"),
         bad=tuple(sorted(values.bad)),
     )
-
-
-_WINDOW_FUNCTIONS: Final = {"LINEAR_EXACT": "linear_exact", "SIGMOID": "sigmoid"}
-_MEDIA_DIRECTORY: Final = "1.2.840.10008.1.3.10"
-
-
-def digest(value: bytes) -> str:
-    """Return 32 hexadecimal digits that stand for an identifier."""
-    return hashlib.sha256(value).hexdigest()[:32]
-
-
-class _Values:
-    """Typed access to raw elements; what cannot be read is collected in `bad`."""
-
-    def __init__(self, found: Scan) -> None:
-        self._elements = found.elements
-        self._little_endian = found.little_endian
-        self.bad: set[str] = set()
-
-    def raw(self, keyword: str) -> bytes:
-        return self._elements.get(TAGS[keyword], b"").strip(b"\0 ")
-
-    def present(self, keyword: str) -> bool:
-        return bool(self._elements.get(TAGS[keyword]))
-
-    def text(self, keyword: str) -> str:
-        return text(self._elements.get(TAGS[keyword], b""))
-
-    def words(self, keyword: str) -> tuple[str, ...]:
-        return words(self._elements.get(TAGS[keyword], b""))
-
-    def digest(self, keyword: str) -> str:
-        raw = self.raw(keyword)
-        return digest(raw) if raw else ""
-
-    def decimals(self, keyword: str, count: int) -> tuple[float, ...]:
-        try:
-            numbers = decimals(self._elements.get(TAGS[keyword], b""))
-        except BadValueError:
-            numbers = (0.0,) * (count + 1)
-        if numbers and len(numbers) != count:
-            self.bad.add(keyword)
-            return ()
-        return numbers
-
-    def decimal(self, keyword: str) -> float | None:
-        try:
-            return decimal(self._elements.get(TAGS[keyword], b""))
-        except BadValueError:
-            self.bad.add(keyword)
-            return None
-
-    def integer(self, keyword: str) -> int | None:
-        try:
-            return integer(self._elements.get(TAGS[keyword], b""))
-        except BadValueError:
-            self.bad.add(keyword)
-            return None
-
-    def short(self, keyword: str) -> int | None:
-        raw = self._elements.get(TAGS[keyword], b"")
-        try:
-            return unsigned_short(raw, self._little_endian)
-        except BadValueError:
-            self.bad.add(keyword)
-            return None
-
-    def window(self) -> tuple[float, ...]:
-        """Return centre and width of the first display window, empty where there is none."""
-        try:
-            centres = decimals(self._elements.get(TAGS["WindowCenter"], b""))
-            widths = decimals(self._elements.get(TAGS["WindowWidth"], b""))
-        except BadValueError:  # only a suggestion for display: nothing is lost
-            return ()
-        return (centres[0], widths[0]) if centres and widths else ()
-
-    def phase(self) -> tuple[float, ...]:
-        """Return what tells cardiac or temporal phases apart."""
-        number = self.integer("TemporalPositionIdentifier")
-        trigger = self.decimal("TriggerTime")
-        percentage = self._elements.get(TAGS["NominalPercentageOfCardiacPhase"], b"")
-        return (
-            -1.0 if number is None else float(number),
-            -1.0 if trigger is None else trigger,
-            float(hash_number(percentage)),
-        )
-
-
-def hash_number(raw: bytes) -> int:
-    """Return a number that is equal for equal bytes, 0 for none."""
-    return int.from_bytes(hashlib.sha256(raw).digest()[:4], "big") if raw else 0

@@ -53,8 +53,6 @@ def parse_repair(names: tuple[str, ...]) -> Repair:
     Raises:
         PolicyError: An unknown name.
     """
-    if isinstance(names, str):
-        names = (names,)
     gap = 0
     for name in names:
         word, _, count = name.partition(":")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from longllava_domains.ct.dicom_codecs import COMPRESSED, RLE, decode_frame
 from longllava_domains.ct.dicom_fragments import frame_spans, read_fragments
 from longllava_domains.ct.dicom_header import Header
-from longllava_domains.ct.dicom_pydicom import pixel_bytes
+from longllava_domains.ct.dicom_scan import DEFLATED, read_inflated
 from longllava_domains.errors import DamagedInputError, IntensityError, UnsupportedInputError
 
 AIR_HU: Final = -1024
@@ -59,18 +59,17 @@ def check_storage(header: Header) -> None:
             facts={"bits_stored": stored, "high_bit": high},
         )
     if header.pixel_length is None:
-        if header.syntax not in COMPRESSED:
+        if header.syntax and header.syntax not in COMPRESSED:
             raise UnsupportedInputError(
-                "The transfer syntax of the compressed pixels is absent or unknown.",
+                "The transfer syntax of the compressed pixels is unknown.",
                 remedy="Export the series uncompressed, or as JPEG lossless or JPEG 2000.",
                 code="ct.transfer_syntax",
             )
         return
     need = (header.rows or 0) * (header.columns or 0) * 2 * header.frames
     extra = header.pixel_length - need
-    cut = header.pixel_offset is not None and (
-        header.pixel_offset + header.pixel_length > header.file.size
-    )
+    end = (header.pixel_offset or 0) + header.pixel_length
+    cut = end > header.file.size and header.syntax != DEFLATED
     if extra < 0 or cut or extra >= 2 * (header.columns or 0):
         raise DamagedInputError(
             f"The pixel data of {header.file.label} is {'cut short' if cut or extra < 0 else 'longer than its size'}.",
@@ -109,18 +108,17 @@ def read_patterns(header: Header) -> tuple[NDArray[np.uint16], int]:
 
 
 def _native_frame(header: Header, size: int) -> bytes:
-    if header.pixel_offset is None:
-        return (pixel_bytes(header.file) or b"")[header.frame * size : (header.frame + 1) * size]
     with header.file.open() as stream:
-        stream.seek(header.pixel_offset + header.frame * size)
+        start = (header.pixel_offset or 0) + header.frame * size
+        if header.syntax == DEFLATED:
+            return (read_inflated(stream) or b"")[start : start + size]
+        stream.seek(start)
         return stream.read(size)
 
 
 def _compressed_frame(header: Header) -> bytes:
-    if header.pixel_offset is None:
-        raise _unreadable(header)
     with header.file.open() as stream:
-        fragments = read_fragments(stream, header.pixel_offset)
+        fragments = read_fragments(stream, header.pixel_offset or 0, header.file.size)
 
         def peek(at: int, length: int) -> bytes:
             return _read_at(stream, at, length)

@@ -5,6 +5,7 @@ Values are taken as raw bytes; pydicom never converts one.
 """
 
 import logging
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from struct import error as StructError  # noqa: N812  (struct's own name is low
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 from longllava_domains.ct.dicom_files import SourceFile
-from longllava_domains.ct.dicom_scan import PIXEL_DATA, Scan
+from longllava_domains.ct.dicom_scan import DEFLATED, PIXEL_DATA, Scan
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
@@ -23,8 +24,10 @@ PARSE_ERRORS: Final = (
     EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, NotImplementedError,
     OverflowError, RecursionError, MemoryError, StructError, zlib.error, OSError, AssertionError,
 )  # fmt: skip
+_ONE_AT_A_TIME: Final = threading.RLock()
 _UNDEFINED: Final = 0xFFFFFFFF
-DEFLATED: Final = "1.2.840.10008.1.2.1.99"
+_META_BYTES: Final = 4096
+_DIRECTORY_RECORDS: Final = 0x00041220
 _FLOAT_PIXELS: Final = (0x7FE00008, 0x7FE00009)
 
 
@@ -32,14 +35,13 @@ _FLOAT_PIXELS: Final = (0x7FE00008, 0x7FE00009)
 def quiet() -> Iterator[None]:
     """Silence warnings and pydicom's logger, which both repeat header values."""
     logger = logging.getLogger("pydicom")
-    was_disabled = logger.disabled
-    logger.disabled = True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with _ONE_AT_A_TIME, warnings.catch_warnings():  # the filters belong to the process
+        was_disabled, logger.disabled = logger.disabled, True
+        warnings.simplefilter("ignore")
+        try:
             yield
-    finally:
-        logger.disabled = was_disabled
+        finally:
+            logger.disabled = was_disabled
 
 
 def read_dataset(file: SourceFile, *, pixels: bool) -> "FileDataset | None":
@@ -70,6 +72,8 @@ def read_elements(file: SourceFile, wanted: frozenset[int]) -> Scan | str:
             with file.open() as stream:
                 if not _may_be_dicom(stream):
                     return "file.not_dicom"
+                if _is_deflated(stream):
+                    return "file.unparsable"
                 dataset = _parse(stream, pixels=False)
                 return _raw_elements(dataset, stream, wanted)
         except PARSE_ERRORS:
@@ -80,14 +84,11 @@ def _raw_elements(dataset: "FileDataset", stream: BinaryIO, wanted: frozenset[in
     """Take raw values from a data set whose stream stands at the pixel data."""
     if len(dataset) == 0:
         return "file.unparsable"
+    if _DIRECTORY_RECORDS in dataset:
+        return "file.dicomdir"
     syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", "") or "")
     implicit, little = dataset.original_encoding
     elements = {tag: raw_bytes(dataset.get_item(tag)) for tag in wanted if tag in dataset}
-    if syntax == DEFLATED:  # an offset would be one inside the inflated bytes
-        stream.seek(0)
-        whole = _parse(stream, pixels=True)
-        size = len(raw_bytes(whole.get_item(PIXEL_DATA))) if PIXEL_DATA in whole else 0
-        return Scan(syntax, elements, True, None, size, PIXEL_DATA in whole)
     tag, offset, length = _pixel_element(stream, bool(implicit), little is not False)
     if tag in _FLOAT_PIXELS:
         return "file.float_pixels"
@@ -119,12 +120,14 @@ def raw_bytes(element: Any) -> bytes:
     return b"\0"
 
 
-def pixel_bytes(file: SourceFile) -> bytes | None:
-    """Return the value of the pixel data, encapsulated or not; None where there is none."""
-    dataset = read_dataset(file, pixels=True)
-    if dataset is None or PIXEL_DATA not in dataset:
-        return None
-    return raw_bytes(dataset.get_item(PIXEL_DATA))
+def _is_deflated(stream: BinaryIO) -> bool:
+    """Tell whether pydicom would inflate the file, which it does without a limit.
+
+    The scanner reads sound deflated files; what it leaves is damaged.
+    """
+    head = stream.read(_META_BYTES)
+    stream.seek(0)
+    return DEFLATED.encode() in head
 
 
 def _may_be_dicom(stream: BinaryIO) -> bool:

@@ -5,8 +5,10 @@ data sets and returns None for anything else, so that pydicom decides about it; 
 guesses. What it returns equals what pydicom returns for the same elements.
 """
 
+import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from io import BytesIO
 from struct import Struct
 from typing import BinaryIO, Final
 
@@ -18,7 +20,8 @@ _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _FUNCTIONAL_GROUPS: Final = 0x5200
 
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
-_NATIVE_ELSEWHERE: Final = frozenset({"1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"})
+_BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
+DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 
 _LONG_VRS: Final = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC",
                               b"UN", b"UR", b"UT", b"UV"})  # fmt: skip
@@ -32,6 +35,8 @@ _LENGTH: Final = Struct("<L").unpack_from
 _CHUNK: Final = 16 * 1024
 _MAX_HEADER: Final = 64 * 1024 * 1024
 _MAX_DEPTH: Final = 16
+# Deflate can grow a thousandfold: a file of some megabytes must not fill the memory.
+_MAX_INFLATED: Final = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +47,8 @@ class Scan:
         syntax: Transfer syntax UID; empty where the file has none.
         elements: Tag -> value bytes, for the wanted tags found.
         little_endian: Byte order of binary values.
-        pixel_offset: Where the value of the pixel data starts in the file; None where it has to
-            be read by pydicom, or where there is no pixel data.
+        pixel_offset: Where the value of the pixel data starts: in the file, or in its inflated
+            data set where it is deflated. None where there is no pixel data.
         pixel_length: Bytes of the value; None where undefined (encapsulated).
         has_pixels: There is an element for integer pixel data.
     """
@@ -66,6 +71,11 @@ class _Window:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.data = file.read(_CHUNK)
+
+    def rest(self, start: int) -> bytes:
+        """Return everything from an offset to the end."""
+        self.data += self._file.read()
+        return self.data[start:]
 
     def reach(self, end: int) -> None:
         """Read on so that `end` bytes are there, or give up."""
@@ -92,15 +102,38 @@ def scan(file: BinaryIO, wanted: frozenset[int]) -> Scan | None:
         if window.data[128:132] != b"DICM":
             return None
         syntax, start = _file_meta(window)
-        if syntax == IMPLICIT:
-            step = _implicit_element
-        elif syntax and syntax not in _NATIVE_ELSEWHERE:
-            step = _explicit_element
-        else:
+        if syntax in ("", _BIG_ENDIAN):
             return None
+        if syntax == DEFLATED:
+            window = _Window(BytesIO(inflate(window, start)))
+            found = _dataset(window, 0, EXPLICIT, _explicit_element, wanted)
+            return replace(found, syntax=syntax)
+        step = _implicit_element if syntax == IMPLICIT else _explicit_element
         return _dataset(window, start, syntax, step, wanted)
     except _UnusualError:
         return None
+
+
+def read_inflated(file: BinaryIO) -> bytes | None:
+    """Return the inflated data set of a deflated file, None where it is none or beyond the limit."""
+    try:
+        window = _Window(file)
+        syntax, start = _file_meta(window)
+        return inflate(window, start) if syntax == DEFLATED else None
+    except _UnusualError:
+        return None
+
+
+def inflate(window: _Window, start: int) -> bytes:
+    """Inflate a data set (PS3.5 A.5), up to the limit."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = inflater.decompress(window.rest(start), _MAX_INFLATED)
+    except zlib.error:
+        raise _UnusualError from None
+    if not inflater.eof:
+        raise _UnusualError
+    return data
 
 
 def _file_meta(window: _Window) -> tuple[str, int]:
@@ -150,9 +183,7 @@ def _implicit_element(window: _Window, at: int) -> tuple[int, int, int]:
     return group << 16 | element, at + 8, length
 
 
-def _dataset(
-    window: _Window, at: int, syntax: str, step: _Step, wanted: frozenset[int]
-) -> Scan | None:
+def _dataset(window: _Window, at: int, syntax: str, step: _Step, wanted: frozenset[int]) -> Scan:
     """Walk the top level up to the pixel data."""
     elements: dict[int, bytes] = {}
     previous = 0
@@ -162,13 +193,13 @@ def _dataset(
             raise _UnusualError
         previous = tag
         if tag >> 16 == _FUNCTIONAL_GROUPS:
-            return None
+            raise _UnusualError
         if tag >= _FIRST_PIXEL_TAG:
             if tag != PIXEL_DATA:  # offset tables, float pixels or no pixels: rare, pydicom's
-                return None
+                raise _UnusualError
             undefined = length == _UNDEFINED
             if undefined == (syntax in (IMPLICIT, EXPLICIT)):
-                return None
+                raise _UnusualError
             return Scan(syntax, elements, True, start, None if undefined else length, True)
         if length == _UNDEFINED:
             if tag in wanted:

@@ -13,15 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from longllava_domains.ct.dicom_header import Header
+from longllava_domains.ct.dicom_header import CT_CLASSES, Header
 
-_CT_CLASSES: Final = frozenset(
-    {
-        "1.2.840.10008.5.1.4.1.1.2",  # CT Image Storage
-        "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT
-        "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT
-    }
-)
 _SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
 _LOCALIZERS: Final = ("LOCALIZER", "SCOUT", "SURVIEW", "TOPOGRAM", "SCANOGRAM", "PILOT")
 _PAGES: Final = ("SCREEN", "DOSE", "PATIENT_INFO", "RESULTS", "PROTOCOL", "REPORT", "SUMMARY")
@@ -68,7 +61,7 @@ def not_a_slice(header: Header) -> str | None:
         return "page.burned_in"
     if header.sop_class.startswith(_SECONDARY_CAPTURE):
         return "page.secondary_capture"
-    if header.sop_class not in _CT_CLASSES and (header.sop_class or header.modality != "CT"):
+    if header.sop_class not in CT_CLASSES and (header.sop_class or header.modality != "CT"):
         return "file.other_modality"
     if header.samples != 1 or header.photometric not in ("MONOCHROME1", "MONOCHROME2"):
         return "page.colour"

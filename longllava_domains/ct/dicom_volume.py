@@ -8,21 +8,25 @@ from typing import Final
 import numpy as np
 
 from longllava_domains.ct.dicom_codecs import COMPRESSED, MAY_BE_LOSSY, NATIVE
-from longllava_domains.ct.dicom_files import Found, find
+from longllava_domains.ct.dicom_files import Found, SourceFile, find
 from longllava_domains.ct.dicom_geometry import common_size
 from longllava_domains.ct.dicom_header import Header, NotAnImage, read_header
+from longllava_domains.ct.dicom_multiframe import split_frames
 from longllava_domains.ct.dicom_order import parse_repair, prove
 from longllava_domains.ct.dicom_pixels import check_storage, read_patterns
-from longllava_domains.ct.dicom_rescale import HuRule, scales
+from longllava_domains.ct.dicom_rescale import scales
 from longllava_domains.ct.dicom_series import SubSeries, group, not_a_slice
 from longllava_domains.ct.dicom_source import DicomSource
+from longllava_domains.ct.dicomdir import compare
 from longllava_domains.ct.kernel import kernel_class
 from longllava_domains.ct.report import LoadReport
+from longllava_domains.ct.rescale import HuRule
 from longllava_domains.ct.series_choice import SeriesTable, choose, describe
 from longllava_domains.ct.volume import CTVolume
 from longllava_domains.errors import (
     AmbiguousInputError,
     BurnedInError,
+    DamagedInputError,
     InputError,
     NotFoundError,
     UnsupportedInputError,
@@ -36,33 +40,71 @@ class Study:
     Attributes:
         series: Sub-series of CT slices.
         codes: Files set aside, by reason.
+        cut: Digest of a series UID -> how many of its files end before their pixels.
     """
 
     series: list[SubSeries]
     codes: Counter[str] = field(default_factory=Counter)
+    cut: Counter[str] = field(default_factory=Counter)
 
 
-def read_study(path: str | Path) -> Study:
-    """Read all headers below a path, once, and group them.
+def read_study(source: str | Path | Found) -> Study:
+    """Read all headers below a path, or of files already found, once, and group them.
 
     Raises:
         NotFoundError: Nothing is there, or no file of any kind.
         UnsupportedInputError: No file holds a CT slice.
+        DamagedInputError: The only files that might are damaged.
         BurnedInError: The only images are pages that may show a name.
     """
-    found = find(path)
-    codes = found.codes
-    headers = []
+    found = source if isinstance(source, Found) else _find(Path(source))
+    study = Study([], found.codes)
+    headers: list[Header] = []
     for file in found.files:
-        header = read_header(file)
-        reason = header.code if isinstance(header, NotAnImage) else not_a_slice(header)
-        if reason is not None:
-            codes[reason] += 1
-        elif isinstance(header, Header):
-            headers.append(header)
+        for header in _images(file):
+            reason = header.code if isinstance(header, NotAnImage) else not_a_slice(header)
+            if isinstance(header, NotAnImage) and header.series:
+                study.cut[header.series] += 1
+            if reason is not None:
+                study.codes[reason] += 1
+            elif isinstance(header, Header):
+                headers.append(header)
     if not headers:
         raise _nothing_usable(found)
-    return Study(group(headers), codes)
+    study.series = group(headers)
+    return study
+
+
+def _images(file: SourceFile) -> list[Header] | list[NotAnImage]:
+    """Return a file's images: one, or one for each frame."""
+    header = read_header(file)
+    if isinstance(header, NotAnImage):
+        return [header]
+    if not header.grouped:
+        return [header]
+    frames = split_frames(header)
+    return [frames] if isinstance(frames, NotAnImage) else frames
+
+
+def _find(path: Path) -> Found:
+    found = find(path)
+    if len(found.files) == 1 and path.is_file():
+        return _through_directory(found, path.parent)
+    return found
+
+
+def _through_directory(found: Found, root: Path) -> Found:
+    """Return the folder's files where the only file is a DICOMDIR, else the file itself."""
+    first = read_header(found.files[0])
+    if not isinstance(first, NotAnImage) or first.code != "file.dicomdir":
+        return found
+    whole = find(root)
+    whole.codes.update(compare(found.files[0], root))
+    return whole
+
+
+_DAMAGED: Final = ("file.unparsable", "file.ct_without_pixels", "file.multiframe_damaged",
+                   "file.unreadable")  # fmt: skip
 
 
 def _nothing_usable(found: Found) -> InputError:
@@ -80,6 +122,13 @@ def _nothing_usable(found: Found) -> InputError:
             f"There are only pages that may show a patient's name ({counted}).",
             remedy="Pass the series of slices; pages and screen captures are never shown.",
             code="input.pages",
+            facts=facts,
+        )
+    if any(code in facts for code in _DAMAGED):
+        return DamagedInputError(
+            f"No CT slice can be read; files are damaged ({counted}).",
+            remedy="Copy or export the series again.",
+            code="input.damaged",
             facts=facts,
         )
     return UnsupportedInputError(
@@ -109,14 +158,19 @@ def list_series(path: str | Path) -> SeriesTable:
 
 
 def open_dicom(
-    path: str | Path, *, series: int | str | None, repair: tuple[str, ...], hu: HuRule
+    source: str | Path | Found,
+    *,
+    series: int | str | None,
+    repair: tuple[str, ...],
+    hu: HuRule,
 ) -> CTVolume:
-    """Open one DICOM series; see `ct.open_volume`."""
+    """Open one DICOM series, from a path or from files already found; see `ct.open_volume`."""
     allowed = parse_repair(repair)
-    study = read_study(path)
+    study = read_study(source)
     index, why, _ = choose(study.series, series)
     chosen = study.series[index]
     _refuse_mixed(chosen)
+    _refuse_cut(study, chosen)
     codes = Counter(study.codes)
     codes[why] += 1
     others = sum(len(one.headers) for one in study.series) - len(chosen.headers)
@@ -127,13 +181,14 @@ def open_dicom(
         check_storage(header)
     rule = scales(chosen.headers, hu)
     stack = prove(chosen.headers, allowed, _identical)
-    source = DicomSource(stack, rule.scale_of, size)
+    slices = DicomSource(stack, rule.scale_of, size)
     codes.update(rule.codes)
     codes.update(stack.codes)
     codes.update(_pixel_codes(chosen.headers))
     numbers = {**stack.numbers, **rule.numbers}
-    report = LoadReport("dicom", codes, numbers)
-    return CTVolume(source, source.affine_ras_mm, report, _facts(chosen.headers))
+    enhanced = any(header.grouped for header in chosen.headers)
+    report = LoadReport("dicom-enhanced" if enhanced else "dicom", codes, numbers)
+    return CTVolume(slices, slices.affine_ras_mm, report, _facts(chosen.headers))
 
 
 def _refuse_mixed(chosen: SubSeries) -> None:
@@ -146,6 +201,17 @@ def _refuse_mixed(chosen: SubSeries) -> None:
         )
 
 
+def _refuse_cut(study: Study, chosen: SubSeries) -> None:
+    cut = study.cut[chosen.headers[0].series]
+    if cut:
+        raise DamagedInputError(
+            f"{cut} files of this series end before their pixels.",
+            remedy="Copy or export the series again.",
+            code="ct.cut_files",
+            facts={"cut": cut, "whole": len(chosen.headers)},
+        )
+
+
 def _identical(first: Header, second: Header) -> bool:
     same_scale = (first.slope, first.intercept) == (second.slope, second.intercept)
     return same_scale and np.array_equal(read_patterns(first)[0], read_patterns(second)[0])
@@ -155,7 +221,7 @@ def _pixel_codes(headers: tuple[Header, ...]) -> Counter[str]:
     """Count decoders and what is notable about pixels."""
     codes: Counter[str] = Counter()
     for header in headers:
-        decoder = COMPRESSED.get(header.syntax) or NATIVE.get(header.syntax, "uncompressed")
+        decoder = _decoder(header)
         codes[f"decoder.{decoder}"] += 1
         if header.lossy or decoder in MAY_BE_LOSSY:
             codes["pixel.lossy"] += 1
@@ -166,6 +232,12 @@ def _pixel_codes(headers: tuple[Header, ...]) -> Counter[str]:
         if header.padding:
             codes["padding.declared"] += 1
     return codes
+
+
+def _decoder(header: Header) -> str:
+    if header.pixel_length is not None:
+        return NATIVE.get(header.syntax, "uncompressed")
+    return COMPRESSED.get(header.syntax, "by_content")
 
 
 _REGIONS: Final = ("CHEST", "THORAX", "LUNG", "HEART", "ABDOMEN", "PELVIS", "HEAD", "BRAIN",
@@ -189,5 +261,3 @@ def _facts(headers: tuple[Header, ...]) -> dict[str, str | float]:
         facts["window_center_hu"], facts["window_width_hu"] = first.window
         facts["window_function"] = first.window_function
     return facts
-
-

@@ -4,9 +4,13 @@ Names inside an archive are never used as paths. Limits hold before anything is 
 zipfile never inflates an entry beyond its declared size and checks its CRC at the end.
 """
 
+import threading
 import zipfile
+import zlib
+from functools import partial
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final
 
 from longllava_domains.ct.dicom_files import Found, SourceFile
 from longllava_domains.errors import DamagedInputError, UnsupportedInputError
@@ -18,6 +22,9 @@ MAX_TOTAL_BYTES: Final = 32 * 1024**3
 # Deflate reaches 1032:1 on constant bytes; whole archives of images stay far below this.
 MAX_RATIO: Final = 200
 _RATIO_FROM_BYTES: Final = 64 * 1024**2
+_ZIP_ERRORS: Final = (
+    zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, zlib.error, OSError,
+)  # fmt: skip
 _NESTED: Final = (".zip", ".gz", ".tar", ".7z", ".rar", ".tgz")
 
 
@@ -37,9 +44,10 @@ def find_in_zip(path: Path) -> Found:
         UnsupportedInputError: It is beyond the limits.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError):
+        # Kept open for as long as its files are: reading the index again for each would be quadratic.
+        archive = zipfile.ZipFile(path)
+        entries = archive.infolist()
+    except _ZIP_ERRORS:
         raise DamagedInputError(
             "The zip archive cannot be read; it is cut short or damaged.",
             remedy="Copy or download it again.",
@@ -47,6 +55,7 @@ def find_in_zip(path: Path) -> Found:
         ) from None
     _check_limits(entries, path.stat().st_size)
     found = Found()
+    opened = _Archive(archive)
     for entry in entries:
         reason = _set_aside(entry)
         if reason:
@@ -54,29 +63,41 @@ def find_in_zip(path: Path) -> Found:
         elif not entry.is_dir():
             position = len(found.files) + 1
             found.files.append(
-                SourceFile(position, short_hash(entry.filename), entry.file_size,
-                           _opener(path, entry))
-            )  # fmt: skip
+                SourceFile(
+                    position,
+                    short_hash(entry.filename),
+                    entry.file_size,
+                    partial(opened.stream, entry),
+                )
+            )
     return found
 
 
-def _opener(path: Path, entry: zipfile.ZipInfo) -> "_Opener":
-    return _Opener(path, entry)
+class _Archive:
+    """Inflates entries; the last one is kept, because frames of one entry are read in turn."""
 
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self._lock = threading.Lock()
+        self._last: tuple[int, bytes] = (-1, b"")
 
-class _Opener:
-    """Opens one entry of an archive."""
+    def stream(self, entry: zipfile.ZipInfo) -> BinaryIO:
+        """Open an entry for seeking.
 
-    def __init__(self, path: Path, entry: zipfile.ZipInfo) -> None:
-        self._path = path
-        self._entry = entry
+        Raises:
+            OSError: The entry is damaged, encrypted or compressed in an unknown way.
+        """
+        with self._lock:
+            offset, data = self._last
+            if offset != entry.header_offset:
+                data = self._inflate(entry)
+                self._last = (entry.header_offset, data)
+        return BytesIO(data)
 
-    def __call__(self) -> BinaryIO:
+    def _inflate(self, entry: zipfile.ZipInfo) -> bytes:
         try:
-            with zipfile.ZipFile(self._path) as archive:
-                # The stream keeps the archive's file open until it is closed itself.
-                return cast(BinaryIO, archive.open(self._entry))
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError):
+            return self._archive.read(entry)
+        except _ZIP_ERRORS:
             raise OSError("entry cannot be read") from None
 
 

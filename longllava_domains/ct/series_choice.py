@@ -11,7 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from longllava_domains.ct.dicom_header import Header, digest
+from longllava_domains.ct.dicom_elements import digest
+from longllava_domains.ct.dicom_header import Header
 from longllava_domains.ct.dicom_series import SubSeries
 from longllava_domains.ct.kernel import kernel_class
 from longllava_domains.errors import AmbiguousInputError, NotFoundError, UnsupportedInputError

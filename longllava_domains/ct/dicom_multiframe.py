@@ -1,0 +1,116 @@
+"""Take enhanced multi-frame CT apart into frames that each carry their own geometry and rescale.
+
+PS3.3 C.7.6.16 and A.38 (Enhanced CT, Legacy Converted Enhanced CT). What a frame's functional
+groups say comes before the shared groups, and those before the top level.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from longllava_domains.ct.dicom_elements import TAGS, WANTED
+from longllava_domains.ct.dicom_header import Header, NotAnImage, parse_header
+from longllava_domains.ct.dicom_pydicom import PARSE_ERRORS, quiet, raw_bytes, read_dataset
+from longllava_domains.ct.dicom_scan import Scan
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_SHARED, _PER_FRAME = (
+    TAGS["SharedFunctionalGroupsSequence"],
+    TAGS["PerFrameFunctionalGroupsSequence"],
+)
+# Functional group macros that say where a frame is and what its values mean.
+_MACROS: Final = (
+    0x00189118,  # Cardiac Synchronization Sequence
+    0x00189314,  # CT Reconstruction Sequence
+    0x00189325,  # CT X-Ray Details Sequence
+    0x00189329,  # CT Image Frame Type Sequence
+    0x00209111,  # Frame Content Sequence
+    0x00209113,  # Plane Position Sequence
+    0x00209116,  # Plane Orientation Sequence
+    0x00289110,  # Pixel Measures Sequence
+    0x00289132,  # Frame VOI LUT Sequence
+    0x00289145,  # Pixel Value Transformation Sequence
+)
+_REAL_WORLD: Final = TAGS["RealWorldValueMappingSequence"]
+# Elements of the macros that stand for one of a single-frame image.
+_RENAMED: Final = {
+    0x00089007: TAGS["ImageType"],  # Frame Type
+    0x00209128: TAGS["TemporalPositionIdentifier"],  # Temporal Position Index
+}
+
+
+def split_frames(header: Header) -> list[Header] | NotAnImage:
+    """Return one header for each frame of a multi-frame image.
+
+    Where there are no functional groups, the frames have no geometry, and the loader refuses
+    them for that.
+    """
+    if not header.grouped:
+        return [header]
+    with quiet():
+        dataset = read_dataset(header.file, pixels=False)
+        if dataset is None:
+            return NotAnImage("file.unparsable")
+        try:
+            return _split(header, dataset)
+        except PARSE_ERRORS:
+            return NotAnImage("file.multiframe_damaged")
+
+
+def _split(header: Header, dataset: "Dataset") -> list[Header] | NotAnImage:
+    shared = _first(dataset, _SHARED)
+    per_frame = _items(dataset, _PER_FRAME)
+    if len(per_frame) != header.frames:
+        return NotAnImage("file.multiframe_damaged")
+    common = _wanted(dataset) | _group_elements(shared)
+    headers = []
+    for index, group in enumerate(per_frame):
+        elements = common | _group_elements(group)
+        found = Scan(
+            syntax=header.syntax,
+            elements=elements,
+            little_endian=header.little_endian,
+            pixel_offset=header.pixel_offset,
+            pixel_length=header.pixel_length,
+            has_pixels=True,
+        )
+        frame = parse_header(header.file, found)
+        if isinstance(frame, NotAnImage):
+            return frame
+        headers.append(replace(frame, frame=index, grouped=True))
+    return headers
+
+
+def _wanted(dataset: "Dataset") -> dict[int, bytes]:
+    return {tag: raw_bytes(dataset.get_item(tag)) for tag in WANTED if tag in dataset}
+
+
+def _group_elements(group: "Dataset | None") -> dict[int, bytes]:
+    """Flatten the macros of one functional group item."""
+    elements: dict[int, bytes] = {}
+    if group is None:
+        return elements
+    for macro in _MACROS:
+        item = _first(group, macro)
+        if item is None:
+            continue
+        elements |= _wanted(item)
+        for tag, stands_for in _RENAMED.items():
+            if tag in item:
+                elements[stands_for] = raw_bytes(item.get_item(tag))
+    if _REAL_WORLD in group:
+        elements[_REAL_WORLD] = b"\0"
+    return elements
+
+
+def _first(dataset: "Dataset", tag: int) -> "Dataset | None":
+    items = _items(dataset, tag)
+    return items[0] if items else None
+
+
+def _items(dataset: "Dataset", tag: int) -> "list[Dataset]":
+    """Return the items of a sequence, empty where it is absent."""
+    if tag not in dataset:
+        return []
+    return list(dataset[tag].value or [])
