@@ -9,13 +9,14 @@ import geopandas
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from pyproj import Transformer
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
 from longllava_domains.answer import Answer
-from longllava_domains.boxes import Box, Dialect, write_boxes
+from longllava_domains.boxes import Box, Dialect, enclosing_box, write_boxes
 from longllava_domains.errors import ModelError, OutputError, PolicyError
 from longllava_domains.pipelines.remote_sensing_qa import RemoteSensingQA
 from longllava_domains.provenance import Provenance
@@ -40,7 +41,7 @@ class Seer:
     def answer(self, sequence, question, *, max_new_tokens=0) -> Answer:
         self.questions.append(question)
         (view,) = sequence
-        found = [box_in_percent(view.pixels, square) for square in squares_in(view.pixels)]
+        found = bright_boxes(view.pixels)
         text = NOTHING
         if found:
             text = f"There are {len(found)} ships in the image: " + write_boxes(
@@ -50,22 +51,25 @@ class Seer:
         return Answer(text, provenance=made)
 
 
-def squares_in(pixels) -> list[tuple[int, int, int, int]]:
-    """Return (left, top, right, bottom) of each bright patch."""
+def bright_boxes(pixels) -> list[Box]:
+    """Return the smallest box around each bright patch, per cent of the view."""
     bright = pixels[..., 0] > 200
+    scale = 100 / len(pixels)
     found = []
     while bright.any():
-        row, column = np.argwhere(bright)[0]
-        right = column + int(np.argmin(np.append(bright[row, column:], False)))
-        bottom = row + int(np.argmin(np.append(bright[row:, column], False)))
-        found.append((column, row, right, bottom))
-        bright[row:bottom, column:right] = False
+        patch, frontier = [], [tuple(np.argwhere(bright)[0])]
+        while frontier:
+            row, column = frontier.pop()
+            if not bright[row, column]:
+                continue
+            bright[row, column] = False
+            patch += [(x, y) for x in (column, column + 1) for y in (row, row + 1)]
+            around = ((row, column + 1), (row + 1, column), (row, column - 1), (row - 1, column))
+            inside = ((y, x) for y, x in around if 0 <= y < len(bright) and 0 <= x < len(bright))
+            frontier += [place for place in inside if bright[place]]
+        hull = shapely.MultiPoint(patch).convex_hull.exterior.coords[:-1]
+        found.append(enclosing_box([(x * scale, y * scale) for x, y in hull]))
     return found
-
-
-def box_in_percent(pixels, square) -> Box:
-    left, top, right, bottom = (100 * value / len(pixels) for value in square)
-    return Box((left + right) / 2, (top + bottom) / 2, bottom - top, right - left, 90)
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +155,34 @@ def test_planted_squares_come_back_once_each_within_half_a_pixel(scene, tmp_path
         half_pixel = math.dist((lon, lat), (beside_lon, beside_lat))
         nearest = min(math.dist((lon % 360, lat), (x % 360, y)) for x, y in map(centre, features))
         assert nearest < half_pixel
+
+
+def test_planted_squares_of_a_mosaic_in_two_crss_come_back_once_each(tmp_path):
+    """Two scenes either side of 6 degrees east, each in its own UTM zone, overlapping a little."""
+    corners = {"EPSG:32631": (720_500, 5_398_700), "EPSG:32632": (279_440, 5_398_690)}
+    planted, paths = [], []
+    for name, (left, top) in corners.items():
+        values = np.full((3, 500, 500), 60, np.uint8)
+        to_lonlat = Transformer.from_crs(name, "OGC:CRS84", always_xy=True).transform
+        for column, row in ((160, 100), (300, 210), (430, 420)):
+            values[:, row : row + SIDE, column : column + SIDE] = 255
+            planted.append(to_lonlat(left + column + SIDE / 2, top - row - SIDE / 2))
+        paths.append(tmp_path / f"{name[-5:]}.tif")
+        with rasterio.open(
+            paths[-1], "w", driver="GTiff", width=500, height=500, count=3, dtype="uint8",
+            crs=name, transform=Affine(1, 0, left, 0, -1, top), nodata=0,
+        ) as file:  # fmt: skip
+            file.write(values)
+    with open_raster(paths) as mosaic:
+        assert mosaic.report.source_kind == "mosaic"
+        found = RemoteSensingQA(Seer()).find(mosaic, "ship", size_px=300)
+        assert len(found.detections) == len(planted)
+        found.save_geojson(tmp_path / "ships.geojson")
+        back = [mosaic.georeference.lonlat_to_pixel(*place) for place in planted]
+        features = json.loads((tmp_path / "ships.geojson").read_text())["features"]
+        told = [mosaic.georeference.lonlat_to_pixel(*centre(feature)) for feature in features]
+    for place in back:
+        assert min(math.dist(place, other) for other in told) < 0.5
 
 
 def test_plan_comes_first_and_then_with_the_time(tmp_path, picture):
