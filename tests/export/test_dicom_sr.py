@@ -1,5 +1,6 @@
 """The SR files are standard, say what the report says, and carry the right patient."""
 
+import json
 import shutil
 import subprocess
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 import pydicom
 import pytest
 from highdicom import sr
+from pydicom.datadict import DicomDictionary
 from pydicom.uid import BasicTextSRStorage, ComprehensiveSRStorage
 
 from longllava_domains.errors import OutputError
@@ -15,6 +17,7 @@ from longllava_domains.export.codes import CT_RATE_CODES, PRIVATE_SCHEME
 from longllava_domains.export.dicom_sr import build_dicom_sr, save_dicom_sr
 from longllava_domains.export.fhir import build_fhir
 from longllava_domains.export.report_content import AbnormalityFinding
+from longllava_domains.export.report_json import report_json
 from longllava_domains.provenance import RESEARCH_NOTICE
 
 needs_dciodvfy = pytest.mark.skipif(
@@ -323,3 +326,50 @@ def test_an_unreadable_identifier_is_refused_without_its_value(report, headers):
     assert caught.value.code == "export.damaged_source"
     assert caught.value.__cause__ is None
     assert "Plantagenet" not in str(caught.value)
+
+
+TAKEN = {
+    *("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex"),
+    *("PatientAge", "ReferringPhysicianName", "AccessionNumber", "StudyID", "StudyDate"),
+    *("StudyTime", "StudyDescription", "TimezoneOffsetFromUTC"),
+}
+TEXT_VRS = {
+    "AE",
+    "AS",
+    "CS",
+    "DA",
+    "DT",
+    "LO",
+    "LT",
+    "PN",
+    "SH",
+    "ST",
+    "TM",
+    "UC",
+    "UI",
+    "UR",
+    "UT",
+}
+CITED = {"StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"}
+
+
+def test_of_all_text_in_the_headers_only_the_listed_attributes_are_taken(
+    report_factory, series_factory, tmp_path
+):
+    (header,) = series_factory(count=1)
+    content = report_factory([header], abnormalities=())
+    marks = {}
+    with pydicom.config.disable_value_validation():
+        for tag, (vr, _, _, retired, keyword) in DicomDictionary.items():
+            taken_apart = tag < 0x00080005 or keyword in {*CITED, "SpecificCharacterSet"}
+            if vr in TEXT_VRS and keyword and not retired and not taken_apart:
+                marks[keyword] = f"PLANT{len(marks):04d}"
+                setattr(header, keyword, marks[keyword])
+    assert len(marks) > 1000
+    (path,) = save_dicom_sr(content, [header], tmp_path / "r.dcm")
+    in_sr = path.read_bytes().decode("utf-8", "replace")
+    in_fhir = json.dumps(build_fhir(content, [header]))
+    assert {keyword for keyword, mark in marks.items() if mark in in_sr} == TAKEN
+    in_bundle = {keyword for keyword, mark in marks.items() if mark in in_fhir}
+    assert in_bundle == {"PatientID", "IssuerOfPatientID", "AccessionNumber"}
+    assert "PLANT" not in json.dumps(report_json(content))
