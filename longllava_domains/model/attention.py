@@ -102,14 +102,15 @@ def attend_within_segments(query: Tensor, new: KeysValues, bounds: Sequence[RowB
 
 
 def attend_pieces(
-    query: Tensor, pieces: Sequence[KeysValues], new: KeysValues, scale: float
+    query: Tensor, pieces: Sequence[KeysValues], new: KeysValues | None, scale: float
 ) -> Tensor:
     """Attend to earlier pieces without a mask and to the new tokens causally, as one softmax.
 
     Args:
         query: (rows, heads, tokens, head size).
         pieces: What came before; a piece of one row is shared by all rows.
-        new: Keys and values of the queries' own tokens.
+        new: Keys and values of the queries' own tokens; None where they are in a piece already,
+            which is right for one token only.
         scale: Factor on the dot products.
 
     Returns:
@@ -117,15 +118,36 @@ def attend_pieces(
     """
     if query.device.type != "cpu":
         return _attend_concatenated(query, pieces, new, scale)
-    groups = query.shape[1] // new.keys.shape[1]
-    own = KeysValues(*(part.repeat_interleave(groups, dim=1) for part in new))
-    parts = [_flash(query, own, scale, is_causal=query.shape[2] > 1)]
-    parts += [_attend_piece(query, piece, scale) for piece in pieces]
+    parts = [_attend_piece(query, piece, scale) for piece in pieces]
+    if new is not None:
+        groups = query.shape[1] // new.keys.shape[1]
+        own = KeysValues(*(part.repeat_interleave(groups, dim=1) for part in new))
+        parts.append(_flash(query, own, scale, is_causal=True))
     if len(parts) == 1:
         return parts[0][0]
     reads = torch.stack([read for read, _ in parts])
-    weights = torch.stack([mass for _, mass in parts]).softmax(dim=0)
-    return (reads * weights.unsqueeze(-1)).sum(dim=0).to(query.dtype)
+    shares = torch.stack([mass for _, mass in parts]).softmax(dim=0)
+    return (reads * shares.unsqueeze(-1)).sum(dim=0).to(query.dtype)
+
+
+def attention_weights(query: Tensor, pieces: Sequence[KeysValues], scale: float) -> Tensor:
+    """Return how one token spreads its attention, averaged over heads.
+
+    Args:
+        query: (rows, heads, 1, head size).
+        pieces: All keys that the token may read, in order.
+        scale: Factor on the dot products.
+
+    Returns:
+        float32 (rows, tokens of all pieces); each row sums to 1.
+    """
+    rows, heads, _, size = query.shape
+    scores = []
+    for keys, _ in pieces:
+        grouped = query.reshape(rows, keys.shape[1], -1, size).float()
+        products = grouped @ keys.float().transpose(2, 3)
+        scores.append(products.reshape(rows, heads, -1))
+    return torch.cat(scores, dim=2).mul_(scale).softmax(dim=2).mean(dim=1)
 
 
 def _attend_piece(query: Tensor, piece: KeysValues, scale: float) -> tuple[Tensor, Tensor]:
@@ -154,13 +176,14 @@ def _flash(
 
 
 def _attend_concatenated(
-    query: Tensor, pieces: Sequence[KeysValues], new: KeysValues, scale: float
+    query: Tensor, pieces: Sequence[KeysValues], new: KeysValues | None, scale: float
 ) -> Tensor:
     """Join the pieces and let the device's fused kernel align its causal mask at the end."""
-    rows = query.shape[0]
-    keys = torch.cat([*(p.keys.expand(rows, -1, -1, -1) for p in pieces), new.keys], dim=2)
-    values = torch.cat([*(p.values.expand(rows, -1, -1, -1) for p in pieces), new.values], dim=2)
-    mask = causal_lower_right(query.shape[2], keys.shape[2]) if query.shape[2] > 1 else None
+    rows, _, tokens, _ = query.shape
+    parts = [*pieces] if new is None else [*pieces, new]
+    keys = torch.cat([part.keys.expand(rows, -1, -1, -1) for part in parts], dim=2)
+    values = torch.cat([part.values.expand(rows, -1, -1, -1) for part in parts], dim=2)
+    mask = causal_lower_right(tokens, keys.shape[2]) if tokens > 1 else None
     return functional.scaled_dot_product_attention(
         query, keys, values, attn_mask=mask, scale=scale, enable_gqa=True
     )

@@ -9,19 +9,22 @@ from pathlib import Path
 import torch
 
 from longllava_domains.answer import Answer
-from longllava_domains.errors import QuantizationError
+from longllava_domains.errors import QuantizationError, SessionError
 from longllava_domains.model.adapter import adapter_sha256, merge_adapter
 from longllava_domains.model.checkpoint import load_checkpoint, open_checkpoint
+from longllava_domains.model.decoding import MAX_NEW_TOKENS, Decoded
 from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
+from longllava_domains.model.memory import Memory
 from longllava_domains.model.placement import resolve_device
-from longllava_domains.model.processor import Inputs, Processor
+from longllava_domains.model.prefill import CHUNK_TOKENS, VIEW_BATCH, Pace, Watch
+from longllava_domains.model.processor import Processor
+from longllava_domains.model.scan_choice import kernel_report
+from longllava_domains.model.session import Session
 from longllava_domains.model.source import Source, download, locate
-from longllava_domains.prompt import PromptTokenizer, Protocol
+from longllava_domains.prompt import Prompt, PromptTokenizer, Protocol, compose
+from longllava_domains.prompt.layouts import Arrangement
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 from longllava_domains.visual import VisualSequence
-
-# Longest answer of the original implementation.
-MAX_NEW_TOKENS = 768
 
 
 class LongLlava:
@@ -39,14 +42,70 @@ class LongLlava:
         processor: Processor,
         provenance: Provenance,
     ) -> None:
-        self.network = network
+        self._network: LongLlavaForConditionalGeneration | None = network
         self.processor = processor
         self.provenance = provenance
+
+    @property
+    def network(self) -> LongLlavaForConditionalGeneration:
+        """The torch module.
+
+        Raises:
+            SessionError: It was unloaded.
+        """
+        if self._network is None:
+            raise SessionError(
+                "The model was unloaded.",
+                remedy="Load it again with load_model, and open new sessions.",
+                code="session.unloaded",
+            )
+        return self._network
 
     @property
     def device(self) -> torch.device:
         """Where the network is."""
         return self.network.lm_head.weight.device
+
+    def unload(self) -> None:
+        """Let go of the network; its sessions can then only be closed."""
+        self._network = None
+
+    def open(
+        self,
+        sequence: VisualSequence | None,
+        *,
+        preamble: str = "",
+        protocol: Protocol = "reference",
+        chunk_tokens: int = CHUNK_TOKENS,
+        view_batch: int = VIEW_BATCH,
+        memory_limit_bytes: int | None = None,
+        watch: Watch | None = None,
+    ) -> Session:
+        """Look at a sequence of views once, to ask about it many times.
+
+        Memory beyond the weights is the keys and values (they grow with the sequence) and what
+        `chunk_tokens` and `view_batch` need. Results do not depend on either.
+
+        Args:
+            sequence: What the model looks at; None for a conversation about text alone.
+            preamble: Text in front of the views, in the first question's turn.
+            protocol: How views are spelled; see `prompt.compose`.
+            chunk_tokens: Tokens per forward, 1 or more.
+            view_batch: Views per forward of the tower, 1 or more.
+            memory_limit_bytes: Most that keys and values may take; None for no limit.
+            watch: Told between chunks, and asked whether to go on.
+
+        Raises:
+            PolicyError: `chunk_tokens` or `view_batch` below 1.
+            PromptError: Views and text do not make a prompt.
+            MemoryBudgetError: The sequence exceeds the limit, with the bytes it needs.
+            SessionError: Cancelled, or the model was unloaded.
+        """
+        memory = Memory(self.network, Pace(chunk_tokens, view_batch), memory_limit_bytes)
+        lead = "" if sequence is None else Arrangement.of(sequence, protocol).lead()
+        opening = preamble + lead
+        prefix, _ = compose(sequence, opening, protocol=protocol).split()
+        return Session(self, sequence, opening, prefix, memory, protocol=protocol, watch=watch)
 
     def answer(
         self,
@@ -56,55 +115,58 @@ class LongLlava:
         history: Sequence[tuple[str, str]] = (),
         protocol: Protocol = "reference",
         max_new_tokens: int = MAX_NEW_TOKENS,
+        watch: Watch | None = None,
     ) -> Answer:
         """Answer one question about a sequence of views, greedily.
 
         Args:
             sequence: What the model looks at; None for a question about text alone.
-            question: What is asked.
+            question: What is asked; ``<image>`` markers place the views, see `prompt.compose`.
             history: Past (question, answer) rounds, oldest first.
             protocol: How views are spelled; see `prompt.compose`.
             max_new_tokens: Longest answer, tokens.
+            watch: Told between chunks while views are read, and asked whether to go on.
 
         Raises:
             PromptError: Views and text do not make a prompt.
+            SessionError: Cancelled, or the model was unloaded.
         """
-        began = time.perf_counter()
-        inputs = self.processor(sequence, question, history, protocol=protocol)
-        tokens, logprobs = self._greedy(inputs, max_new_tokens)
-        eos = self.processor.tokenizer.eos_id
-        stopped = "end" if tokens and tokens[-1] == eos else "length"
-        if stopped == "end":
-            tokens, logprobs = tokens[:-1], logprobs[:-1]
-        made = self._answer_provenance(sequence, inputs, protocol).with_(
+        prompt = compose(sequence, question, history, protocol=protocol)
+        prefix, _ = prompt.split()
+        memory = Memory(self.network, Pace())
+        with Session(self, sequence, "", prefix, memory, protocol=protocol, watch=watch) as session:
+            return session.answer_prompt(prompt, max_new_tokens=max_new_tokens)
+
+    def answered(
+        self, session: Session, prompt: Prompt, decoded: Decoded, max_new_tokens: int, began: float
+    ) -> Answer:
+        """Put what was generated into an `Answer` that says how it came about.
+
+        Args:
+            session: Where it was asked.
+            prompt: The whole prompt.
+            decoded: What was generated.
+            max_new_tokens: Longest answer allowed.
+            began: `time.perf_counter` when the question was asked.
+        """
+        pace = session.memory.pace
+        tokens = len(self.processor.encode(prompt))
+        made = self._prompt_provenance(session.sequence, prompt, tokens).with_(
+            protocol=session.protocol,
             max_new_tokens=max_new_tokens,
-            stop=stopped,
+            stop=decoded.stopped,
+            chunk_tokens=pace.chunk_tokens,
+            view_batch=pace.view_batch,
+            out_of_memory_retries=pace.retries,
+            kernels=kernel_report(self.device),
             seconds=round(time.perf_counter() - began, 3),
         )
-        text = self.processor.tokenizer.decode(tokens).strip()
-        return Answer(text, tuple(tokens), stopped, tuple(logprobs), made)
+        text = self.processor.tokenizer.decode(decoded.tokens).strip()
+        return Answer(text, tuple(decoded.tokens), decoded.stopped, tuple(decoded.logprobs), made)
 
-    def _greedy(self, inputs: Inputs, max_new_tokens: int) -> tuple[list[int], list[float]]:
-        pixels = inputs.pixel_values
-        made = self.network.generate(
-            input_ids=inputs.input_ids.to(self.device),
-            pixel_values=None if pixels is None else pixels.to(self.device),
-            eos_token_id=self.processor.tokenizer.eos_id,
-            pad_token_id=self.processor.tokenizer.pad_id,
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            return_dict_in_generate=True,
-            output_logits=True,
-        )
-        tokens = made.sequences[0, inputs.input_ids.shape[1] :].tolist()
-        steps = zip(made.logits, tokens, strict=True)
-        logprobs = [float(step[0].float().log_softmax(-1)[token]) for step, token in steps]
-        return tokens, logprobs
-
-    def _answer_provenance(
-        self, sequence: VisualSequence | None, inputs: Inputs, protocol: str
+    def _prompt_provenance(
+        self, sequence: VisualSequence | None, prompt: Prompt, tokens: int
     ) -> Provenance:
-        tokens = inputs.input_ids.shape[1]
         shown = Provenance() if sequence is None else sequence.provenance
         notices = {*shown.get("notices", ()), *self.provenance["notices"]}
         beyond = max(0, tokens - self.network.config.trained_length)
@@ -112,8 +174,7 @@ class LongLlava:
             notices.add("Beyond the length the model was trained on.")
         return shown.with_(**self.provenance).with_(
             views=0 if sequence is None else len(sequence),
-            protocol=protocol,
-            prompt_sha256=inputs.prompt.sha256(),
+            prompt_sha256=prompt.sha256(),
             tokens=tokens,
             beyond_trained_length=beyond,
             created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
