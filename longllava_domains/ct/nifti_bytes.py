@@ -15,8 +15,12 @@ from longllava_domains.units import content_hash
 
 MAX_VOXEL_BYTES: Final = 8 * 2**30
 _GZIP: Final = b"\x1f\x8b"
-# Deflate cannot shrink data further than about 1032 times; a header that claims more is lying.
+# Deflate cannot shrink data further than about 1032 times; a header that claims more is lying. A
+# CT shrinks two to twenty times: a large volume that claims a hundred would only fill the memory.
 _DEFLATE_LIMIT: Final = 1040
+_LARGE_BYTES, _LARGE_LIMIT = 2**30, 100
+# Members of a bgzip file hold up to 64 KiB each; files of countless tiny ones only waste time.
+_SMALLEST_MEMBER: Final = 512
 # Some writers pad the file to whole blocks; more than this after the voxels is a damaged header.
 _PADDING_BYTES: Final = 512
 _CHUNK: Final = 2**16
@@ -152,7 +156,8 @@ def _inflate(data: bytes, end: int) -> NDArray[np.uint8]:
     """
     import imagecodecs
 
-    if end > _DEFLATE_LIMIT * len(data):
+    most = _LARGE_LIMIT if end > _LARGE_BYTES else _DEFLATE_LIMIT
+    if end > most * len(data):
         raise damaged("it is too short for the volume its header names", "nifti.truncated")
     extra = (int.from_bytes(data[-4:], "little") - end) % 2**32
     if extra <= _PADDING_BYTES:
@@ -168,18 +173,18 @@ def _inflate(data: bytes, end: int) -> NDArray[np.uint8]:
 
 def _inflate_members(data: bytes, limit: int) -> NDArray[np.uint8]:
     """Inflate a file of several gzip members (bgzip), never far past the limit."""
-    buffer, position, member = bytearray(), 0, None
+    buffer, position, member, members = bytearray(), 0, None, 0
     while position < len(data):
         if member is None:
             if data[position : position + 2] != _GZIP:
                 break
-            member = zlib.decompressobj(wbits=31)
+            member, members = zlib.decompressobj(wbits=31), members + 1
         part = data[position : position + _CHUNK]
         try:
             buffer += member.decompress(part)
         except zlib.error:
             raise damaged("its compression is broken", "nifti.gzip") from None
-        if len(buffer) > limit:
+        if len(buffer) > limit or members > 16 + limit // _SMALLEST_MEMBER:
             raise damaged("it holds more than its header names", "nifti.trailing")
         position += len(part) - len(member.unused_data)
         member = None if member.eof else member

@@ -66,7 +66,7 @@ def to_hounsfield(stored: NDArray[Any], header: Scale, rule: HuRule) -> Rescaled
     done.numbers |= {
         name: value
         for name, value in evidence.numbers.items()
-        if name in ("min", "max", "air_hu", "air_share", "tissue_share")
+        if name in ("air_hu", "air_share", "tissue_share")
     }
     if scale != Scale():
         done.codes["hu.rescaled"] = 1
@@ -106,14 +106,14 @@ def _decide(taken: NDArray[Any], header: Scale, rule: HuRule) -> tuple[Scale, Hu
         return _decide_ct_rate(taken, header, as_header, rule)
     given = Scale(*(float(number) for number in rule))
     as_given = judge(_apply(taken, given))
-    if as_header.proved and not as_given.proved:
+    if as_header.plausible and not as_given.plausible:
         raise IntensityError(
             "The values are Hounsfield units already; this slope and intercept would be applied twice.",
             remedy='Leave hu="prove".',
             code="hu.twice",
             facts={"slope": given.slope, "intercept": given.intercept, **as_header.numbers},
         )
-    return given, as_given, "hu.given" if as_given.proved else "hu.given_unproved"
+    return given, as_given, "hu.given" if as_given.plausible else "hu.given_unproved"
 
 
 def _decide_ct_rate(
@@ -122,16 +122,16 @@ def _decide_ct_rate(
     """Tell CT-RATE v1 (stored values, scale in the CSV) from v2 (Hounsfield units in the file)."""
     listed = Scale(scan.rescale_slope, scan.rescale_intercept)
     as_listed = judge(_apply(taken, listed))
-    if as_header.proved and as_listed.proved and listed != header:
+    if as_header.plausible and as_listed.plausible and listed != header:
         raise IntensityError(
             "The values look like Hounsfield units with and without the CT-RATE scale.",
             remedy='Pass hu="prove" for the values as they are, or hu=(slope, intercept).',
             code="hu.ct_rate_undecided",
             facts=dict(as_header.numbers),
         )
-    if as_header.proved:
+    if as_header.plausible:
         return header, as_header, "hu.ct_rate_v2"
-    if as_listed.proved:
+    if as_listed.plausible:
         return listed, as_listed, "hu.ct_rate_v1"
     raise refuse(
         as_listed, "Neither the file nor the CT-RATE table gives Hounsfield units. " + _TRUST

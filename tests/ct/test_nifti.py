@@ -322,8 +322,15 @@ def test_a_bomb_is_refused_before_it_is_inflated(tmp_path: Path) -> None:
     """A few kilobytes that claim, and really hold, gigabytes."""
     block = bytearray(changed(tmp_path, dim=[3, 2000, 2000, 500, 1, 1, 1, 1]).read_bytes()[:352])
     path = tmp_path / "scan.nii.gz"
-    path.write_bytes(gzip.compress(bytes(block) + bytes(3_000_000)))
-    refused(path, DamagedInputError, "nifti.truncated")
+    for filler in (bytes(3_000_000), np.random.default_rng(0).bytes(5_000_000)):
+        path.write_bytes(gzip.compress(bytes(block) + filler))
+        refused(path, DamagedInputError, "nifti.truncated")
+
+
+def test_countless_empty_members_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "scan.nii.gz"
+    path.write_bytes(gzip.compress(changed(tmp_path).read_bytes()) + gzip.compress(b"") * 5000)
+    refused(path, DamagedInputError, "nifti.trailing")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

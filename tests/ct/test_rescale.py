@@ -67,6 +67,19 @@ def test_unproved_values_need_trust() -> None:
     assert "hu.trusted" in done.codes
 
 
+def test_a_crop_without_air_is_refused_unless_someone_vouches() -> None:
+    rng = np.random.default_rng(2)
+    kinds = rng.choice([-95, 50, 300], (20, 50, 50), p=[0.2, 0.77, 0.03])
+    crop = (kinds + rng.normal(0, 10, kinds.shape)).astype(np.int16)
+    with pytest.raises(IntensityError) as caught:
+        to_hounsfield(crop, PLAIN, "prove")
+    assert caught.value.code == "hu.no_air_in_view"
+    for rule, code in (("trust", "hu.trusted"), (scan(-1024), "hu.ct_rate_v2")):
+        done = to_hounsfield(crop, PLAIN, rule)  # type: ignore[arg-type]
+        assert done.codes == {code: 1, "hu.no_air_in_view": 1}
+        np.testing.assert_array_equal(done.hu, crop)
+
+
 @pytest.mark.parametrize("writeable", [True, False])
 def test_padding_becomes_air_and_is_counted(writeable: bool) -> None:
     padded = HU.copy()
