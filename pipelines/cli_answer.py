@@ -84,6 +84,7 @@ def ask(
     show_paths: ShowPaths = False,
 ) -> None:
     """Ask one question of a CT or a raster; the domain is decided by evidence."""
+    from longllava_domains.export.report_content import printable
     from longllava_domains.model import load_model
     from longllava_domains.pipelines.ask import ask_input
     from longllava_domains.pipelines.domain import decide_domain
@@ -106,7 +107,7 @@ def ask(
         return
     for notice in answer.provenance.get("notices", ()):
         stdout.print(f"[{notice}]", markup=False)
-    stdout.print(answer.text, markup=False)
+    stdout.print(printable(answer.text), markup=False)
 
 
 def find(

@@ -8,10 +8,13 @@ from typing import Any
 from longllava_domains import ct
 from longllava_domains.answer import Answer
 from longllava_domains.ct.anatomy import chest_evidence
-from longllava_domains.model import LongLlava, load_model
+from longllava_domains.export.codes import CT_RATE_CODES
+from longllava_domains.model import LongLlava, Session, Watch, load_model
+from longllava_domains.pipelines.calibration import Calibration
+from longllava_domains.pipelines.ct_findings import score_findings
 from longllava_domains.pipelines.ct_input import as_volume
 from longllava_domains.pipelines.ct_preset import CTPreset
-from longllava_domains.pipelines.ct_result import CTReportResult, split_sections
+from longllava_domains.pipelines.ct_result import Abnormality, CTReportResult, split_sections
 from longllava_domains.provenance import Provenance
 from longllava_domains.visual import VisualSequence
 
@@ -24,6 +27,10 @@ class CTReport:
     Args:
         model: A loaded model.
         preset: Slices, windows and prompts.
+        calibration: Turns margins into probabilities; without one they stay None.
+
+    Raises:
+        PolicyError: The calibration was fitted for other weights or another preset.
 
     Example:
         >>> from longllava_domains import pipelines
@@ -32,9 +39,18 @@ class CTReport:
         'For research use only. Not a medical device.'
     """
 
-    def __init__(self, model: LongLlava, *, preset: CTPreset | None = None) -> None:
+    def __init__(
+        self,
+        model: LongLlava,
+        *,
+        preset: CTPreset | None = None,
+        calibration: Calibration | None = None,
+    ) -> None:
         self.model = model
         self.preset = preset or CTPreset.named()
+        self.calibration = calibration
+        if calibration is not None:
+            calibration.require_for(model.provenance["model_sha256"], self.preset.name)
 
     @classmethod
     def from_pretrained(
@@ -47,12 +63,13 @@ class CTReport:
         dtype: str = "auto",
         quantization: str | None = None,
         preset: str = "ct-default@1",
+        calibration: str | Path | None = None,
     ) -> "CTReport":
         """Load a model ("demo", a folder or a hub id) and make the pipeline.
 
         Raises:
             ModelError: The model cannot be loaded.
-            PolicyError: There is no such preset.
+            PolicyError: There is no such preset, or the calibration does not belong to it.
         """
         chosen = CTPreset.named(preset)
         loaded = load_model(
@@ -63,7 +80,8 @@ class CTReport:
             dtype=dtype,
             quantization=quantization,
         )
-        return cls(loaded, preset=chosen)
+        fitted = None if calibration is None else Calibration.from_file(calibration)
+        return cls(loaded, preset=chosen, calibration=fitted)
 
     def policy(self) -> ct.SlicePolicy:
         """Return the slice policy of the preset, for this network's image size."""
@@ -101,18 +119,19 @@ class CTReport:
         """
         opened = as_volume(volume, series=series)
         evidence = chest_evidence(opened)
-        sequence = opened.to_sequence(policy or self.policy())
-        answer = self.model.answer(
-            sequence,
-            prompt or self.preset.report_prompt,
-            max_new_tokens=max_new_tokens or self.preset.max_new_tokens,
-        )
+        sequence = self._look(opened, policy)
+        with self.model.open(sequence, watch=_watch("reading views", on_progress)) as session:
+            found = self._findings(session, on_progress) if evidence.is_chest else {}
+            answer = session.ask(
+                prompt or self.preset.report_prompt,
+                max_new_tokens=max_new_tokens or self.preset.max_new_tokens,
+            )
         findings, impression = split_sections(answer.text)
         return CTReportResult(
             text=answer.text,
             findings=findings,
             impression=impression,
-            abnormalities={},
+            abnormalities=found,
             sequence=sequence,
             provenance=self._provenance(
                 answer.provenance, [evidence.code] if evidence.code else []
@@ -136,13 +155,29 @@ class CTReport:
         Args and errors are those of `__call__`.
         """
         sequence = self._look(as_volume(volume, series=series), policy)
-        return self.model.answer(sequence, question, max_new_tokens=max_new_tokens)
+        with self.model.open(sequence, watch=_watch("reading views", on_progress)) as session:
+            return session.ask(question, max_new_tokens=max_new_tokens)
 
     def _look(self, volume: ct.CTVolume, policy: ct.SlicePolicy | None) -> VisualSequence:
         return volume.to_sequence(policy or self.policy())
+
+    def _findings(self, session: Session, on_progress: OnProgress | None) -> dict[str, Abnormality]:
+        found = {}
+        for finding in score_findings(session, self.preset, self.calibration):
+            found[finding.label] = finding
+            if on_progress is not None:
+                on_progress("scoring findings", len(found), len(CT_RATE_CODES))
+        return found
 
     def _provenance(self, made: Provenance, withheld: list[str]) -> Provenance:
         notices = list(made.get("notices", ()))
         if made.get("model") not in self.preset.published_evidence:
             notices.append("No published evidence for this model on this kind of image.")
         return made.with_(preset=self.preset.name, withheld=withheld, notices=notices)
+
+
+def _watch(stage: str, on_progress: OnProgress | None) -> Watch | None:
+    """Name the stage of a progress callback."""
+    if on_progress is None:
+        return None
+    return Watch(on_progress=lambda done, total: on_progress(stage, done, total))

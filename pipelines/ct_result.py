@@ -10,7 +10,7 @@ from typing import Any
 from longllava_domains.ct import CTVolume
 from longllava_domains.export.dicom_sr import save_dicom_sr
 from longllava_domains.export.fhir import save_fhir
-from longllava_domains.export.report_content import AbnormalityFinding, ReportContent
+from longllava_domains.export.report_content import AbnormalityFinding, ReportContent, printable
 from longllava_domains.export.report_json import report_json
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 from longllava_domains.visual import SlicePlace, VisualSequence
@@ -72,14 +72,14 @@ class CTReportResult:
         return tuple(self.provenance.get("withheld", ()))
 
     def to_text(self) -> str:
-        """Return the notices, then the findings by margin, then the draft."""
+        """Return the notices, then the findings by margin, then the draft, safe for a terminal."""
         lines = [f"[{notice}]" for notice in self.notices]
         lines += [f"[Chest findings withheld: {reason}]" for reason in self.withheld]
         if self.abnormalities:
             lines += ["", "Yes-minus-no log-probability margins (uncalibrated):"]
             ranked = sorted(self.abnormalities.values(), key=lambda a: -a.yes_logit_margin)
             lines += [f"  {item.yes_logit_margin:+8.3f}  {item.label}" for item in ranked]
-        return "\n".join([*lines, "", "Draft report:", self.text])
+        return "\n".join([*lines, "", "Draft report:", printable(self.text)])
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON that follows the published schema, free of patient data."""

@@ -1,0 +1,64 @@
+"""From a margin to a probability: a calibration that somebody fitted on held-out data."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from longllava_domains.errors import PolicyError
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Platt scaling for each label: probability = 1 / (1 + exp(-(slope * margin + intercept))).
+
+    Attributes:
+        model_sha256: Fingerprint of the weights it was fitted for.
+        preset: Name of the preset it was fitted for: other slices or words shift the margins.
+        coefficients: Label -> (slope, intercept).
+    """
+
+    model_sha256: str
+    preset: str
+    coefficients: dict[str, tuple[float, float]]
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "Calibration":
+        """Read a calibration from JSON with these three fields.
+
+        Raises:
+            PolicyError: The file is not a calibration.
+        """
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+            coefficients = {
+                str(label): (float(pair[0]), float(pair[1]))
+                for label, pair in data["coefficients"].items()
+            }
+            return cls(str(data["model_sha256"]), str(data["preset"]), coefficients)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            raise PolicyError(
+                f"The file is not a calibration ({type(error).__name__}).",
+                remedy="Give JSON with model_sha256, preset and coefficients (label: [slope, intercept]).",
+                code="calibration.file",
+            ) from None
+
+    def require_for(self, model_sha256: str, preset: str) -> None:
+        """Refuse other weights or another preset than it was fitted for.
+
+        Raises:
+            PolicyError: They differ.
+        """
+        if (self.model_sha256, self.preset) != (model_sha256, preset):
+            raise PolicyError(
+                "The calibration was fitted for other weights or another preset.",
+                remedy="Fit one on held-out data with this model, adapter and preset.",
+                code="calibration.mismatch",
+            )
+
+    def probability(self, label: str, margin: float) -> float | None:
+        """Return the probability of presence, None for a label that was not fitted."""
+        if label not in self.coefficients:
+            return None
+        slope, intercept = self.coefficients[label]
+        return 1 / (1 + math.exp(-max(min(slope * margin + intercept, 700.0), -700.0)))

@@ -1,0 +1,95 @@
+"""Exit codes and messages, as a shell sees them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from longllava_domains.pipelines.cli import run
+
+ROOT = Path(__file__).parents[2]
+PHANTOM = str(ROOT / "examples/chest_phantom")
+DEMO = ROOT / "longllava_domains/model/demo"
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    """A folder of inputs that must each be refused in one sentence."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.dcm").write_text("hello")
+    nibabel.save(
+        nibabel.Nifti1Image(np.zeros((4, 4, 4, 3), np.int16), np.eye(4)), tmp_path / "4d.nii.gz"
+    )
+    Image.new("RGB", (64, 64)).save(tmp_path / "photo.jpg")
+    shutil.copytree(DEMO, tmp_path / "truncated_model")
+    weights = tmp_path / "truncated_model/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1_000_000])
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["report", "text.dcm", "--model", "demo"], "no CT slice"),
+        (["report", "empty", "--model", "demo"], "empty"),
+        (["report", "4d.nii.gz", "--model", "demo"], "4 x 4 x 4 x 3"),
+        (["report", "photo.jpg", "--model", "demo"], "no CT slice"),
+        (["report", "absent", "--model", "demo"], "no file or folder"),
+        (["report", PHANTOM], "--model demo"),
+        (["report", PHANTOM, "--model", "truncated_model"], "truncated"),
+        (["report", PHANTOM, "--model", "demo", "--preset", "ct-none@1"], "ct-default@1"),
+        (["ask", "photo.jpg", "What is it?", "--model", "demo"], "--domain"),
+        (["views", "photo.jpg", "--out", "x.png"], "--domain"),
+        (["views", PHANTOM, "--out", "x.png", "--window", "nonsense"], "window"),
+    ],
+)
+def test_bad_input_is_refused_with_a_remedy_and_exit_code_2(
+    bad: Path, arguments: list[str], said: str, capfd, monkeypatch
+) -> None:
+    monkeypatch.chdir(bad)
+    assert run(arguments) == 2
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert said in captured.err
+    assert "Traceback" not in captured.err
+    assert len(captured.err.strip().splitlines()) == 2
+
+
+def test_unknown_commands_are_usage_errors(capfd) -> None:
+    assert run(["nosuch"]) == 2
+    assert "nosuch" in capfd.readouterr().err
+
+
+def test_paths_are_revealed_only_on_request(bad: Path, capfd, monkeypatch) -> None:
+    secret = bad / "DOE_JOHN"
+    secret.mkdir()
+    series = secret / "series"
+    shutil.copytree(PHANTOM, series)
+    broken = sorted(series.iterdir())[3]
+    broken.write_bytes(broken.read_bytes()[:-4000])
+    assert run(["views", str(secret), "--out", str(bad / "x.png")]) == 2
+    assert "DOE" not in "".join(capfd.readouterr())
+    assert run(["views", str(secret), "--out", str(bad / "x.png"), "--show-paths"]) == 2
+    assert broken.name in capfd.readouterr().err
+
+
+def test_views_writes_a_contact_sheet(tmp_path: Path, capfd) -> None:
+    sheet = tmp_path / "sheet.png"
+    assert run(["views", PHANTOM, "--out", str(sheet), "--window", "lung", "--most", "6"]) == 0
+    assert "6 views, 34 left out" in capfd.readouterr().out
+    assert Image.open(sheet).size[0] > 300
+
+
+def test_inspect_prints_json_without_reading_weights(capfd) -> None:
+    assert run(["inspect", "demo", "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["missing"] == []
+
+
+def test_doctor_proves_the_cpu(capfd) -> None:
+    assert run(["doctor"]) == 0
+    assert "scan: blocked" in " ".join(capfd.readouterr().out.split())
