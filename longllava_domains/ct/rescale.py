@@ -156,6 +156,8 @@ def to_int16(stored: NDArray[Any], scale: Scale) -> tuple[NDArray[np.int16], flo
     """
     if stored.dtype == np.int16 and stored.dtype.isnative and scale == Scale():
         return stored, 0.0
+    if not (stored.flags.c_contiguous or stored.flags.f_contiguous):
+        stored = np.ascontiguousarray(stored)  # chunks of anything else would be copies
     hu = np.empty_like(stored, dtype=np.int16)
     rounding = 0.0
     for source, target in zip(_chunks(stored), _chunks(hu), strict=True):
@@ -179,7 +181,7 @@ def to_int16(stored: NDArray[Any], scale: Scale) -> tuple[NDArray[np.int16], flo
 
 
 def _chunks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield views that together cover an array in memory order."""
+    """Yield views that together cover a contiguous array in memory order."""
     flat = values.reshape(-1, order="A")
     for start in range(0, flat.size, _CHUNK):
         yield flat[start : start + _CHUNK]

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from longllava_domains.adapters.phantoms import chest_phantom
 from longllava_domains.ct.array import volume_from_array
@@ -64,3 +66,22 @@ def test_reading_slices_gives_those_slices_only() -> None:
     assert source.instances == ((),) * 10
     assert source.synthetic == (False,) * 10
     assert source.source_headers() is None
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    order=st.permutations(range(3)),
+    flips=st.tuples(*[st.booleans()] * 3),
+    thinned=st.booleans(),
+    dtype=st.sampled_from(["i2", ">i2", "i4", "f4", "f8"]),
+)
+def test_strides_do_not_matter(
+    order: list[int], flips: tuple[bool, ...], thinned: bool, dtype: str
+) -> None:
+    """The same voxels, however they lie in memory: permuted, reversed, or every other one."""
+    shape = tuple(np.array(PHANTOM.hu.shape)[order] * (2 if thinned else 1))
+    memory = np.zeros(shape, dtype)
+    values = memory[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
+    values = (values[::2, ::2, ::2] if thinned else values).transpose(np.argsort(order))
+    values[...] = PHANTOM.hu
+    np.testing.assert_array_equal(volume_from_array(values, PHANTOM.affine_ras_mm).hu, PHANTOM.hu)
