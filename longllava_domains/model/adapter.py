@@ -39,7 +39,7 @@ def merge_adapter(
             f"The adapter does not fit this network ({type(error).__name__}).",
             remedy="Load it with the base model that it was trained on.",
             code="adapter.mismatch",
-        ) from error
+        ) from None  # it may quote the path
     loaded = {name: tuple(t.shape) for name, t in get_peft_model_state_dict(adapted).items()}
     unused = sorted(name for name, shape in stored.items() if loaded.get(name) != shape)
     absent = sorted(loaded.keys() - stored.keys())

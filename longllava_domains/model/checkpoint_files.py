@@ -103,8 +103,8 @@ class WeightFiles:
             with safe_open(path, framework="pt") as opened:
                 for name in opened.keys():  # noqa: SIM118 - not a dictionary
                     yield name, opened.get_tensor(name)
-        except (SafetensorError, OSError) as error:
-            raise _damaged(self._describe(position), path) from error
+        except (SafetensorError, OSError):
+            raise _damaged(self._describe(position), path) from None  # it may quote the path
 
     def fingerprint(self) -> str:
         """Return a SHA-256 that tells checkpoints apart without reading them whole.
@@ -126,8 +126,8 @@ class WeightFiles:
                 for name in opened.keys():  # noqa: SIM118
                     header = opened.get_slice(name)
                     yield name, tuple(header.get_shape()), _DTYPES.get(header.get_dtype())
-        except (SafetensorError, OSError) as error:
-            raise _damaged(self._describe(position), path) from error
+        except (SafetensorError, OSError):
+            raise _damaged(self._describe(position), path) from None  # it may quote the path
 
     def _describe(self, position: int) -> str:
         return f"Weight file {position + 1} of {len(self.files)}"

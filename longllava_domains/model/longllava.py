@@ -53,7 +53,7 @@ class LongLlavaModel(LlavaModel):
             PromptError: The pixels are not of the tower's size.
         """
         self._check_pixels(pixel_values)
-        weight = self.multi_modal_projector.linear_1.weight
+        weight = self.vision_tower.embeddings.patch_embedding.weight  # never quantised
         encoded = []
         for pixels in in_micro_batches(pixel_values, self.images_per_batch):
             features = patch_features(

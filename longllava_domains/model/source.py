@@ -102,4 +102,4 @@ def _snapshot(hub_id: str, patterns: tuple[str, ...]) -> Path:
             f"({type(error).__name__}).",
             remedy="Check the name and the connection, or download it elsewhere and name the folder.",
             code="model.hub",
-        ) from error
+        ) from None  # it may quote the cache's path

@@ -1,6 +1,5 @@
 """The network as transformers sees it: batches, micro-batches, generation, and refused prompts."""
 
-
 import pytest
 import tiny_released
 import torch
@@ -108,9 +107,11 @@ def test_chunked_prefill_gives_the_same_tokens(network) -> None:
 def test_placeholders_and_images_that_do_not_match_are_refused(
     network, prompts: list[list[int]], images: int, call: str
 ) -> None:
-    batch = left_padded(prompts)
+    asked = {**left_padded(prompts), "pixel_values": pictures(images)}
+    if call == "generate":
+        asked |= {"max_new_tokens": 2}
     with torch.no_grad(), pytest.raises(PromptError) as caught:
-        getattr(network, call)(**batch, pixel_values=pictures(images))
+        getattr(network, call)(**asked)
     assert caught.value.code == "prompt.images"
     assert caught.value.facts["images"] == images
 
