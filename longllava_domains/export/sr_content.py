@@ -44,7 +44,8 @@ def text_report(content: ReportContent, source: SourceStudy) -> Any:
         impression = _text(codes.DCM.Impression, content.sections[1])
         sections.append(_section(codes.LN.Impressions, [impression]))
     library = [_image(instance) for instance in source.cited(content.slices)]
-    sections.append(_section(codes.DCM.ImageLibrary, library))
+    if library:
+        sections.append(_section(codes.DCM.ImageLibrary, library))
     root.ContentSequence = sr.ContentSequence(
         [
             *sr.LanguageOfContentItemAndDescendants(_concept(_ENGLISH)),

@@ -67,13 +67,17 @@ def test_dciodvfy_would_report_a_broken_document(report, headers, tmp_path):
 
 
 @needs_dciodvfy
+@pytest.mark.parametrize("slices", [None, ()], ids=["slices", "nothing to cite"])
 def test_a_bare_report_and_empty_identifiers_pass_dciodvfy(
-    report_factory, series_factory, planted, tmp_path
+    report_factory, series_factory, planted, tmp_path, slices
 ):
     headers = series_factory(count=1, **dict.fromkeys(planted))
-    content = report_factory(headers, findings="", abnormalities=(), adapter="", model_revision="")
-    (path,) = save_dicom_sr(content, headers, tmp_path / "report.dcm")
-    assert dciodvfy_errors(path) == []
+    bare = {"findings": "", "adapter": "", "model_revision": ""}
+    bare["abnormalities"] = (AbnormalityFinding("Emphysema", 1.0),)
+    if slices is not None:
+        bare["slices"] = slices
+    for path in save_dicom_sr(report_factory(headers, **bare), headers, tmp_path / "report.dcm"):
+        assert dciodvfy_errors(path) == []
 
 
 def test_the_documents_are_drafts_in_a_new_series_of_the_source_study(saved, headers):
