@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from longllava_domains.errors import GeoreferenceError
+from longllava_domains.remote_sensing.gdal import gdal_errors
 from longllava_domains.remote_sensing.georeference import Point
 
 _NEWTON_STEPS = 60
@@ -124,14 +125,12 @@ def gcp_map(gcps: Sequence[Any], size: tuple[int, int]) -> tuple[ControlMap, flo
 
 def _residual_px(candidate: ControlMap) -> float:
     """Return the largest miss at a control point, measured in pixels of the map's own scale."""
-    from rasterio.errors import RasterioError, TransformError
-
     gcps = candidate.control
     try:
         misses = [
             math.dist(candidate.forward(point.col, point.row), (point.x, point.y)) for point in gcps
         ]
-    except (RasterioError, TransformError, ValueError):
+    except gdal_errors():
         raise _unusable(len(gcps)) from None
     width, height = candidate.size
     span = math.dist(candidate.forward(0, 0), candidate.forward(width, height))

@@ -123,7 +123,8 @@ class Georeference:
         Raises:
             GeoreferenceError: No georeference, no CRS, another planet, or a place off the map.
         """
-        lon, lat = self._to_lonlat.transform(*self.pixel_to_map(column, row))
+        x, y = self.pixel_to_map(column, row)
+        lon, lat = self._to_lonlat.transform(x, y)
         if not (math.isfinite(lon) and math.isfinite(lat)):
             raise GeoreferenceError(
                 "This pixel has no longitude and latitude in the raster's projection.",

@@ -82,19 +82,22 @@ class GlobalView:
         self._share[first : first + len(share)] = share
 
 
-def cell_sums(values: NDArray[Any], cell: int) -> NDArray[np.uint32]:
-    """Sum (rows, columns, channels) over cells of cell x cell, uint32; the last ones may be short."""
-    rows, columns = values.shape[:2]
-    tops = range(0, rows, cell)
-    lines = [np.add.reduce(values[top : top + cell], axis=0, dtype=np.uint16) for top in tops]
-    stacked = np.stack(lines)
-    whole = columns // cell * cell
-    sums = stacked[:, :whole].reshape(len(lines), -1, cell, values.shape[2])
-    joined: NDArray[np.uint32] = np.add.reduce(sums, axis=2, dtype=np.uint32)
-    if whole == columns:
-        return joined
-    last = np.add.reduce(stacked[:, whole:], axis=1, dtype=np.uint32)
-    return np.concatenate([joined, last[:, None]], axis=1)
+def cell_sums(values: NDArray[np.uint8], cell: int) -> NDArray[np.uint32]:
+    """Sum (rows, columns, channels) over cells of cell x cell; the last ones may be short.
+
+    Adding every cell's n-th row at once keeps the inner loop as long as a row.
+    """
+    down = _line_sums(values, cell, np.dtype(np.uint16))
+    across = _line_sums(down.swapaxes(0, 1), cell, np.dtype(np.uint32))
+    return across.swapaxes(0, 1)
+
+
+def _line_sums(values: NDArray[Any], cell: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    sums = values[::cell].astype(dtype)
+    for line in range(1, cell):
+        lines = values[line::cell]
+        sums[: len(lines)] += lines
+    return sums
 
 
 def cell_means(rgb: Rgb, cell: int) -> Rgb:

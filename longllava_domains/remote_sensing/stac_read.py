@@ -41,7 +41,7 @@ def stac_items(source: Any) -> list[Any]:
             return [document]
         members = document.get_items(recursive=True) if hasattr(document, "get_items") else document
         items = list(members)
-    except (pystac.STACError, KeyError, TypeError, ValueError, AttributeError):
+    except (pystac.STACError, pystac.STACTypeError, KeyError, TypeError, ValueError, AttributeError):
         raise _not_stac(base) from None
     if not items:
         raise NotFoundError(
@@ -75,7 +75,7 @@ def search_stac(
     try:
         client = Client.open(api, modifier=modifier, timeout=_TIMEOUT_S)
         items = list(client.search(max_items=limit, **query).items())
-    except (APIError, pystac.STACError, OSError):
+    except (APIError, pystac.STACError, pystac.STACTypeError, OSError):
         raise unreachable(api) from None
     except (ValueError, TypeError, KeyError, NotImplementedError):
         raise PolicyError(

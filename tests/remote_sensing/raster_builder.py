@@ -298,8 +298,8 @@ def all_nodata(path: Path) -> Path:
 
 def island(path: Path) -> Path:
     """Nine pixels of data in a sea of nodata that any sparse sample misses."""
-    data = np.zeros((1, 3000, 3000), np.uint16)
-    data[0, 1701:1704, 2203:2206] = np.arange(100, 109).reshape(3, 3)
+    data = np.zeros((1, 2100, 2100), np.uint16)
+    data[0, 1201:1204, 1703:1706] = np.arange(100, 109).reshape(3, 3)
     return write(path, data, nodata=0, tiled=True, blockxsize=256, blockysize=256,
                  compress="deflate")  # fmt: skip
 
