@@ -16,7 +16,7 @@ from longllava_domains.ct.orientation import PERPENDICULAR
 from longllava_domains.errors import DamagedInputError, GeometryError, UnsupportedInputError
 
 # A slice may be off the even grid by this much: rounding of positions to 0.1 mm is common.
-GRID_TOLERANCE_MM: Final = 0.06
+GRID_TOLERANCE_MM: Final = 0.075
 GRID_TOLERANCE: Final = 0.02  # of the spacing
 SAME_PLACE_MM: Final = 0.01
 _UNIT_TOLERANCE: Final = 1e-3
@@ -74,6 +74,13 @@ def common_plane(headers: tuple[Header, ...]) -> Plane:
             "The axes are those of an animal (Anatomical Orientation Type QUADRUPED).",
             remedy="Only human anatomy is read; convert the series to bipedal axes first.",
             code="ct.quadruped",
+        )
+    if any(header.frames > 1 and not header.grouped for header in headers):
+        raise GeometryError(
+            "A multi-frame image has no functional groups, so its frames have no place in space.",
+            remedy="Export it as Enhanced CT or as single slices; no geometry is made up.",
+            code="ct.multiframe_without_geometry",
+            facts={"frames": max(header.frames for header in headers)},
         )
     _need(headers, "orientation", "Image Orientation (Patient)", 6, "ImageOrientationPatient")
     _need(headers, "position_mm", "Image Position (Patient)", 3, "ImagePositionPatient")

@@ -176,8 +176,10 @@ def _slots(
     base = float(np.sort(steps)[(len(steps) - 1) // 2])
     counts = np.clip(np.rint(steps / base), 1, 1_000_000).astype(np.intp)
     slots = np.concatenate([[0], np.cumsum(counts)])
-    spacing = float((offsets[-1] - offsets[0]) / slots[-1])
-    stray = offsets - offsets[0] - slots * spacing
+    # The straight line of least squares: the ends alone would carry their rounding into it.
+    centred = slots - slots.mean()
+    spacing = float(centred @ offsets / (centred @ centred))
+    stray = offsets - slots * spacing
     stray_mm = float(np.abs(stray - stray.mean()).max())
     facts: dict[str, Fact] = {
         "slices": len(offsets),

@@ -87,25 +87,26 @@ def _raw_elements(dataset: "FileDataset", stream: BinaryIO, wanted: frozenset[in
     if _DIRECTORY_RECORDS in dataset:
         return "file.dicomdir"
     syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", "") or "")
-    implicit, little = dataset.original_encoding
+    little = dataset.original_encoding[1]
     elements = {tag: raw_bytes(dataset.get_item(tag)) for tag in wanted if tag in dataset}
-    tag, offset, length = _pixel_element(stream, bool(implicit), little is not False)
+    tag, offset, length = _pixel_element(stream, little is not False)
     if tag in _FLOAT_PIXELS:
         return "file.float_pixels"
     return Scan(syntax, elements, little is not False, offset, length, tag == PIXEL_DATA)
 
 
-def _pixel_element(
-    stream: BinaryIO, implicit: bool, little: bool
-) -> tuple[int, int | None, int | None]:
-    """Return tag, value offset and length (None where undefined) of the element that comes next."""
+def _pixel_element(stream: BinaryIO, little: bool) -> tuple[int, int | None, int | None]:
+    """Return tag, value offset and length (None where undefined) of the element that comes next.
+
+    Whether its VR is spelled out is seen here: a file's label may say otherwise.
+    """
     order: Literal["little", "big"] = "little" if little else "big"
     at = stream.tell()
     head = stream.read(12)
     if len(head) < 8:
         return 0, None, None
     tag = int.from_bytes(head[0:2], order) << 16 | int.from_bytes(head[2:4], order)
-    size, start = (8, 4) if implicit else (12, 8)
+    size, start = (12, 8) if head[4:6] in (b"OW", b"OB", b"UN", b"OF", b"OD") else (8, 4)
     length = int.from_bytes(head[start : start + 4], order)
     return tag, at + size, None if length == _UNDEFINED else length
 

@@ -42,6 +42,7 @@ class SubSeries:
             ``"phase"``, ``"acquisition"`` or ``"energy"``.
         siblings: Other images under the same series UID.
         mixed: Patients or studies differ under its series UID.
+        other_sizes: Images that differ from these in nothing but rows and columns.
     """
 
     headers: tuple[Header, ...]
@@ -49,6 +50,7 @@ class SubSeries:
     split_by: tuple[str, ...] = ()
     siblings: int = 0
     mixed: bool = False
+    other_sizes: int = 0
 
 
 def not_a_slice(header: Header) -> str | None:
@@ -92,6 +94,10 @@ def group(headers: Iterable[Header]) -> list[SubSeries]:
                 break
         else:
             clusters.append([header])
+    sizes: Counter[Hashable] = Counter()
+    for clusters in alike.values():
+        for cluster in clusters:
+            sizes[_apart_from_size(cluster[0])] += len(cluster)
     groups = []
     for cluster in (cluster for clusters in alike.values() for cluster in clusters):
         for part, split_by in _separate(cluster):
@@ -103,6 +109,7 @@ def group(headers: Iterable[Header]) -> list[SubSeries]:
                     split_by=split_by,
                     siblings=in_series[uid] - len(part) if uid else 0,
                     mixed=bool(uid) and len(people[uid]) > 1,
+                    other_sizes=sizes[_apart_from_size(part[0])] - len(cluster) if uid else 0,
                 )
             )
     return groups
@@ -120,6 +127,11 @@ def _discrete_key(header: Header) -> Hashable:
         header.kernel,
         None if header.series else header.pixel_spacing_mm,
     )
+
+
+def _apart_from_size(header: Header) -> Hashable:
+    turned = tuple(round(x, 2) for x in header.orientation)
+    return (header.series, header.image_type, header.kernel, turned)
 
 
 def _same_orientation(first: Header, second: Header) -> bool:

@@ -27,6 +27,7 @@ from longllava_domains.errors import (
     AmbiguousInputError,
     BurnedInError,
     DamagedInputError,
+    GeometryError,
     InputError,
     NotFoundError,
     UnsupportedInputError,
@@ -169,7 +170,7 @@ def open_dicom(
     study = read_study(source)
     index, why, _ = choose(study.series, series)
     chosen = study.series[index]
-    _refuse_mixed(chosen)
+    _refuse_mixed(chosen, asked=isinstance(series, int) or series not in (None, "soft", "sharp"))
     _refuse_cut(study, chosen)
     codes = Counter(study.codes)
     codes[why] += 1
@@ -179,8 +180,8 @@ def open_dicom(
     size = common_size(chosen.headers)
     for header in chosen.headers:
         check_storage(header)
-    rule = scales(chosen.headers, hu)
     stack = prove(chosen.headers, allowed, _identical)
+    rule = scales(chosen.headers, hu)
     slices = DicomSource(stack, rule.scale_of, size)
     codes.update(rule.codes)
     codes.update(stack.codes)
@@ -191,7 +192,15 @@ def open_dicom(
     return CTVolume(slices, slices.affine_ras_mm, report, _facts(chosen.headers))
 
 
-def _refuse_mixed(chosen: SubSeries) -> None:
+def _refuse_mixed(chosen: SubSeries, *, asked: bool) -> None:
+    if chosen.other_sizes and not asked:
+        raise GeometryError(
+            f"{chosen.other_sizes} slices of this series have another size than the other "
+            f"{len(chosen.headers)}.",
+            remedy="Pass series=NUMBER of ct.list_series(path) to take those of one size.",
+            code="ct.mixed_size",
+            facts={"slices": len(chosen.headers), "other_size": chosen.other_sizes},
+        )
     if chosen.mixed:
         raise AmbiguousInputError(
             "One series UID holds images of different patients or studies.",

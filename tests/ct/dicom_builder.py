@@ -11,8 +11,9 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.encoders.native import _encode_segment
+from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage
 
 ROOT = "1.2.826.0.1.3680043.10.1561.99"
@@ -70,7 +71,7 @@ def affine_ras_mm(
     """Return the affine that a correct loader gives for the phantom."""
     turn = np.eye(3) if turn is None else turn
     affine = np.eye(4)
-    affine[:3, :3] = (turn @ (_DIRECTIONS * np.array(spacing)[:, None]).T)
+    affine[:3, :3] = turn @ (_DIRECTIONS * np.array(spacing)[:, None]).T
     affine[:3, 3] = turn @ ORIGIN_LPS_MM
     return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
 
@@ -95,14 +96,18 @@ def encode(stored: np.ndarray, syntax: str, bits: int = 16) -> bytes:
     kind = syntax.removeprefix(JPEG)
     if kind in ("57", "70"):
         predictor = 1 if kind == "70" else 4
-        return imagecodecs.jpeg8_encode(unsigned, lossless=True, predictor=predictor, bitspersample=bits)
+        return imagecodecs.jpeg8_encode(
+            unsigned, lossless=True, predictor=predictor, bitspersample=bits
+        )
     if kind == "51":
         return imagecodecs.jpeg8_encode(unsigned, level=98, bitspersample=12)
     if kind in ("80", "81"):
         return imagecodecs.jpegls_encode(unsigned, level=0 if kind == "80" else 2)
     if kind in ("90", "91"):
         level = 0 if kind == "90" else 60
-        return imagecodecs.jpeg2k_encode(stored, level=level, codecformat="j2k", reversible=kind == "90")
+        return imagecodecs.jpeg2k_encode(
+            stored, level=level, codecformat="j2k", reversible=kind == "90"
+        )
     if kind == "203":
         return imagecodecs.htj2k_encode(stored, level=0.0005, reversible=False)
     return imagecodecs.htj2k_encode(stored, reversible=True)
@@ -240,3 +245,68 @@ def write_series(folder: Path, *, edit: Edit | None = None, **how: object) -> Pa
         if edit is not None:
             edit(image, index)
     return write(images, folder)
+
+
+def enhanced(images: list[Dataset], phases: int = 1) -> Dataset:
+    """Return one Enhanced CT image whose frames are the slices (PS3.3 A.38).
+
+    Geometry, rescale and frame type are in functional groups only, as the standard has it.
+    """
+    whole = Dataset()
+    first = images[0]
+    for element in first:
+        if element.keyword not in _IN_GROUPS and element.keyword != "PixelData":
+            whole.add(element)
+    whole.file_meta = FileMetaDataset()
+    whole.file_meta.TransferSyntaxUID = first.file_meta.TransferSyntaxUID
+    whole.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
+    whole.file_meta.MediaStorageSOPClassUID = whole.SOPClassUID
+    whole.file_meta.MediaStorageSOPInstanceUID = whole.SOPInstanceUID = f"{ROOT}.9.1"
+    whole.NumberOfFrames = len(images)
+    shared = Dataset()
+    orientation, measures, kernel = Dataset(), Dataset(), Dataset()
+    orientation.ImageOrientationPatient = first.ImageOrientationPatient
+    measures.PixelSpacing, measures.SliceThickness = first.PixelSpacing, first.SliceThickness
+    kernel.ConvolutionKernel = first.ConvolutionKernel
+    shared.PlaneOrientationSequence = Sequence([orientation])
+    shared.PixelMeasuresSequence = Sequence([measures])
+    shared.CTReconstructionSequence = Sequence([kernel])
+    whole.SharedFunctionalGroupsSequence = Sequence([shared])
+    each = len(images) // phases
+    whole.PerFrameFunctionalGroupsSequence = Sequence(
+        [_frame_groups(image, index // each + 1) for index, image in enumerate(images)]
+    )
+    frames = [_encoded(image) for image in images]
+    set_pixels(
+        whole,
+        frames,
+        **({"has_bot": False} if is_encapsulated(first.file_meta.TransferSyntaxUID) else {}),
+    )
+    return whole
+
+
+_IN_GROUPS = {
+    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
+    "RescaleSlope", "RescaleIntercept", "RescaleType", "ConvolutionKernel", "WindowCenter",
+    "WindowWidth",
+}  # fmt: skip
+
+
+def _frame_groups(image: Dataset, phase: int) -> Dataset:
+    group, position, values, kind, content = (Dataset() for _ in range(5))
+    position.ImagePositionPatient = image.ImagePositionPatient
+    values.RescaleSlope, values.RescaleType = image.RescaleSlope, "HU"
+    values.RescaleIntercept = image.RescaleIntercept
+    kind.FrameType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
+    content.TemporalPositionIndex = phase
+    group.PlanePositionSequence = Sequence([position])
+    group.PixelValueTransformationSequence = Sequence([values])
+    group.CTImageFrameTypeSequence = Sequence([kind])
+    group.FrameContentSequence = Sequence([content])
+    return group
+
+
+def _encoded(image: Dataset) -> bytes:
+    if is_encapsulated(image.file_meta.TransferSyntaxUID):
+        return next(generate_frames(image.PixelData, number_of_frames=1))
+    return image.PixelData
