@@ -27,7 +27,7 @@ BATCH_BYTES: Final = 64 * 2**20
 class _Slab(NamedTuple):
     """The slice that was chosen, and the slices shown together with it."""
 
-    index: int
+    centre: int
     members: range
 
 
@@ -200,14 +200,14 @@ def _places(volume: CTVolume, slabs: Sequence[_Slab]) -> list[SlicePlace]:
     instances, synthetic = volume.source.instances, volume.source.synthetic
     return [
         SlicePlace(
-            index=index,
+            index=centre,
             z_mm=round(volume.z_mm((members[0] + members[-1]) / 2), 4),
             thickness_mm=round(len(members) * volume.spacing_mm[0], 4),
             window="",
             instances=tuple(name for number in members for name in instances[number]),
             synthetic=any(synthetic[number] for number in members),
         )
-        for index, members in slabs
+        for centre, members in slabs
     ]
 
 
