@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from longllava_domains.ct.dicom_elements import TAGS, WANTED
 from longllava_domains.ct.dicom_header import Header, NotAnImage, parse_header
-from longllava_domains.ct.dicom_pydicom import PARSE_ERRORS, quiet, raw_bytes, read_dataset
+from longllava_domains.ct.dicom_pydicom import UnparsableError, parsing, raw_bytes, read_dataset
 from longllava_domains.ct.dicom_scan import Scan
 
 if TYPE_CHECKING:
@@ -48,14 +48,12 @@ def split_frames(header: Header) -> list[Header] | NotAnImage:
     """
     if not header.grouped:
         return [header]
-    with quiet():
-        dataset = read_dataset(header.file, pixels=False)
-        if dataset is None:
-            return NotAnImage("file.unparsable")
-        try:
+    try:
+        dataset = read_dataset(header.file)
+        with parsing():
             return _split(header, dataset)
-        except PARSE_ERRORS:
-            return NotAnImage("file.multiframe_damaged")
+    except UnparsableError:
+        return NotAnImage("file.multiframe_damaged")
 
 
 def _split(header: Header, dataset: "Dataset") -> list[Header] | NotAnImage:

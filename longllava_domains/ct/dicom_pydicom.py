@@ -19,8 +19,8 @@ from longllava_domains.ct.dicom_scan import DEFLATED, PIXEL_DATA, Scan
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
 
-# What pydicom raises on hostile files (found by fuzzing); it documents only the first few.
-PARSE_ERRORS: Final = (
+# What pydicom raises on hostile files beside its own errors (found by fuzzing).
+_PARSE_ERRORS: Final = (
     EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, NotImplementedError,
     OverflowError, RecursionError, MemoryError, StructError, zlib.error, OSError, AssertionError,
 )  # fmt: skip
@@ -44,40 +44,49 @@ def quiet() -> Iterator[None]:
             logger.disabled = was_disabled
 
 
-def read_dataset(file: SourceFile, *, pixels: bool) -> "FileDataset | None":
-    """Parse a file with pydicom; None where it cannot be parsed.
+class UnparsableError(Exception):
+    """pydicom cannot make sense of the bytes; its own message is dropped."""
 
-    Args:
-        file: The file; without preamble or file meta too, where its first bytes can be DICOM.
-        pixels: Read the pixel data as well.
-    """
+
+@contextmanager
+def parsing() -> Iterator[None]:
+    """Silence pydicom, and turn whatever it raises on hostile bytes into `UnparsableError`."""
+    from pydicom.errors import BytesLengthException, InvalidDicomError
+
     with quiet():
         try:
-            with file.open() as stream:
-                return _parse(stream, pixels)
-        except PARSE_ERRORS:
-            return None
+            yield
+        except (BytesLengthException, InvalidDicomError, *_PARSE_ERRORS):
+            raise UnparsableError from None
 
 
-def _parse(stream: BinaryIO, pixels: bool) -> "FileDataset":
+def read_dataset(file: SourceFile) -> "FileDataset":
+    """Parse a file's header with pydicom.
+
+    Raises:
+        UnparsableError: It cannot be parsed.
+    """
+    with parsing(), file.open() as stream:
+        return _parse(stream)
+
+
+def _parse(stream: BinaryIO) -> "FileDataset":
     import pydicom
 
-    return pydicom.dcmread(stream, force=True, stop_before_pixels=not pixels)
+    return pydicom.dcmread(stream, force=True, stop_before_pixels=True)
 
 
 def read_elements(file: SourceFile, wanted: frozenset[int]) -> Scan | str:
     """Return raw elements as `dicom_scan.scan` does, or the report code that sets it aside."""
-    with quiet():
-        try:
-            with file.open() as stream:
-                if not _may_be_dicom(stream):
-                    return "file.not_dicom"
-                if _is_deflated(stream):
-                    return "file.unparsable"
-                dataset = _parse(stream, pixels=False)
-                return _raw_elements(dataset, stream, wanted)
-        except PARSE_ERRORS:
-            return "file.unparsable"
+    try:
+        with parsing(), file.open() as stream:
+            if not _may_be_dicom(stream):
+                return "file.not_dicom"
+            if _is_deflated(stream):
+                return "file.unparsable"
+            return _raw_elements(_parse(stream), stream, wanted)
+    except UnparsableError:
+        return "file.unparsable"
 
 
 def _raw_elements(dataset: "FileDataset", stream: BinaryIO, wanted: frozenset[int]) -> Scan | str:

@@ -87,6 +87,14 @@ def _check_values(headers: tuple[Header, ...]) -> None:
             code="hu.rescale_unreadable",
             facts={"slices": len(headers), "unusable": unusable},
         )
+    lacking = sum(header.slope is None or header.intercept is None for header in headers)
+    if 0 < lacking < len(headers):
+        raise IntensityError(
+            f"{lacking} of {len(headers)} slices have no rescale, and the others have one.",
+            remedy="Export the series again, or pass hu=(slope, intercept).",
+            code="hu.rescale_missing",
+            facts={"slices": len(headers), "lacking": lacking},
+        )
     other = sum(header.rescale_type not in ("", "HU", "US") for header in headers)
     tables = sum(header.modality_lut for header in headers)
     if other or tables:

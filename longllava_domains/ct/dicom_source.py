@@ -13,7 +13,7 @@ from longllava_domains.ct.dicom_files import SourceFile
 from longllava_domains.ct.dicom_geometry import Stack
 from longllava_domains.ct.dicom_header import Header
 from longllava_domains.ct.dicom_pixels import HuScale, read_slice
-from longllava_domains.ct.dicom_pydicom import read_dataset
+from longllava_domains.ct.dicom_pydicom import UnparsableError, read_dataset
 from longllava_domains.ct.dicom_tilt import Canvas
 from longllava_domains.ct.orientation import to_radiological
 from longllava_domains.errors import DamagedInputError
@@ -111,14 +111,14 @@ class DicomSource:
         """
         headers = []
         for file in self._files():
-            dataset = read_dataset(file, pixels=False)
-            if dataset is None:
+            try:
+                headers.append(read_dataset(file))
+            except UnparsableError:
                 raise DamagedInputError(
                     f"The header of {file.label} cannot be read again.",
                     remedy="Keep the source files where they were until the result is saved.",
                     code="ct.source_gone",
-                )
-            headers.append(dataset)
+                ) from None
         return headers
 
     def _files(self) -> list[SourceFile]:

@@ -1,6 +1,7 @@
 """Open a DICOM series as a CT volume: find, read headers, choose, prove, and only then decode."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -240,7 +241,20 @@ def _pixel_codes(headers: tuple[Header, ...]) -> Counter[str]:
             codes["header.unreadable_value"] += 1
         if header.padding:
             codes["padding.declared"] += 1
+    for name, read in _ALIKE.items():
+        values = {read(header) for header in headers}
+        if len(values) > 1:
+            codes[f"{name}_varies"] = len(values)
     return codes
+
+
+# What all slices of a series should share; where they do not, a header may be damaged.
+_ALIKE: Final[dict[str, Callable[[Header], object]]] = {
+    "pixel.bits": lambda header: (header.bits_stored, header.high_bit),
+    "pixel.sign": lambda header: header.signed,
+    "padding.value": lambda header: header.padding,
+    "pixel.syntax": lambda header: header.syntax,
+}
 
 
 def _decoder(header: Header) -> str:

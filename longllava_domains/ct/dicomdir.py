@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from longllava_domains.ct.dicom_files import SourceFile
-from longllava_domains.ct.dicom_pydicom import PARSE_ERRORS, quiet, raw_bytes, read_dataset
+from longllava_domains.ct.dicom_pydicom import UnparsableError, parsing, raw_bytes, read_dataset
 from longllava_domains.ct.dicom_values import text
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ def compare(directory: SourceFile, root: Path) -> Counter[str]:
         ``dicomdir.missing`` and ``dicomdir.escape``, or ``dicomdir.unreadable``.
     """
     codes: Counter[str] = Counter()
-    with quiet():
-        dataset = read_dataset(directory, pixels=False)
-        try:
-            references = [] if dataset is None else _references(dataset)
-        except PARSE_ERRORS:
-            references = []
-            codes["dicomdir.unreadable"] += 1
+    try:
+        dataset = read_dataset(directory)
+        with parsing():
+            references = _references(dataset)
+    except UnparsableError:
+        references = []
+        codes["dicomdir.unreadable"] += 1
     base = root.resolve()
     for parts in references:
         place = base.joinpath(*parts)
