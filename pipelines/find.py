@@ -23,6 +23,9 @@ OUTSIDE_NOTICE: Final = "Outside the ground resolution the model was trained on.
 Outside = Literal["warn", "refuse"]
 OnProgress = Callable[[str, int, int], None]
 
+# Published ranges are round numbers; a map's scale alone varies by some per cent over a scene.
+_LEEWAY: Final = 1.1
+
 # Facts of one answer, which mean nothing for all of them together.
 _PER_ANSWER: Final = ("stop", "tokens", "beyond_trained_length")
 
@@ -205,7 +208,9 @@ class Search:
 
     def _doubts(self, outside: Outside) -> tuple[str, ...]:
         trained, ground_m = self.preset.trained_resolution_m, self.raster.resolution_m
-        if trained is None or ground_m is None or trained[0] <= ground_m <= trained[1]:
+        if trained is None or ground_m is None:
+            return ()
+        if trained[0] / _LEEWAY <= ground_m <= trained[1] * _LEEWAY:
             return ()
         if outside == "refuse":
             raise PolicyError(

@@ -118,6 +118,7 @@ class RemoteSensingQA:
         dialect: Dialect = "fit-rs",
         size_px: int | None = None,
         overlap_px: int | None = None,
+        max_new_tokens: int | None = None,
         on_plan: Callable[[FindPlan], None] | None = None,
         on_progress: OnProgress | None = None,
     ) -> SceneFindings:
@@ -130,6 +131,7 @@ class RemoteSensingQA:
             size_px: Side of a chip, raster pixels; the dialect's training chips by default.
             overlap_px: Pixels that neighbouring chips share. An object longer than this may be
                 shown whole by no chip, and is then stitched.
+            max_new_tokens: Longest answer about one chip; 768 by default, room for 20 boxes.
             on_plan: Told the number of chips before the first, and the expected time after it.
             on_progress: Called with (stage, chips done, chips in all).
 
@@ -143,6 +145,7 @@ class RemoteSensingQA:
             preset,
             chip_px=preset.chip_px if size_px is None else size_px,
             overlap_px=preset.overlap_px if overlap_px is None else overlap_px,
+            max_new_tokens=max_new_tokens or preset.max_new_tokens,
             trained_resolution_m=self.trained_resolution_m or preset.trained_resolution_m,
         )
         with ExitStack() as stack:

@@ -40,6 +40,7 @@ class Seer:
 
     def answer(self, sequence, question, *, max_new_tokens=0) -> Answer:
         self.questions.append(question)
+        self.most_tokens = max_new_tokens
         (view,) = sequence
         found = bright_boxes(view.pixels)
         text = NOTHING
@@ -213,7 +214,9 @@ def test_question_is_that_of_the_data_set(tmp_path, picture):
     found = RemoteSensingQA(model).find(path, "storage tank", dialect="geochat", size_px=200)
     assert set(model.questions) == {"[refer] give me the location of <p> storage tanks </p>"}
     assert len(found.detections) == len(SQUARES)
-    RemoteSensingQA(model).find(path, "ship")
+    assert model.most_tokens == 768
+    RemoteSensingQA(model).find(path, "ship", max_new_tokens=99)
+    assert model.most_tokens == 99
     assert model.questions[-1].startswith("[detection]Detect all the ships in the image")
 
 
@@ -357,3 +360,25 @@ def test_scene_question_shows_the_global_view_and_the_grid(tmp_path, picture):
     with open_raster(path) as raster:
         again = RemoteSensingQA(Describer())(raster, "What is this place?")
     assert json.dumps(again.to_json()) == json.dumps(told.to_json())
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_whatever_a_model_says_every_chip_is_accounted_for(tmp_path, picture, seed):
+    path = tmp_path / "scene.tif"
+    SCENES["affine"](path, picture)
+    dice = np.random.default_rng(seed)
+
+    class Babbler(Seer):
+        def answer(self, sequence, question, *, max_new_tokens=0):
+            letters = list(super().answer(sequence, question).text)
+            for at in dice.integers(0, len(letters), 8):
+                letters[at] = str(dice.choice(list("{}<>|.,- x9\n☃")))
+            return Answer("".join(letters), stopped=str(dice.choice(["end", "length"])))
+
+    found = RemoteSensingQA(Babbler()).find(path, "ship", size_px=300)
+    assert sum(found.outcomes.values()) == len(found.chips) == 5 * 4
+    assert {chip.reason for chip in found.chips} <= {"found", "nothing", "unreadable"}
+    assert sum(chip.boxes for chip in found.chips) >= len(found.detections)
+    found.save_geojson(tmp_path / "ships.geojson")
+    told = json.loads((tmp_path / "ships.geojson").read_text(encoding="utf-8"))
+    assert len(told["features"]) == len(found.detections)
