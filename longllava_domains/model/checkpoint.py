@@ -15,8 +15,14 @@ from longllava_domains.model.checkpoint_files import WeightFiles, read_json
 from longllava_domains.model.checkpoint_match import Match, Shape, match_tensors
 from longllava_domains.model.checkpoint_names import Destination, NameMap
 from longllava_domains.model.config import LongLlavaConfig, from_released, from_stock_llava
+from longllava_domains.model.int8 import quantize_rows
 from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.placement import resolve_device, resolve_dtype
+from longllava_domains.model.quantize import (
+    quantize_network,
+    resolve_quantization,
+    stored_tensors,
+)
 from longllava_domains.model.tower import tower_config, tower_folder, tower_hub_id
 
 _RELEASED_KEYS = frozenset({"mm_vision_tower", "mm_hidden_size", "mm_projector_type"})
@@ -42,7 +48,7 @@ class Checkpoint:
         files: Its weight files.
         tower_files: A separate tower, where the checkpoint itself holds none.
         tower_hint: The hub id of the tower that config.json names, None where it names none.
-        needed: Parameter name -> shape, of the network that the configuration describes.
+        needed: Name -> shape of what is stored, for the network that the configuration describes.
         match: How the two fit.
     """
 
@@ -105,17 +111,21 @@ def load_checkpoint(
     *,
     dtype: str | torch.dtype = "auto",
     device: str | torch.device = "cpu",
+    quantization: str | None = None,
     allow_unexpected: str | None = None,
     tower: str | Path | None = None,
 ) -> LongLlavaForConditionalGeneration:
     """Load a released, stock transformers or own checkpoint, strictly.
 
-    Weights are streamed: memory peaks at the model and one shard. Nothing is fetched.
+    Weights are streamed, and quantised on the way where that is asked for: memory peaks at the
+    model as it is loaded and one shard. Nothing is fetched.
 
     Args:
         path: Folder with config.json and weights (.safetensors or .bin, single or sharded).
         dtype: A torch dtype, its name, or ``"auto"`` for the checkpoint's own.
         device: Where the weights go.
+        quantization: ``"int8"``, optionally with ``+lm_head`` and ``+projector``; ``"none"``; by
+            default as the checkpoint is stored. `dtype` is then that of everything else.
         allow_unexpected: Regular expression; left-over tensors in whose names it is found are
             excused. The network records it as ``allowed_unexpected``.
         tower: Folder of a CLIP vision model, used where the checkpoint has no tower.
@@ -128,13 +138,15 @@ def load_checkpoint(
             few are named, all are counted); or a file is absent, damaged or of another model.
         PolicyError: An unknown dtype or an invalid pattern.
         DeviceError: The device is not there.
+        QuantizationError: An unknown quantization, or the checkpoint is stored in another one.
     """
     target = resolve_device(device)
     checkpoint = open_checkpoint(path, tower=tower)
     checkpoint.require_clean(allow_unexpected)
     match, config = checkpoint.match, checkpoint.config
+    wanted = resolve_quantization(quantization, config.quantization)
     config.dtype = resolve_dtype(dtype, config.dtype or _commonest_dtype(checkpoint.files))
-    network = empty_network(config)
+    network = empty_network(config, wanted)
     network.allowed_unexpected = allow_unexpected
     for name, tensor in _stream(checkpoint.files, match.placements):
         _fill(network, name, tensor, config.dtype, target)
@@ -147,24 +159,35 @@ def load_checkpoint(
     return network
 
 
-def empty_network(config: LongLlavaConfig) -> LongLlavaForConditionalGeneration:
-    """Build the network without memory for its weights (on torch's meta device)."""
+def empty_network(
+    config: LongLlavaConfig, quantization: str | None = None
+) -> LongLlavaForConditionalGeneration:
+    """Build the network without memory for its weights (on torch's meta device).
+
+    Args:
+        config: Its configuration.
+        quantization: As `resolve_quantization` spells it; None for plain weights.
+    """
     with torch.device("meta"):
-        return LongLlavaForConditionalGeneration(config)
+        network = LongLlavaForConditionalGeneration(config)
+        if quantization is not None:
+            quantize_network(network, quantization)
+    return network
 
 
 def _describe(folder: Path, entries: dict[str, Any]) -> tuple[LongLlavaConfig, dict[str, Shape]]:
-    """Return the configuration and the parameters of the network that it describes."""
+    """Return the configuration and what is stored of the network that it describes."""
     try:
         config = _read_config(folder, entries)
-        network = empty_network(config)
+        config.quantization = resolve_quantization(config.quantization)
+        network = empty_network(config, config.quantization)
     except _UNUSABLE as error:
         raise CheckpointError(
             f"The checkpoint's config.json describes no network ({type(error).__name__}).",
             remedy="Compare it with the config.json of a released LongLLaVA checkpoint.",
             code="checkpoint.config",
         ) from error
-    shapes = {name: tuple(weight.shape) for name, weight in network.named_parameters()}
+    shapes = {name: tuple(weight.shape) for name, weight in stored_tensors(network)}
     return config, shapes
 
 
@@ -209,21 +232,38 @@ def _fill(
     dtype: torch.dtype,
     device: torch.device,
 ) -> None:
-    """Copy one tensor to its place; the first part of a fused parameter makes room for all."""
+    """Copy one tensor to its place, in 8 bits where the network is; rounded where it arrives."""
     owner, _, leaf = place.parameter.rpartition(".")
     module = network.get_submodule(owner)
-    parameter = getattr(module, leaf)
-    if parameter.device.type == "meta":
-        room = torch.empty(parameter.shape, dtype=dtype, device=device)
-        parameter = nn.Parameter(room)
-        setattr(module, leaf, parameter)
-    room = parameter.data
-    if place.expert is not None:
-        room = room[place.expert]
-        if place.part != "down":
-            half = len(room) // 2
-            room = room[:half] if place.part == "gate" else room[half:]
-    room.copy_(tensor)
+    values = {leaf: tensor}
+    if getattr(module, leaf).dtype == torch.int8 and tensor.dtype != torch.int8:
+        codes, scale = quantize_rows(tensor.to(device))
+        values = {leaf: codes, f"{leaf}_scale": scale}
+    for name, value in values.items():
+        _part(_room(module, name, dtype, device), place).copy_(value)
+
+
+def _room(module: nn.Module, name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the memory of a weight; the first part of a fused one makes room for all."""
+    room: Tensor = getattr(module, name)
+    if room.device.type == "meta":
+        if isinstance(room, nn.Parameter):
+            room = nn.Parameter(torch.empty(room.shape, dtype=dtype, device=device))
+        else:  # int8 weights and their scales keep their own precision
+            room = torch.empty(room.shape, dtype=room.dtype, device=device)
+        setattr(module, name, room)
+    return room.data
+
+
+def _part(room: Tensor, place: Destination) -> Tensor:
+    """Return the rows of a fused weight, or of its scales, that one tensor of a checkpoint fills."""
+    if place.expert is None:
+        return room
+    room = room[place.expert]
+    if place.part == "down":
+        return room
+    half = len(room) // 2
+    return room[:half] if place.part == "gate" else room[half:]
 
 
 def _restore_buffers(network: LongLlavaForConditionalGeneration, device: torch.device) -> None:

@@ -180,7 +180,8 @@ def _missing(
         if Destination(parameter) in filled:
             continue
         parts = [Destination(parameter)]
-        if ".feed_forward.experts." in parameter:
+        fused = parameter.endswith((".experts.gate_up_proj", ".experts.down_proj"))
+        if fused and f"{parameter}_scale" not in needed:
             halves = ("down",) if parameter.endswith(".down_proj") else ("gate", "up")
             parts = [Destination(parameter, e, half) for e in range(shape[0]) for half in halves]
         yield from (spell(part, layout) for part in parts if part not in filled)

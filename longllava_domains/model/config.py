@@ -46,6 +46,7 @@ class LongLlavaConfig(LlavaConfig):
             ``image_token_id``.
         trained_length: Tokens of the longest sequence in training. A fact for the user; nothing
             is ever cut to it.
+        quantization: What the weights are stored in, such as ``"int8"``; None for plain weights.
         trained: False for weights that were never trained.
         demo: True for the packaged demonstration model.
 
@@ -60,6 +61,7 @@ class LongLlavaConfig(LlavaConfig):
     pooling: str = "2d"
     image_token_index: int = JAMBA_IMAGE_TOKEN_ID
     trained_length: int = 40960
+    quantization: str | None = None
     trained: bool = True
     demo: bool = False
 

@@ -3,26 +3,13 @@
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from longllava_domains.model.checkpoint import Checkpoint, open_checkpoint
 from longllava_domains.model.checkpoint_files import WeightFiles
 from longllava_domains.model.checkpoint_names import Destination
+from longllava_domains.model.parts import PARTS, part_of
 from longllava_domains.model.source import locate
-
-# The first fragment that a parameter's name contains decides its part.
-_PARTS: Final = (
-    ("vision", "vision_tower."),
-    ("projector", "multi_modal_projector."),
-    ("mamba", ".mamba."),
-    ("attention", ".self_attn."),
-    ("experts", ".feed_forward.experts."),
-    ("router", ".feed_forward.router."),
-    ("dense MLP", ".feed_forward."),
-    ("norms", "layernorm"),
-    ("embeddings", "embed_tokens."),
-    ("lm_head", "lm_head."),
-)
 
 
 @dataclass(frozen=True)
@@ -133,7 +120,7 @@ def _layers(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def _parts(checkpoint: Checkpoint) -> tuple[Part, ...]:
-    sizes: dict[str, list[tuple[int, int]]] = {name: [] for name, _ in _PARTS}
+    sizes: dict[str, list[tuple[int, int]]] = {name: [] for name in PARTS}
     match = checkpoint.match
     held: list[tuple[WeightFiles, dict[str, Destination]]] = [(checkpoint.files, match.placements)]
     if checkpoint.tower_files is not None:
@@ -143,16 +130,12 @@ def _parts(checkpoint: Checkpoint) -> tuple[Part, ...]:
             header = files.headers[name]
             count = math.prod(header.shape)
             width = 0 if header.dtype is None else header.dtype.itemsize
-            sizes[_part_of(place.parameter)].append((count, count * width))
+            sizes[part_of(place.parameter)].append((count, count * width))
     return tuple(
         Part(name, len(found), sum(count for count, _ in found), sum(size for _, size in found))
         for name, found in sizes.items()
         if found
     )
-
-
-def _part_of(parameter: str) -> str:
-    return next(name for name, fragment in _PARTS if fragment in parameter)
 
 
 def _spelled(place: Destination) -> str:

@@ -18,6 +18,7 @@ from longllava_domains.model.memory import Memory
 from longllava_domains.model.placement import resolve_device
 from longllava_domains.model.prefill import CHUNK_TOKENS, VIEW_BATCH, Pace, Watch
 from longllava_domains.model.processor import Processor
+from longllava_domains.model.quantize import coverage, resolve_quantization
 from longllava_domains.model.scan_choice import kernel_report
 from longllava_domains.model.session import Session
 from longllava_domains.model.source import Source, download, locate
@@ -200,7 +201,8 @@ def load_model(
         tokenizer: Folder with tokenizer.json; by default the checkpoint's own.
         device: A torch device; by default CUDA where there is one, else the CPU.
         dtype: A torch dtype, its name, or ``"auto"`` for the checkpoint's own.
-        quantization: None; weights stay in ``dtype``.
+        quantization: ``"int8"``, optionally with ``+lm_head`` and ``+projector``; ``"none"``; by
+            default as the checkpoint is stored.
         allow_unexpected: Regular expression that excuses left-over tensors; recorded.
 
     Raises:
@@ -208,21 +210,24 @@ def load_model(
         TokenizerError: No usable tokenizer.
         NetworkError: A hub id that could not be fetched.
         DeviceError: The device is not there.
-        QuantizationError: An unknown quantization.
+        QuantizationError: An unknown quantization, one that the checkpoint is not stored in, or
+            one together with an adapter.
     """
-    if quantization is not None:
-        raise QuantizationError(
-            f"There is no quantization {quantization!r}.",
-            remedy="Leave it out, or choose a smaller dtype such as bfloat16.",
-            code="model.quantization",
-        )
     source = locate(model)
+    stored = open_checkpoint(source.folder).config.quantization
+    if adapter is not None and resolve_quantization(quantization, stored) is not None:
+        raise QuantizationError(
+            "An adapter cannot be merged into 8-bit weights.",
+            remedy="Merge it first: longllava convert MODEL FOLDER --adapter ADAPTER.",
+            code="quantization.adapter",
+        )
     target = resolve_device(device)
     speller = PromptTokenizer.from_folder(source.folder if tokenizer is None else tokenizer)
     network = load_checkpoint(
         source.folder,
         dtype=dtype,
         device=target,
+        quantization=quantization,
         allow_unexpected=allow_unexpected,
         tower=_fetched_tower(source),
     )
@@ -259,6 +264,7 @@ def _model_provenance(
         "trained": config.trained,
         "allowed_unexpected": network.allowed_unexpected,
         "dtype": str(config.dtype).removeprefix("torch."),
+        "quantization": _quantization(network),
         "device": str(network.lm_head.weight.device),
         "tokens_per_image": config.tokens_per_image,
         "trained_length": config.trained_length,
@@ -271,6 +277,17 @@ def _model_provenance(
         digest = adapter_sha256(adapter)
         facts |= {"adapter": f"local:{digest[:8]}", "adapter_sha256": digest}
     return Provenance(**facts)
+
+
+def _quantization(network: LongLlavaForConditionalGeneration) -> dict[str, object] | None:
+    """Say what is in 8 bits, by part, as fractions."""
+    if network.config.quantization is None:
+        return None
+    parts = {
+        each.part.replace(" ", "_"): each.int8 / (each.int8 + each.kept)
+        for each in coverage(network)
+    }
+    return {"precision": network.config.quantization, "fraction_int8": parts}
 
 
 def _notices(demo: bool, trained: bool) -> list[str]:
