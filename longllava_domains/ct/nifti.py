@@ -93,17 +93,22 @@ def _listed(path: Path, table: Mapping[str, CtRateScan]) -> CtRateScan:
 def _affine(header: NiftiHeader, repair: tuple[str, ...]) -> tuple[NDArray[np.float64], list[str]]:
     """Choose the affine in millimetres, and say by which codes."""
     unit = np.diag([header.unit_mm] * 3 + [1.0])
-    sform = unit @ header.sform
-    qform = None if header.qform is None else unit @ header.qform
     steps = None if header.pixdim is None else np.array(header.pixdim) * header.unit_mm
-    if header.sform_code > 0 and header.qform_code > 0 and qform is not None:
-        return _agreed(sform, qform, header.shape, repair)
-    if header.sform_code > 0:
-        return sform, ["nifti.sform", *_pixdim_codes(sform, steps, repair)]
-    if header.qform_code > 0:
-        if qform is None:
-            raise _unproved("its qform has no valid quaternion or spacing", "nifti.qform")
+    sform = unit @ header.sform if header.sform_code > 0 else None
+    qform = unit @ header.qform if header.qform_code > 0 and header.qform is not None else None
+    for name, affine in (("sform", sform), ("qform", qform)):
+        if name in repair:
+            if affine is None:
+                raise _unproved(f"there is no valid {name} to hold to", f"nifti.{name}")
+            return affine, [f"repair.{name}"]
+    if sform is not None and qform is not None:
+        return _agreed(sform, qform, header.shape)
+    if sform is not None:
+        return sform, ["nifti.sform", *_pixdim_codes(sform, steps)]
+    if qform is not None:
         return qform, ["nifti.qform"]
+    if header.qform_code > 0:
+        raise _unproved("its qform has no valid quaternion or spacing", "nifti.qform")
     if "assume_affine" not in repair:
         raise _unproved("neither its sform nor its qform is set", "nifti.no_affine")
     if steps is None:
@@ -115,12 +120,8 @@ def _agreed(
     sform: NDArray[np.float64],
     qform: NDArray[np.float64],
     shape: tuple[int, int, int],
-    repair: tuple[str, ...],
 ) -> tuple[NDArray[np.float64], list[str]]:
     """Return the sform where the qform turns no corner by more than half a voxel from it."""
-    for name, affine in (("sform", sform), ("qform", qform)):
-        if name in repair:
-            return affine, [f"repair.{name}"]
     check_affine(sform)
     far = np.array(shape, np.float64) - 1
     between = (sform - qform)[:3]
@@ -138,14 +139,12 @@ def _agreed(
     return sform, ["nifti.sform", *(["nifti.forms_differ"] if differs else [])]
 
 
-def _pixdim_codes(
-    sform: NDArray[np.float64], steps: NDArray[np.float64] | None, repair: tuple[str, ...]
-) -> list[str]:
+def _pixdim_codes(sform: NDArray[np.float64], steps: NDArray[np.float64] | None) -> list[str]:
     """Compare the sform's spacing with pixdim, the only witness besides it."""
     norms = np.linalg.norm(sform[:3, :3], axis=0)
     if steps is None or np.allclose(norms, steps, rtol=1e-4, atol=0):
         return []
-    if "sform" in repair or np.allclose(norms, steps, rtol=0.01, atol=0):
+    if np.allclose(norms, steps, rtol=0.01, atol=0):
         return ["nifti.pixdim_differs"]
     raise GeometryError(
         f"The sform and pixdim disagree about the spacing: {_times(norms)} or {_times(steps)} mm.",
@@ -181,7 +180,7 @@ def _times(steps: NDArray[np.float64]) -> str:
 def _unproved(found: str, code: str) -> GeometryError:
     return GeometryError(
         f"The NIfTI file does not say where its voxels are: {found}.",
-        remedy='Export it with an affine, or pass repair=("assume_affine",) if its axes run right, '
-        "anterior and head.",
+        remedy="Export it with a valid affine. If neither form is set and its axes run right, "
+        'anterior and head, pass repair=("assume_affine",).',
         code=code,
     )

@@ -162,6 +162,12 @@ def test_forms_that_disagree_on_left_and_right_are_refused_unless_told(tmp_path:
     assert by_qform.report.codes["repair.qform"] == 1
 
 
+@pytest.mark.parametrize("form", ["sform", "qform"])
+def test_a_form_that_is_not_there_cannot_be_held_to(tmp_path: Path, form: str) -> None:
+    path = changed(tmp_path, **{f"{form}_code": 0})
+    refused(path, GeometryError, f"nifti.{form}", repair=(form,))
+
+
 def test_forms_that_differ_by_a_shift_are_reported(tmp_path: Path) -> None:
     volume = open_nifti(changed(tmp_path, qoffset_x=AFFINE[0, 3] + 40))
     assert volume.report.codes["nifti.forms_differ"] == 1
