@@ -2,126 +2,21 @@
 
 import json
 import math
-from collections.abc import Callable
-from pathlib import Path
 
 import geopandas
 import numpy as np
 import pytest
 import rasterio
-import shapely
+from planted_scenes import HEIGHT, SCENES, SIDE, SQUARES, WIDTH, Seer
 from pyproj import Transformer
-from rasterio.control import GroundControlPoint
-from rasterio.crs import CRS
 from rasterio.transform import Affine
 
 from longllava_domains.answer import Answer
-from longllava_domains.boxes import Box, Dialect, enclosing_box, write_boxes
-from longllava_domains.errors import ModelError, OutputError, PolicyError
+from longllava_domains.errors import OutputError
 from longllava_domains.pipelines.remote_sensing_qa import RemoteSensingQA
-from longllava_domains.provenance import Provenance
 from longllava_domains.remote_sensing import open_raster
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-
-SIDE = 12
-NOTHING = "I'm sorry, I cannot answer as the given image does not contain any given objects."
-# Pixel corners of planted squares: alone, in the overlap of two chips, of four, at an edge.
-SQUARES = [(40, 60), (445, 200), (500, 450), (900, 640), (460, 640), (230, 455)]
-WIDTH, HEIGHT = 924, 700
-
-
-class Seer:
-    """Boxes every bright square it sees, as a perfect model would."""
-
-    def __init__(self, dialect: Dialect = "fit-rs") -> None:
-        self.dialect = dialect
-        self.questions: list[str] = []
-
-    def answer(self, sequence, question, *, max_new_tokens=0) -> Answer:
-        self.questions.append(question)
-        self.most_tokens = max_new_tokens
-        (view,) = sequence
-        found = bright_boxes(view.pixels)
-        text = NOTHING
-        if found:
-            text = f"There are {len(found)} ships in the image: " + write_boxes(
-                found, dialect=self.dialect
-            )
-        made = Provenance(model="scripted", demo=True, datetime="2024-05-01")
-        return Answer(text, provenance=made)
-
-
-def bright_boxes(pixels) -> list[Box]:
-    """Return the smallest box around each bright patch, per cent of the view."""
-    bright = pixels[..., 0] > 200
-    scale = 100 / len(pixels)
-    found = []
-    while bright.any():
-        patch, frontier = [], [tuple(np.argwhere(bright)[0])]
-        while frontier:
-            row, column = frontier.pop()
-            if not bright[row, column]:
-                continue
-            bright[row, column] = False
-            patch += [(x, y) for x in (column, column + 1) for y in (row, row + 1)]
-            around = ((row, column + 1), (row + 1, column), (row, column - 1), (row - 1, column))
-            inside = ((y, x) for y, x in around if 0 <= y < len(bright) and 0 <= x < len(bright))
-            frontier += [place for place in inside if bright[place]]
-        hull = shapely.MultiPoint(patch).convex_hull.exterior.coords[:-1]
-        found.append(enclosing_box([(x * scale, y * scale) for x, y in hull]))
-    return found
-
-
-@pytest.fixture(scope="module")
-def picture():
-    values = np.random.default_rng(7).integers(20, 90, (3, HEIGHT, WIDTH), np.uint8)
-    for column, row in SQUARES:
-        values[:, row : row + SIDE, column : column + SIDE] = 255
-    return values
-
-
-def affine_scene(transform: Affine, crs: str) -> Callable[[Path, np.ndarray], Callable]:
-    def write(path, values):
-        with rasterio.open(
-            path, "w", driver="GTiff", width=WIDTH, height=HEIGHT, count=3, dtype="uint8",
-            crs=crs, transform=transform,
-        ) as file:  # fmt: skip
-            file.write(values)
-        to_lonlat = Transformer.from_crs(crs, "OGC:CRS84", always_xy=True).transform
-        a, b, c, d, e, f = transform[:6]
-        return lambda x, y: to_lonlat(a * x + b * y + c, d * x + e * y + f)
-
-    return write
-
-
-def control_point_scene(path, values):
-    """Twenty points on a gently bent sheet over Lake Geneva, in degrees."""
-
-    def lonlat(column, row):
-        bend = 1e-9 * (column - WIDTH / 2) * (row - HEIGHT / 2)
-        return 6.5 + 9e-6 * column + 1e-6 * row + bend, 46.4 - 6e-6 * row + 1e-6 * column + bend
-
-    points = [
-        GroundControlPoint(row, column, *lonlat(column, row))
-        for column in np.linspace(0, WIDTH, 5)
-        for row in np.linspace(0, HEIGHT, 4)
-    ]
-    with rasterio.open(
-        path, "w", driver="GTiff", width=WIDTH, height=HEIGHT, count=3, dtype="uint8",
-    ) as file:  # fmt: skip
-        file.gcps = (points, CRS.from_epsg(4326))
-        file.write(values)
-    return lonlat
-
-
-SCENES = {
-    "affine": affine_scene(Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000), "EPSG:32631"),
-    "rotated": affine_scene(Affine(0.4, 0.3, 360_000, 0.3, -0.4, 4_000_000), "EPSG:32618"),
-    "south-up": affine_scene(Affine(0.5, 0, 500_000, 0, 0.5, 5_400_000), "EPSG:32631"),
-    "antimeridian": affine_scene(Affine(0.5, 0, 736_150, 0, -0.5, 5_000_000), "EPSG:32660"),
-    "control points": control_point_scene,
-}
 
 
 @pytest.fixture(params=sorted(SCENES))
@@ -186,86 +81,6 @@ def test_planted_squares_of_a_mosaic_in_two_crss_come_back_once_each(tmp_path):
         assert min(math.dist(place, other) for other in told) < 0.5
 
 
-def test_plan_comes_first_and_then_with_the_time(tmp_path, picture):
-    path = tmp_path / "scene.tif"
-    SCENES["affine"](path, picture)
-    model = Seer()
-    plans, steps = [], []
-    RemoteSensingQA(model).find(
-        path,
-        "ship",
-        size_px=300,
-        overlap_px=50,
-        on_plan=lambda plan: plans.append((len(model.questions), plan)),
-        on_progress=lambda *step: steps.append(step),
-    )
-    assert [asked for asked, _ in plans] == [0, 1]
-    assert plans[0][1].chips == 4 * 3
-    assert plans[0][1].expected_s is None
-    assert plans[1][1].expected_s > 0
-    assert "12 chips of 300 px" in str(plans[1][1])
-    assert steps[-1] == ("find", 12, 12)
-
-
-def test_question_is_that_of_the_data_set(tmp_path, picture):
-    path = tmp_path / "scene.tif"
-    SCENES["affine"](path, picture)
-    model = Seer("geochat")
-    found = RemoteSensingQA(model).find(path, "storage tank", dialect="geochat", size_px=200)
-    assert set(model.questions) == {"[refer] give me the location of <p> storage tanks </p>"}
-    assert len(found.detections) == len(SQUARES)
-    assert model.most_tokens == 768
-    RemoteSensingQA(model).find(path, "ship", max_new_tokens=99)
-    assert model.most_tokens == 99
-    assert model.questions[-1].startswith("[detection]Detect all the ships in the image")
-
-
-def test_every_chip_is_accounted_for(tmp_path, picture):
-    path = tmp_path / "scene.tif"
-    values = picture.copy()
-    values[:, :, :512] = 0
-    with rasterio.open(
-        path, "w", driver="GTiff", width=WIDTH, height=HEIGHT, count=3, dtype="uint8", nodata=0,
-        crs="EPSG:32631", transform=Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000),
-    ) as file:  # fmt: skip
-        file.write(values)
-
-    class Mumbler(Seer):
-        def answer(self, sequence, question, *, max_new_tokens=0):
-            super().answer(sequence, question)
-            texts = ["({<50.00><50.00><9.00><9.00>|<90>}, {<1><2>|<3>}", "A lovely harbour."]
-            return Answer(texts[len(self.questions) - 1], stopped="length")
-
-    found = RemoteSensingQA(Mumbler()).find(path, "ship")
-    assert found.outcomes == {"seen": 1, "skipped": 2, "failed": 1}
-    assert [chip.reason for chip in found.chips] == ["nodata", "found", "nodata", "unreadable"]
-    assert found.problems == {"number_count": 1}
-    assert not found.is_complete
-    assert found.provenance["left_out"] == {"nodata": 2}
-    assert found.provenance["views"] == 2
-
-
-def test_model_errors_after_the_first_chip_are_counted_and_the_first_is_raised(tmp_path, picture):
-    path = tmp_path / "scene.tif"
-    SCENES["affine"](path, picture)
-
-    class Tired(Seer):
-        def __init__(self, good: int) -> None:
-            super().__init__()
-            self.good = good
-
-        def answer(self, sequence, question, *, max_new_tokens=0):
-            if len(self.questions) >= self.good:
-                raise ModelError("Too tired.", remedy="Rest.", code="model.tired")
-            return super().answer(sequence, question)
-
-    found = RemoteSensingQA(Tired(3)).find(path, "ship")
-    assert [chip.reason for chip in found.chips][-1] == "model.tired"
-    assert found.outcomes["failed"] == 1
-    with pytest.raises(ModelError):
-        RemoteSensingQA(Tired(0)).find(path, "ship")
-
-
 def test_counting_says_when_it_is_not_complete(tmp_path, picture):
     path = tmp_path / "scene.tif"
     SCENES["affine"](path, picture)
@@ -280,17 +95,6 @@ def test_counting_says_when_it_is_not_complete(tmp_path, picture):
     brief = RemoteSensingQA(Brief()).count(path, "ship")
     assert (brief.count, brief.is_complete) == (len(SQUARES), False)
     assert brief.to_json()["count_is_complete"] is False
-
-
-def test_resolutions_outside_the_trained_range_are_noticed_or_refused(tmp_path, picture):
-    path = tmp_path / "scene.tif"
-    affine_scene(Affine(10, 0, 500_000, 0, -10, 5_400_000), "EPSG:32631")(path, picture)
-    found = RemoteSensingQA(Seer()).find(path, "ship")
-    assert "Outside the ground resolution the model was trained on." in found.notices
-    with pytest.raises(PolicyError, match=r"0\.15 m to 1 m"):
-        RemoteSensingQA(Seer(), outside="refuse").find(path, "ship")
-    trained = RemoteSensingQA(Seer(), trained_resolution_m=(5, 20), outside="refuse")
-    assert len(trained.find(path, "ship").notices) == 1
 
 
 def test_without_a_georeference_pixels_are_given_and_maps_refused(tmp_path, picture):
@@ -309,14 +113,6 @@ def test_without_a_georeference_pixels_are_given_and_maps_refused(tmp_path, pict
     assert told["detections"][0]["ring_map"] is None
     assert told["detections"][0]["corners_pixel"][0] == pytest.approx([52, 60], abs=0.1)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["scene.png"]
-
-
-@pytest.mark.parametrize("thing", ["", "  ", "ship<ref>", "a{b}", "ship\nand more"])
-def test_things_that_could_not_be_asked_for_are_refused(tmp_path, picture, thing):
-    path = tmp_path / "scene.tif"
-    SCENES["affine"](path, picture)
-    with pytest.raises(PolicyError):
-        RemoteSensingQA(Seer()).find(path, thing)
 
 
 def test_all_formats_carry_notice_model_and_place(tmp_path, picture):
@@ -360,25 +156,3 @@ def test_scene_question_shows_the_global_view_and_the_grid(tmp_path, picture):
     with open_raster(path) as raster:
         again = RemoteSensingQA(Describer())(raster, "What is this place?")
     assert json.dumps(again.to_json()) == json.dumps(told.to_json())
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_whatever_a_model_says_every_chip_is_accounted_for(tmp_path, picture, seed):
-    path = tmp_path / "scene.tif"
-    SCENES["affine"](path, picture)
-    dice = np.random.default_rng(seed)
-
-    class Babbler(Seer):
-        def answer(self, sequence, question, *, max_new_tokens=0):
-            letters = list(super().answer(sequence, question).text)
-            for at in dice.integers(0, len(letters), 8):
-                letters[at] = str(dice.choice(list("{}<>|.,- x9\n☃")))
-            return Answer("".join(letters), stopped=str(dice.choice(["end", "length"])))
-
-    found = RemoteSensingQA(Babbler()).find(path, "ship", size_px=300)
-    assert sum(found.outcomes.values()) == len(found.chips) == 5 * 4
-    assert {chip.reason for chip in found.chips} <= {"found", "nothing", "unreadable"}
-    assert sum(chip.boxes for chip in found.chips) >= len(found.detections)
-    found.save_geojson(tmp_path / "ships.geojson")
-    told = json.loads((tmp_path / "ships.geojson").read_text(encoding="utf-8"))
-    assert len(told["features"]) == len(found.detections)

@@ -1,0 +1,134 @@
+"""A search tells its plan first, asks in the words of the data set, and accounts for every chip."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+from planted_scenes import HEIGHT, SCENES, SQUARES, WIDTH, Seer, affine_scene
+from rasterio.transform import Affine
+
+from longllava_domains.answer import Answer
+from longllava_domains.errors import ModelError, PolicyError
+from longllava_domains.pipelines.remote_sensing_qa import RemoteSensingQA
+
+
+def test_plan_comes_first_and_then_with_the_time(tmp_path, picture):
+    path = tmp_path / "scene.tif"
+    SCENES["affine"](path, picture)
+    model = Seer()
+    plans, steps = [], []
+    RemoteSensingQA(model).find(
+        path,
+        "ship",
+        size_px=300,
+        overlap_px=50,
+        on_plan=lambda plan: plans.append((len(model.questions), plan)),
+        on_progress=lambda *step: steps.append(step),
+    )
+    assert [asked for asked, _ in plans] == [0, 1]
+    assert plans[0][1].chips == 4 * 3
+    assert plans[0][1].expected_s is None
+    assert plans[1][1].expected_s > 0
+    assert "12 chips of 300 px" in str(plans[1][1])
+    assert steps[-1] == ("find", 12, 12)
+
+
+def test_question_is_that_of_the_data_set(tmp_path, picture):
+    path = tmp_path / "scene.tif"
+    SCENES["affine"](path, picture)
+    model = Seer("geochat")
+    found = RemoteSensingQA(model).find(path, "storage tank", dialect="geochat", size_px=200)
+    assert set(model.questions) == {"[refer] give me the location of <p> storage tanks </p>"}
+    assert len(found.detections) == len(SQUARES)
+    assert model.most_tokens == 768
+    RemoteSensingQA(model).find(path, "ship", max_new_tokens=99)
+    assert model.most_tokens == 99
+    assert model.questions[-1].startswith("[detection]Detect all the ships in the image")
+
+
+def test_every_chip_is_accounted_for(tmp_path, picture):
+    path = tmp_path / "scene.tif"
+    values = picture.copy()
+    values[:, :, :512] = 0
+    with rasterio.open(
+        path, "w", driver="GTiff", width=WIDTH, height=HEIGHT, count=3, dtype="uint8", nodata=0,
+        crs="EPSG:32631", transform=Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000),
+    ) as file:  # fmt: skip
+        file.write(values)
+
+    class Mumbler(Seer):
+        def answer(self, sequence, question, *, max_new_tokens=0):
+            super().answer(sequence, question)
+            texts = ["({<50.00><50.00><9.00><9.00>|<90>}, {<1><2>|<3>}", "A lovely harbour."]
+            return Answer(texts[len(self.questions) - 1], stopped="length")
+
+    found = RemoteSensingQA(Mumbler()).find(path, "ship")
+    assert found.outcomes == {"seen": 1, "skipped": 2, "failed": 1}
+    assert [chip.reason for chip in found.chips] == ["nodata", "found", "nodata", "unreadable"]
+    assert found.problems == {"number_count": 1}
+    assert not found.is_complete
+    assert found.provenance["left_out"] == {"nodata": 2}
+    assert found.provenance["views"] == 2
+
+
+def test_model_errors_after_the_first_chip_are_counted_and_the_first_is_raised(tmp_path, picture):
+    path = tmp_path / "scene.tif"
+    SCENES["affine"](path, picture)
+
+    class Tired(Seer):
+        def __init__(self, good: int) -> None:
+            super().__init__()
+            self.good = good
+
+        def answer(self, sequence, question, *, max_new_tokens=0):
+            if len(self.questions) >= self.good:
+                raise ModelError("Too tired.", remedy="Rest.", code="model.tired")
+            return super().answer(sequence, question)
+
+    found = RemoteSensingQA(Tired(3)).find(path, "ship")
+    assert [chip.reason for chip in found.chips][-1] == "model.tired"
+    assert found.outcomes["failed"] == 1
+    with pytest.raises(ModelError):
+        RemoteSensingQA(Tired(0)).find(path, "ship")
+
+
+def test_resolutions_outside_the_trained_range_are_noticed_or_refused(tmp_path, picture):
+    path = tmp_path / "scene.tif"
+    affine_scene(Affine(10, 0, 500_000, 0, -10, 5_400_000), "EPSG:32631")(path, picture)
+    found = RemoteSensingQA(Seer()).find(path, "ship")
+    assert "Outside the ground resolution the model was trained on." in found.notices
+    with pytest.raises(PolicyError, match=r"0\.15 m to 1 m"):
+        RemoteSensingQA(Seer(), outside="refuse").find(path, "ship")
+    trained = RemoteSensingQA(Seer(), trained_resolution_m=(5, 20), outside="refuse")
+    assert len(trained.find(path, "ship").notices) == 1
+
+
+@pytest.mark.parametrize("thing", ["", "  ", "ship<ref>", "a{b}", "ship\nand more"])
+def test_things_that_could_not_be_asked_for_are_refused(tmp_path, picture, thing):
+    path = tmp_path / "scene.tif"
+    SCENES["affine"](path, picture)
+    with pytest.raises(PolicyError):
+        RemoteSensingQA(Seer()).find(path, thing)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_whatever_a_model_says_every_chip_is_accounted_for(tmp_path, picture, seed):
+    path = tmp_path / "scene.tif"
+    SCENES["affine"](path, picture)
+    dice = np.random.default_rng(seed)
+
+    class Babbler(Seer):
+        def answer(self, sequence, question, *, max_new_tokens=0):
+            letters = list(super().answer(sequence, question).text)
+            for at in dice.integers(0, len(letters), 8):
+                letters[at] = str(dice.choice(list("{}<>|.,- x9\n☃")))
+            return Answer("".join(letters), stopped=str(dice.choice(["end", "length"])))
+
+    found = RemoteSensingQA(Babbler()).find(path, "ship", size_px=300)
+    assert sum(found.outcomes.values()) == len(found.chips) == 5 * 3
+    assert {chip.reason for chip in found.chips} <= {"found", "nothing", "unreadable"}
+    assert sum(chip.boxes for chip in found.chips) >= len(found.detections)
+    found.save_geojson(tmp_path / "ships.geojson")
+    told = json.loads((tmp_path / "ships.geojson").read_text(encoding="utf-8"))
+    assert len(told["features"]) == len(found.detections)
