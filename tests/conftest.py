@@ -1,10 +1,15 @@
 """Builders that several rooms share, as fixtures: tests are collected without a common package."""
 
+import os
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+# The networks of the tests are tiny: a second thread only waits for the first, and where other
+# work runs beside it that waiting is most of the time. Read by OpenMP when torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def _module(name: str) -> ModuleType:

@@ -1,0 +1,169 @@
+"""The main job, end to end, on the phantom and the demonstration model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from longllava_domains import ct
+from longllava_domains.adapters.phantoms import chest_phantom
+from longllava_domains.ct.array import volume_from_array
+from longllava_domains.errors import OutputError, PolicyError, UnsupportedInputError
+from longllava_domains.export.codes import CT_RATE_CODES
+from longllava_domains.pipelines import CTReport
+from longllava_domains.pipelines.calibration import Calibration
+from longllava_domains.pipelines.ct_evidence import occlusion_evidence
+from longllava_domains.pipelines.ct_findings import most_attended
+from longllava_domains.pipelines.ct_preset import CTPreset
+from longllava_domains.pipelines.ct_result import split_sections
+from longllava_domains.provenance import RESEARCH_NOTICE
+
+ROOT = Path(__file__).parents[2]
+PHANTOM = ROOT / "examples/chest_phantom"
+FEW = ct.SlicePolicy(count=3, windows=("lung",), view_px=336)
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> CTReport:
+    return CTReport.from_pretrained("demo", dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def result(pipeline: CTReport):
+    return pipeline(PHANTOM, policy=FEW, max_new_tokens=4)
+
+
+def test_a_report_has_18_findings_each_with_a_margin_and_no_probability(result) -> None:
+    assert list(result.abnormalities) == list(CT_RATE_CODES)
+    for finding in result.abnormalities.values():
+        assert np.isfinite(finding.yes_logit_margin)
+        assert finding.probability is None
+
+
+def test_a_margin_equals_the_score_of_a_session_opened_for_it_alone(pipeline, result) -> None:
+    question = pipeline.preset.finding_prompt.format(label="pleural effusion")
+    with pipeline.model.open(result.sequence) as session:
+        yes, no = session.score(question, pipeline.preset.finding_choices)
+    margin = result.abnormalities["Pleural effusion"].yes_logit_margin
+    assert margin == pytest.approx(yes.sum_logprob - no.sum_logprob, abs=1e-4)
+
+
+def test_the_draft_equals_the_answer_to_the_report_prompt_alone(pipeline, result) -> None:
+    alone = pipeline.model.answer(result.sequence, pipeline.preset.report_prompt, max_new_tokens=4)
+    assert result.text == alone.text
+
+
+def test_every_output_says_research_only_and_demonstration(result) -> None:
+    assert result.notices[0] == RESEARCH_NOTICE
+    assert result.to_text().startswith(f"[{RESEARCH_NOTICE}]")
+    written = result.to_json()
+    assert RESEARCH_NOTICE in written["notices"]
+    assert written["demo"] is True
+    assert any("Untrained" in notice for notice in written["notices"])
+    json.dumps(written)
+
+
+def test_a_demonstration_cannot_become_a_clinical_document(result, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="demonstration"):
+        result.save_dicom_sr(tmp_path / "sr.dcm")
+    (first, second) = result.save_dicom_sr(tmp_path / "sr.dcm", allow_demo=True)
+    assert first.exists()
+    assert second.exists()
+    assert result.save_fhir(tmp_path / "r.json", allow_demo=True).exists()
+
+
+def test_provenance_rebuilds_the_policy_and_names_the_prompt_and_the_input(result) -> None:
+    made = result.provenance
+    assert ct.SlicePolicy.from_json(made["policy"]) == FEW
+    assert made["preset"] == "ct-default@1"
+    assert len(made["input_sha256"]) == len(made["prompt_sha256"]) == 64
+    assert made["views"] == 3
+    assert made["withheld"] == []
+
+
+def test_paths_volumes_arrays_and_tensors_are_the_same_input(pipeline, result) -> None:
+    phantom = chest_phantom(findings=("nodule", "effusion"))
+    array = volume_from_array(phantom.hu, phantom.affine_ras_mm)
+
+    class MetaTensor:
+        affine = phantom.affine_ras_mm
+
+        def numpy(self) -> np.ndarray:
+            return phantom.hu[None]
+
+    for source in (array, (phantom.hu, phantom.affine_ras_mm), MetaTensor()):
+        other = pipeline(source, policy=FEW, max_new_tokens=4)
+        assert other.text == result.text
+        for ours, theirs in zip(other.sequence, result.sequence, strict=True):
+            assert np.array_equal(ours.pixels, theirs.pixels)
+    with pytest.raises(UnsupportedInputError, match="affine"):
+        pipeline(phantom.hu, policy=FEW)
+
+
+def test_chest_findings_are_withheld_where_no_lung_is_seen(pipeline) -> None:
+    phantom = chest_phantom(shape=(12, 64, 64), spacing_mm=(25, 6, 6))
+    hu = phantom.hu.copy()
+    hu[(hu > -960) & (hu < -600)] = 40
+    told = pipeline((hu, phantom.affine_ras_mm), policy=FEW, max_new_tokens=2)
+    assert told.abnormalities == {}
+    assert told.withheld == ("chest.no_lung",)
+    assert "withheld: chest.no_lung" in told.to_text()
+
+
+def test_a_calibration_gives_probabilities_and_only_to_the_weights_it_was_fitted_for(
+    pipeline, result, tmp_path: Path
+) -> None:
+    path = tmp_path / "calibration.json"
+    fitted = {
+        "model_sha256": pipeline.model.provenance["model_sha256"],
+        "preset": "ct-default@1",
+        "coefficients": {"Lung nodule": [2.0, 0.5]},
+    }
+    path.write_text(json.dumps(fitted))
+    calibrated = CTReport(pipeline.model, calibration=Calibration.from_file(path))
+    found = calibrated(PHANTOM, policy=FEW, max_new_tokens=2).abnormalities
+    margin = found["Lung nodule"].yes_logit_margin
+    assert found["Lung nodule"].probability == pytest.approx(1 / (1 + np.exp(-2 * margin - 0.5)))
+    assert found["Emphysema"].probability is None
+    path.write_text(json.dumps(fitted | {"model_sha256": "0" * 64}))
+    with pytest.raises(PolicyError, match="other weights"):
+        CTReport(pipeline.model, calibration=Calibration.from_file(path))
+    path.write_text("[]")
+    with pytest.raises(PolicyError, match="not a calibration"):
+        Calibration.from_file(path)
+
+
+def test_occlusion_names_each_part_and_its_drop(pipeline, result) -> None:
+    evidence = occlusion_evidence(
+        pipeline.model, result.sequence, "Lung nodule", pipeline.preset, parts=3
+    )
+    assert [part.slices for part in evidence] == [1, 1, 1]
+    assert evidence[0].z_mm[0] > evidence[1].z_mm[0] > evidence[2].z_mm[0]
+    assert any(part.margin_drop != 0 for part in evidence)
+    with pytest.raises(PolicyError):
+        occlusion_evidence(pipeline.model, result.sequence, "Lung nodule", pipeline.preset, parts=4)
+
+
+def test_slices_are_ranked_by_the_attention_of_all_their_windows(result) -> None:
+    ranked = most_attended(result.sequence, (0.1, 0.3, 0.2), count=2)
+    assert ranked == (result.sequence[1].place, result.sequence[2].place)
+
+
+@pytest.mark.parametrize(
+    ("text", "findings", "impression"),
+    [
+        ("Findings: clear. Impression: normal.", "clear.", "normal."),
+        ("FINDINGS:\nclear\nIMPRESSION:\nnormal", "clear", "normal"),
+        ("clear lungs", "clear lungs", ""),
+        ("Impression: normal", "", "normal"),
+    ],
+)
+def test_a_report_is_split_at_its_headings(text: str, findings: str, impression: str) -> None:
+    assert split_sections(text) == (findings, impression)
+
+
+def test_a_preset_keeps_its_prompt_within_the_trained_length() -> None:
+    preset = CTPreset.named()
+    tokens_per_view = 144 + 6
+    assert preset.max_views * tokens_per_view + preset.max_new_tokens < preset.trained_length
