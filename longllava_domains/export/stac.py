@@ -5,10 +5,10 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from longllava_domains import __version__
 from longllava_domains.errors import OutputError
 from longllava_domains.export.features import FOOTPRINT_SEGMENTS, require_located
 from longllava_domains.export.geojson import geometry, within_globe
@@ -76,7 +76,7 @@ def stac_item(item_id: str, findings: Findings) -> dict[str, Any]:
         # A scene without a date is findable by when it was looked at.
         "datetime": _utc(made.get("datetime") or created),
         "created": _utc(created),
-        "processing:software": {"longllava-domains": __version__},
+        "processing:software": {"longllava-domains": version("longllava-domains")},
         "longllava:notice": RESEARCH_NOTICE,
         "longllava:notices": list(findings.notices),
         "longllava:thing": findings.thing,
