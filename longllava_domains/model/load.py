@@ -170,7 +170,8 @@ class LongLlava:
     ) -> Provenance:
         shown = Provenance() if sequence is None else sequence.provenance
         notices = {*shown.get("notices", ()), *self.provenance["notices"]}
-        beyond = max(0, tokens - self.network.config.trained_length)
+        config = self.network.config
+        beyond = max(0, tokens - config.trained_length) if config.trained else 0
         if beyond:
             notices.add("Beyond the length the model was trained on.")
         return shown.with_(**self.provenance).with_(

@@ -1,0 +1,35 @@
+"""Command that lets a draft report leave this machine: `send`, only when asked."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from longllava_domains.pipelines.cli_console import stdout
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(send)
+
+
+def send(
+    report: Annotated[Path, typer.Argument(help="A DICOM SR file that `report --sr` wrote")],
+    to: Annotated[str, typer.Option(help="https://host/path (STOW-RS) or dicom://TITLE@host:port")],
+    audit: Annotated[Path, typer.Option(help="File that audit lines are appended to")],
+    calling_title: Annotated[str, typer.Option(help="Our AE title for C-STORE")] = "LONGLLAVA",
+    timeout_s: Annotated[float, typer.Option(help="Seconds to wait at each step")] = 30.0,
+) -> None:
+    """Send a draft report to a PACS; a bearer token is read from LONGLLAVA_TOKEN."""
+    from longllava_domains.pipelines import send as sending
+
+    receipt = sending.send(
+        report,
+        destination=to,
+        audit=audit,
+        token=os.environ.get("LONGLLAVA_TOKEN"),
+        calling_title=calling_title,
+        timeout_s=timeout_s,
+    )
+    stdout.print(f"sent to {receipt.destination}, status {receipt.status}", markup=False)
