@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from longllava_domains.ct.dicom_codestream import Codestream, parse_codestream
+from longllava_domains.ct.dicom_codestream import Codestream, Family, parse_codestream
+from longllava_domains.ct.dicom_pydicom import quiet
 from longllava_domains.errors import DamagedInputError, UnsupportedInputError
 
 RLE: Final = "1.2.840.10008.1.2.5"
@@ -38,6 +39,13 @@ MAY_BE_LOSSY: Final = frozenset({"jpeg_baseline", "jpeg_extended", "jpeg_ls_near
 # imagecodecs' own errors are RuntimeErrors.
 DECODER_ERRORS: Final = (RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
 _END: Final = b"\xff\xd9"
+_SYNTAX_OF: Final[dict[Family, str]] = {
+    "jpeg": "1.2.840.10008.1.2.4.51",
+    "jpeg-lossless": "1.2.840.10008.1.2.4.57",
+    "jpeg-ls": "1.2.840.10008.1.2.4.80",
+    "jpeg2000": "1.2.840.10008.1.2.4.91",
+    "htj2k": "1.2.840.10008.1.2.4.203",
+}
 # Two ways to fill up a stream whose end is missing: where they give the same image, no byte
 # that the image needs is missing.
 _FILLERS: Final = (b"\x00" * 64 + _END, b"\x5a" * 64 + _END)
@@ -95,6 +103,7 @@ def _decode_whole(data: bytes, stream: Codestream) -> NDArray[Any]:
 
 
 def _decode(data: bytes, stream: Codestream) -> NDArray[Any]:
+    """Decode with imagecodecs, or with pydicom where this build of it lacks the codec."""
     import imagecodecs
 
     decoders = {
@@ -102,13 +111,65 @@ def _decode(data: bytes, stream: Codestream) -> NDArray[Any]:
         "jpeg-lossless": imagecodecs.jpeg8_decode,
         "jpeg-ls": imagecodecs.jpegls_decode,
         "jpeg2000": imagecodecs.jpeg2k_decode,
-        "htj2k": imagecodecs.htj2k_decode,
+        "htj2k": lambda data: _decode_htj2k(data, stream),
     }
     try:
         image: NDArray[Any] = decoders[stream.family](data)
+    except ImportError:
+        return _decode_with_pydicom(data, stream)
     except DECODER_ERRORS:
         raise _damaged("the decoder refused the compressed data") from None
     return image
+
+
+def _decode_htj2k(data: bytes, stream: Codestream) -> NDArray[Any]:
+    """Decode high-throughput JPEG 2000, noticing where the decoder gave up.
+
+    imagecodecs drops an error of OpenJPH in the middle of an image and returns what it has; lines
+    come from the top, so a last row that was never written tells.
+    """
+    import imagecodecs
+
+    dtype = f"{'i' if stream.signed else 'u'}{1 if stream.precision <= 8 else 2}"
+    image = np.empty((stream.rows, stream.columns), dtype)
+    unwritten = (np.arange(stream.columns) * 37 + 11) % 101
+    image[-1] = unwritten
+    imagecodecs.htj2k_decode(data, out=image)
+    if np.array_equal(image[-1], unwritten):
+        raise ValueError
+    return image
+
+
+def _decode_with_pydicom(data: bytes, stream: Codestream) -> NDArray[Any]:
+    """Decode with whichever plugin pydicom finds."""
+    from pydicom.encaps import encapsulate
+    from pydicom.pixels import get_decoder
+
+    syntax = _SYNTAX_OF[stream.family]
+    with quiet():
+        try:
+            image, _ = get_decoder(syntax).as_array(
+                encapsulate([data]),
+                index=0,
+                raw=True,
+                transfer_syntax_uid=syntax,
+                rows=stream.rows,
+                columns=stream.columns,
+                number_of_frames=1,
+                samples_per_pixel=1,
+                photometric_interpretation="MONOCHROME2",
+                pixel_keyword="PixelData",
+                pixel_representation=int(stream.signed),
+                bits_allocated=16 if stream.precision > 8 else 8,
+                bits_stored=stream.precision,
+            )
+        except (*DECODER_ERRORS, AttributeError, NotImplementedError):
+            raise UnsupportedInputError(
+                "No decoder for these compressed pixels is installed.",
+                remedy="Install imagecodecs with all its codecs, or export the series uncompressed.",
+                code="ct.no_decoder",
+            ) from None
+    return np.asarray(image)
 
 
 def _decode_rle(data: bytes, rows: int, columns: int) -> NDArray[Any]:
