@@ -75,7 +75,9 @@ class BandChoice:
     how: str
 
 
-def choose_bands(facts: BandFacts, bands: str | Sequence[int | str] | None = None) -> BandChoice:
+def choose_bands(
+    facts: BandFacts, bands: str | int | Sequence[int | str] | None = None
+) -> BandChoice:
     """Choose the bands to show.
 
     Args:
@@ -89,7 +91,7 @@ def choose_bands(facts: BandFacts, bands: str | Sequence[int | str] | None = Non
     """
     if isinstance(bands, str) and bands in SENSORS:
         return BandChoice(_by_sensor(facts, bands), "sensor")
-    if isinstance(bands, str):
+    if isinstance(bands, (str, int)):
         bands = (bands,)
     if bands is not None:
         return _by_request(facts, tuple(bands))

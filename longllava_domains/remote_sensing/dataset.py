@@ -15,8 +15,12 @@ from longllava_domains.remote_sensing.georeference import (
     parse_crs,
 )
 from longllava_domains.remote_sensing.pixels import Rgb
+from longllava_domains.units import GIB
 
 _MAX_SIDE_PX = 2**24
+# Rows are read in bands; one band of a scene this wide would not fit any laptop.
+_ROWS_AT_ONCE = 512
+_MAX_BAND_BYTES = 8 * GIB
 _TIME = re.compile(r"(\d{4})[:\-](\d\d)[:\-](\d\d)[T ](\d\d:\d\d:\d\d)")
 
 
@@ -25,7 +29,7 @@ def require_pixels(dataset: Any) -> None:
 
     Raises:
         NotFoundError: The dataset has no bands (a container of subdatasets, or an empty VRT).
-        UnsupportedInputError: A side longer than 16.7 million pixels.
+        UnsupportedInputError: A side longer than 16.7 million pixels, or 512 rows over 8 GiB.
     """
     if dataset.count == 0:
         raise NotFoundError(
@@ -34,13 +38,21 @@ def require_pixels(dataset: Any) -> None:
             code="raster.no_bands",
             facts={"subdatasets": len(dataset.subdatasets)},
         )
-    if max(dataset.width, dataset.height) > _MAX_SIDE_PX:
+    rows = min(dataset.height, _ROWS_AT_ONCE)
+    band = (
+        dataset.width * rows * max(3, *(np.dtype(_plain(name)).itemsize for name in dataset.dtypes))
+    )
+    if max(dataset.width, dataset.height) > _MAX_SIDE_PX or band > _MAX_BAND_BYTES:
         raise UnsupportedInputError(
             f"The raster claims {dataset.width} x {dataset.height} pixels.",
             remedy="No scene is that large: the header is damaged, or cut the raster first.",
             code="raster.absurd_size",
             facts={"width": dataset.width, "height": dataset.height},
         )
+
+
+def _plain(name: str) -> str:
+    return "complex64" if name.startswith("complex") else name
 
 
 def band_facts(dataset: Any) -> BandFacts:

@@ -15,14 +15,14 @@ from longllava_domains.remote_sensing.dataset import (
     palette,
     require_pixels,
 )
-from longllava_domains.remote_sensing.gdal import open_dataset
+from longllava_domains.remote_sensing.gdal import open_dataset, reading
 from longllava_domains.remote_sensing.georeference import Georeference
 from longllava_domains.remote_sensing.href import gdal_name, is_remote, recordable
 from longllava_domains.remote_sensing.pixels import PixelSource, Rgb
 from longllava_domains.remote_sensing.tiff_source import pixel_source
 from longllava_domains.units import short_hash
 
-Bands = str | Sequence[int | str] | None
+Bands = str | int | Sequence[int | str] | None
 
 _VRT_SOURCE = re.compile(r"<SourceFilename([^>]*)>([^<]+)</SourceFilename>")
 
@@ -74,6 +74,11 @@ def open_one(href: str | os.PathLike[str], bands: Bands = None, crs: str | None 
     name = gdal_name(os.fspath(href))
     _require_vrt_sources(name)
     dataset = open_dataset(name)
+    with reading(name):  # damaged directories show on the first question about the bands
+        return _described(name, dataset, bands, crs)
+
+
+def _described(name: str, dataset: Any, bands: Bands, crs: str | None) -> Opened:
     require_pixels(dataset)
     choice = choose_bands(band_facts(dataset), bands)
     place, numbers = georeference(dataset, crs)

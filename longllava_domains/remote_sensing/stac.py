@@ -69,7 +69,7 @@ def open_item(item: Any, bands: Bands) -> Opened:
     """
     if isinstance(bands, str) and bands in SENSORS:
         bands = RGB
-    wanted: Sequence[int | str] | None = (bands,) if isinstance(bands, str) else bands
+    wanted: Sequence[int | str] | None = (bands,) if isinstance(bands, (str, int)) else bands
     visual = [key for key, asset in item.assets.items() if "visual" in (asset.roles or [key])]
     if wanted is None and visual:
         return _dated(open_one(_href(item, visual[0])), item)

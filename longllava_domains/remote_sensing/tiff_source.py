@@ -34,6 +34,7 @@ _GIANT_BLOCK_BYTES: Final = 64 * MIB
 # Strips decoded by one task, so that one-row strips do not drown in calls.
 _TASK_BYTES: Final = 2 * MIB
 _BAND_ROWS: Final = 512
+_TALL_BAND_BYTES: Final = 512 * MIB
 
 
 class TiffSource(GdalSource):
@@ -240,4 +241,6 @@ def pixel_source(
     layout = find_layout(href, dataset)
     if layout is None or (layout.block_bytes > _GIANT_BLOCK_BYTES and not can_stream(layout)):
         return plain
+    if layout.tiled and layout.block_rows * layout.width * 3 > _TALL_BAND_BYTES:
+        return plain  # rows of tiles this tall are cheaper to hold in GDAL's cache than painted
     return TiffSource(dataset, numbers, href, layout)

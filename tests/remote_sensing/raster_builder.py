@@ -4,6 +4,7 @@ Every function takes the path to write and returns it. Sizes are small and odd o
 side is a multiple of a block or a tile.
 """
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp, Resampling
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.rpc import RPC
 
 WIDTH, HEIGHT = 701, 487
@@ -54,8 +56,10 @@ def write(path: Path, data: NDArray[Any], **profile: Any) -> Path:
     }
     settings |= profile
     given = {key: value for key, value in settings.items() if value is not None}
-    with rasterio.open(path, "w", **given) as dataset:
-        dataset.write(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path, "w", **given) as dataset:
+            dataset.write(data)
     return path
 
 
