@@ -40,12 +40,12 @@ def _ct_image(phantom: ChestPhantom, index: int):  # type: ignore[no-untyped-def
     import imagecodecs
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.encaps import encapsulate
-    from pydicom.uid import CTImageStorage, JPEGLSLossless
+    from pydicom.uid import UID, CTImageStorage, JPEGLSLossless
 
     image = Dataset()
     image.file_meta = FileMetaDataset()
     image.file_meta.MediaStorageSOPClassUID = CTImageStorage
-    image.file_meta.MediaStorageSOPInstanceUID = f"{_UID_ROOT}.3.{index + 1}"
+    image.file_meta.MediaStorageSOPInstanceUID = UID(f"{_UID_ROOT}.3.{index + 1}")
     image.file_meta.TransferSyntaxUID = JPEGLSLossless
     image.SOPClassUID = CTImageStorage
     image.SOPInstanceUID = f"{_UID_ROOT}.3.{index + 1}"
@@ -58,7 +58,7 @@ def _ct_image(phantom: ChestPhantom, index: int):  # type: ignore[no-untyped-def
     image.RescaleIntercept, image.RescaleSlope, image.RescaleType = -1024, 1, "HU"
     image.WindowCenter, image.WindowWidth = 50, 350
     stored = (phantom.hu[index].astype(np.int32) + 1024).astype(np.uint16)
-    image.PixelData = encapsulate([imagecodecs.jpegls_encode(stored)])
+    image.PixelData = encapsulate([bytes(imagecodecs.jpegls_encode(stored))])
     image["PixelData"].VR = "OB"
     return image
 

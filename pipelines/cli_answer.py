@@ -119,6 +119,7 @@ def find(
     device: Device = None,
     dtype: Dtype = "auto",
     quantization: Quantization = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer about a chip")] = 768,
     out: Annotated[
         Path | None, typer.Option(help="Write .geojson, .gpkg, .parquet or .json (STAC)")
     ] = None,
@@ -134,7 +135,14 @@ def find(
         dtype=dtype,
         quantization=quantization,
     )
-    found = pipeline.find(scene, thing, on_plan=lambda plan: stderr.print(str(plan), markup=False))
+    with progress() as advance:
+        found = pipeline.find(
+            scene,
+            thing,
+            max_new_tokens=max_new_tokens,
+            on_plan=lambda plan: stderr.print(str(plan), markup=False),
+            on_progress=advance,
+        )
     if out is not None:
         _save_findings(found, out)
     stdout.print_json(json.dumps(found.to_json()))

@@ -222,11 +222,11 @@ def _study(about: _About, images: Iterable[SourceInstance]) -> Resource:
 
 
 def _device(about: _About) -> Resource:
-    from longllava_domains import __version__
+    from importlib.metadata import version as installed
 
     content = about.content
     versions = {
-        "longllava-domains": __version__,
+        "longllava-domains": installed("longllava-domains"),
         "model revision": content.model_revision,
         "adapter": content.adapter,
     }

@@ -100,7 +100,7 @@ def _add_patient_and_study(document: Dataset, source: SourceStudy) -> None:
 
 
 def _add_series_and_equipment(document: Dataset, content: ReportContent, created: datetime) -> None:
-    from longllava_domains import __version__
+    from importlib.metadata import version as installed
 
     document.Modality = "SR"
     document.SeriesNumber = _SERIES_NUMBER
@@ -110,7 +110,7 @@ def _add_series_and_equipment(document: Dataset, content: ReportContent, created
     document.ReferencedPerformedProcedureStepSequence = []
     document.Manufacturer = MANUFACTURER
     document.ManufacturerModelName = content.model[:64]
-    versions = [__version__, content.model_revision, content.adapter]
+    versions = [installed("longllava-domains"), content.model_revision, content.adapter]
     document.SoftwareVersions = [version[:64] for version in versions if version]
 
 
