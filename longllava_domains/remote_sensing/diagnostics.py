@@ -99,7 +99,7 @@ def _files(source: PixelSource) -> Iterator[Any]:
 
 
 def _is_flat(file: GdalSource) -> bool:
-    return file.block_columns >= file.width and file.block_rows < _FLAT_ROWS
+    return bool(file.block_columns >= file.width and file.block_rows < _FLAT_ROWS)
 
 
 def _held_bytes(file: GdalSource) -> int:

@@ -41,7 +41,14 @@ def stac_items(source: Any) -> list[Any]:
             return [document]
         members = document.get_items(recursive=True) if hasattr(document, "get_items") else document
         items = list(members)
-    except (pystac.STACError, pystac.STACTypeError, KeyError, TypeError, ValueError, AttributeError):
+    except (
+        pystac.STACError,
+        pystac.STACTypeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+    ):
         raise _not_stac(base) from None
     if not items:
         raise NotFoundError(
