@@ -8,6 +8,7 @@ import typer
 
 from longllava_domains.errors import OutputError, UnsupportedInputError
 from longllava_domains.pipelines.cli_console import progress, require_model, stderr, stdout
+from longllava_domains.pipelines.cli_ct import Hu, Repair, open_ct
 
 Model = Annotated[str | None, typer.Option(help='"demo", a folder or a hub id')]
 Adapter = Annotated[str | None, typer.Option(help="A PEFT adapter folder or hub id")]
@@ -35,6 +36,8 @@ def report(
     dtype: Dtype = "auto",
     quantization: Quantization = None,
     series: Annotated[str | None, typer.Option(help="Which series; see longllava series")] = None,
+    repair: Repair = None,
+    hu: Hu = "prove",
     preset: Annotated[str, typer.Option(help="Slices, windows and prompts")] = "ct-default@1",
     max_new_tokens: Annotated[int | None, typer.Option(help="Longest draft")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write JSON here")] = None,
@@ -55,8 +58,9 @@ def report(
         quantization=quantization,
         preset=preset,
     )
+    volume = open_ct(path, series=series, repair=repair, hu=hu)
     with progress() as advance:
-        result = pipeline(path, series=series, max_new_tokens=max_new_tokens, on_progress=advance)
+        result = pipeline(volume, max_new_tokens=max_new_tokens, on_progress=advance)
     if out is not None:
         _write(out, json.dumps(result.to_json(), indent=2))
     if sr is not None:

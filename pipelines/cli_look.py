@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from longllava_domains.pipelines.cli_console import stdout
+from longllava_domains.pipelines.cli_ct import Hu, Repair, open_ct
 
 _SHOW_PATHS = typer.Option("--show-paths", help="Name files on this terminal in refusals")
 
@@ -24,14 +25,21 @@ def views(
         list[str] | None, typer.Option(help="CT window preset; repeat for several")
     ] = None,
     every_mm: Annotated[float | None, typer.Option(help="CT: millimetres between slices")] = None,
+    repair: Repair = None,
+    hu: Hu = "prove",
     most: Annotated[int, typer.Option(help="Largest number of views on the sheet")] = 60,
     show_paths: Annotated[bool, _SHOW_PATHS] = False,
 ) -> None:
     """Write a contact sheet of exactly what a model would see."""
-    from longllava_domains.pipelines.look import look_at
+    from longllava_domains.pipelines.domain import decide_domain
+    from longllava_domains.pipelines.look import look_at, look_at_ct
     from longllava_domains.visual.contact_sheet import contact_sheet
 
-    sequence = look_at(path, domain=domain, windows=window, spacing_mm=every_mm, max_views=most)
+    if decide_domain(path, domain) == "ct":
+        volume = open_ct(path, repair=repair, hu=hu)
+        sequence = look_at_ct(volume, windows=window, spacing_mm=every_mm, max_views=most)
+    else:
+        sequence = look_at(path, domain=domain)
     contact_sheet(sequence).save(out)
     left_out = sum(sequence.left_out.values())
     stdout.print(f"{len(sequence)} views, {left_out} left out: {out}", markup=False)

@@ -1,0 +1,44 @@
+"""What the commands share that open a CT: repairs and the rule for Hounsfield units."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from longllava_domains.ct import CTVolume
+from longllava_domains.ct.rescale import HuRule
+from longllava_domains.errors import PolicyError
+
+Repair = Annotated[
+    list[str] | None,
+    typer.Option(help="CT: tilt, gaps, gaps:K, duplicates, single; repeat for several"),
+]
+Hu = Annotated[str, typer.Option(help="CT: prove, trust, or SLOPE,INTERCEPT")]
+
+
+def open_ct(
+    path: str | Path, *, series: str | None = None, repair: list[str] | None, hu: str
+) -> CTVolume:
+    """Open a CT as the command line's words say.
+
+    Raises:
+        InputError: The input cannot be proved to be a CT.
+        PolicyError: An unknown repair or rule.
+    """
+    from longllava_domains import ct
+
+    return ct.open_volume(path, series=series, repair=tuple(repair or ()), hu=_rule(hu))
+
+
+def _rule(text: str) -> HuRule:
+    if text == "prove" or text == "trust":
+        return text
+    try:
+        slope, intercept = map(float, text.split(","))
+    except ValueError:
+        raise PolicyError(
+            "The rule for Hounsfield units is not understood.",
+            remedy="Use --hu prove, --hu trust, or --hu SLOPE,INTERCEPT such as 1,-1024.",
+            code="cli.hu",
+        ) from None
+    return slope, intercept
