@@ -89,7 +89,8 @@ def choose_slices(volume: CTVolume, policy: SlicePolicy) -> tuple[list[int], dic
     chosen = list(range(volume.shape[0]))
     if policy.z_range_mm is not None:
         low, high = policy.z_range_mm
-        chosen = [index for index in chosen if low <= volume.z_mm(index) <= high]
+        z_mm = _z_mm(volume)
+        chosen = [index for index in chosen if low <= z_mm[index] <= high]
         _count(left_out, "outside_range", volume.shape[0] - len(chosen))
     if not chosen:
         raise PolicyError(
@@ -195,13 +196,19 @@ def _decode(
             yield _project(decoded[first : first + len(slab.members)], policy.slab)
 
 
+def _z_mm(volume: CTVolume) -> NDArray[np.float64]:
+    """Return the position of every slice centre along the slice normal."""
+    step = volume.z_mm(1) - volume.z_mm(0)
+    return np.asarray(volume.z_mm(0) + step * np.arange(volume.shape[0]), np.float64)
+
+
 def _places(volume: CTVolume, slabs: Sequence[_Slab]) -> list[SlicePlace]:
     """Return the place of each slab, its window still unnamed."""
-    instances, synthetic = volume.source.instances, volume.source.synthetic
+    instances, synthetic, z_mm = volume.source.instances, volume.source.synthetic, _z_mm(volume)
     return [
         SlicePlace(
             index=centre,
-            z_mm=round(volume.z_mm((members[0] + members[-1]) / 2), 4),
+            z_mm=round(float(z_mm[members[0]] + z_mm[members[-1]]) / 2, 4),
             thickness_mm=round(len(members) * volume.spacing_mm[0], 4),
             window="",
             instances=tuple(name for number in members for name in instances[number]),
