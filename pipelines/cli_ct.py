@@ -13,6 +13,7 @@ Repair = Annotated[
     list[str] | None,
     typer.Option(help="CT: tilt, gaps, gaps:K, duplicates, single; repeat for several"),
 ]
+_WORDS: dict[str, HuRule] = {"prove": "prove", "trust": "trust"}
 Hu = Annotated[str, typer.Option(help="CT: prove, trust, or SLOPE,INTERCEPT")]
 
 
@@ -31,8 +32,8 @@ def open_ct(
 
 
 def _rule(text: str) -> HuRule:
-    if text == "prove" or text == "trust":
-        return text
+    if text in _WORDS:
+        return _WORDS[text]
     try:
         slope, intercept = map(float, text.split(","))
     except ValueError:

@@ -143,12 +143,13 @@ def _decode_htj2k(data: bytes, stream: Codestream) -> NDArray[Any]:
 def _decode_with_pydicom(data: bytes, stream: Codestream) -> NDArray[Any]:
     """Decode with whichever plugin pydicom finds."""
     from pydicom.encaps import encapsulate
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders import get_decoder
 
     syntax = _SYNTAX_OF[stream.family]
+    decoder: Any = get_decoder(syntax)  # its options are typed for data sets only
     with quiet():
         try:
-            image, _ = get_decoder(syntax).as_array(
+            image, _ = decoder.as_array(
                 encapsulate([data]),
                 index=0,
                 raw=True,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
 
 # What pydicom raises on hostile files beside its own errors (found by fuzzing).
-_PARSE_ERRORS: Final = (
+PARSE_ERRORS: Final = (
     EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, NotImplementedError,
     OverflowError, RecursionError, MemoryError, StructError, zlib.error, OSError, AssertionError,
 )  # fmt: skip
@@ -56,7 +56,7 @@ def parsing() -> Iterator[None]:
     with quiet():
         try:
             yield
-        except (BytesLengthException, InvalidDicomError, *_PARSE_ERRORS):
+        except (BytesLengthException, InvalidDicomError, *PARSE_ERRORS):
             raise UnparsableError from None
 
 
