@@ -143,7 +143,7 @@ def _decode_htj2k(data: bytes, stream: Codestream) -> NDArray[Any]:
 def _decode_with_pydicom(data: bytes, stream: Codestream) -> NDArray[Any]:
     """Decode with whichever plugin pydicom finds."""
     from pydicom.encaps import encapsulate
-    from pydicom.pixels.decoders import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     syntax = _SYNTAX_OF[stream.family]
     decoder: Any = get_decoder(syntax)  # its options are typed for data sets only
