@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from longllava_domains.model.cpu_matmul import fast_products
 from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.prefill import Cancelled, cancelled_error
 from longllava_domains.model.session_cache import SessionCache, joined, part
@@ -99,10 +100,11 @@ def step_logits(
 ) -> Tensor:
     """Forward one token per row (rows,) and return float32 logits (rows, vocabulary)."""
     embedded = network.get_input_embeddings()(tokens.unsqueeze(1))
-    run = network.model.language_model(
-        inputs_embeds=embedded, past_key_values=cache, use_cache=True
-    )
-    logits: Tensor = network.lm_head(run.last_hidden_state[:, -1]).float()
+    with fast_products(network):
+        run = network.model.language_model(
+            inputs_embeds=embedded, past_key_values=cache, use_cache=True
+        )
+        logits: Tensor = network.lm_head(run.last_hidden_state[:, -1]).float()
     return logits
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from longllava_domains.errors import MemoryBudgetError, PolicyError, SessionError
+from longllava_domains.model.cpu_matmul import fast_products
 from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.preprocess import Picture, pixel_values
 from longllava_domains.model.session_cache import SessionCache
@@ -172,7 +173,8 @@ def prefill(
         chunk = tokens[:, done : done + pace.chunk_tokens]
         mark = cache.mark()
         try:
-            hidden = _forward_chunk(network, cache, chunk, features)
+            with fast_products(network):
+                hidden = _forward_chunk(network, cache, chunk, features)
         except torch.OutOfMemoryError:
             cache.rewind(mark)
             pace.halve()
@@ -203,5 +205,5 @@ def _forward_chunk(
         if taken is not None:
             features.put_back(taken)
         raise
-    last: Tensor = run.last_hidden_state[:, -1]
+    last: Tensor = run.last_hidden_state[:, -1].clone()  # a view would keep the whole chunk
     return last

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from longllava_domains.errors import PromptError
+from longllava_domains.model.cpu_matmul import fast_products
 from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.session_cache import SessionCache
 from longllava_domains.prompt import PromptTokenizer
@@ -75,7 +76,8 @@ def score_choices(
     scores: list[tuple[float, ...]] = []
     for start in range(0, len(choices), rows_together):
         batch = choices[start : start + rows_together]
-        following = _following(network, cache, batch)
+        with fast_products(network):
+            following = _following(network, cache, batch)
         for row, ids in enumerate(batch):
             rest = [float(following[row, at, token]) for at, token in enumerate(ids[1:])]
             scores.append((float(first[ids[0]]), *rest))
