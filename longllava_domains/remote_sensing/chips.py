@@ -78,11 +78,11 @@ class Chips:
             for left in self.lefts:
                 window = Window(left, top, size, size)
                 place = ground.place("chip", window, 1.0)
-                pixels, valid = cut(band, window, padding)
-                if valid is not None and not valid.any():
-                    self.skipped.append(place)
-                else:
+                pixels, has_data = cut(band, window, padding)
+                if has_data:
                     yield View(pixels, place)
+                else:
+                    self.skipped.append(place)
 
 
 def starts(length: int, size: int, overlap: int) -> tuple[int, ...]:

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from longllava_domains.remote_sensing.pixels import Mask, Rgb, Strip, Window, join, some_valid
+from longllava_domains.remote_sensing.pixels import Rgb, Strip, Window
 
 
-def row_bands(strips: Iterable[Strip], spans: Sequence[tuple[int, int]]) -> Iterator[Strip]:
+def row_bands(strips: Iterable[Strip], spans: Sequence[tuple[int, int]]) -> Iterator[list[Strip]]:
     """Gather strips into bands; neighbouring bands may overlap.
 
     Args:
@@ -16,7 +16,8 @@ def row_bands(strips: Iterable[Strip], spans: Sequence[tuple[int, int]]) -> Iter
         spans: (first, one past last) row of each band, inside the raster, first rows ascending.
 
     Yields:
-        One strip per span, in order. All strips are drawn, also those below the last span.
+        The rows of each span, as views of the strips they came in. All strips are drawn, also
+        those below the last span.
     """
     source = iter(strips)
     held: deque[Strip] = deque()
@@ -27,12 +28,12 @@ def row_bands(strips: Iterable[Strip], spans: Sequence[tuple[int, int]]) -> Iter
             strip = next(source)
             if _bottom(strip) > first:
                 held.append(strip)
-        yield _gather(held, first, last)
+        yield [_rows(strip, first, last) for strip in held if strip.top < last]
     for _ in source:  # whoever listens to the strips (the global view) hears them all
         pass
 
 
-def cut(band: Strip, window: Window, padding: tuple[int, int, int]) -> tuple[Rgb, Mask | None]:
+def cut(band: Sequence[Strip], window: Window, padding: tuple[int, int, int]) -> tuple[Rgb, bool]:
     """Cut one window out of a band, padded where it reaches outside the raster.
 
     Args:
@@ -41,39 +42,32 @@ def cut(band: Strip, window: Window, padding: tuple[int, int, int]) -> tuple[Rgb
         padding: RGB of what lies outside.
 
     Returns:
-        Read-only uint8 (window.height, window.width, 3), and the mask of the part inside the
-        raster (None where all is data).
+        Read-only uint8 (window.height, window.width, 3), and whether any of it is data.
     """
-    height, width = band.rgb.shape[:2]
-    left, right = max(0, window.column), min(width, window.column + window.width)
-    top, bottom = max(band.top, window.row), min(band.top + height, window.row + window.height)
-    inside = (slice(top - band.top, bottom - band.top), slice(left, right))
-    if (bottom - top, right - left) == (window.height, window.width):
-        pixels = band.rgb[inside].copy()
-    else:
-        pixels = np.empty((window.height, window.width, 3), np.uint8)
+    pixels = np.empty((window.height, window.width, 3), np.uint8)
+    left = max(0, window.column)
+    right = min(band[0].rgb.shape[1], window.column + window.width)
+    columns = slice(left - window.column, right - window.column)
+    top, bottom = band[0].top - window.row, _bottom(band[-1]) - window.row
+    if (columns.start, columns.stop, top) != (0, window.width, 0) or bottom < window.height:
         pixels[...] = padding
-        place = (
-            slice(top - window.row, bottom - window.row),
-            slice(left - window.column, right - window.column),
-        )
-        pixels[place] = band.rgb[inside]
+    has_data = False
+    for strip in band:
+        first = max(0, window.row - strip.top)
+        rows = slice(first, min(len(strip.rgb), window.row + window.height - strip.top))
+        start = strip.top - window.row
+        pixels[rows.start + start : rows.stop + start, columns] = strip.rgb[rows, left:right]
+        has_data = has_data or strip.valid is None or bool(strip.valid[rows, left:right].any())
     pixels.flags.writeable = False
-    valid = None if band.valid is None else some_valid(band.valid[inside])
-    return pixels, valid
+    return pixels, has_data
 
 
 def _bottom(strip: Strip) -> int:
     return strip.top + len(strip.rgb)
 
 
-def _gather(held: Iterable[Strip], first: int, last: int) -> Strip:
-    pieces = []
-    for strip in held:
-        rows = slice(max(0, first - strip.top), max(0, last - strip.top))
-        rgb = strip.rgb[rows]
-        if len(rgb):
-            valid = None if strip.valid is None else strip.valid[rows]
-            pieces.append(Strip(strip.top + rows.start, rgb, valid))
-    rgb, valid = join(pieces)
-    return Strip(first, rgb, some_valid(valid))
+def _rows(strip: Strip, first: int, last: int) -> Strip:
+    """Return the rows of a strip from first to last, as views."""
+    rows = slice(max(0, first - strip.top), min(len(strip.rgb), last - strip.top))
+    valid = None if strip.valid is None else strip.valid[rows]
+    return Strip(strip.top + rows.start, strip.rgb[rows], valid)

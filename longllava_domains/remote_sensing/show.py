@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 from longllava_domains.remote_sensing.cut import cut, row_bands
 from longllava_domains.remote_sensing.grid import COLOURS, Grid, Protocol
-from longllava_domains.remote_sensing.pixels import Mask, Rgb, Strip, Window
+from longllava_domains.remote_sensing.pixels import Rgb, Strip, Window, join
 from longllava_domains.remote_sensing.shrink import shrink
 from longllava_domains.visual import MapPlace, View
+
+
+# Raster rows averaged together; it bounds memory, not the result.
+_AVERAGED_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def tiles(
         for column in range(grid.columns):
             left, right = grid.column_span(column)
             window = Window(left, top, right - left, bottom - top)
-            pixels, valid = cut(band, window, padding)
+            pixels, has_data = cut(band, window, padding)
             place = ground.place(
                 "tile",
                 (
@@ -93,32 +97,35 @@ def tiles(
                 ),
                 (factor_x * factor_y) ** 0.5,
             )
-            yield Cut(View(pixels, place), _has_data(valid))
+            yield Cut(View(pixels, place), has_data)
 
 
 def averaged(
     strips: Iterable[Strip], source_size: tuple[int, int], grid: Grid, protocol: Protocol
 ) -> Iterator[Strip]:
-    """Average full-resolution strips down to a grid's size, one row of tiles at a time.
+    """Average full-resolution strips down to a grid's size, a few rows at a time.
 
     Args:
         strips: All rows, (width, height) = source_size.
         source_size: Size before averaging.
-        grid: Gives the size after averaging, and the bands.
+        grid: Gives the size after averaging.
         protocol: Which colour stands for nodata.
     """
     width, height = source_size
     factor = height / grid.height
-    targets = bands_of(grid)
+    step = max(1, int(_AVERAGED_ROWS / factor))
+    targets = [(top, min(top + step, grid.height)) for top in range(0, grid.height, step)]
     spans = [
         (int(top * factor), min(height, -int(-bottom * factor // 1))) for top, bottom in targets
     ]
     _, fill = COLOURS[protocol]
     for (top, bottom), band in zip(targets, row_bands(strips, spans), strict=True):
+        pixels, mask = join(band)
+        first = band[0].top
         # Rounding may put the exact edge a hair outside the rows at hand.
-        lower = min(bottom * factor - band.top, float(len(band.rgb)))
-        box = (0.0, top * factor - band.top, float(width), lower)
-        rgb, valid = shrink(band.rgb, band.valid, (grid.width, bottom - top), box, fill)
+        lower = min(bottom * factor - first, float(len(pixels)))
+        box = (0.0, top * factor - first, float(width), lower)
+        rgb, valid = shrink(pixels, mask, (grid.width, bottom - top), box, fill)
         yield Strip(top, rgb, valid)
 
 
@@ -126,7 +133,3 @@ def bands_of(grid: Grid) -> list[tuple[int, int]]:
     """Return (first, one past last) image row of each row of tiles, inside the image."""
     spans = (grid.row_span(row) for row in range(grid.rows))
     return [(max(0, top), min(grid.height, bottom)) for top, bottom in spans]
-
-
-def _has_data(valid: Mask | None) -> bool:
-    return valid is None or bool(valid.any())
