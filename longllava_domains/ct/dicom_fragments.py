@@ -4,7 +4,6 @@ Offset tables may be absent, empty or wrong, and a frame may be spread over seve
 Frames are found from the fragments themselves; a table decides only where it must.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from struct import Struct
@@ -75,38 +74,40 @@ def _table(stream: BinaryIO, offset: int, length: int) -> tuple[int, ...]:
     return tuple(int.from_bytes(raw[i : i + 4], "little") for i in range(0, length, 4))
 
 
-def frame_spans(
-    fragments: Fragments, frames: int, peek: Callable[[int, int], bytes], rle: bool
+def locate_frames(
+    stream: BinaryIO, start: int, end: int, frames: int, *, rle: bool
 ) -> list[tuple[tuple[int, int], ...]]:
-    """Return the fragments of each frame.
+    """Return (offset, length) of the fragments of each frame.
 
     Args:
-        fragments: All fragments of the file.
+        stream: The file.
+        start: Offset of the first item.
+        end: The file's size.
         frames: Number of frames that the header gives.
-        peek: Reads (offset, length) of the file.
         rle: The frames are run-length encoded: one fragment each.
 
     Raises:
-        DamagedInputError: The fragments cannot be told apart into that many frames.
+        DamagedInputError: The fragments are cut short, or cannot be told apart into that many
+            frames.
     """
+    fragments = read_fragments(stream, start, end)
     spans = fragments.spans
-    if frames == 1:
-        # RLE frames have one fragment; more than one codestream is more than one frame.
-        starts = 0 if rle else sum(peek(at, 8).startswith(_STARTS) for at, _ in spans)
-        if (rle and len(spans) > 1) or starts > 1:
-            raise _damaged(f"{max(starts, len(spans))} frames were found where the header gives 1")
-        return [spans]
     if len(spans) == frames:
         return [(span,) for span in spans]
     if rle or len(spans) < frames:
         raise _damaged(f"{len(spans)} fragments were found for {frames} frames")
-    by_start = [i for i, (at, _) in enumerate(spans) if peek(at, 8).startswith(_STARTS)]
-    if len(by_start) != frames or by_start[0] != 0:
-        by_start = _by_table(fragments)
-    if len(by_start) != frames or by_start[0] != 0:
+    starts = [number for number, (at, _) in enumerate(spans) if _begins(stream, at)]
+    if len(starts) != frames and frames > 1:
+        starts = _by_table(fragments)
+    if len(starts) != frames or starts[0] != 0:
         raise _damaged(f"{len(spans)} fragments cannot be told apart into {frames} frames")
-    bounds = [*by_start, len(spans)]
-    return [spans[a:b] for a, b in pairwise(bounds)]
+    return [spans[first:after] for first, after in pairwise([*starts, len(spans)])]
+
+
+def _begins(stream: BinaryIO, at: int) -> bool:
+    """Tell whether a fragment begins a codestream."""
+    stream.seek(at)
+    return stream.read(8).startswith(_STARTS)
 
 
 def _by_table(fragments: Fragments) -> list[int]:

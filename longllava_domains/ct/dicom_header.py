@@ -34,6 +34,8 @@ class Header:
         little_endian: Byte order of uncompressed pixels.
         pixel_offset: Offset of the pixel data in the file, None where pydicom has to read it.
         pixel_length: Its bytes, None where encapsulated.
+        spans: (offset, length) of the frame's fragments; empty where uncompressed, or where the
+            fragments are damaged.
         sop_class: SOP class UID, empty where absent.
         instance, series, study, patient, frame_of_reference: Digests, empty where absent.
         position_mm, orientation: Image position and orientation (patient); empty where absent.
@@ -48,6 +50,7 @@ class Header:
     little_endian: bool
     pixel_offset: int | None
     pixel_length: int | None
+    spans: tuple[tuple[int, int], ...] = field(default=(), repr=False)
     frame: int = 0
     frames: int = 1
     sop_class: str = ""

@@ -8,9 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from longllava_domains.ct.dicom_elements import TAGS, WANTED
-from longllava_domains.ct.dicom_header import Header, NotAnImage, parse_header
+from longllava_domains.ct.dicom_codecs import RLE
+from longllava_domains.ct.dicom_files import SourceFile
+from longllava_domains.ct.dicom_fragments import locate_frames
+from longllava_domains.ct.dicom_header import Header, NotAnImage, parse_header, read_header
 from longllava_domains.ct.dicom_pydicom import UnparsableError, parsing, raw_bytes, read_dataset
 from longllava_domains.ct.dicom_scan import Scan
+from longllava_domains.errors import DamagedInputError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -38,6 +42,34 @@ _RENAMED: Final = {
     0x00089007: TAGS["ImageType"],  # Frame Type
     0x00209128: TAGS["TemporalPositionIdentifier"],  # Temporal Position Index
 }
+
+
+def read_frames(file: SourceFile) -> list[Header] | list[NotAnImage]:
+    """Return the images that a file holds: one, or one for each frame; or why it holds none."""
+    header = read_header(file)
+    if isinstance(header, NotAnImage):
+        return [header]
+    frames = split_frames(header)
+    if isinstance(frames, NotAnImage):
+        return [frames]
+    return _located(frames) if header.pixel_length is None else frames
+
+
+def _located(frames: list[Header]) -> list[Header]:
+    """Say where the fragments of compressed frames lie; nowhere, where they are damaged."""
+    first = frames[0]
+    try:
+        with first.file.open() as stream:
+            spans = locate_frames(
+                stream,
+                first.pixel_offset or 0,
+                first.file.size,
+                max(len(frames), first.frames),
+                rle=first.syntax == RLE,
+            )
+    except (DamagedInputError, OSError):  # refused only if the series is the one wanted
+        return frames
+    return [replace(frame, spans=own) for frame, own in zip(frames, spans, strict=False)]
 
 
 def split_frames(header: Header) -> list[Header] | NotAnImage:

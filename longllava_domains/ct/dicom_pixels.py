@@ -7,13 +7,12 @@ can be; a value that would leave int16 is refused, never wrapped.
 
 import zlib
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from longllava_domains.ct.dicom_codecs import COMPRESSED, RLE, decode_frame
-from longllava_domains.ct.dicom_fragments import frame_spans, read_fragments
+from longllava_domains.ct.dicom_codecs import COMPRESSED, decode_frame
 from longllava_domains.ct.dicom_header import Header
 from longllava_domains.ct.dicom_scan import DEFLATED, read_inflated
 from longllava_domains.errors import DamagedInputError, IntensityError, UnsupportedInputError
@@ -65,6 +64,8 @@ def check_storage(header: Header) -> None:
                 remedy="Export the series uncompressed, or as JPEG lossless or JPEG 2000.",
                 code="ct.transfer_syntax",
             )
+        if not header.spans:
+            raise _unreadable(header)
         return
     need = (header.rows or 0) * (header.columns or 0) * 2 * header.frames
     extra = header.pixel_length - need
@@ -118,18 +119,11 @@ def _native_frame(header: Header, size: int) -> bytes:
 
 def _compressed_frame(header: Header) -> bytes:
     with header.file.open() as stream:
-        fragments = read_fragments(stream, header.pixel_offset or 0, header.file.size)
-
-        def peek(at: int, length: int) -> bytes:
-            return _read_at(stream, at, length)
-
-        spans = frame_spans(fragments, header.frames, peek, header.syntax == RLE)
-        return b"".join(_read_at(stream, at, length) for at, length in spans[header.frame])
-
-
-def _read_at(stream: BinaryIO, at: int, length: int) -> bytes:
-    stream.seek(at)
-    return stream.read(length)
+        parts = []
+        for at, length in header.spans:
+            stream.seek(at)
+            parts.append(stream.read(length))
+        return b"".join(parts)
 
 
 def to_hounsfield_units(
@@ -153,7 +147,7 @@ def to_hounsfield_units(
     low, high = sorted(
         scale.slope * float(v) + scale.intercept for v in (values.min(), values.max())
     )
-    if low < -32768.5 or high > 32767.5:
+    if np.rint(low) < -32768 or np.rint(high) > 32767:
         raise IntensityError(
             f"Rescaled values from {low:g} to {high:g} do not fit Hounsfield units in int16.",
             remedy="Check the rescale slope and intercept, or pass hu=(slope, intercept).",
@@ -229,7 +223,7 @@ def _any_inside(values: NDArray[Any], outside: NDArray[np.bool_]) -> Any:
 
 def _unreadable(header: Header) -> DamagedInputError:
     return DamagedInputError(
-        f"The pixel data of {header.file.label} cannot be read.",
+        "The pixel data of a slice cannot be read, or is cut short.",
         remedy="Copy or export the series again.",
         code="ct.damaged_pixels",
     )

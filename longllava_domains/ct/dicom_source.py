@@ -54,6 +54,7 @@ class DicomSource:
         self._order = [int(axis) for axis in np.argmax(np.abs(cosines), axis=1)]
         self._flipped = [bool(cosines[a, self._order[a]] < 0) for a in range(3)]
         self._sha256: str | None = None
+        self._across: NDArray[np.int16] | None = None
 
     @property
     def instances(self) -> tuple[tuple[str, ...], ...]:
@@ -77,7 +78,8 @@ class DicomSource:
     def read(self, indices: Sequence[int]) -> NDArray[np.int16]:
         """Decode these slices to Hounsfield units, and no others.
 
-        Slices across the acquisition (of a coronal or sagittal series) need every stored one.
+        Slices across the acquisition (of a coronal or sagittal series) need every stored one:
+        the whole volume is decoded once and kept.
 
         Raises:
             DamagedInputError: The pixels cannot be read or decoded.
@@ -85,17 +87,29 @@ class DicomSource:
             IntensityError: A value does not fit int16.
         """
         count, rows, columns = self.shape
+        if self._order[0] != 0:
+            if self._across is None:
+                self._across = self._read_across()
+            return self._across[list(indices)]
         wanted = [count - 1 - i if self._flipped[0] else i for i in map(int, indices)]
         slices = np.empty((len(wanted), rows, columns), np.int16)
-        flips = tuple(axis for axis in (1, 2) if self._flipped[axis])
-        stored = np.flip(slices, flips).transpose(np.argsort(self._order))
-        if self._order[0] == 0:
-            for position, plane in enumerate(self._planes(wanted)):
-                stored[position] = plane
-        else:
-            for slot, plane in enumerate(self._planes(range(len(self._headers)))):
-                stored[slot] = np.take(plane, wanted, axis=self._order[0] - 1)
+        stored = self._as_stored(slices)
+        for position, plane in enumerate(self._planes(wanted)):
+            stored[position] = plane
         return slices
+
+    def _read_across(self) -> NDArray[np.int16]:
+        """Decode all of a series that was not stored slice by slice from head to foot."""
+        whole = np.empty(self.shape, np.int16)
+        stored = self._as_stored(np.flip(whole, 0) if self._flipped[0] else whole)
+        for slot, plane in enumerate(self._planes(range(len(self._headers)))):
+            stored[slot] = plane
+        return whole
+
+    def _as_stored(self, slices: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Return a view of slices with the axes and directions of the stored images."""
+        flips = tuple(axis for axis in (1, 2) if self._flipped[axis])
+        return np.flip(slices, flips).transpose(np.argsort(self._order))
 
     def content_sha256(self) -> str:
         """Return the SHA-256 of the files that the volume is made from, foot to head of stack."""

@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 
 from longllava_domains.ct.dicom_codecs import COMPRESSED, MAY_BE_LOSSY, NATIVE
-from longllava_domains.ct.dicom_files import Found, SourceFile, find
+from longllava_domains.ct.dicom_files import Found, find
 from longllava_domains.ct.dicom_geometry import common_size
 from longllava_domains.ct.dicom_header import Header, NotAnImage, read_header
-from longllava_domains.ct.dicom_multiframe import split_frames
+from longllava_domains.ct.dicom_multiframe import read_frames
 from longllava_domains.ct.dicom_order import parse_repair, prove
 from longllava_domains.ct.dicom_pixels import check_storage, read_patterns
 from longllava_domains.ct.dicom_rescale import scales
@@ -63,7 +63,7 @@ def read_study(source: str | Path | Found) -> Study:
     study = Study([], found.codes)
     headers: list[Header] = []
     for file in found.files:
-        for header in _images(file):
+        for header in read_frames(file):
             reason = header.code if isinstance(header, NotAnImage) else not_a_slice(header)
             if isinstance(header, NotAnImage) and header.series:
                 study.cut[header.series] += 1
@@ -75,17 +75,6 @@ def read_study(source: str | Path | Found) -> Study:
         raise _nothing_usable(found)
     study.series = group(headers)
     return study
-
-
-def _images(file: SourceFile) -> list[Header] | list[NotAnImage]:
-    """Return a file's images: one, or one for each frame."""
-    header = read_header(file)
-    if isinstance(header, NotAnImage):
-        return [header]
-    if not header.grouped:
-        return [header]
-    frames = split_frames(header)
-    return [frames] if isinstance(frames, NotAnImage) else frames
 
 
 def _find(path: Path) -> Found:
