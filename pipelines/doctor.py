@@ -38,6 +38,7 @@ def examine() -> list[Finding]:
     findings = [Finding("python", "ok", f"{platform.python_version()} on {platform.machine()}")]
     findings += [_required(name) for name in _PACKAGES]
     findings += [_optional(name, remedy) for name, remedy in _OPTIONAL.items()]
+    findings.append(_processor())
     findings += [_device(device) for device in _devices()]
     findings.append(_proved("image codecs", _decode_a_codestream))
     findings.append(_proved("GDAL", _open_a_raster))
@@ -66,6 +67,15 @@ def _devices() -> list[str]:
 
     cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     return ["cpu", *cuda]
+
+
+def _processor() -> Finding:
+    """Say which precision this processor multiplies fast."""
+    import torch
+
+    if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
+        return Finding("processor", "ok", "has bfloat16 instructions")
+    return Finding("processor", "ok", "no bfloat16 instructions: --dtype float32 is faster here")
 
 
 def _device(device: str) -> Finding:
