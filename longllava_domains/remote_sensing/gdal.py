@@ -20,17 +20,23 @@ _TIFF_MAGIC: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @contextmanager
-def gdal_settings(threads: int = 1, cache_bytes: int = CACHE_BYTES) -> Iterator[None]:
+def gdal_settings(
+    threads: int = 1, cache_bytes: int = CACHE_BYTES, *, remote: bool = False
+) -> Iterator[None]:
     """Bound GDAL's block cache and say how it may use the network.
 
-    Sidecars (.ovr, .msk, .aux.xml) of remote files are looked up by name, without listing folders.
+    Args:
+        threads: Threads that decode blocks.
+        cache_bytes: Size of the block cache.
+        remote: Look sidecars (.ovr, .msk, .aux.xml) up by name instead of listing the folder;
+            hiding them altogether would lose masks without a word.
     """
     import rasterio
 
     with rasterio.Env(
         GDAL_CACHEMAX=cache_bytes,
         GDAL_NUM_THREADS=threads,
-        GDAL_DISABLE_READDIR_ON_OPEN=False,
+        GDAL_DISABLE_READDIR_ON_OPEN="TRUE" if remote else "FALSE",
         GDAL_INGESTED_BYTES_AT_OPEN=32768,
         GDAL_HTTP_TIMEOUT=60,
         GDAL_HTTP_CONNECTTIMEOUT=20,
@@ -97,7 +103,7 @@ def open_dataset(name: str, **options: Any) -> Any:
     from rasterio.errors import NotGeoreferencedWarning
 
     try:
-        with gdal_settings(), warnings.catch_warnings():
+        with gdal_settings(remote=is_remote(name)), warnings.catch_warnings():
             # The report says "georeference.none"; a warning would print the path.
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             return rasterio.open(name, **options)

@@ -7,6 +7,7 @@ import numpy as np
 
 from longllava_domains.errors import UnsupportedInputError
 from longllava_domains.remote_sensing.gdal import CACHE_BYTES, gdal_settings, reading
+from longllava_domains.remote_sensing.href import is_remote
 from longllava_domains.remote_sensing.pixels import (
     Mask,
     Paint,
@@ -67,7 +68,11 @@ class GdalSource:
         shape = {} if out_size is None else {"out_shape": (out_size[1], out_size[0])}
         options = {"window": RasterioWindow(*window), "resampling": resampling, **shape}
         indexes = list(self.numbers) + ([self.alpha] if self.alpha else [])
-        with gdal_settings(threads, self._cache_bytes()), reading(self.href, window.row):
+        remote = is_remote(self.href)
+        with (
+            gdal_settings(threads, self._cache_bytes(), remote=remote),
+            reading(self.href, window.row),
+        ):
             bands = self.dataset.read(indexes, out_dtype=self.dtype.name, **options)
             mask = self.dataset.read_masks(self.numbers[0], **options) if self.has_mask else None
         return self._pixels(bands, mask, averaged=out_size is not None)
