@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from longllava_domains import ct
-from longllava_domains.errors import InputError, LongLlavaError
+from longllava_domains.errors import InputError
 
 PIXEL_DATA = 0x7FE00010
 # What one header says for every slice, of one file that holds all of them.
@@ -43,9 +43,7 @@ def check(path, intact, *, pixels_may_differ, place_may_differ=False):
     """Open a damaged input; return what came of it."""
     try:
         hu, affine, report = opened(path)
-    except LongLlavaError as error:
-        assert isinstance(error, InputError)
-        assert error.remedy
+    except InputError:  # anything else is a failure
         return "refused"
     same_place = hu.shape == intact[0].shape and np.allclose(affine, intact[1], atol=0.1)
     same_values = same_place and np.array_equal(hu, intact[0])

@@ -1,0 +1,147 @@
+"""Hazards of grouping: scouts, phases, reconstructions, pages and patients under one UID."""
+
+import numpy as np
+import pytest
+
+from longllava_domains import ct
+from longllava_domains.errors import AmbiguousInputError, UnsupportedInputError
+
+
+@pytest.mark.hazard("B", 4)
+@pytest.mark.parametrize("word", ["LOCALIZER", "REF_SURVIEW", "SCOUT", "TOPOGRAM"])
+def test_a_scout_under_the_same_uid_is_left_out(word, dicom, refused, assert_whole, tmp_path):
+    scout = dicom.datasets(plane="coronal")[:2]
+    for image in scout:
+        image.ImageType = ["ORIGINAL", "PRIMARY", word]
+    volume = ct.open_volume(dicom.write([*dicom.datasets(), *scout], tmp_path))
+    assert_whole(volume)
+    assert volume.report.codes["file.other_series"] == 2
+    scouts = tmp_path / "only"
+    refused(dicom.write(scout, scouts), UnsupportedInputError, "series.no_volume")
+
+
+@pytest.mark.hazard("B", 3)
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("TemporalPositionIdentifier", 2), ("TriggerTime", "450"), ("KVP", 80)],
+)
+def test_phases_gates_and_energies_are_told_apart(
+    keyword, value, dicom, phantom, refused, tmp_path
+):
+    other = dicom.datasets(dicom.phantom(seed=4))
+    for image in other:
+        setattr(image, keyword, value)
+    dicom.write([*dicom.datasets(), *other], tmp_path)
+    refused(tmp_path, AmbiguousInputError, "series.ambiguous")
+    volumes = [ct.open_volume(tmp_path, series=number).hu for number in (1, 2)]
+    assert sum(np.array_equal(hu, phantom) for hu in volumes) == 1
+    assert sum(np.array_equal(hu, dicom.phantom(seed=4)) for hu in volumes) == 1
+
+
+@pytest.mark.hazard("B", 3)
+@pytest.mark.parametrize(
+    ("edit", "code"),
+    [
+        (lambda image: setattr(image, "ImageType", ["DERIVED", "SECONDARY", "MPR"]), "kind"),
+        (lambda image: setattr(image, "ImageType", ["DERIVED", "PRIMARY", "AXIAL"]), "original"),
+        (lambda image: setattr(image, "ConvolutionKernel", "B70f"), "kernel"),
+    ],
+)
+def test_other_reconstructions_under_one_uid_are_other_series(
+    edit, code, dicom, assert_whole, tmp_path
+):
+    other = dicom.datasets(dicom.phantom(seed=4))
+    for image in other:
+        edit(image)
+    dicom.write([*other, *dicom.datasets()], tmp_path)
+    volume = ct.open_volume(tmp_path)
+    assert_whole(volume)
+    assert volume.report.codes[f"choice.{code}"] == 1
+    if code == "kernel":
+        sharp = ct.open_volume(tmp_path, series="sharp")
+        np.testing.assert_array_equal(sharp.hu, dicom.phantom(seed=4))
+
+
+@pytest.mark.hazard("B", 1)
+def test_table_steps_numbered_as_acquisitions_stay_one_volume(dicom, assert_whole, tmp_path):
+    def step(image, index):
+        image.AcquisitionNumber = index // 2 + 1
+
+    assert_whole(ct.open_volume(dicom.write_series(tmp_path, edit=step)))
+
+
+@pytest.mark.hazard("B", 1)
+def test_thinner_and_longer_series_win(dicom, tmp_path):
+    thin = dicom.phantom((24, 40, 48))
+    dicom.write(dicom.datasets(thin, spacing_mm=(1.25, 0.8, 0.7), series="2"), tmp_path, "b")
+    dicom.write(dicom.datasets(), tmp_path, "a")
+    volume = ct.open_volume(tmp_path)
+    np.testing.assert_array_equal(volume.hu, thin)
+    assert volume.report.codes["choice.thin"] == 1
+    chosen = [row for row in ct.list_series(tmp_path) if row.chosen]
+    assert [row.reason for row in chosen] == ["thinnest"]
+
+
+@pytest.mark.hazard("B", 2)
+@pytest.mark.parametrize("keyword", ["PatientID", "StudyInstanceUID"])
+def test_patients_mixed_under_one_uid_are_refused(keyword, dicom, refused, tmp_path):
+    def mix(image, index):
+        if index == 4:
+            setattr(image, keyword, "1.2.3.4")
+
+    folder = dicom.write_series(tmp_path, edit=mix)
+    refused(folder, AmbiguousInputError, "series.mixed_patients")
+    refused(folder, AmbiguousInputError, "series.mixed_patients", series=1)
+
+
+@pytest.mark.hazard("B", 1)
+def test_empty_uids_of_two_geometries_are_two_series(dicom, tmp_path):
+    images = dicom.datasets() + dicom.datasets(dicom.phantom((6, 32, 48)), series="2")
+    for image in images:
+        image.SeriesInstanceUID = image.SOPInstanceUID = image.StudyInstanceUID = ""
+        image.SeriesNumber = None
+    dicom.write(images, tmp_path)
+    sizes = sorted((row.images, row.rows) for row in ct.list_series(tmp_path))
+    assert sizes == [(6, 32), (8, 40)]
+
+
+@pytest.mark.hazard("B", 6)
+@pytest.mark.parametrize(
+    "sop_class",
+    [
+        "1.2.840.10008.5.1.4.1.1.88.67",  # X-ray radiation dose SR
+        "1.2.840.10008.5.1.4.1.1.88.59",  # key object selection
+        "1.2.840.10008.5.1.4.1.1.11.1",  # presentation state
+        "1.2.840.10008.5.1.4.1.1.66.4",  # segmentation
+        "1.2.840.10008.5.1.4.1.1.481.3",  # RT structure set
+        "1.2.840.10008.5.1.4.1.1.104.1",  # encapsulated PDF
+    ],
+)
+def test_objects_that_are_no_images_are_set_aside(sop_class, dicom, assert_whole, tmp_path):
+    other = dicom.datasets()[0]
+    other.SOPClassUID, other.Modality = sop_class, "SR"
+    del other.PixelData
+    dicom.save(other, tmp_path / "other.dcm")
+    volume = ct.open_volume(dicom.write_series(tmp_path))
+    assert_whole(volume)
+    assert volume.report.codes["file.no_image"] == 1
+
+
+@pytest.mark.hazard("B", 4)
+@pytest.mark.parametrize(
+    ("edit", "code"),
+    [
+        ({"BurnedInAnnotation": "YES"}, "page.burned_in"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "page.secondary_capture"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "DOSE_INFO"]}, "page.screen"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4", "Modality": "MR"}, "file.other_modality"),
+    ],
+)
+def test_pages_and_other_modalities_are_never_shown(edit, code, dicom, assert_whole, tmp_path):
+    page = dicom.datasets(dicom.phantom(seed=8))[0]
+    for keyword, value in edit.items():
+        setattr(page, keyword, value)
+    dicom.save(page, tmp_path / "page.dcm")
+    volume = ct.open_volume(dicom.write_series(tmp_path))
+    assert_whole(volume)
+    assert volume.report.codes[code] == 1
