@@ -144,8 +144,9 @@ def _decode_with_pydicom(data: bytes, stream: Codestream) -> NDArray[Any]:
     """Decode with whichever plugin pydicom finds."""
     from pydicom.encaps import encapsulate
     from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import UID
 
-    syntax = _SYNTAX_OF[stream.family]
+    syntax = UID(_SYNTAX_OF[stream.family])
     decoder: Any = get_decoder(syntax)  # its options are typed for data sets only
     with quiet():
         try:
@@ -164,7 +165,7 @@ def _decode_with_pydicom(data: bytes, stream: Codestream) -> NDArray[Any]:
                 bits_allocated=16 if stream.precision > 8 else 8,
                 bits_stored=stream.precision,
             )
-        except (*DECODER_ERRORS, AttributeError, NotImplementedError):
+        except DECODER_ERRORS:
             raise UnsupportedInputError(
                 "No decoder for these compressed pixels is installed.",
                 remedy="Install imagecodecs with all its codecs, or export the series uncompressed.",
