@@ -12,6 +12,7 @@ from longllava_domains.errors import (
     UnsupportedInputError,
 )
 from longllava_domains.remote_sensing.href import is_remote
+from longllava_domains.remote_sensing.quiet import quiet
 from longllava_domains.units import MIB, short_hash
 
 # Rows are read in block order, so the cache holds one row of blocks, not 5 % of the memory.
@@ -63,7 +64,8 @@ def reading(href: str, row: int | None = None) -> Iterator[None]:
         NetworkError: The same, of a remote file.
     """
     try:
-        yield
+        with quiet():
+            yield
     except LongLlavaError:
         raise
     except gdal_errors():
@@ -103,7 +105,7 @@ def open_dataset(name: str, **options: Any) -> Any:
     from rasterio.errors import NotGeoreferencedWarning
 
     try:
-        with gdal_settings(remote=is_remote(name)), warnings.catch_warnings():
+        with gdal_settings(remote=is_remote(name)), quiet(), warnings.catch_warnings():
             # The report says "georeference.none"; a warning would print the path.
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             return rasterio.open(name, **options)

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from longllava_domains.errors import NotFoundError
@@ -19,6 +19,7 @@ from longllava_domains.remote_sensing.gdal import open_dataset, reading
 from longllava_domains.remote_sensing.georeference import Georeference
 from longllava_domains.remote_sensing.href import gdal_name, is_remote, recordable
 from longllava_domains.remote_sensing.pixels import PixelSource, Rgb
+from longllava_domains.remote_sensing.quiet import quiet
 from longllava_domains.remote_sensing.tiff_source import pixel_source
 from longllava_domains.units import short_hash
 
@@ -73,9 +74,13 @@ def open_one(href: str | os.PathLike[str], bands: Bands = None, crs: str | None 
     """
     name = gdal_name(os.fspath(href))
     _require_vrt_sources(name)
-    dataset = open_dataset(name)
-    with reading(name):  # damaged directories show on the first question about the bands
-        return _described(name, dataset, bands, crs)
+    with quiet() as warned:
+        dataset = open_dataset(name)
+        with reading(name):  # damaged directories show on the first question about the bands
+            opened = _described(name, dataset, bands, crs)
+    if warned.count == 0:
+        return opened
+    return replace(opened, codes={**opened.codes, "gdal.warnings": warned.count})
 
 
 def _described(name: str, dataset: Any, bands: Bands, crs: str | None) -> Opened:

@@ -132,10 +132,17 @@ def _layout(path: str, page: Any, byte_order: str) -> TiffLayout | None:
         counts=page.databytecounts,
     )
     blocks = layout.across * layout.down * layout.planes
-    whole = len(layout.offsets) == len(layout.counts) == blocks
+    whole = len(layout.offsets) == len(layout.counts) == blocks and _inside(layout)
     # Integers have no floating point predictor and half floats none we know: GDAL decides.
     known = layout.predictor != 3 or (layout.dtype.kind == "f" and layout.dtype.itemsize >= 4)
     return layout if whole and known else None
+
+
+def _inside(layout: TiffLayout) -> bool:
+    """Tell whether every block lies inside the file; a damaged index may ask for terabytes."""
+    size = os.path.getsize(layout.path)
+    ends = (offset + count for offset, count in zip(layout.offsets, layout.counts, strict=True))
+    return all(0 <= end <= size for end in ends)
 
 
 def decode_block(layout: TiffLayout, data: bytes, out: NDArray[np.uint8]) -> None:

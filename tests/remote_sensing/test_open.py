@@ -161,9 +161,16 @@ def test_the_band_facts_of_a_plain_png_are_enough(tmp_path):
     assert open_raster(path).georeference.kind == "none"
 
 
-def test_nothing_is_printed_while_a_raster_is_read(raster_file, capfd):
+def test_nothing_is_printed_or_logged_while_a_raster_is_read(raster_file, tmp_path, capfd, caplog):
     open_raster(raster_file("no_georeference")).to_sequence()
     with pytest.raises(PolicyError):
         open_raster(raster_file("tiled"), bands=(1, 2))
+    damaged = tmp_path / "secret_place.tif"
+    data = bytearray(raster_file("tiled").read_bytes())
+    data[130] ^= 255
+    damaged.write_bytes(data[:3000])
+    with pytest.raises(LongLlavaError):
+        open_raster(damaged).to_sequence()
+    assert not caplog.records
     out, err = capfd.readouterr()
     assert (out, err) == ("", "")
