@@ -66,7 +66,9 @@ def write(path: Path, data: NDArray[Any], **profile: Any) -> Path:
 def tiled(path: Path, **profile: Any) -> Path:
     """Deflated 256-pixel tiles, pixel interleaved, horizontal predictor."""
     options = {"tiled": True, "blockxsize": 256, "blockysize": 256, "interleave": "pixel"}
-    return write(path, scene(), **{**options, "compress": "deflate", "predictor": 2, **profile})
+    data = profile.pop("data", None)
+    options |= {"compress": "deflate", "predictor": 2, **profile}
+    return write(path, scene() if data is None else data, **options)
 
 
 def strips_one_row(path: Path) -> Path:
@@ -77,7 +79,10 @@ def strips_one_row(path: Path) -> Path:
 def strips_sixteen_rows(path: Path) -> Path:
     """Sixteen-row strips, LZW, uint16, four bands named blue, green, red, nir."""
     write(path, scene(4, "uint16"), compress="lzw", predictor=2, blockysize=16, interleave="pixel")
-    return _name_bands(path, ("blue", "green", "red", "nir"))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.colorinterp = (ColorInterp.gray,) + (ColorInterp.undefined,) * 3
+        dataset.descriptions = ("blue", "green", "red", "nir")
+    return path
 
 
 def one_giant_strip(path: Path) -> Path:
@@ -124,11 +129,10 @@ def float_predictor(path: Path) -> Path:
 def sparse(path: Path) -> Path:
     """Tiles that were never written; nodata 7."""
     data = scene()
-    profile = {"tiled": True, "blockxsize": 128, "blockysize": 128, "SPARSE_OK": True, "nodata": 7}
-    with rasterio.open(
-        path, "w", driver="GTiff", width=WIDTH, height=HEIGHT, count=3, dtype="uint8",
-        crs=UTM_31N, transform=NORTH_UP, compress="deflate", interleave="pixel", **profile,
-    ) as dataset:  # fmt: skip
+    tiled(
+        path, blockxsize=128, blockysize=128, SPARSE_OK=True, nodata=7, data=np.full_like(data, 7)
+    )
+    with rasterio.open(path, "r+") as dataset:
         window = rasterio.windows.Window(128, 128, 256, 256)
         dataset.write(data[:, 128:384, 128:384], window=window)
     return path
@@ -184,9 +188,8 @@ def gcp_only(path: Path, noise_m: float = 0.0) -> Path:
 
 def rpc_only(path: Path) -> Path:
     """Rational polynomials and no geotransform: nearly affine, with a slight curve."""
-    line = [0.0] * 20
+    line, sample = [0.0] * 20, [0.0] * 20
     line[2], line[3], line[7] = -1.0, 0.01, 0.002
-    sample = [0.0] * 20
     sample[1], sample[3], sample[8] = 1.0, -0.01, 0.003
     one = [1.0] + [0.0] * 19
     rpc = RPC(
@@ -264,9 +267,7 @@ def alpha_and_nodata(path: Path) -> Path:
     data[:3, -50:, -80:] = 0
     write(path, data, nodata=0, photometric="rgb", alpha="yes", tiled=True, interleave="pixel")
     with rasterio.open(path, "r+") as dataset:
-        dataset.colorinterp = (
-            ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha,
-        )  # fmt: skip
+        dataset.colorinterp = tuple(ColorInterp[c] for c in ("red", "green", "blue", "alpha"))
     return path
 
 
@@ -321,14 +322,6 @@ def ten_bands(path: Path) -> Path:
 def smaller_than_a_tile(path: Path) -> Path:
     """A raster of 5 x 3 pixels."""
     return write(path, scene(3, "uint8", 5, 3))
-
-
-def _name_bands(path: Path, names: tuple[str, ...]) -> Path:
-    with rasterio.open(path, "r+") as dataset:
-        dataset.colorinterp = (ColorInterp.gray,) + (ColorInterp.undefined,) * (len(names) - 1)
-        for number, name in enumerate(names, 1):
-            dataset.set_band_description(number, name)
-    return path
 
 
 LAYOUTS: tuple[Callable[[Path], Path], ...] = (
