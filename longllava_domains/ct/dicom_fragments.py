@@ -26,12 +26,10 @@ class Fragments:
     Attributes:
         spans: (offset, length) of each fragment in the file, the offset table left out.
         table: Offsets of the basic offset table, empty where it is.
-        closed: The sequence delimiter was found.
     """
 
     spans: tuple[tuple[int, int], ...]
     table: tuple[int, ...]
-    closed: bool
 
 
 def read_fragments(stream: BinaryIO, start: int, end: int) -> Fragments:
@@ -63,7 +61,7 @@ def read_fragments(stream: BinaryIO, start: int, end: int) -> Fragments:
     if len(spans) < 2:
         raise _damaged("the compressed pixel data is empty")
     table = _table(stream, *spans[0])
-    return Fragments(tuple(spans[1:]), table, closed)
+    return Fragments(tuple(spans[1:]), table)
 
 
 def _table(stream: BinaryIO, offset: int, length: int) -> tuple[int, ...]:

@@ -32,7 +32,7 @@ class Header:
         frames: Frames in the file.
         syntax: Transfer syntax UID, empty where absent.
         little_endian: Byte order of uncompressed pixels.
-        pixel_offset: Offset of the pixel data in the file, None where pydicom has to read it.
+        pixel_offset: As `Scan.pixel_offset`.
         pixel_length: Its bytes, None where encapsulated.
         spans: (offset, length) of the frame's fragments; empty where uncompressed, or where the
             fragments are damaged.

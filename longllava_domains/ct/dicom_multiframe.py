@@ -7,8 +7,8 @@ groups say comes before the shared groups, and those before the top level.
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from longllava_domains.ct.dicom_elements import TAGS, WANTED
 from longllava_domains.ct.dicom_codecs import RLE
+from longllava_domains.ct.dicom_elements import TAGS, WANTED
 from longllava_domains.ct.dicom_files import SourceFile
 from longllava_domains.ct.dicom_fragments import locate_frames
 from longllava_domains.ct.dicom_header import Header, NotAnImage, parse_header, read_header

@@ -14,7 +14,6 @@ from typing import BinaryIO, Final
 
 PIXEL_DATA: Final = 0x7FE00010
 _FIRST_PIXEL_TAG: Final = 0x7FE00001  # extended offset table; then float and double pixel data
-_EXTENDED_OFFSETS: Final = (0x7FE00001, 0x7FE00002)
 _UNDEFINED: Final = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _FUNCTIONAL_GROUPS: Final = 0x5200

@@ -17,12 +17,14 @@ from longllava_domains.ct.dicom_header import CT_CLASSES, Header
 
 _SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
 _LOCALIZERS: Final = ("LOCALIZER", "SCOUT", "SURVIEW", "TOPOGRAM", "SCANOGRAM", "PILOT")
-_PAGES: Final = ("SCREEN", "DOSE", "PATIENT_INFO", "RESULTS", "PROTOCOL", "REPORT", "SUMMARY")
+_PAGES: Final = ("SCREEN", "DOSE", "PATIENT_INFO", "RESULTS", "PROT", "REPORT", "SUMMARY")
 _REFORMATS: Final = ("MPR", "REFORMAT", "CPR", "CURVED", "MIP", "MINIP", "AVG", "AVERAGE",
                      "VOLUME RENDERED", "VRT", "SSD", "3D", "PROJECTION")  # fmt: skip
 ORIENTATION_TOLERANCE: Final = 1e-3
 POSITION_TOLERANCE_MM: Final = 0.01
 
+# Phases of one scan cover nearly the same range.
+_SAME_RANGE: Final = 1.5
 # Attributes that may tell apart images at one position, weakest assumption first.
 _SEPARATORS: Final[tuple[tuple[str, Callable[[Header], Hashable]], ...]] = (
     ("phase", lambda header: header.phase),
@@ -40,7 +42,6 @@ class SubSeries:
         kind: ``"volume"``, ``"localizer"`` or ``"reformat"``.
         split_by: Which attribute separated it from others of its series, if any:
             ``"phase"``, ``"acquisition"`` or ``"energy"``.
-        siblings: Other images under the same series UID.
         mixed: Patients or studies differ under its series UID.
         other_sizes: Images that differ from these in nothing but rows and columns.
     """
@@ -48,7 +49,6 @@ class SubSeries:
     headers: tuple[Header, ...]
     kind: str
     split_by: tuple[str, ...] = ()
-    siblings: int = 0
     mixed: bool = False
     other_sizes: int = 0
 
@@ -81,38 +81,36 @@ def _mentions(header: Header, words: Iterable[str]) -> bool:
 
 def group(headers: Iterable[Header]) -> list[SubSeries]:
     """Split CT slices into sub-series, in a stable order."""
-    alike: dict[Hashable, list[list[Header]]] = defaultdict(list)
-    in_series: Counter[str] = Counter()
+    headers = list(headers)
     people: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for header in headers:
-        in_series[header.series] += 1
         people[header.series].add((header.patient, header.study))
-        clusters = alike[_discrete_key(header)]
-        for cluster in clusters:
+    clusters = _clusters(headers)
+    sizes: Counter[Hashable] = Counter()
+    for cluster in clusters:
+        sizes[_apart_from_size(cluster[0])] += len(cluster)
+    groups = []
+    for cluster in clusters:
+        uid = cluster[0].series
+        mixed = bool(uid) and len(people[uid]) > 1
+        other_sizes = sizes[_apart_from_size(cluster[0])] - len(cluster) if uid else 0
+        for part, split_by in _separate(cluster):
+            groups.append(SubSeries(tuple(part), _kind(part), split_by, mixed, other_sizes))
+    return groups
+
+
+def _clusters(headers: Iterable[Header]) -> list[list[Header]]:
+    """Put together what shares its series, image type, size, kernel and orientation."""
+    alike: dict[Hashable, list[list[Header]]] = defaultdict(list)
+    for header in headers:
+        candidates = alike[_discrete_key(header)]
+        for cluster in candidates:
             if _same_orientation(cluster[0], header):
                 cluster.append(header)
                 break
         else:
-            clusters.append([header])
-    sizes: Counter[Hashable] = Counter()
-    for clusters in alike.values():
-        for cluster in clusters:
-            sizes[_apart_from_size(cluster[0])] += len(cluster)
-    groups = []
-    for cluster in (cluster for clusters in alike.values() for cluster in clusters):
-        for part, split_by in _separate(cluster):
-            uid = part[0].series
-            groups.append(
-                SubSeries(
-                    headers=tuple(part),
-                    kind=_kind(part),
-                    split_by=split_by,
-                    siblings=in_series[uid] - len(part) if uid else 0,
-                    mixed=bool(uid) and len(people[uid]) > 1,
-                    other_sizes=sizes[_apart_from_size(part[0])] - len(cluster) if uid else 0,
-                )
-            )
-    return groups
+            candidates.append([header])
+    return [cluster for candidates in alike.values() for cluster in candidates]
 
 
 def _discrete_key(header: Header) -> Hashable:
@@ -152,26 +150,34 @@ def _kind(headers: list[Header]) -> str:
 
 def _separate(headers: list[Header]) -> list[tuple[list[Header], tuple[str, ...]]]:
     """Split images that repeat positions by what tells them apart, if anything does."""
-    if not _repeats(headers):
+    places = _places(headers)
+    if len(places) == len(headers):
         return [(headers, ())]
     for count in range(1, len(_SEPARATORS) + 1):
         for chosen in combinations(_SEPARATORS, count):
             parts: dict[Hashable, list[Header]] = defaultdict(list)
             for header in headers:
                 parts[tuple(read(header) for _, read in chosen)].append(header)
-            explained = len(parts) > 1 and not any(_repeats(part) for part in parts.values())
-            # A lone image with a number of its own is a stray copy, not a phase.
-            if explained and min(len(part) for part in parts.values()) > 1:
+            if _explains(list(parts.values()), len(places)):
                 names = tuple(name for name, _ in chosen)
                 return [(part, names) for part in parts.values()]
     return [(headers, ())]
 
 
-def _repeats(headers: list[Header]) -> bool:
-    """Tell whether two images share a position."""
-    places = {
-        tuple(round(x / POSITION_TOLERANCE_MM) for x in header.position_mm)
-        for header in headers
-        if header.position_mm
+def _explains(parts: list[list[Header]], places: int) -> bool:
+    """Tell whether a split accounts for repeated positions: each part has every place once.
+
+    A lone image with a number of its own is a stray copy, not a phase; and parts that only touch
+    are the table steps of one scan, not phases of one place.
+    """
+    sizes = [len(part) for part in parts]
+    once = all(len(_places(part)) == len(part) for part in parts)
+    return len(parts) > 1 and once and min(sizes) > 1 and places <= _SAME_RANGE * max(sizes)
+
+
+def _places(headers: list[Header]) -> set[tuple[int, ...]]:
+    """Return the positions of images, rounded; those without one are each a place of their own."""
+    return {
+        tuple(round(x / POSITION_TOLERANCE_MM) for x in header.position_mm) or (number,)
+        for number, header in enumerate(headers)
     }
-    return len(places) < sum(1 for header in headers if header.position_mm)

@@ -1,12 +1,12 @@
 """`list_series` and the automatic choice of one series, with the reason in words.
 
 Of the series that are volumes, the first that wins on: axial, original, the kernel asked for
-(soft by default), spacing no finer than is useful and thinnest, most slices. Where two are
-equal in all of it, nothing is guessed.
+(soft by default), covers most of what was scanned, thinnest (down to a millimetre), most slices.
+Where two are equal in all of it, nothing is guessed.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -19,6 +19,8 @@ from longllava_domains.errors import AmbiguousInputError, NotFoundError, Unsuppo
 
 # Slices thinner than this add noise and cost, not detail, for reading at 336 pixels.
 _THIN_ENOUGH_MM: Final = 1.0
+# A reconstruction of a part of the range is no substitute for the whole.
+_MOST_OF_IT: Final = 0.5
 _KERNELS: Final = ("soft", "sharp")
 _FEWEST: Final = 2
 
@@ -149,9 +151,11 @@ def choose(
             code="series.no_volume",
             facts={"series": len(rows)},
         )
-    ranked = sorted(able, key=lambda i: _rank(rows[i], kernel))
+    longest_mm = max(rows[i].images * rows[i].spacing_mm for i in able)
+    ranks = {i: _rank(rows[i], kernel, longest_mm) for i in able}
+    ranked = sorted(able, key=ranks.__getitem__)
     best = ranked[0]
-    equals = [i for i in ranked if _rank(rows[i], kernel) == _rank(rows[best], kernel)]
+    equals = [i for i in ranked if ranks[i] == ranks[best]]
     if len(equals) > 1:
         numbers = tuple(rows[i].number for i in equals)
         raise AmbiguousInputError(
@@ -160,7 +164,7 @@ def choose(
             code="series.ambiguous",
             facts={"equal": numbers, "series": len(rows)},
         )
-    code, why = _why(rows, ranked, kernel)
+    code, why = _why([ranks[i] for i in ranked], kernel)
     return best, code, _with_reasons(rows, best, why, equals)
 
 
@@ -187,32 +191,34 @@ def _asked_for(rows: list[SeriesRow], series: Sequence[SubSeries], wanted: int |
     return hits[0]
 
 
-_CRITERIA: Final = ("kind", "plane", "original", "kernel", "thin", "slices")
+_CRITERIA: Final = ("kind", "plane", "original", "kernel", "coverage", "thin", "slices")
 
 
-def _rank(row: SeriesRow, kernel: str) -> tuple[float, ...]:
+def _rank(row: SeriesRow, kernel: str, longest_mm: float) -> tuple[float, ...]:
     """Return what series are compared by, smaller is better, in the order of `_CRITERIA`."""
     return (
         row.kind != "volume",
         row.plane != "axial",
         not row.original,
         {kernel: 0, "unknown": 1}.get(row.kernel, 2),
+        row.images * row.spacing_mm < _MOST_OF_IT * longest_mm,
         max(row.spacing_mm, _THIN_ENOUGH_MM) if row.spacing_mm else 1e3,
         -row.images,
     )
 
 
-def _why(rows: list[SeriesRow], ranked: list[int], kernel: str) -> tuple[str, str]:
+def _why(ranks: list[tuple[float, ...]], kernel: str) -> tuple[str, str]:
     """Say which criterion decided against the runner-up."""
-    if len(ranked) == 1:
+    if len(ranks) == 1:
         return "choice.only_volume", "the only volume"
-    best, second = (_rank(rows[i], kernel) for i in ranked[:2])
-    decided = next(name for name, a, b in zip(_CRITERIA, best, second, strict=True) if a != b)
+    pairs = zip(_CRITERIA, ranks[0], ranks[1], strict=True)
+    decided = next(name for name, best, second in pairs if best != second)
     words = {
         "kind": "a volume rather than a reformat",
         "plane": "axial",
         "original": "original rather than derived",
         "kernel": f"{kernel} kernel",
+        "coverage": "covers most of what was scanned",
         "thin": "thinnest",
         "slices": "most slices",
     }
@@ -222,8 +228,6 @@ def _why(rows: list[SeriesRow], ranked: list[int], kernel: str) -> tuple[str, st
 def _with_reasons(
     rows: list[SeriesRow], best: int, why: str, equals: Sequence[int]
 ) -> list[SeriesRow]:
-    from dataclasses import replace
-
     reasons = []
     for index, row in enumerate(rows):
         if index == best:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from longllava_domains import ct
-from longllava_domains.errors import AmbiguousInputError, UnsupportedInputError
+from longllava_domains.errors import AmbiguousInputError, GeometryError, UnsupportedInputError
 
 
 @pytest.mark.hazard("B", 4)
@@ -145,3 +145,23 @@ def test_pages_and_other_modalities_are_never_shown(edit, code, dicom, assert_wh
     volume = ct.open_volume(dicom.write_series(tmp_path))
     assert_whole(volume)
     assert volume.report.codes[code] == 1
+
+
+@pytest.mark.hazard("B", 1)
+def test_table_steps_that_meet_at_one_position_are_not_taken_for_phases(dicom, refused, tmp_path):
+    """One half of the scan must never stand for the whole."""
+    images = dicom.datasets()
+    seam = dicom.datasets(dicom.phantom(seed=3))[4]
+    for index, image in enumerate(images):
+        image.AcquisitionNumber = 1 if index <= 4 else 2
+    seam.AcquisitionNumber, seam.SOPInstanceUID = 2, f"{dicom.ROOT}.1.77"
+    refused(dicom.write([*images, seam], tmp_path), GeometryError, "ct.duplicates")
+
+
+@pytest.mark.hazard("B", 1)
+def test_a_thin_part_of_the_range_does_not_win_over_the_whole(dicom, phantom, tmp_path):
+    part = dicom.datasets(phantom[:6], spacing_mm=(1.0, 0.8, 0.7), series="2")
+    dicom.write(part, tmp_path, "b")
+    volume = ct.open_volume(dicom.write(dicom.datasets(), tmp_path, "a"))
+    np.testing.assert_array_equal(volume.hu, phantom)
+    assert volume.report.codes["choice.coverage"] == 1
