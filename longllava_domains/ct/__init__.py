@@ -2,9 +2,9 @@
 
 from longllava_domains.ct.open import list_series, open_volume
 from longllava_domains.ct.policy import SlicePolicy
-from longllava_domains.ct.report import LoadReport
 from longllava_domains.ct.volume import CTVolume
 from longllava_domains.ct.windows import BONE, BRAIN, LUNG, MEDIASTINUM, Window
+from longllava_domains.load_report import LoadReport
 
 __all__ = [
     "BONE",

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from longllava_domains.ct.orientation import check_affine, oblique_deg, to_radiological
-from longllava_domains.ct.report import LoadReport
 from longllava_domains.ct.rescale import HuRule, Rescaled, Scale, to_hounsfield
 from longllava_domains.ct.volume import CTVolume
 from longllava_domains.errors import UnsupportedInputError
+from longllava_domains.load_report import LoadReport
 from longllava_domains.units import content_hash
 
 

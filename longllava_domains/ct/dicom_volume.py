@@ -20,7 +20,6 @@ from longllava_domains.ct.dicom_series import SubSeries, group, not_a_slice
 from longllava_domains.ct.dicom_source import DicomSource
 from longllava_domains.ct.dicomdir import compare
 from longllava_domains.ct.kernel import kernel_class
-from longllava_domains.ct.report import LoadReport
 from longllava_domains.ct.rescale import HuRule
 from longllava_domains.ct.series_choice import SeriesTable, choose, describe
 from longllava_domains.ct.volume import CTVolume
@@ -33,6 +32,7 @@ from longllava_domains.errors import (
     NotFoundError,
     UnsupportedInputError,
 )
+from longllava_domains.load_report import LoadReport
 
 
 @dataclass

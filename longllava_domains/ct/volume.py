@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from longllava_domains.ct.report import LoadReport
+from longllava_domains.load_report import LoadReport
 
 if TYPE_CHECKING:
     from longllava_domains.ct.slices import SlicePolicy

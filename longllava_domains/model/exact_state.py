@@ -31,7 +31,7 @@ from longllava_domains.model.segments import (
 
 # Tokens of all rows that a layer works on at once without gradients: what a processor's cache
 # holds, and what fills a GPU.
-_TOKENS_PER_CHUNK = {"cpu": 1024, "cuda": 8192}
+TOKENS_PER_CHUNK = {"cpu": 1024, "cuda": 8192}
 
 
 class ExactMambaLayer(JambaMambaDecoderLayer):
@@ -121,7 +121,7 @@ class ExactAttentionLayer(JambaAttentionDecoderLayer):
 def _chunks(hidden_states: Tensor) -> list[slice]:
     """Cut the tokens; in one piece where gradients are recorded, which need all of it anyway."""
     rows, tokens, _ = hidden_states.shape
-    limit = max(_TOKENS_PER_CHUNK.get(hidden_states.device.type, 8192) // rows, 64)
+    limit = max(TOKENS_PER_CHUNK.get(hidden_states.device.type, 8192) // rows, 64)
     if torch.is_grad_enabled() or tokens <= limit:
         return [slice(0, tokens)]
     return [slice(start, min(start + limit, tokens)) for start in range(0, tokens, limit)]

@@ -18,11 +18,12 @@ from longllava_domains.errors import QuantizationError
 # Up to this many rows the weights' bandwidth decides and the packed kernel wins; beyond it the
 # arithmetic does, and a dequantised block feeds the ordinary matrix product.
 PACKED_ROWS: Final = 16
-# Bytes of one dequantised block of weights: fits a processor's cache, fills a GPU.
+# Bytes of one dequantised block of weights and its product: fits a processor's cache, fills a GPU.
 BLOCK_BYTES: Final = {"cpu": 8 * 1024**2, "cuda": 256 * 1024**2}
 
-# Numbers that are quantised at once; bounds the float32 transient to a few times 16 MiB.
+# Numbers that are quantised at once, and what that takes: values and quotients in float32, codes.
 _QUANTISED_AT_ONCE: Final = 4 * 1024**2
+QUANTISING_BYTES: Final = _QUANTISED_AT_ONCE * (4 + 4 + 1)
 # In a short row the rounding error depends on luck, and the best of several scales is clearly
 # better than max|row| / 127; in a long row it averages out, and searching gains under 5 %.
 _SEARCHED_WIDTH: Final = 1024
@@ -113,7 +114,7 @@ def _by_blocks(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
     activations = x.to(precision)
     product = torch.empty(len(x), len(weight), dtype=x.dtype, device=x.device)
     at_once = BLOCK_BYTES.get(x.device.type, BLOCK_BYTES["cuda"])
-    block = max(1, at_once // (weight.shape[1] * precision.itemsize))
+    block = max(1, at_once // ((weight.shape[1] + len(x)) * precision.itemsize))
     for start in range(0, len(weight), block):
         part = slice(start, start + block)
         exact = torch.mm(activations, weight[part].to(precision).t())

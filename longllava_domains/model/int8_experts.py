@@ -53,7 +53,7 @@ def int8_experts(
             continue
         tokens = pairs // top_k_index.shape[1]
         gate, up = _product(experts, "gate_up_proj", expert, hidden_states[tokens]).chunk(2, -1)
-        down = _product(experts, "down_proj", expert, experts.act_fn(gate) * up)
+        down = _product(experts, "down_proj", expert, experts.act_fn(gate).mul_(up))
         weighted = down * top_k_weights.flatten()[pairs, None]
         output.index_add_(0, tokens, weighted.to(output.dtype))
     return output

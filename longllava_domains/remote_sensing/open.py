@@ -4,11 +4,11 @@ import os
 from typing import Any
 
 from longllava_domains.errors import PolicyError
+from longllava_domains.load_report import LoadReport
 from longllava_domains.remote_sensing.mosaic import mosaic
 from longllava_domains.remote_sensing.opened import Bands, Opened, open_one
 from longllava_domains.remote_sensing.pixels import PixelSource
 from longllava_domains.remote_sensing.raster import Look, Origin, Raster
-from longllava_domains.remote_sensing.report import RasterReport
 from longllava_domains.remote_sensing.stac import is_stac, open_item
 from longllava_domains.remote_sensing.stac_read import stac_items
 from longllava_domains.remote_sensing.stretch import Stretch, percentile_stretch, preset
@@ -47,7 +47,7 @@ def open_raster(
     files = open_files(source, bands, crs)
     opened = files[0] if len(files) == 1 else mosaic(files)
     look = make_look(opened, stretch)
-    report = RasterReport("raster" if len(files) == 1 else "mosaic", opened.codes, opened.numbers)
+    report = LoadReport("raster" if len(files) == 1 else "mosaic", opened.codes, opened.numbers)
     origin = Origin(opened.hrefs, opened.files, opened.stac_id, opened.acquired)
     return Raster(opened.source, opened.place, look, report, origin, threads or _cores())
 

@@ -7,13 +7,13 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from longllava_domains.load_report import LoadReport
 from longllava_domains.provenance import Provenance
 from longllava_domains.remote_sensing.chips import CHIP_PX, OVERLAP_PX, Chips
 from longllava_domains.remote_sensing.georeference import Georeference, Point
 from longllava_domains.remote_sensing.grid import COLOURS, Protocol
 from longllava_domains.remote_sensing.pixels import PixelSource, Rgb
 from longllava_domains.remote_sensing.planner import GridPolicy, Plan, plan
-from longllava_domains.remote_sensing.report import RasterReport
 from longllava_domains.remote_sensing.show import Ground
 from longllava_domains.remote_sensing.stretch import Painter, Stretch
 from longllava_domains.units import MIB
@@ -74,7 +74,7 @@ class Raster:
         source: PixelSource,
         georeference: Georeference,
         look: Look,
-        report: RasterReport,
+        report: LoadReport,
         origin: Origin,
         threads: int,
     ) -> None:

@@ -9,7 +9,6 @@ from longllava_domains.remote_sensing.pixels import Rgb, Strip, Window, join
 from longllava_domains.remote_sensing.shrink import shrink
 from longllava_domains.visual import MapPlace, View
 
-
 # Raster rows averaged together; it bounds memory, not the result.
 _AVERAGED_ROWS = 256
 

@@ -113,17 +113,12 @@ def bigtiff_zstd(path: Path) -> Path:
 
 def big_endian(path: Path) -> Path:
     """Motorola byte order, uint16, predictor."""
-    data = scene(3, "uint16")
-    return write(
-        path, data, ENDIANNESS="BIG", compress="deflate", predictor=2, tiled=True,
-        blockxsize=128, blockysize=128, interleave="pixel",
-    )  # fmt: skip
+    return tiled(path, data=scene(3, "uint16"), ENDIANNESS="BIG", blockxsize=128)
 
 
 def float_predictor(path: Path) -> Path:
     """float32 with the floating point predictor."""
-    return write(path, scene(1, "float32"), compress="deflate", predictor=3, tiled=True,
-                 blockxsize=128, blockysize=128)  # fmt: skip
+    return tiled(path, data=scene(1, "float32"), predictor=3, blockysize=128)
 
 
 def sparse(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""`RasterReport`: what was found when a raster was opened, as codes and numbers."""
+"""`LoadReport`: every decision a loader took, as codes and numbers, free of patient data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,15 +7,15 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class RasterReport:
-    """Every decision a raster loader took.
+class LoadReport:
+    """What a loader found, set aside, repaired and proved.
 
     Attributes:
-        source_kind: ``"raster"``, ``"mosaic"`` or ``"stac"``.
-        codes: Machine-readable code -> how often, such as ``{"georeference.affine": 1,
-            "bands.by_colour": 1, "warped": 2}``.
+        source_kind: What was read, such as ``"dicom"``, ``"nifti"``, ``"raster"`` or ``"mosaic"``.
+        codes: Machine-readable code -> how often, such as ``{"file.not_dicom": 3,
+            "decoder.jpeg2000": 20, "repair.tilt": 1, "bands.by_colour": 1}``.
         numbers: Measured quantities with their unit in the name, such as
-            ``{"resolution_m": 10.0, "gcp_residual_px": 0.02}``.
+            ``{"tilt_deg": 18.5, "resolution_m": 10.0}``.
     """
 
     source_kind: str
@@ -28,12 +28,12 @@ class RasterReport:
 
     def with_(
         self, codes: Mapping[str, int] | None = None, numbers: Mapping[str, float] | None = None
-    ) -> "RasterReport":
+    ) -> "LoadReport":
         """Return a copy with more codes (counts added) and numbers (later values win)."""
         merged = dict(self.codes)
         for code, count in (codes or {}).items():
             merged[code] = merged.get(code, 0) + count
-        return RasterReport(self.source_kind, merged, {**self.numbers, **(numbers or {})})
+        return LoadReport(self.source_kind, merged, {**self.numbers, **(numbers or {})})
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON."""
