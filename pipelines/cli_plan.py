@@ -1,0 +1,102 @@
+"""Commands that reckon before they run: `plan`, `plan train`; and `verify`, `convert`."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from longllava_domains.pipelines.cli_console import stdout
+from longllava_domains.units import human_bytes
+
+planning = typer.Typer(help="What fits in a memory, before anything runs.")
+
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
+_Model = Annotated[str, typer.Option(help='"9b", "53b", "demo", a folder or a hub id')]
+_Gigabytes = Annotated[float, typer.Option("--gpu-memory", help="Memory of one device, GB (1e9)")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(planning, name="plan", invoke_without_command=True)
+
+
+@planning.callback(invoke_without_command=True)
+def plan(
+    context: typer.Context,
+    model: _Model = "9b",
+    precision: Annotated[str, typer.Option(help="bfloat16, float32, int8, int8+lm_head")] = "int8",
+    images: Annotated[int, typer.Option(help="Views of one request")] = 100,
+    gpu_memory: _Gigabytes = 80,
+    tokens_per_image: Annotated[int | None, typer.Option(help="576, 144 or 36")] = None,
+    chunk_tokens: Annotated[int | None, typer.Option(help="Tokens per forward")] = None,
+    batch: Annotated[int, typer.Option(help="Requests held at once")] = 1,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cuda",
+    extent_mm: Annotated[float | None, typer.Option(help="Length of a volume, for spacing")] = None,
+    tflops: Annotated[float | None, typer.Option(help="What the device achieves, TFLOP/s")] = None,
+    bandwidth: Annotated[float | None, typer.Option(help="Its memory's speed, GB/s")] = None,
+    as_json: _Json = False,
+) -> int | None:
+    """Parameters, memory, operations and time of a request; the most images; what to choose."""
+    if context.invoked_subcommand is not None:
+        return None
+    from longllava_domains.model.budget import Rate, Request
+    from longllava_domains.pipelines.planning import make_plan
+
+    request = Request(images, batch=batch, tokens_per_view=tokens_per_image)
+    if chunk_tokens is not None:
+        request = Request(**{**vars(request), "chunk_tokens": chunk_tokens})
+    rate = None
+    if tflops is not None and bandwidth is not None:
+        rate = Rate(tflops * 1e12, bandwidth * 1e9, "given")
+    found = make_plan(
+        model, precision, request, gpu_memory * 1e9, device=device, extent_mm=extent_mm, rate=rate
+    )
+    if as_json:
+        stdout.print_json(json.dumps(found.to_json()))
+        return 0
+    table = Table("term", "size", "share of the memory")
+    for term, size in found.terms:
+        table.add_row(term, human_bytes(size), f"{size / found.memory_bytes:.1%}")
+    stdout.print(table)
+    for line in found.lines():
+        stdout.print(line, markup=False)
+    return 0
+
+
+@planning.command()
+def train(
+    rows: Annotated[int, typer.Option(help="Packed rows in the data")],
+    tokens_per_row: Annotated[int, typer.Option(help="Length of a row")] = 40960,
+    model: _Model = "9b",
+    gpus: Annotated[int, typer.Option(help="GPUs that share the model")] = 8,
+    gpu_memory: _Gigabytes = 80,
+    lora: Annotated[bool, typer.Option("--lora", help="Train an adapter only")] = False,
+    lora_rank: Annotated[int, typer.Option(help="Rank of the adapter")] = 64,
+    epochs: Annotated[int, typer.Option(help="Passes over the data")] = 1,
+    views_per_row: Annotated[int, typer.Option(help="Views in a row")] = 0,
+    tflops: Annotated[float, typer.Option(help="What one GPU achieves, TFLOP/s")] = 120,
+    as_json: _Json = False,
+) -> int:
+    """Memory of each GPU by term under ZeRO-3 or FSDP2, operations and hours. Planned only."""
+    from longllava_domains.model.known_shapes import network_of
+    from longllava_domains.model.training_budget import TrainingRun, plan_training
+
+    rank = lora_rank if lora else None
+    run = TrainingRun(rows, tokens_per_row, gpus, rank, epochs, views_per_row)
+    budget = plan_training(network_of(model, "bfloat16"), run)
+    hours = budget.hours(tflops * 1e12)
+    if as_json:
+        stdout.print_json(json.dumps({**budget.to_json(), "hours": hours}))
+        return 0
+    table = Table("on each GPU", "size")
+    for term, size in budget.terms.items():
+        table.add_row(term, human_bytes(size))
+    table.add_row("peak", human_bytes(budget.peak))
+    stdout.print(table)
+    fits = "yes" if budget.peak <= gpu_memory * 1e9 else "no"
+    stdout.print(f"trained parameters: {budget.trained_parameters:,}")
+    stdout.print(f"fits: {fits} ({human_bytes(budget.peak)} of {gpu_memory:g} GB)")
+    stdout.print(f"operations: {budget.flops / 1e15:,.1f} PFLOP")
+    stdout.print(f"time: {hours:,.1f} h at {tflops:g} TFLOP/s on each of {gpus} GPUs (given)")
+    return 0
