@@ -11,7 +11,13 @@ from longllava_domains.ct.dicom_codecs import RLE
 from longllava_domains.ct.dicom_elements import TAGS, WANTED
 from longllava_domains.ct.dicom_files import SourceFile
 from longllava_domains.ct.dicom_fragments import locate_frames
-from longllava_domains.ct.dicom_header import Header, NotAnImage, parse_header, read_header
+from longllava_domains.ct.dicom_header import (
+    CT_CLASSES,
+    Header,
+    NotAnImage,
+    parse_header,
+    read_header,
+)
 from longllava_domains.ct.dicom_pydicom import UnparsableError, parsing, raw_bytes, read_dataset
 from longllava_domains.ct.dicom_scan import Scan
 from longllava_domains.errors import DamagedInputError
@@ -78,7 +84,7 @@ def split_frames(header: Header) -> list[Header] | NotAnImage:
     Where there are no functional groups, the frames have no geometry, and the loader refuses
     them for that.
     """
-    if not header.grouped:
+    if not header.grouped or header.sop_class not in CT_CLASSES:
         return [header]
     try:
         dataset = read_dataset(header.file)

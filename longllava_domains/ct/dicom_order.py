@@ -28,6 +28,8 @@ from longllava_domains.errors import Fact, GeometryError, PolicyError
 
 REPAIRS: Final = ("tilt", "gaps", "duplicates", "single")
 DEFAULT_GAP: Final = 3
+# More would be inventing anatomy.
+MAX_GAP: Final = 10
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,13 @@ def parse_repair(names: tuple[str, ...]) -> Repair:
     gap = 0
     for name in names:
         word, _, count = name.partition(":")
-        if word == "gaps" and (count.isdecimal() or not count):
+        if word == "gaps" and (not count or (count.isdecimal() and int(count) <= MAX_GAP)):
             gap = int(count or DEFAULT_GAP)
         elif name not in REPAIRS:
             raise PolicyError(
                 "There is no such repair for DICOM.",
-                remedy=f"Choose from {', '.join(REPAIRS)} (gaps:K for up to K slices in a row).",
+                remedy=f"Choose from {', '.join(REPAIRS)} (gaps:K for up to K slices in a row, "
+                f"at most {MAX_GAP}).",
                 code="ct.repair",
             )
     return Repair("tilt" in names, gap, "duplicates" in names, "single" in names)
@@ -196,9 +199,12 @@ def _slots(
         )
     missing, widest = int(counts.sum() - len(counts)), int(counts.max() - 1)
     if missing and widest > repair.gap:
+        few = (
+            f', or pass repair=("gaps:{widest}",) to interpolate them' if widest <= MAX_GAP else ""
+        )
         raise GeometryError(
             f"{missing} slices are missing between others ({widest} in a row at most).",
-            remedy=f'Send the series again, or pass repair=("gaps:{widest}",) to interpolate them.',
+            remedy=f"Send the series again{few}.",
             code="ct.gap",
             facts={**facts, "missing": missing, "in_a_row": widest},
         )

@@ -6,6 +6,8 @@ can be; a value that would leave int16 is refused, never wrapped.
 """
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +17,12 @@ from numpy.typing import NDArray
 from longllava_domains.ct.dicom_codecs import COMPRESSED, decode_frame
 from longllava_domains.ct.dicom_header import Header
 from longllava_domains.ct.dicom_scan import DEFLATED, read_inflated
-from longllava_domains.errors import DamagedInputError, IntensityError, UnsupportedInputError
+from longllava_domains.errors import (
+    DamagedInputError,
+    InputError,
+    IntensityError,
+    UnsupportedInputError,
+)
 
 AIR_HU: Final = -1024
 # A padding value inside this range would also be a value of the patient.
@@ -33,6 +40,20 @@ class HuScale:
     def exact(self) -> bool:
         """True where both are whole numbers."""
         return self.slope == int(self.slope) and self.intercept == int(self.intercept)
+
+
+@contextmanager
+def naming(header: Header) -> Iterator[None]:
+    """Add to an error which file it is about, by position and hash."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(
+            f"{error.message} It is {header.file.label}.",
+            remedy=error.remedy,
+            code=error.code,
+            facts=error.facts,
+        ) from None
 
 
 def check_storage(header: Header) -> None:
@@ -73,7 +94,7 @@ def check_storage(header: Header) -> None:
     cut = end > header.file.size and header.syntax != DEFLATED
     if extra < 0 or cut or extra >= 2 * (header.columns or 0):
         raise DamagedInputError(
-            f"The pixel data of {header.file.label} is {'cut short' if cut or extra < 0 else 'longer than its size'}.",
+            f"The pixel data of a slice is {'cut short' if cut or extra < 0 else 'longer than its size'}.",
             remedy="Copy or export the series again.",
             code="ct.pixel_length",
             facts={"bytes_needed": need, "bytes_given": header.pixel_length},

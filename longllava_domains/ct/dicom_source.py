@@ -12,11 +12,11 @@ from longllava_domains.ct.dicom_codecs import RLE
 from longllava_domains.ct.dicom_files import SourceFile
 from longllava_domains.ct.dicom_geometry import Stack
 from longllava_domains.ct.dicom_header import Header
-from longllava_domains.ct.dicom_pixels import HuScale, read_slice
+from longllava_domains.ct.dicom_pixels import HuScale, naming, read_slice
 from longllava_domains.ct.dicom_pydicom import UnparsableError, read_dataset
 from longllava_domains.ct.dicom_tilt import Canvas
 from longllava_domains.ct.orientation import to_radiological
-from longllava_domains.errors import DamagedInputError, InputError
+from longllava_domains.errors import DamagedInputError
 from longllava_domains.units import content_hash
 
 _MAX_THREADS: Final = 4
@@ -175,22 +175,12 @@ class DicomSource:
             for start in range(0, len(slots), 4 * threads):
                 yield from pool.map(self._plane, slots[start : start + 4 * threads])
 
-    def _decoded(self, header: Header) -> NDArray[np.int16]:
-        """Decode one stored slice; an error names its file by position and hash."""
-        try:
-            return read_slice(header, self._scale_of(header))
-        except InputError as error:
-            raise type(error)(
-                f"{error.message} It is {header.file.label}.",
-                remedy=error.remedy,
-                code=error.code,
-                facts=error.facts,
-            ) from None
-
     def _plane(self, slot: int) -> NDArray[np.int16]:
         header = self._headers[slot]
         if header is not None:
-            return self._canvas.straighten(self._decoded(header), slot)
+            with naming(header):
+                plane = read_slice(header, self._scale_of(header))
+            return self._canvas.straighten(plane, slot)
         below, above = self._neighbours(slot)
         weight = (slot - below) / (above - below)
         lower, upper = self._plane(below), self._plane(above)

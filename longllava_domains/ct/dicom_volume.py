@@ -2,150 +2,31 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from longllava_domains.ct.dicom_codecs import COMPRESSED, MAY_BE_LOSSY, NATIVE
-from longllava_domains.ct.dicom_files import Found, find
+from longllava_domains.ct.dicom_files import Found
 from longllava_domains.ct.dicom_geometry import common_size
-from longllava_domains.ct.dicom_header import Header, NotAnImage, read_header
-from longllava_domains.ct.dicom_multiframe import read_frames
+from longllava_domains.ct.dicom_header import Header
 from longllava_domains.ct.dicom_order import parse_repair, prove
-from longllava_domains.ct.dicom_pixels import check_storage, read_patterns
+from longllava_domains.ct.dicom_pixels import check_storage, naming, read_patterns
 from longllava_domains.ct.dicom_rescale import scales
-from longllava_domains.ct.dicom_series import SubSeries, group, not_a_slice
+from longllava_domains.ct.dicom_series import SubSeries
 from longllava_domains.ct.dicom_source import DicomSource
-from longllava_domains.ct.dicomdir import compare
+from longllava_domains.ct.dicom_study import Study, read_study
 from longllava_domains.ct.kernel import kernel_class
 from longllava_domains.ct.rescale import HuRule
-from longllava_domains.ct.series_choice import SeriesTable, choose, describe
+from longllava_domains.ct.series_choice import choose
 from longllava_domains.ct.volume import CTVolume
 from longllava_domains.errors import (
     AmbiguousInputError,
-    BurnedInError,
     DamagedInputError,
     GeometryError,
-    InputError,
-    NotFoundError,
-    UnsupportedInputError,
 )
 from longllava_domains.load_report import LoadReport
-
-
-@dataclass
-class Study:
-    """What a folder, archive or file holds.
-
-    Attributes:
-        series: Sub-series of CT slices.
-        codes: Files set aside, by reason.
-        cut: Digest of a series UID -> how many of its files end before their pixels.
-    """
-
-    series: list[SubSeries]
-    codes: Counter[str] = field(default_factory=Counter)
-    cut: Counter[str] = field(default_factory=Counter)
-
-
-def read_study(source: str | Path | Found) -> Study:
-    """Read all headers below a path, or of files already found, once, and group them.
-
-    Raises:
-        NotFoundError: Nothing is there, or no file of any kind.
-        UnsupportedInputError: No file holds a CT slice.
-        DamagedInputError: The only files that might are damaged.
-        BurnedInError: The only images are pages that may show a name.
-    """
-    found = source if isinstance(source, Found) else _find(Path(source))
-    study = Study([], found.codes)
-    headers: list[Header] = []
-    for file in found.files:
-        for header in read_frames(file):
-            reason = header.code if isinstance(header, NotAnImage) else not_a_slice(header)
-            if isinstance(header, NotAnImage) and header.series:
-                study.cut[header.series] += 1
-            if reason is not None:
-                study.codes[reason] += 1
-            elif isinstance(header, Header):
-                headers.append(header)
-    if not headers:
-        raise _nothing_usable(found)
-    study.series = group(headers)
-    return study
-
-
-def _find(path: Path) -> Found:
-    found = find(path)
-    if len(found.files) == 1 and path.is_file():
-        return _through_directory(found, path.parent)
-    return found
-
-
-def _through_directory(found: Found, root: Path) -> Found:
-    """Return the folder's files where the only file is a DICOMDIR, else the file itself."""
-    first = read_header(found.files[0])
-    if not isinstance(first, NotAnImage) or first.code != "file.dicomdir":
-        return found
-    whole = find(root)
-    whole.codes.update(compare(found.files[0], root))
-    return whole
-
-
-_DAMAGED: Final = ("file.unparsable", "file.ct_without_pixels", "file.multiframe_damaged",
-                   "file.unreadable")  # fmt: skip
-
-
-def _nothing_usable(found: Found) -> InputError:
-    """Return the error for a path without a single CT slice."""
-    facts = dict(sorted(found.codes.items()))
-    counted = ", ".join(f"{count} {code}" for code, count in facts.items())
-    if not found.files and not found.codes:
-        return NotFoundError(
-            "The folder is empty.",
-            remedy="Pass the folder that holds the slices.",
-            code="input.empty",
-        )
-    if any(code.startswith("page.") for code in facts):
-        return BurnedInError(
-            f"There are only pages that may show a patient's name ({counted}).",
-            remedy="Pass the series of slices; pages and screen captures are never shown.",
-            code="input.pages",
-            facts=facts,
-        )
-    if any(code in facts for code in _DAMAGED):
-        return DamagedInputError(
-            f"No CT slice can be read; files are damaged ({counted}).",
-            remedy="Copy or export the series again.",
-            code="input.damaged",
-            facts=facts,
-        )
-    return UnsupportedInputError(
-        f"There is no CT slice among the files ({counted}).",
-        remedy="Pass a folder or archive of DICOM CT slices, or a NIfTI file.",
-        code="input.no_ct",
-        facts=facts,
-    )
-
-
-def list_series(path: str | Path) -> SeriesTable:
-    """List the CT series that a folder, archive or file holds, and which would be chosen.
-
-    Returns:
-        Rows without any text of the headers; `print` shows a table.
-
-    Raises:
-        NotFoundError: Nothing is there.
-        UnsupportedInputError: No file holds a CT slice.
-        BurnedInError: The only images are pages that may show a name.
-    """
-    study = read_study(path)
-    try:
-        return SeriesTable(choose(study.series, None)[2])
-    except (AmbiguousInputError, UnsupportedInputError):
-        return SeriesTable(describe(study.series))
 
 
 def open_dicom(
@@ -169,7 +50,8 @@ def open_dicom(
         codes["file.other_series"] += others
     size = common_size(chosen.headers)
     for header in chosen.headers:
-        check_storage(header)
+        with naming(header):
+            check_storage(header)
     stack = prove(chosen.headers, allowed, _identical)
     rule = scales(chosen.headers, hu)
     slices = DicomSource(stack, rule.scale_of, size)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from longllava_domains.ct.rescale import HuRule
-from longllava_domains.ct.series_choice import SeriesTable
+from longllava_domains.ct.series_choice import SeriesTable, tabulate
 from longllava_domains.ct.volume import CTVolume
 
 _NIFTI_NAMES: Final = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz", ".hdr.gz")
@@ -44,7 +44,7 @@ def open_volume(
         DamagedInputError: Bytes are missing or contradict each other.
         GeometryError: Positions, spacing or orientation are not proved.
         IntensityError: Hounsfield units are not proved.
-        AmbiguousInputError: Several series are equally good, or patients are mixed.
+        AmbiguousInputError: Several series are equally good, or of several patients or studies.
         BurnedInError: Only pages that may show a name.
         PolicyError: An unknown repair or rule.
     """
@@ -69,9 +69,9 @@ def list_series(path: str | Path) -> SeriesTable:
         UnsupportedInputError: No file holds a CT slice.
         BurnedInError: The only images are pages that may show a name.
     """
-    from longllava_domains.ct.dicom_volume import list_series as list_dicom_series
+    from longllava_domains.ct.dicom_study import read_study
 
-    return list_dicom_series(path)
+    return tabulate(read_study(path).series)
 
 
 def _is_nifti(place: Path) -> bool:

@@ -133,7 +133,8 @@ def choose(
 
     Raises:
         NotFoundError: There is no such series, or no images at all.
-        AmbiguousInputError: Two series are equally good.
+        AmbiguousInputError: Two series are equally good, or they are of several patients or
+            studies.
         UnsupportedInputError: There are only localizers and single images.
     """
     rows = describe(series)
@@ -151,6 +152,7 @@ def choose(
             code="series.no_volume",
             facts={"series": len(rows)},
         )
+    _refuse_several_people([series[i].headers[0] for i in able])
     longest_mm = max(rows[i].images * rows[i].spacing_mm for i in able)
     ranks = {i: _rank(rows[i], kernel, longest_mm) for i in able}
     ranked = sorted(able, key=ranks.__getitem__)
@@ -191,6 +193,21 @@ def _asked_for(rows: list[SeriesRow], series: Sequence[SubSeries], wanted: int |
     return hits[0]
 
 
+def _refuse_several_people(headers: Sequence[Header]) -> None:
+    """Refuse to choose between patients or between examinations of one."""
+    for what, found in (
+        ("patients", {header.patient for header in headers}),
+        ("studies", {header.study for header in headers}),
+    ):
+        if len(found) > 1:
+            raise AmbiguousInputError(
+                f"The series belong to {len(found)} {what}; which one is meant cannot be guessed.",
+                remedy="Pass the folder of one study, or series=NUMBER of ct.list_series(path).",
+                code=f"series.several_{what}",
+                facts={what: len(found)},
+            )
+
+
 _CRITERIA: Final = ("kind", "plane", "original", "kernel", "coverage", "thin", "slices")
 
 
@@ -226,7 +243,7 @@ def _why(ranks: list[tuple[float, ...]], kernel: str) -> tuple[str, str]:
 
 
 def _with_reasons(
-    rows: list[SeriesRow], best: int, why: str, equals: Sequence[int]
+    rows: list[SeriesRow], best: int | None, why: str, equals: Sequence[int]
 ) -> list[SeriesRow]:
     reasons = []
     for index, row in enumerate(rows):
@@ -234,7 +251,23 @@ def _with_reasons(
             reason = why
         elif index in equals:
             reason = "as good as another"
+        elif row.kind == "volume" and row.images < _FEWEST:
+            reason = "single image"
         else:
             reason = row.kind if row.kind != "volume" else "not preferred"
         reasons.append(replace(row, chosen=index == best, reason=reason))
     return reasons
+
+
+def tabulate(series: Sequence[SubSeries]) -> SeriesTable:
+    """Return all series with the automatic choice marked, or none where there is none."""
+    try:
+        return SeriesTable(choose(series, None)[2])
+    except AmbiguousInputError as error:
+        equal = error.facts.get("equal", ())
+        numbers = equal if isinstance(equal, tuple) else ()
+        rows = describe(series)
+        tied = [index for index, row in enumerate(rows) if row.number in numbers]
+        return SeriesTable(_with_reasons(rows, None, "", tied))
+    except UnsupportedInputError:
+        return SeriesTable(_with_reasons(describe(series), None, "", ()))

@@ -165,3 +165,20 @@ def test_a_thin_part_of_the_range_does_not_win_over_the_whole(dicom, phantom, tm
     volume = ct.open_volume(dicom.write(dicom.datasets(), tmp_path, "a"))
     np.testing.assert_array_equal(volume.hu, phantom)
     assert volume.report.codes["choice.coverage"] == 1
+
+
+@pytest.mark.hazard("B", 2)
+@pytest.mark.parametrize("what", ["patients", "studies"])
+def test_series_of_several_patients_or_studies_are_never_chosen_from(
+    what, dicom, refused, tmp_path
+):
+    other = dicom.datasets(dicom.phantom((9, 40, 48)), series="2")
+    for image in other:
+        image.StudyInstanceUID += ".5"
+        if what == "patients":
+            image.PatientID = "P2"
+    dicom.write([*dicom.datasets(), *other], tmp_path)
+    error = refused(tmp_path, AmbiguousInputError, f"series.several_{what}")
+    assert error.facts[what] == 2
+    assert not any(row.chosen for row in ct.list_series(tmp_path))
+    assert ct.open_volume(tmp_path, series=f"{dicom.ROOT}.2").shape[0] == 9
