@@ -206,9 +206,10 @@ class Painter:
         if self._tables is None:
             out[...] = self._scaled(plane, channel)
         else:
-            bits = plane.view(f"u{plane.dtype.itemsize}")
-            # Indices cannot leave the table; "clip" spares NumPy the check and a copy.
-            np.take(self._tables[channel], bits, out=out, mode="clip")
+            # Contiguous indices of the machine's own width halve the time; they cannot leave the
+            # table, and "clip" spares NumPy the check.
+            index = plane.view(f"u{plane.dtype.itemsize}").astype(np.intp)
+            out[...] = self._tables[channel].take(index, mode="clip")
 
     def _scaled(self, plane: NDArray[Any], channel: int) -> Rgb:
         low, high = self.stretch.low[channel], self.stretch.high[channel]
