@@ -24,6 +24,7 @@ from longllava_domains.model.quantize import (
     stored_tensors,
 )
 from longllava_domains.model.tower import tower_config, tower_folder, tower_hub_id
+from longllava_domains.model.widened import widen_products
 
 _RELEASED_KEYS = frozenset({"mm_vision_tower", "mm_hidden_size", "mm_projector_type"})
 # What building a configuration or a network from entries of the wrong kind raises.
@@ -155,6 +156,7 @@ def load_checkpoint(
             _fill(network, name, tensor, config.dtype, target)
     _restore_buffers(network, target)
     network.tie_weights()
+    widen_products(network)
     network.eval()
     return network
 

@@ -97,7 +97,7 @@ def int8_linear(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None = 
     """
     rows = x.reshape(-1, x.shape[-1])
     packed = len(rows) <= PACKED_ROWS and packed_kernel_works(x.device.type, x.dtype)
-    product = _packed(rows, weight, scale) if packed else _by_blocks(rows, weight, scale)
+    product = _packed(rows, weight, scale) if packed else blocked_product(rows, weight, scale)
     if bias is not None:
         product += bias
     return product.reshape(*x.shape[:-1], len(weight))
@@ -108,8 +108,17 @@ def _packed(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
     return product
 
 
-def _by_blocks(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
-    """Dequantise a block of rows at a time and multiply in the fastest precision of the device."""
+def blocked_product(x: Tensor, weight: Tensor, scale: Tensor | None = None) -> Tensor:
+    """Multiply in the fastest precision of the device, converting a block of weights at a time.
+
+    Args:
+        x: (M, K), floating.
+        weight: (N, K), int8 or floating.
+        scale: float32 (N,), factor of each row of the weight; None for 1.
+
+    Returns:
+        (M, N) in the precision of `x`.
+    """
     precision = compute_dtype(x.device.type, x.dtype)
     activations = x.to(precision)
     product = torch.empty(len(x), len(weight), dtype=x.dtype, device=x.device)
@@ -118,7 +127,7 @@ def _by_blocks(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
     for start in range(0, len(weight), block):
         part = slice(start, start + block)
         exact = torch.mm(activations, weight[part].to(precision).t())
-        product[:, part] = exact.mul_(scale[part].to(precision))
+        product[:, part] = exact if scale is None else exact.mul_(scale[part].to(precision))
     return product
 
 
