@@ -1,23 +1,29 @@
 """Decide by which slope and intercept stored values are Hounsfield units, and on what evidence.
 
 PS3.3 C.8.2.1: a CT image has Rescale Slope and Intercept, and its Rescale Type is HU unless it
-says otherwise (localizers aside). Where the header leaves that open, the values decide.
+says otherwise (localizers aside). Where the header leaves that open, the values decide; and where
+they would be Hounsfield units but for an offset that exporters are known to apply twice or to
+forget, the header is not believed. Three slices are decoded for that.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from longllava_domains.ct.ct_rate import CtRateScan
 from longllava_domains.ct.dicom_header import Header
-from longllava_domains.ct.dicom_pixels import HuScale, padding_range, read_slice
+from longllava_domains.ct.dicom_pixels import HuScale, naming, padding_range, read_slice
 from longllava_domains.ct.hounsfield import judge, refuse
 from longllava_domains.ct.rescale import HuRule
 from longllava_domains.errors import IntensityError, PolicyError
 
-_SAMPLED: int = 3
-_TRUST = 'Pass hu=(slope, intercept), or hu="trust" if you know that they are.'
+_SAMPLED: Final = 3
+# Offsets of stored values that exporters apply twice or forget.
+_KNOWN_SLIPS_HU: Final = (-1024, 1024, -1000, 1000, -8192, 8192)
+_TRUST: Final = 'Pass hu=(slope, intercept), or hu="trust" if you know that they are.'
 
 
 @dataclass
@@ -53,18 +59,39 @@ def scales(headers: tuple[Header, ...], hu: HuRule) -> ScaleRule:
             code="hu.rule",
         )
     if isinstance(hu, tuple):
-        given = HuScale(float(hu[0]), float(hu[1]))
-        rule = ScaleRule(lambda _: given, {"hu.given": len(headers)})
+        rule = _given(headers, hu)
     else:
         _check_values(headers)
         rule = ScaleRule(_from_header)
         if hu == "trust":
             rule.codes["hu.trusted"] = len(headers)
-        elif _header_proves(headers):
-            rule.codes["hu.rescale"] = len(headers)
         else:
-            _prove_by_values(headers, rule)
+            _prove(headers, rule)
     _note(headers, rule)
+    return rule
+
+
+def _given(headers: tuple[Header, ...], hu: tuple[float, float]) -> ScaleRule:
+    """Take the user's slope and intercept, unless the values are Hounsfield units without."""
+    scale = HuScale(float(hu[0]), float(hu[1]))
+    if not np.isfinite(hu).all() or scale.slope == 0:
+        raise PolicyError(
+            "hu=(slope, intercept) needs two finite numbers, and a slope other than zero.",
+            remedy='Pass numbers such as hu=(1, -1024), or hu="prove".',
+            code="hu.rule",
+        )
+    with_given = judge(_sample(headers, lambda _: scale))
+    usable = all(header.slope != 0 for header in headers)
+    if usable and not with_given.proved and judge(_sample(headers, _from_header)).proved:
+        raise IntensityError(
+            "The header's rescale gives Hounsfield units, and this slope and intercept do not.",
+            remedy='Leave hu="prove".',
+            code="hu.twice",
+            facts={"slope": scale.slope, "intercept": scale.intercept},
+        )
+    rule = ScaleRule(lambda _: scale, {"hu.given": len(headers)})
+    if not with_given.proved:
+        rule.codes["hu.unconfirmed"] = len(headers)
     return rule
 
 
@@ -107,26 +134,55 @@ def _check_values(headers: tuple[Header, ...]) -> None:
         )
 
 
-def _header_proves(headers: tuple[Header, ...]) -> bool:
+def _prove(headers: tuple[Header, ...], rule: ScaleRule) -> None:
+    """Let the header say the unit and a few slices bear it out, or let the slices prove it."""
+    values = _sample(headers, _from_header)
+    evidence = judge(values)
+    if "air_hu" in evidence.numbers:
+        rule.numbers["air_hu"] = evidence.numbers["air_hu"]
+    if not _header_says(headers):
+        if not evidence.proved:
+            raise refuse(evidence, _TRUST)
+        rule.codes["hu.proved_by_values"] = len(headers)
+        return
+    rule.codes["hu.rescale"] = len(headers)
+    if evidence.proved:
+        return
+    for offset in _KNOWN_SLIPS_HU:
+        if judge(values.astype(np.int32) - offset).proved:
+            raise IntensityError(
+                f"The header's rescale puts air at {offset - 1000} HU instead of -1000.",
+                remedy=f"Pass hu=(slope, intercept) with an intercept lower by {offset}"
+                ', or hu="trust" if you know better.',
+                code="hu.contradicted",
+                facts={"offset_hu": offset},
+            )
+    rule.codes["hu.unconfirmed"] = len(headers)
+
+
+def _header_says(headers: tuple[Header, ...]) -> bool:
     """Tell whether each header rescales to HU; no rescale, or 1 and 0, may be a lost one."""
     return all(
         header.slope is not None
         and header.intercept is not None
-        and (header.rescale_type == "HU" or (header.slope, header.intercept) != (1, 0))
+        and (
+            (header.slope, header.intercept) != (1, 0)
+            or (header.rescale_type == "HU" and header.signed)
+        )
         for header in headers
     )
 
 
-def _prove_by_values(headers: tuple[Header, ...], rule: ScaleRule) -> None:
-    """Decode a few slices and look for air and tissue."""
-    chosen = np.linspace(0, len(headers) - 1, min(_SAMPLED, len(headers))).round().astype(int)
-    values = np.stack([read_slice(headers[i], _from_header(headers[i])) for i in chosen])
-    evidence = judge(values)
-    if not evidence.proved:
-        raise refuse(evidence, _TRUST)
-    rule.codes["hu.proved_by_values"] = len(headers)
-    if "air_hu" in evidence.numbers:
-        rule.numbers["air_hu"] = evidence.numbers["air_hu"]
+def _sample(
+    headers: tuple[Header, ...], scale_of: Callable[[Header], HuScale]
+) -> NDArray[np.int16]:
+    """Decode a few slices from inside the stack."""
+    inside = np.linspace(0, len(headers) - 1, _SAMPLED + 2)[1:-1].round().astype(int)
+    planes = []
+    for index in np.unique(inside):
+        with naming(headers[index]):
+            planes.append(read_slice(headers[index], scale_of(headers[index])))
+    return np.stack(planes)
 
 
 def _note(headers: tuple[Header, ...], rule: ScaleRule) -> None:

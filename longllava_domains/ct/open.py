@@ -79,8 +79,10 @@ def _is_nifti(place: Path) -> bool:
     if place.name.lower().endswith(_NIFTI_NAMES):
         return True
     try:
+        if not place.is_file():  # a folder, nothing, or a pipe that would never end
+            return False
         with place.open("rb") as stream:
             head = stream.read(352)
-    except (OSError, ValueError):  # a folder, nothing, or no right to read: not NIfTI
+    except (OSError, ValueError):  # no right to read, or a null character: `find` says so
         return False
     return head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0")

@@ -6,7 +6,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from longllava_domains import ct
-from longllava_domains.errors import InputError, IntensityError
+from longllava_domains.errors import InputError, IntensityError, PolicyError
 
 
 @pytest.mark.hazard("D", 3)
@@ -217,3 +217,30 @@ def test_lossy_compression_is_reported(dicom, tmp_path):
 
     volume = ct.open_volume(dicom.write_series(tmp_path, edit=lossy))
     assert volume.report.codes["pixel.lossy"] == 8
+
+
+@pytest.mark.hazard("D", 3)
+@pytest.mark.parametrize(
+    ("intercept", "rescale_type", "offset"), [(-2048, "HU", -1024), (0, "HU", None), (0, "", None)]
+)
+def test_a_rescale_applied_twice_or_lost_is_not_believed(
+    intercept, rescale_type, offset, dicom, refused, tmp_path
+):
+    def slip(image, _):
+        image.RescaleIntercept, image.RescaleType = intercept, rescale_type
+
+    folder = dicom.write_series(tmp_path, edit=slip)
+    error = refused(folder, IntensityError, "hu.contradicted" if offset else "hu.unproved")
+    if offset:
+        assert error.facts["offset_hu"] == offset
+    np.testing.assert_array_equal(ct.open_volume(folder, hu=(1, -1024)).hu, dicom.phantom())
+
+
+@pytest.mark.hazard("D", 1)
+def test_a_second_rescale_by_hand_is_refused(dicom, refused, tmp_path):
+    folder = dicom.write_series(tmp_path)
+    refused(folder, IntensityError, "hu.twice", hu=(1, 0))
+    refused(folder, IntensityError, "hu.twice", hu=(1.0, -2048.0))
+    for nonsense in ((0, -1024), (float("nan"), 0)):
+        with pytest.raises(PolicyError):
+            ct.open_volume(folder, hu=nonsense)
