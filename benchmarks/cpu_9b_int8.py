@@ -33,15 +33,16 @@ class RandomWeights:
 
     def __init__(self, seed: int = 0) -> None:
         generator = torch.Generator().manual_seed(seed)
-        self._pool = torch.randn(2**25, generator=generator).mul_(0.02).bfloat16()
+        self._pool = torch.randn(2**22, generator=generator).mul_(0.02).bfloat16()
         self._at = 0
 
     def like(self, shape: torch.Size) -> Tensor:
-        """Return bfloat16 numbers of a shape."""
-        needed = shape.numel()
+        """Return bfloat16 numbers of a shape, in memory of their own."""
+        room = torch.empty(shape, dtype=torch.bfloat16)
         self._at = (self._at + 7919) % 4096
-        repeated = self._pool[self._at :].repeat(needed // (2**25 - 4096) + 1)
-        return repeated[:needed].view(shape)
+        for part in room.view(-1).split(len(self._pool) - 4096):
+            part.copy_(self._pool[self._at : self._at + len(part)])
+        return room
 
 
 def build(model: str) -> LongLlavaForConditionalGeneration:
@@ -70,7 +71,7 @@ def _filled(name: str, parameter: nn.Parameter, weights: RandomWeights) -> nn.Pa
         return nn.Parameter(states.repeat(len(parameter), 1), requires_grad=False)
     if parameter.ndim == 1 and name == "weight":
         return nn.Parameter(torch.ones(parameter.shape, dtype=torch.bfloat16), requires_grad=False)
-    return nn.Parameter(weights.like(parameter.shape).clone(), requires_grad=False)
+    return nn.Parameter(weights.like(parameter.shape), requires_grad=False)
 
 
 @torch.no_grad()
