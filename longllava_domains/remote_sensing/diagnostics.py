@@ -74,7 +74,7 @@ def diagnose(raster: "Raster") -> Diagnosis:
             findings.append("no-overviews")
     if held > _HELD_BYTES:
         findings.append("giant-block")
-    if "warped" in raster.report.codes:
+    if raster.report.codes.keys() & {"warped", "levelled"}:
         findings.append("warped")
     mendable = set(findings) & {"strips", "no-overviews", "giant-block"}
     return Diagnosis(

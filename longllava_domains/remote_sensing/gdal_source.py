@@ -12,6 +12,7 @@ from longllava_domains.remote_sensing.pixels import (
     Mask,
     Paint,
     Pixels,
+    PixelSource,
     Strip,
     Window,
     data_mask,
@@ -54,7 +55,7 @@ class GdalSource:
         )  # fmt: skip
         self.block_rows, self.block_columns = dataset.block_shapes[numbers[0] - 1]
         self.alpha, self.has_mask = _masks(dataset, numbers)
-        self.beneath: Any = None
+        self.beneath: PixelSource | None = None
 
     def read(self, window: Window, out_size: tuple[int, int] | None = None) -> Pixels:
         """Read a window, averaged down to out_size (width, height) where one is given."""
@@ -113,7 +114,7 @@ class GdalSource:
         return spread(self, self.block_rows, self.block_columns)
 
     def close(self) -> None:
-        """Close the dataset, and the one beneath it if it is a view of another."""
+        """Close the dataset, and the source beneath it if it is a view of another."""
         self.dataset.close()
         if self.beneath is not None:
             self.beneath.close()

@@ -15,7 +15,7 @@ from longllava_domains.remote_sensing.georeference import (
 )
 from longllava_domains.remote_sensing.joined import MosaicSource, Part, StackSource
 from longllava_domains.remote_sensing.opened import Opened
-from longllava_domains.remote_sensing.warp import MapGrid, warp
+from longllava_domains.remote_sensing.warp import MapGrid, level, warp
 
 # Files whose pixels are this close to the mosaic's grid lie on it.
 _ON_GRID_PX = 0.01
@@ -26,10 +26,10 @@ _EDGE_POINTS = 17
 
 
 def mosaic(files: Sequence[Opened]) -> Opened:
-    """Put files beside each other on the grid of the first that has a geotransform.
+    """Put files beside each other on the grid of the first.
 
-    Files on that grid are read as they are; only the others are warped. Where files overlap, the
-    first with data is shown.
+    Files on that grid are read as they are; only the others are warped, and those that have control
+    points instead of a geotransform. Where files overlap, the first with data is shown.
 
     Args:
         files: Two or more.
@@ -39,7 +39,8 @@ def mosaic(files: Sequence[Opened]) -> Opened:
         UnsupportedInputError: Types, channels or scales differ, or the files lie far apart.
     """
     _require_alike(files)
-    grid = _base_grid(files)
+    files = [level(file) for file in files]
+    grid = _own_grid(files[0])
     footprints = [_footprint(file, grid) for file in files]
     left = min(box[0] for box in footprints)
     top = min(box[1] for box in footprints)
@@ -67,18 +68,15 @@ def stack(files: Sequence[Opened]) -> Opened:
     """
     finest = max(files, key=lambda file: file.source.width * file.source.height)
     size = (finest.source.width, finest.source.height)
-    aligned = []
-    for file in files:
-        if (file.source.width, file.source.height) != size or file.place != finest.place:
-            if not isinstance(finest.place.pixel_map, AffineMap) or finest.place.crs is None:
-                raise _unplaced()
-            file = warp(file, MapGrid(finest.place.pixel_map, finest.place.crs, *size))
-        aligned.append(file)
-    joined = _joined(aligned, StackSource([file.source for file in aligned]), finest.place)
+    if any((f.source.width, f.source.height) != size or f.place != finest.place for f in files):
+        files = [level(file) for file in files]
+        grid = _own_grid(max(files, key=lambda file: file.source.width * file.source.height))
+        files = [file if _own_grid(file) == grid else warp(file, grid) for file in files]
+    joined = _joined(files, StackSource([file.source for file in files]), files[0].place)
     return replace(
         joined,
-        scales=tuple(file.scales[0] for file in aligned),
-        offsets=tuple(file.offsets[0] for file in aligned),
+        scales=tuple(file.scales[0] for file in files),
+        offsets=tuple(file.offsets[0] for file in files),
     )
 
 
@@ -127,31 +125,11 @@ def _colours(file: Opened) -> Any:
     return None if file.palette is None else file.palette.tolist()
 
 
-def _base_grid(files: Sequence[Opened]) -> MapGrid:
-    for file in files:
-        if file.place.kind == "none" or file.place.crs is None:
-            raise _unplaced()
-    for file in files:
-        if isinstance(file.place.pixel_map, AffineMap):
-            assert file.place.crs is not None
-            size = (file.source.width, file.source.height)
-            return MapGrid(file.place.pixel_map, file.place.crs, *size)
-    return _grid_of_control(files[0])
-
-
-def _grid_of_control(file: Opened) -> MapGrid:
-    """Return a north-up grid for a file that has only control points: its own scale, its box."""
-    assert file.place.crs is not None
-    width, height = file.source.width, file.source.height
-    points = [file.place.pixel_to_map(*edge) for edge in _edges(width, height)]
-    xs, ys = zip(*points, strict=True)
-    centre = file.place.pixel_to_map(width / 2, height / 2)
-    across = math.dist(centre, file.place.pixel_to_map(width / 2 + 1, height / 2))
-    down = math.dist(centre, file.place.pixel_to_map(width / 2, height / 2 + 1))
-    step = min(across, down)
-    affine = AffineMap(step, 0.0, min(xs), 0.0, -step, max(ys))
-    size = (math.ceil((max(xs) - min(xs)) / step), math.ceil((max(ys) - min(ys)) / step))
-    return MapGrid(affine, file.place.crs, *size)
+def _own_grid(file: Opened) -> MapGrid:
+    pixel_map, crs = file.place.pixel_map, file.place.crs
+    assert isinstance(pixel_map, AffineMap), "level() gives every file a geotransform"
+    assert crs is not None, "level() refuses files without a CRS"
+    return MapGrid(pixel_map, crs, file.source.width, file.source.height)
 
 
 def _footprint(file: Opened, grid: MapGrid) -> tuple[int, int, int, int]:
@@ -229,11 +207,3 @@ def _require_compact(width: int, height: int, boxes: Sequence[tuple[int, int, in
             code="raster.mosaic_scattered",
             facts={"width": width, "height": height},
         )
-
-
-def _unplaced() -> GeoreferenceError:
-    return GeoreferenceError(
-        "A file of several has no georeference or CRS, so where it belongs is unknown.",
-        remedy='Pass crs="EPSG:..." if only the CRS is missing, or open the file on its own.',
-        code="raster.mosaic_unplaced",
-    )

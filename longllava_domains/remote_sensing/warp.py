@@ -8,6 +8,7 @@ from longllava_domains.remote_sensing.gdal import gdal_errors, gdal_settings
 from longllava_domains.remote_sensing.gdal_source import GdalSource
 from longllava_domains.remote_sensing.georeference import AffineMap, Georeference
 from longllava_domains.remote_sensing.opened import Opened
+from longllava_domains.remote_sensing.quiet import quiet
 
 
 @dataclass(frozen=True)
@@ -35,28 +36,63 @@ class MapGrid:
 def warp(opened: Opened, grid: MapGrid) -> Opened:
     """See a file on a grid: bilinear, classes nearest; outside of the file nothing is data.
 
+    Args:
+        opened: A file with a geotransform (see `level`).
+        grid: Where its pixels shall lie.
+
     Raises:
         GeoreferenceError: The file cannot be projected there.
     """
     from affine import Affine
+
+    to = grid.affine
+    options = {
+        "crs": grid.crs,
+        "src_crs": opened.place.crs,
+        "transform": Affine(to.a, to.b, to.c, to.d, to.e, to.f),
+        "width": grid.width,
+        "height": grid.height,
+    }
+    return _warped(opened, "warped", Georeference(grid.affine, grid.crs), options)
+
+
+def level(opened: Opened) -> Opened:
+    """See a file that has only control points or RPC north up, at its own scale and in its own CRS.
+
+    GDAL's warper takes them into account only where it may choose the grid itself.
+
+    Raises:
+        GeoreferenceError: The file has no georeference or CRS, or cannot be projected.
+    """
+    place = opened.place
+    if place.kind == "none" or place.crs is None:
+        raise GeoreferenceError(
+            "A file of several has no georeference or CRS, so where it belongs is unknown.",
+            remedy='Pass crs="EPSG:..." if only the CRS is missing, or open the file on its own.',
+            code="raster.mosaic_unplaced",
+        )
+    if place.kind == "affine":
+        return opened
+    methods = {"gcp": "GCP_POLYNOMIAL", "gcp-tps": "GCP_TPS", "rpc": "RPC"}
+    options = {"crs": place.crs, "src_crs": place.crs, "SRC_METHOD": methods[place.kind]}
+    if place.kind == "rpc":
+        options["RPC_HEIGHT"] = str(opened.numbers["rpc_height_m"])
+    return _warped(opened, "levelled", None, options)
+
+
+def _warped(
+    opened: Opened, how: str, place: Georeference | None, options: dict[str, Any]
+) -> Opened:
     from rasterio.enums import ColorInterp, Resampling
     from rasterio.vrt import WarpedVRT
 
     dataset, source = opened.dataset, opened.source
-    affine = grid.affine
     numbers: tuple[int, ...] = getattr(source, "numbers", (1,))
-    options: dict[str, Any] = {
-        "crs": grid.crs,
-        "transform": Affine(affine.a, affine.b, affine.c, affine.d, affine.e, affine.f),
-        "width": grid.width,
-        "height": grid.height,
-        "resampling": Resampling.nearest if source.categorical else Resampling.bilinear,
-        "add_alpha": ColorInterp.alpha not in dataset.colorinterp,
-        **_where_from(opened),
-    }
+    resampling = Resampling.nearest if source.categorical else Resampling.bilinear
+    alpha = ColorInterp.alpha not in dataset.colorinterp
     try:
-        with gdal_settings():
-            warped = WarpedVRT(dataset, **options)
+        with gdal_settings(), quiet():
+            warped = WarpedVRT(dataset, resampling=resampling, add_alpha=alpha, **options)
     except gdal_errors():
         raise GeoreferenceError(
             "A raster of the mosaic cannot be projected to the first one's CRS.",
@@ -64,19 +100,9 @@ def warp(opened: Opened, grid: MapGrid) -> Opened:
             code="raster.warp",
         ) from None
     pixels = GdalSource(warped, numbers, opened.hrefs[0], categorical=source.categorical)
-    pixels.beneath = dataset
-    codes = {**opened.codes, "warped": 1}
-    place = Georeference(grid.affine, grid.crs)
+    pixels.beneath = source
+    if place is None:
+        a, b, c, d, e, f = tuple(warped.transform)[:6]
+        place = Georeference(AffineMap(a, b, c, d, e, f), opened.place.crs)
+    codes = {**opened.codes, how: 1}
     return replace(opened, source=pixels, place=place, codes=codes, dataset=warped)
-
-
-def _where_from(opened: Opened) -> dict[str, Any]:
-    """Say how the warper gets from the file's pixels to its CRS, the way `georeference` does."""
-    kind = opened.place.kind
-    if kind == "affine":
-        return {"src_crs": opened.place.crs}
-    if kind == "rpc":
-        height_m = opened.numbers["rpc_height_m"]
-        return {"SRC_METHOD": "RPC", "RPC_HEIGHT": str(height_m), "src_crs": opened.place.crs}
-    method = "GCP_TPS" if kind == "gcp-tps" else "GCP_POLYNOMIAL"
-    return {"SRC_METHOD": method, "src_crs": opened.place.crs}
