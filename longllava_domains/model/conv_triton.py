@@ -84,9 +84,10 @@ def triton_convolution(
     extended: Tensor, weight: Tensor, bias: Tensor | None, visible: Tensor | None
 ) -> Tensor:
     """Filter on a GPU; arguments and result as in `conv_blocked.torch_convolution`."""
-    y: Tensor = _TritonConvolution.apply(  # type: ignore[no-untyped-call]
-        extended, weight, bias, visible
-    )
+    with torch.cuda.device_of(extended):  # Triton launches on the current device
+        y: Tensor = _TritonConvolution.apply(  # type: ignore[no-untyped-call]
+            extended, weight, bias, visible
+        )
     return y
 
 

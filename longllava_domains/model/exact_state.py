@@ -29,9 +29,9 @@ from longllava_domains.model.segments import (
     segment_ids_from_lengths,
 )
 
-# Tokens of all rows that a layer works on at once without gradients: what a processor's cache
-# holds, and what fills a GPU.
-TOKENS_PER_CHUNK = {"cpu": 1024, "cuda": 8192}
+# Tokens of all rows that a layer works on at once without gradients: enough for the products of
+# 16 experts to be fast on a CPU, and to fill a GPU.
+TOKENS_PER_CHUNK = {"cpu": 2048, "cuda": 8192}
 
 
 class ExactMambaLayer(JambaMambaDecoderLayer):

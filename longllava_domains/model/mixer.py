@@ -58,7 +58,8 @@ class ExactMambaMixer(JambaMambaMixer):
         """
         state = read_state(cache_params, self.layer_idx)
         inner, gate = self.in_proj(_without_padding(hidden_states, attention_mask)).chunk(2, dim=-1)
-        if state is not None and inner.shape[1] == 1 and resets is None:
+        one_step = inner.shape[1] == 1 and resets is None and not torch.is_grad_enabled()
+        if state is not None and one_step:
             y, state = self._step(inner[:, 0], gate[:, 0], state)
             y = y.unsqueeze(1)
         else:
@@ -134,6 +135,8 @@ def read_state(cache: Cache | None, layer_idx: int) -> MixerState | None:
     ssm = cache.get_recurrent_state(layer_idx)
     if inputs is None or ssm is None:
         return None
+    if torch.is_grad_enabled():
+        ssm = ssm.clone()  # transformers' cache writes over what a gradient would need
     return MixerState(inputs[:, :, 1:].transpose(1, 2), ssm)
 
 

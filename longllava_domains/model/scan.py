@@ -53,7 +53,9 @@ def selective_scan(
     values = (x, dt, A, B, C, D, initial_state)
     inputs = ScanInputs._make([*(value.to(dtype) for value in values), resets])
     scan = blocked_scan if x.device.type == "cpu" else chosen_scan(x.device)
-    y, final_state = scan(inputs)
+    # Mixed-precision training must not round the products inside the scan.
+    with torch.autocast(x.device.type, enabled=False):
+        y, final_state = scan(inputs)
     if z is not None:
         gate = functional.silu(z.to(dtype))
         y = y * gate if y.requires_grad or gate.requires_grad else y.mul_(gate)

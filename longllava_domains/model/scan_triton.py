@@ -168,7 +168,8 @@ def scan_backward_kernel(  # type: ignore[no-untyped-def]
 
 def triton_scan(inputs: ScanInputs) -> tuple[Tensor, Tensor]:
     """Return (y without the gate, final state); differentiable once in everything but resets."""
-    y, final_state = _TritonScan.apply(*inputs)  # type: ignore[no-untyped-call]
+    with torch.cuda.device_of(inputs.x):  # Triton launches on the current device
+        y, final_state = _TritonScan.apply(*inputs)  # type: ignore[no-untyped-call]
     return y, final_state
 
 
@@ -193,7 +194,7 @@ class _TritonScan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_y: Tensor, grad_final: Tensor) -> tuple[Tensor | None, ...]:
         *values, boundaries = ctx.saved_tensors
-        inputs = ScanInputs(*values)
+        inputs = ScanInputs(*values)  # autograd runs this on the device of its inputs
         rows, tokens, channels = inputs.x.shape
         states = inputs.A.shape[1]
         grad_x, grad_dt = torch.empty_like(inputs.x), torch.empty_like(inputs.x)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peft import LoraConfig, get_peft_model
 from tiny_jamba import tiny_jamba
 from torch import Tensor
 from transformers import DynamicCache, JambaForCausalLM
@@ -73,7 +74,7 @@ def test_layers_that_run_in_chunks_change_nothing(monkeypatch):
     mask = torch.ones_like(ids)
     mask[0, :70] = 0
     expected = whole(EXACT, ids, attention_mask=mask)
-    monkeypatch.setitem(exact_state._TOKENS_PER_CHUNK, "cpu", 128)
+    monkeypatch.setitem(exact_state.TOKENS_PER_CHUNK, "cpu", 128)
     found = whole(EXACT, ids, attention_mask=mask)
     real = mask.bool()
     torch.testing.assert_close(found[real], expected[real], rtol=0, atol=2e-5)
@@ -210,3 +211,42 @@ def test_bfloat16_drifts_by_its_rounding_only():
     )
     assert one < 0.1
     assert chunked < 2 * one
+
+
+@pytest.mark.parametrize(
+    "way", [{"cache_implementation": "static"}, {"num_beams": 3}, {"use_cache": False}]
+)
+def test_other_ways_to_generate_are_those_of_stock_transformers(way):
+    ids = some_ids(1, 12)
+    options = {"max_new_tokens": 5, "do_sample": False, "disable_compile": True, **way}
+    assert torch.equal(EXACT.generate(ids, **options), STOCK.generate(ids, **options))
+
+
+def test_mixed_precision_training_keeps_the_scan_in_float32():
+    ids = some_ids(1, 40)
+    network = copy.deepcopy(EXACT).train()
+    expected = network(ids, labels=ids).loss
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = network(ids, labels=ids).loss
+    loss.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=0.05)
+    assert all(torch.isfinite(value.grad).all() for value in network.parameters())
+
+
+def test_one_token_on_a_cache_can_be_trained():
+    network = copy.deepcopy(EXACT)
+    cache = DynamicCache(config=network.config)
+    with torch.no_grad():
+        network(some_ids(1, 10), past_key_values=cache)
+    network(some_ids(1, 1), past_key_values=cache).logits.sum().backward()
+    assert network.model.layers[0].mamba.dt_proj.weight.grad.abs().sum() > 0
+
+
+def test_an_adapter_on_the_time_step_has_an_effect():
+    """The stock mixer reads the weight of dt_proj and never calls it: adapters there do nothing."""
+    targets = LoraConfig(target_modules=["dt_proj"], init_lora_weights=False)
+    ids = some_ids()
+    adapted = get_peft_model(copy.deepcopy(EXACT), targets)
+    assert relative_error(whole(adapted, ids), whole(EXACT, ids)) > 1e-2
+    ignored = get_peft_model(copy.deepcopy(STOCK), targets)
+    assert torch.equal(whole(ignored, ids), whole(STOCK, ids))
