@@ -89,10 +89,14 @@ def _warped(
     dataset, source = opened.dataset, opened.source
     numbers: tuple[int, ...] = getattr(source, "numbers", (1,))
     resampling = Resampling.nearest if source.categorical else Resampling.bilinear
-    alpha = ColorInterp.alpha not in dataset.colorinterp
+    options["add_alpha"] = ColorInterp.alpha not in dataset.colorinterp
+    if not options["add_alpha"]:
+        # Beside an alpha band GDAL takes nodata for data and moves it off its value: `pixels`
+        # below looks for the value itself, as it does in a file that is not warped.
+        options |= {"src_nodata": None, "nodata": None}
     try:
         with gdal_settings(), quiet():
-            warped = WarpedVRT(dataset, resampling=resampling, add_alpha=alpha, **options)
+            warped = WarpedVRT(dataset, resampling=resampling, **options)
     except gdal_errors():
         raise GeoreferenceError(
             "A raster of the mosaic cannot be projected to the first one's CRS.",
@@ -101,6 +105,8 @@ def _warped(
         ) from None
     pixels = GdalSource(warped, numbers, opened.hrefs[0], categorical=source.categorical)
     pixels.beneath = source
+    if not options["add_alpha"]:
+        pixels.nodata = source.nodata
     if place is None:
         a, b, c, d, e, f = tuple(warped.transform)[:6]
         place = Georeference(AffineMap(a, b, c, d, e, f), opened.place.crs)

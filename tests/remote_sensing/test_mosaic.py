@@ -8,9 +8,12 @@ from affine import Affine
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 from rasterio.windows import Window
 
-from longllava_domains.errors import GeoreferenceError, UnsupportedInputError
+from longllava_domains.errors import DamagedInputError, GeoreferenceError, UnsupportedInputError
 from longllava_domains.remote_sensing import GridPolicy, Raster, open_raster
+from longllava_domains.remote_sensing.georeference import AffineMap
+from longllava_domains.remote_sensing.opened import open_one
 from longllava_domains.remote_sensing.pixels import Window as PixelWindow
+from longllava_domains.remote_sensing.warp import MapGrid, warp
 
 
 def pieces(path, folder, splits=((0, 0, 400, 300), (350, 0, 351, 300), (0, 300, 701, 187))):
@@ -209,3 +212,25 @@ def test_scattered_files_are_refused_before_anything_is_allocated(tmp_path):
     )
     with pytest.raises(UnsupportedInputError, match="far apart"):
         open_raster([here, there])
+
+
+@pytest.mark.parametrize(
+    "hazard", ["internal_mask", "sidecar_mask", "alpha_and_nodata", "scale_offset", "nan_nodata"]
+)
+def test_what_is_not_data_stays_so_through_a_warp(raster_file, hazard):
+    alone = open_raster(raster_file(hazard))
+    whole = PixelWindow(0, 0, alone.width, alone.height)
+    share = alone.source.read(whole).valid.mean()
+    opened = open_one(raster_file(hazard))
+    # Half a pixel off the file's own grid: the warper has to touch every pixel.
+    grid = MapGrid(AffineMap(10, 0, 500005, 0, -10, 5400005), builder.UTM_31N, 701, 487)
+    warped = warp(opened, grid)
+    seen = warped.source.read(whole)
+    assert seen.valid.mean() == pytest.approx(share, abs=0.01)
+    data = seen.values[seen.valid]
+    stored = alone.source.read(whole)
+    assert data.min() >= stored.values[stored.valid].min()
+    assert np.isfinite(data[data < 1e30]).all()
+    warped.source.close()
+    with pytest.raises(DamagedInputError):
+        opened.source.read(whole)
