@@ -106,6 +106,18 @@ class WeightFiles:
         except (SafetensorError, OSError):
             raise _damaged(self._describe(position), path) from None  # it may quote the path
 
+    def tensor(self, name: str) -> Tensor:
+        """Read one tensor, on the CPU."""
+        position = self.headers[name].file
+        path = self.files[position]
+        if path.suffix == ".bin":
+            return _load_pickled(path, self._describe(position))[name]
+        try:
+            with safe_open(path, framework="pt") as opened:
+                return opened.get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise _damaged(self._describe(position), path) from error
+
     def fingerprint(self) -> str:
         """Return a SHA-256 that tells checkpoints apart without reading them whole.
 

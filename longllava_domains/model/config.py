@@ -151,12 +151,15 @@ def from_released(entries: dict[str, Any], vision: CLIPVisionConfig) -> LongLlav
     text = {key: value for key, value in entries.items() if key in known}
     # Not a choice any more: kernels are picked by device (kernels.py).
     text.pop("use_mamba_kernels", None)
+    longest = entries.get("tokenizer_model_max_length")
     config = LongLlavaConfig(
         text_config=JambaConfig(**text, torch_dtype=entries.get("torch_dtype")),
         vision_config=vision,
         pooling=_pooling_of(entries),
         image_token_index=entries.get("image_token_index", JAMBA_IMAGE_TOKEN_ID),
-        trained_length=entries.get("tokenizer_model_max_length") or 40960,
+        trained_length=40960 if longest is None else longest,
+        trained=entries.get("trained", True),
+        demo=entries.get("demo", False),
         tie_word_embeddings=bool(entries.get("tie_word_embeddings", False)),
         vision_feature_layer=entries.get("mm_vision_select_layer", -2),
     )
