@@ -31,6 +31,7 @@ _TAG_VR_LENGTH: Final = Struct("<HH2sH").unpack_from
 _TAG_LENGTH: Final = Struct("<HHL").unpack_from
 _LENGTH: Final = Struct("<L").unpack_from
 
+_LONGEST_HEAD: Final = 12  # bytes of tag, VR and length; pixel data stands behind the last one
 _CHUNK: Final = 16 * 1024
 _MAX_HEADER: Final = 64 * 1024 * 1024
 _MAX_DEPTH: Final = 16
@@ -144,7 +145,8 @@ def _file_meta(window: _Window) -> tuple[str, int]:
         group = _TAG_VR_LENGTH(window.data, at)[0]
         if group != 0x0002:
             return syntax, at
-        tag, start, length = _explicit_element(window, at)
+        window.reach(at + _LONGEST_HEAD)
+        tag, start, length = _explicit_element(window.data, at)
         window.reach(start + length)
         if tag == 0x00020010:
             try:
@@ -154,17 +156,16 @@ def _file_meta(window: _Window) -> tuple[str, int]:
         at = start + length
 
 
-_Step = Callable[[_Window, int], tuple[int, int, int]]
+_Step = Callable[[bytes, int], tuple[int, int, int]]
 
 
-def _explicit_element(window: _Window, at: int) -> tuple[int, int, int]:
+def _explicit_element(data: bytes, at: int) -> tuple[int, int, int]:
     """Return tag, value offset and length of the element at this offset."""
-    window.reach(at + 12)
-    group, element, vr, length = _TAG_VR_LENGTH(window.data, at)
+    group, element, vr, length = _TAG_VR_LENGTH(data, at)
     if vr in _SHORT_VRS:
         return group << 16 | element, at + 8, length
     if vr in _LONG_VRS:
-        length = _LENGTH(window.data, at + 8)[0]
+        length = _LENGTH(data, at + 8)[0]
         # A sequence hidden in VR UN is implicit inside (PS3.5 6.2.2 note 2).
         if vr == b"UN" and length == _UNDEFINED:
             raise _UnusualError
@@ -172,12 +173,11 @@ def _explicit_element(window: _Window, at: int) -> tuple[int, int, int]:
     raise _UnusualError
 
 
-def _implicit_element(window: _Window, at: int) -> tuple[int, int, int]:
+def _implicit_element(data: bytes, at: int) -> tuple[int, int, int]:
     """Return tag, value offset and length of the element at this offset."""
-    window.reach(at + 8)
-    group, element, length = _TAG_LENGTH(window.data, at)
+    group, element, length = _TAG_LENGTH(data, at)
     # Two letters of a VR where the length should be: explicit data under an implicit label.
-    if window.data[at + 4 : at + 6].isalpha() and window.data[at + 4 : at + 6].isupper():
+    if data[at + 4 : at + 6].isalpha() and data[at + 4 : at + 6].isupper():
         raise _UnusualError
     return group << 16 | element, at + 8, length
 
@@ -185,31 +185,33 @@ def _implicit_element(window: _Window, at: int) -> tuple[int, int, int]:
 def _dataset(window: _Window, at: int, syntax: str, step: _Step, wanted: frozenset[int]) -> Scan:
     """Walk the top level up to the pixel data."""
     elements: dict[int, bytes] = {}
-    previous = 0
+    previous = 0x0007FFFF
     while True:
-        tag, start, length = step(window, at)
-        if tag <= previous or tag < 0x00080000:
+        if at + _LONGEST_HEAD > len(window.data):  # reach() would check, at the price of a call
+            window.reach(at + _LONGEST_HEAD)
+        tag, start, length = step(window.data, at)
+        if tag <= previous or tag >> 16 == _FUNCTIONAL_GROUPS:
             raise _UnusualError
         previous = tag
-        if tag >> 16 == _FUNCTIONAL_GROUPS:
-            raise _UnusualError
         if tag >= _FIRST_PIXEL_TAG:
-            if tag != PIXEL_DATA:  # offset tables, float pixels or no pixels: rare, pydicom's
-                raise _UnusualError
-            undefined = length == _UNDEFINED
-            if undefined == (syntax in (IMPLICIT, EXPLICIT)):
-                raise _UnusualError
-            return Scan(syntax, elements, True, start, None if undefined else length, True)
+            return _at_pixels(tag, start, length, syntax, elements)
         if length == _UNDEFINED:
             if tag in wanted:
                 elements[tag] = b"\0"
             at = _skip_items(window, start, step, 1)
             continue
-        if tag in wanted:
-            window.reach(start + length)
-            elements[tag] = window.data[start : start + length]
         at = start + length
-        window.reach(at)
+        if tag in wanted:
+            window.reach(at)
+            elements[tag] = window.data[start:at]
+
+
+def _at_pixels(tag: int, start: int, length: int, syntax: str, elements: dict[int, bytes]) -> Scan:
+    """Finish at the pixel data; offset tables, float pixels or no pixels are pydicom's."""
+    undefined = length == _UNDEFINED
+    if tag != PIXEL_DATA or undefined == (syntax in (IMPLICIT, EXPLICIT)):
+        raise _UnusualError
+    return Scan(syntax, elements, True, start, None if undefined else length, True)
 
 
 def _skip_items(window: _Window, at: int, step: _Step, depth: int) -> int:
@@ -234,7 +236,8 @@ def _skip_items(window: _Window, at: int, step: _Step, depth: int) -> int:
             if group << 16 | element == _ITEM_END:
                 at += 8
                 break
-            tag, start, length = step(window, at)
+            window.reach(at + _LONGEST_HEAD)
+            tag, start, length = step(window.data, at)
             if tag >> 16 == 0xFFFE:
                 raise _UnusualError
             undefined = length == _UNDEFINED
