@@ -30,8 +30,8 @@ SPOOL_BYTES = 256 * MIB
 _REGION_ROWS = 336
 
 
-class Look:
-    """One look at a region: strips in order, and the picture they make.
+class Pass:
+    """One pass over a region: strips in order, and the picture they make.
 
     Args:
         raster: The scene.
@@ -71,7 +71,7 @@ class Look:
         """Yield the rows of the grid's image, top to bottom."""
         if self.decimated_reads:
             return self._decimated()
-        strips = self._native()
+        strips = self.native_strips()
         if not self.from_overviews:
             strips = self.listener.listen(strips)
         if self.factor > 1:
@@ -83,7 +83,8 @@ class Look:
         """Yield every tile."""
         return tiles(self.strips(), self.grid, self.raster.ground, self.region)
 
-    def _native(self) -> Iterator[Strip]:
+    def native_strips(self) -> Iterator[Strip]:
+        """Yield the rows of the region at full resolution, top to bottom."""
         raster, region = self.raster, self.region
         if region == Window(0, 0, raster.width, raster.height):
             yield from raster.source.sweep(self.paint, raster.threads)
@@ -111,28 +112,28 @@ class Look:
 
 def views(raster: "Raster", policy: GridPolicy) -> Iterator[View]:
     """Yield the global view, then every tile at native resolution."""
-    look = _native_look(raster, policy)
-    if look.from_overviews:
-        yield _global(raster, look)
-        yield from (cut.view for cut in look.cuts())
+    sweep = _native_pass(raster, policy)
+    if sweep.from_overviews:
+        yield _global(raster, sweep)
+        yield from (cut.view for cut in sweep.cuts())
         return
     if raster.width * raster.height * 3 <= SPOOL_BYTES:
-        cuts = list(look.cuts())
-        yield _global(raster, look)
+        cuts = list(sweep.cuts())
+        yield _global(raster, sweep)
         yield from (cut.view for cut in cuts)
         return
-    for _ in look.strips():
+    for _ in sweep.strips():
         pass
-    yield _global(raster, look)
-    again = tiles(look._native(), look.grid, raster.ground, look.region)
+    yield _global(raster, sweep)
+    again = tiles(sweep.native_strips(), sweep.grid, raster.ground, sweep.region)
     yield from (cut.view for cut in again)
 
 
 def tiles_then_global(raster: "Raster", policy: GridPolicy) -> Iterator[View]:
     """Yield every tile at native resolution, then the global view: one pass."""
-    look = _native_look(raster, policy)
-    yield from (cut.view for cut in look.cuts())
-    yield _global(raster, look)
+    sweep = _native_pass(raster, policy)
+    yield from (cut.view for cut in sweep.cuts())
+    yield _global(raster, sweep)
 
 
 def to_sequence(raster: "Raster", policy: GridPolicy) -> VisualSequence:
@@ -170,9 +171,9 @@ def _sequence(
     raster: "Raster", policy: GridPolicy, plan: Plan, region: Window, grid: Grid
 ) -> VisualSequence | None:
     """Return the sequence of one region, or None where all of it is nodata."""
-    look = Look(raster, policy, region, grid)
-    cuts = list(look.cuts())
-    picture, _ = look.picture()
+    sweep = Pass(raster, policy, region, grid)
+    cuts = list(sweep.cuts())
+    picture, _ = sweep.picture()
     empty = sum(not cut.has_data for cut in cuts)
     if empty == len(cuts):
         return None
@@ -197,16 +198,16 @@ def _sequence(
     )
 
 
-def _native_look(raster: "Raster", policy: GridPolicy) -> Look:
+def _native_pass(raster: "Raster", policy: GridPolicy) -> Pass:
     whole = Window(0, 0, raster.width, raster.height)
-    return Look(raster, policy, whole, region_grid(whole, policy))
+    return Pass(raster, policy, whole, region_grid(whole, policy))
 
 
-def _global(raster: "Raster", look: Look) -> View:
-    picture, valid = look.picture()
+def _global(raster: "Raster", sweep: Pass) -> View:
+    picture, valid = sweep.picture()
     if valid is not None and not valid.any() and _nothing(raster):
         raise _all_nodata()
-    return global_view(raster.ground, look.region, picture)
+    return global_view(raster.ground, sweep.region, picture)
 
 
 def _nothing(raster: "Raster") -> bool:

@@ -8,7 +8,7 @@ from longllava_domains.load_report import LoadReport
 from longllava_domains.remote_sensing.mosaic import mosaic
 from longllava_domains.remote_sensing.opened import Bands, Opened, open_one
 from longllava_domains.remote_sensing.pixels import PixelSource
-from longllava_domains.remote_sensing.raster import Look, Origin, Raster
+from longllava_domains.remote_sensing.raster import Origin, Raster, Rendering
 from longllava_domains.remote_sensing.stac import is_stac, open_item
 from longllava_domains.remote_sensing.stac_read import stac_items
 from longllava_domains.remote_sensing.stretch import Stretch, percentile_stretch, preset
@@ -46,10 +46,10 @@ def open_raster(
     """
     files = open_files(source, bands, crs)
     opened = files[0] if len(files) == 1 else mosaic(files)
-    look = make_look(opened, stretch)
+    rendering = make_rendering(opened, stretch)
     report = LoadReport("raster" if len(files) == 1 else "mosaic", opened.codes, opened.numbers)
     origin = Origin(opened.hrefs, opened.files, opened.stac_id, opened.acquired)
-    return Raster(opened.source, opened.place, look, report, origin, threads or _cores())
+    return Raster(opened.source, opened.place, rendering, report, origin, threads or _cores())
 
 
 def open_files(source: Any, bands: Bands, crs: str | None) -> list[Opened]:
@@ -71,7 +71,7 @@ def open_files(source: Any, bands: Bands, crs: str | None) -> list[Opened]:
     return [opened for entry in source for opened in open_files(entry, bands, crs)]
 
 
-def make_look(opened: Opened, stretch: str | Stretch) -> Look:
+def make_rendering(opened: Opened, stretch: str | Stretch) -> Rendering:
     """Decide how stored values are shown.
 
     Args:
@@ -80,20 +80,20 @@ def make_look(opened: Opened, stretch: str | Stretch) -> Look:
     """
     source, scales, offsets = opened.source, opened.scales, opened.offsets
     if opened.palette is not None:
-        return Look(Stretch("none"), scales, offsets, opened.palette)
+        return Rendering(Stretch("none"), scales, offsets, opened.palette)
     if isinstance(stretch, Stretch):
         _require_channels(stretch, source)
-        return Look(stretch, scales, offsets)
+        return Rendering(stretch, scales, offsets)
     if stretch == "auto":
         stretch = "none" if source.dtype == "uint8" else "percentile"
     if stretch == "none":
         _require_8_bit(source)
-        return Look(Stretch("none"), scales, offsets)
+        return Rendering(Stretch("none"), scales, offsets)
     if stretch == "percentile":
         chosen = percentile_stretch(source.sample(), source.nodata, scales, offsets)
     else:
         chosen = preset(stretch, scales, offsets)
-    return Look(chosen, scales, offsets)
+    return Rendering(chosen, scales, offsets)
 
 
 def _require_8_bit(source: PixelSource) -> None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Look:
-    """How stored values become what is shown; one look for the whole scene.
+class Rendering:
+    """How stored values become what is shown; the same for the whole scene.
 
     Attributes:
         stretch: Low and high of each channel, physical units.
@@ -63,7 +63,7 @@ class Raster:
     Args:
         source: Where pixels come from.
         georeference: Where they lie.
-        look: How they are shown.
+        rendering: How they are shown.
         report: What was found on opening.
         origin: Where the scene came from.
         threads: Threads that decode blocks.
@@ -73,14 +73,14 @@ class Raster:
         self,
         source: PixelSource,
         georeference: Georeference,
-        look: Look,
+        rendering: Rendering,
         report: LoadReport,
         origin: Origin,
         threads: int,
     ) -> None:
         self.source = source
         self.georeference = georeference
-        self.look = look
+        self.rendering = rendering
         self.origin = origin
         self.threads = threads
         size = self.ground_size_m
@@ -120,7 +120,7 @@ class Raster:
     @property
     def stretch(self) -> Stretch:
         """The mapping to 0..255, the same for every view; reusable on other scenes."""
-        return self.look.stretch
+        return self.rendering.stretch
 
     def pixel_to_map(self, column: float, row: float) -> Point:
         """Return map (x, y) in the raster's CRS; (0, 0) is the outer corner of the first pixel.
@@ -170,14 +170,14 @@ class Raster:
 
     def painter(self, protocol: Protocol) -> Painter:
         """Return what turns stored values into RGB, nodata in the protocol's colour."""
-        look = self.look
+        rendering = self.rendering
         return Painter(
-            look.stretch,
+            rendering.stretch,
             self.source.dtype,
-            look.scales,
-            look.offsets,
+            rendering.scales,
+            rendering.offsets,
             fill=COLOURS[protocol][1],
-            palette=look.palette,
+            palette=rendering.palette,
         )
 
     def views(self, policy: GridPolicy | None = None) -> Iterator["View"]:

@@ -43,6 +43,8 @@ def is_stac(source: Any) -> bool:
     """Tell whether a source is a STAC object, or a link or path to a STAC document."""
     if isinstance(source, Mapping) or hasattr(source, "assets") or hasattr(source, "get_items"):
         return True
+    if isinstance(getattr(source, "items", None), list):
+        return True  # a pystac ItemCollection
     if not isinstance(source, (str, os.PathLike)):
         return False
     text = os.fspath(source)

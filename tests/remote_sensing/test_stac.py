@@ -72,8 +72,8 @@ def test_red_green_and_blue_are_found_by_common_name(catalogue):
     seen = raster.source.read(Window(0, 0, 10, 10)).values
     expected = np.moveaxis(builder.scene(4, "uint16")[[2, 1, 0]], 0, -1)[:10, :10]
     np.testing.assert_array_equal(seen, expected)
-    assert raster.look.scales == (0.0001,) * 3
-    assert raster.look.offsets == (-0.1,) * 3
+    assert raster.rendering.scales == (0.0001,) * 3
+    assert raster.rendering.offsets == (-0.1,) * 3
     entries = raster.provenance.to_json()
     assert entries["stac_id"] == "S2B_31UDQ_20240501"
     assert entries["datetime"] == "2024-05-01T12:00:00Z"
@@ -146,8 +146,9 @@ def test_an_item_list_is_a_mosaic(catalogue):
     for feature in features:
         for entry in feature["assets"].values():
             entry["href"] = str(catalogue / entry["href"])
-    raster = open_raster({"type": "FeatureCollection", "features": features})
-    assert raster.width == builder.WIDTH
+    document = {"type": "FeatureCollection", "features": features}
+    for source in (document, pystac.ItemCollection.from_dict(document)):
+        assert open_raster(source).width == builder.WIDTH
 
 
 class Handler(SimpleHTTPRequestHandler):
