@@ -73,7 +73,8 @@ class TiffSource(GdalSource):
         if self.layout.block_bytes <= _GIANT_BLOCK_BYTES or self.overview_factor(np.inf) > 1:
             return super().sample()
         step = max(1, self.height // 128)
-        return [self.shown(values[::step]) for _, values in stream_rows(self.layout)]
+        # Copies: a view of a few rows would keep the whole band they come from.
+        return [self.shown(values[::step].copy()) for _, values in stream_rows(self.layout)]
 
     def shown(self, values: NDArray[Any]) -> Pixels:
         """Pick the shown bands of (rows, columns, all bands), and what is data in them."""
