@@ -84,7 +84,8 @@ def triton_convolution(
     extended: Tensor, weight: Tensor, bias: Tensor | None, visible: Tensor | None
 ) -> Tensor:
     """Filter on a GPU; arguments and result as in `conv_blocked.torch_convolution`."""
-    with torch.cuda.device_of(extended):  # Triton launches on the current device
+    # Triton launches on the current device.
+    with torch.cuda.device_of(extended):  # type: ignore[no-untyped-call]
         y: Tensor = _TritonConvolution.apply(  # type: ignore[no-untyped-call]
             extended, weight, bias, visible
         )

@@ -46,7 +46,7 @@ def fast_products(network: nn.Module) -> Iterator[None]:
     """Use oneDNN's float32 products for a network on the CPU where that is proved to be right."""
     weight = next(network.parameters())
     on_cpu = weight.device.type == "cpu" and weight.dtype == torch.float32
-    if not (on_cpu and torch.backends.mkldnn.is_available() and probe_products().worth_it):
+    if not (on_cpu and _has_onednn() and probe_products().worth_it):
         yield
         return
     with _through_onednn():
@@ -70,13 +70,17 @@ def probe_products() -> ProductProbe:
 
 @contextmanager
 def _through_onednn() -> Iterator[None]:
-    matmul = torch.backends.mkldnn.matmul
+    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = matmul.fp32_precision
     matmul.fp32_precision = "bf16"
     try:
         yield
     finally:
         matmul.fp32_precision = before
+
+
+def _has_onednn() -> bool:
+    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
 def _factors(rows: int, inner: int, columns: int) -> tuple[Tensor, Tensor]:

@@ -168,7 +168,8 @@ def scan_backward_kernel(  # type: ignore[no-untyped-def]
 
 def triton_scan(inputs: ScanInputs) -> tuple[Tensor, Tensor]:
     """Return (y without the gate, final state); differentiable once in everything but resets."""
-    with torch.cuda.device_of(inputs.x):  # Triton launches on the current device
+    # Triton launches on the current device.
+    with torch.cuda.device_of(inputs.x):  # type: ignore[no-untyped-call]
         y, final_state = _TritonScan.apply(*inputs)  # type: ignore[no-untyped-call]
     return y, final_state
 
