@@ -52,7 +52,8 @@ def scales(headers: tuple[Header, ...], hu: HuRule) -> ScaleRule:
         IntensityError: The values are not proved to be Hounsfield units.
         PolicyError: Another rule.
     """
-    if isinstance(hu, CtRateScan) or (isinstance(hu, str) and hu not in ("prove", "trust")):
+    pair = isinstance(hu, tuple) and not isinstance(hu, CtRateScan) and len(hu) == 2
+    if not pair and hu not in ("prove", "trust"):
         raise PolicyError(
             "This rule for Hounsfield units does not apply to DICOM.",
             remedy='Pass hu="prove", hu="trust" or hu=(slope, intercept).',

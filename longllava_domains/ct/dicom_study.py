@@ -44,9 +44,7 @@ _WORDS: Final = {
     "page.8_bit": "with 8-bit pixels",
     "page.screen": "dose or screen pages",
 }
-_DAMAGED: Final = (
-    "file.unparsable", "file.ct_without_pixels", "file.multiframe_damaged", "file.unreadable",
-)  # fmt: skip
+_DAMAGED: Final = ("file.unparsable", "file.ct_without_pixels", "file.multiframe_damaged")
 
 
 @dataclass

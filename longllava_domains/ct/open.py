@@ -6,6 +6,7 @@ from typing import Final
 from longllava_domains.ct.rescale import HuRule
 from longllava_domains.ct.series_choice import SeriesTable, tabulate
 from longllava_domains.ct.volume import CTVolume
+from longllava_domains.errors import PolicyError, UnsupportedInputError
 
 _NIFTI_NAMES: Final = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz", ".hdr.gz")
 
@@ -46,12 +47,18 @@ def open_volume(
         IntensityError: Hounsfield units are not proved.
         AmbiguousInputError: Several series are equally good, or of several patients or studies.
         BurnedInError: Only pages that may show a name.
-        PolicyError: An unknown repair or rule.
+        PolicyError: An unknown repair or rule, or a series of a NIfTI file.
     """
     place = Path(path)
     if _is_nifti(place):
         from longllava_domains.ct.nifti import open_nifti
 
+        if series not in (None, "soft", "sharp"):
+            raise PolicyError(
+                "A NIfTI file holds one volume, so no series can be chosen in it.",
+                remedy="Leave series=None.",
+                code="series.nifti",
+            )
         return open_nifti(place, repair=repair, hu=hu)
     from longllava_domains.ct.dicom_volume import open_dicom
 
@@ -66,10 +73,17 @@ def list_series(path: str | Path) -> SeriesTable:
 
     Raises:
         NotFoundError: Nothing is there.
-        UnsupportedInputError: No file holds a CT slice.
+        UnsupportedInputError: No file holds a CT slice, or it is a NIfTI file.
         BurnedInError: The only images are pages that may show a name.
     """
     from longllava_domains.ct.dicom_study import read_study
+
+    if _is_nifti(Path(path)):
+        raise UnsupportedInputError(
+            "A NIfTI file holds one volume and no series.",
+            remedy="Pass it to ct.open_volume.",
+            code="series.nifti",
+        )
 
     return tabulate(read_study(path).series)
 

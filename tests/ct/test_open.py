@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from longllava_domains import ct
-from longllava_domains.errors import NotFoundError, UnsupportedInputError
+from longllava_domains.errors import NotFoundError, PolicyError, UnsupportedInputError
 
 SYNTAXES = [
     "implicit", "explicit", "big_endian", "deflated", "rle", "jpeg_lossless", "jpeg_lossless_sv1",
@@ -102,3 +102,29 @@ def test_a_file_that_is_not_dicom_is_refused(head, tmp_path):
     with pytest.raises(UnsupportedInputError) as refused:
         ct.open_volume(path)
     assert refused.value.remedy
+
+
+def test_a_nifti_file_has_no_series(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    path = tmp_path / "scan.nii"
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4)), path)
+    with pytest.raises(PolicyError):
+        ct.open_volume(path, series=2)
+    with pytest.raises(UnsupportedInputError, match="one volume"):
+        ct.list_series(path)
+
+
+@pytest.mark.parametrize("rule", ["guess", (1, 2, 3), {"a": 1}, None])
+def test_an_unknown_rule_for_hounsfield_units_is_refused(rule, dicom, tmp_path):
+    with pytest.raises(PolicyError):
+        ct.open_volume(dicom.write_series(tmp_path), hu=rule)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path):
+    import os
+
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NotFoundError):
+        ct.open_volume(tmp_path / "pipe")
+    with pytest.raises(UnsupportedInputError):
+        ct.open_volume(tmp_path)
