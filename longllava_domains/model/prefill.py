@@ -129,7 +129,7 @@ class ViewFeatures:
             self._ready.append(self._network.encode_images(pixels).flatten(0, 1))
             self._encoded += len(batch)
         ready = torch.cat(self._ready)
-        self._ready = [ready[tokens:]]
+        self._ready = [ready[tokens:].clone()]  # a view would hold on to all of it
         return ready[:tokens]
 
     def put_back(self, features: Tensor) -> None:

@@ -12,7 +12,7 @@ from longllava_domains.model import answer_many
 from longllava_domains.model.memory import key_value_bytes_per_token
 from longllava_domains.model.prefill import Watch
 from longllava_domains.model.scoring import ChoiceScore
-from longllava_domains.prompt import compose
+from longllava_domains.prompt import PROTOCOLS, compose
 from longllava_domains.visual import VisualSequence
 
 MODEL = tiny_model()
@@ -140,6 +140,18 @@ def test_extending_encodes_only_the_new_views(monkeypatch):
     batches = count_encoded(monkeypatch)
     session.extend(views(3, seed=1))
     assert batches == [2, 1]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("layout", ["images", "temporal", "grid"])
+def test_every_layout_and_protocol_is_spelled_as_in_a_whole_prompt(layout, protocol):
+    shown = views(3, layout="images").views
+    sequence = VisualSequence(shown, layout, grid=(1, 2) if layout == "grid" else None)
+    session = MODEL.open(sequence, protocol=protocol)
+    assert session.prompt(QUESTION) == compose(sequence, QUESTION, protocol=protocol)
+    answer = session.ask(QUESTION, max_new_tokens=3)
+    whole = MODEL.answer(sequence, QUESTION, protocol=protocol, max_new_tokens=3)
+    assert answer.token_ids == whole.token_ids
 
 
 def test_a_preamble_stands_before_the_views():
