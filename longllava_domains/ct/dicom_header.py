@@ -130,11 +130,14 @@ _WINDOW_FUNCTIONS: Final = {"LINEAR_EXACT": "linear_exact", "SIGMOID": "sigmoid"
 def parse_header(file: SourceFile, found: Scan) -> Header | NotAnImage:
     """Turn raw elements into a header, or say why the file is not an image."""
     values = Elements(found)
-    sop_class = values.text("SOPClassUID")
-    if not found.has_pixels:
-        if sop_class in CT_CLASSES:
-            return NotAnImage("file.ct_without_pixels", values.digest("SeriesInstanceUID"))
-        return NotAnImage("file.no_image")
+    if found.has_pixels:
+        return _image(file, found, values)
+    if values.text("SOPClassUID") in CT_CLASSES:
+        return NotAnImage("file.ct_without_pixels", values.digest("SeriesInstanceUID"))
+    return NotAnImage("file.no_image")
+
+
+def _image(file: SourceFile, found: Scan, values: Elements) -> Header:
     rows, columns = values.short("Rows"), values.short("Columns")
     padding = (values.short("PixelPaddingValue"), values.short("PixelPaddingRangeLimit"))
     frames = values.integer("NumberOfFrames")
@@ -148,7 +151,7 @@ def parse_header(file: SourceFile, found: Scan) -> Header | NotAnImage:
         pixel_length=found.pixel_length,
         # Zero frames beside pixel data is a known slip of converters; the length is checked later.
         frames=max(1, frames or 1),
-        sop_class=sop_class,
+        sop_class=values.text("SOPClassUID"),
         modality=values.text("Modality").upper(),
         instance=values.digest("SOPInstanceUID"),
         series=values.digest("SeriesInstanceUID"),
