@@ -8,6 +8,7 @@ do at most, measured in the same run.
 import argparse
 import json
 import resource
+import sys
 import time
 
 import numpy as np
@@ -78,11 +79,12 @@ def _filled(name: str, parameter: nn.Parameter, weights: RandomWeights) -> nn.Pa
 def run(model: str, answer_tokens: int) -> dict[str, object]:
     """Build, encode, prefill, decode."""
     before = _peak_bytes()
-    limits = measure_rate("cpu")
     began = time.perf_counter()
     network = build(model)
     built = time.perf_counter() - began
     after_build = _peak_bytes()
+    print(f"built in {built:.0f} s", file=sys.stderr, flush=True)
+    limits = measure_rate("cpu")
     config = network.config
     picture = np.random.default_rng(0).integers(0, 255, (336, 336, 3), np.uint8)
     view = [config.image_token_id] * config.tokens_per_image

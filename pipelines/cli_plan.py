@@ -1,6 +1,7 @@
 """Commands that reckon before they run: `plan`, `plan train`; and `verify`, `convert`."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,8 @@ _Gigabytes = Annotated[float, typer.Option("--gpu-memory", help="Memory of one d
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(planning, name="plan", invoke_without_command=True)
+    app.command()(convert)
+    app.command()(verify)
 
 
 @planning.callback(invoke_without_command=True)
@@ -100,3 +103,48 @@ def train(
     stdout.print(f"operations: {budget.flops / 1e15:,.1f} PFLOP")
     stdout.print(f"time: {hours:,.1f} h at {tflops:g} TFLOP/s on each of {gpus} GPUs (given)")
     return 0
+
+
+def convert(
+    model: Annotated[str, typer.Argument(help='"demo", a folder or a hub id')],
+    output: Annotated[Path, typer.Argument(help="New folder")],
+    experts: Annotated[
+        str | None, typer.Option(help="Make it dense: expert-0, mean or spherical")
+    ] = None,
+    down_scale: Annotated[
+        float, typer.Option(help="Factor on the dense down_proj; the original used 0.045")
+    ] = 1.0,
+    adapter: Annotated[Path | None, typer.Option(help="PEFT adapter to merge")] = None,
+    quantization: Annotated[str | None, typer.Option(help="int8, int8+lm_head")] = None,
+) -> int:
+    """Write a checkpoint anew: released layout, dense, with an adapter, or in 8 bits."""
+    from longllava_domains.model.convert import convert_checkpoint
+    from longllava_domains.model.source import locate
+
+    convert_checkpoint(
+        locate(model).folder, output, experts=experts, down_scale=down_scale, adapter=adapter,
+        quantization=quantization,
+    )  # fmt: skip
+    stdout.print("written")
+    return 0
+
+
+def verify(
+    model: Annotated[str, typer.Argument(help='"demo", a folder or a hub id')],
+    out: Annotated[Path, typer.Option(help="Where the JSON goes")],
+    device: Annotated[str | None, typer.Option(help="cuda or cpu")] = None,
+    precision: Annotated[str, typer.Option(help="bfloat16, float32 or int8")] = "bfloat16",
+) -> int:
+    """Prove a model on a device: kernels, chunks, batches, 8 bits, needle, speed and memory."""
+    from longllava_domains.model.placement import resolve_device
+    from longllava_domains.model.verify import verify_model
+
+    found = verify_model(model, resolve_device(device), precision=precision)
+    out.write_text(json.dumps(found.to_json(), indent=2) + "\n", "utf-8")
+    table = Table("check", "result", "numbers")
+    for check in found.checks:
+        numbers = ", ".join(f"{name} {value:.4g}" for name, value in check.numbers.items())
+        colour = {"pass": "green", "fail": "red"}.get(check.status, "yellow")
+        table.add_row(check.name, f"[{colour}]{check.status}[/]", numbers or check.reason)
+    stdout.print(table)
+    return 0 if found.passed else 2

@@ -17,12 +17,13 @@ from longllava_domains.model.checkpoint_names import Destination, NameMap
 from longllava_domains.model.config import LongLlavaConfig, from_released, from_stock_llava
 from longllava_domains.model.int8 import quantize_rows
 from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
-from longllava_domains.model.placement import resolve_device, resolve_dtype
+from longllava_domains.model.placement import resolve_dtype
 from longllava_domains.model.quantize import (
     quantize_network,
     resolve_quantization,
     stored_tensors,
 )
+from longllava_domains.model.spread import connect, device_for, device_map_of
 from longllava_domains.model.tower import tower_config, tower_folder, tower_hub_id
 from longllava_domains.model.widened import widen_products
 
@@ -124,7 +125,7 @@ def load_checkpoint(
     Args:
         path: Folder with config.json and weights (.safetensors or .bin, single or sharded).
         dtype: A torch dtype, its name, or ``"auto"`` for the checkpoint's own.
-        device: Where the weights go.
+        device: Where the weights go; ``"auto"`` spreads them over all GPUs and the processor.
         quantization: ``"int8"``, optionally with ``+lm_head`` and ``+projector``; ``"none"``; by
             default as the checkpoint is stored. `dtype` is then that of everything else.
         allow_unexpected: Regular expression; left-over tensors in whose names it is found are
@@ -141,7 +142,6 @@ def load_checkpoint(
         DeviceError: The device is not there.
         QuantizationError: An unknown quantization, or the checkpoint is stored in another one.
     """
-    target = resolve_device(device)
     checkpoint = open_checkpoint(path, tower=tower)
     checkpoint.require_clean(allow_unexpected)
     match, config = checkpoint.match, checkpoint.config
@@ -149,14 +149,16 @@ def load_checkpoint(
     config.dtype = resolve_dtype(dtype, config.dtype or _commonest_dtype(checkpoint.files))
     network = empty_network(config, wanted)
     network.allowed_unexpected = allow_unexpected
-    for name, tensor in _stream(checkpoint.files, match.placements):
-        _fill(network, name, tensor, config.dtype, target)
+    devices = device_map_of(network, device, config.dtype)
+    for place, tensor in _stream(checkpoint.files, match.placements):
+        _fill(network, place, tensor, config.dtype, device_for(devices, place.parameter))
     if checkpoint.tower_files is not None:
-        for name, tensor in _stream(checkpoint.tower_files, match.tower_placements):
-            _fill(network, name, tensor, config.dtype, target)
-    _restore_buffers(network, target)
+        for place, tensor in _stream(checkpoint.tower_files, match.tower_placements):
+            _fill(network, place, tensor, config.dtype, device_for(devices, place.parameter))
+    _restore_buffers(network, device_for(devices, _TOWER))
     network.tie_weights()
     widen_products(network)
+    connect(network, devices)
     network.eval()
     return network
 

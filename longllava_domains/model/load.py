@@ -22,6 +22,7 @@ from longllava_domains.model.quantize import coverage, resolve_quantization
 from longllava_domains.model.scan_choice import kernel_report
 from longllava_domains.model.session import Session
 from longllava_domains.model.source import Source, download, locate
+from longllava_domains.model.spread import AUTO
 from longllava_domains.prompt import Prompt, PromptTokenizer, Protocol, compose
 from longllava_domains.prompt.layouts import Arrangement
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
@@ -65,7 +66,7 @@ class LongLlava:
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        return self.network.lm_head.weight.device
+        return self.network.get_input_embeddings().weight.device
 
     def unload(self) -> None:
         """Let go of the network; its sessions can then only be closed."""
@@ -200,7 +201,8 @@ def load_model(
         model: ``"demo"``, a folder, or a hub id; only a hub id reaches the network.
         adapter: Folder of a PEFT adapter, merged into the weights.
         tokenizer: Folder with tokenizer.json; by default the checkpoint's own.
-        device: A torch device; by default CUDA where there is one, else the CPU.
+        device: A torch device; ``"auto"`` for all GPUs and, for what does not fit, the processor;
+            by default CUDA where there is one, else the CPU.
         dtype: A torch dtype, its name, or ``"auto"`` for the checkpoint's own.
         quantization: ``"int8"``, optionally with ``+lm_head`` and ``+projector``; ``"none"``; by
             default as the checkpoint is stored.
@@ -222,7 +224,7 @@ def load_model(
             remedy="Merge it first: longllava convert MODEL FOLDER --adapter ADAPTER.",
             code="quantization.adapter",
         )
-    target = resolve_device(device)
+    target = device if device == AUTO else resolve_device(device)
     speller = PromptTokenizer.from_folder(source.folder if tokenizer is None else tokenizer)
     network = load_checkpoint(
         source.folder,
@@ -266,7 +268,7 @@ def _model_provenance(
         "allowed_unexpected": network.allowed_unexpected,
         "dtype": str(config.dtype).removeprefix("torch."),
         "quantization": _quantization(network),
-        "device": str(network.lm_head.weight.device),
+        "device": str(network.get_input_embeddings().weight.device),
         "tokens_per_image": config.tokens_per_image,
         "trained_length": config.trained_length,
         "versions": {name: version(name) for name in names},

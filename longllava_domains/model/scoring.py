@@ -94,7 +94,7 @@ def _following(
     Shorter choices are filled up on the right, where nothing before can see it.
     """
     longest = max(len(ids) for ids in choices) - 1
-    device = network.lm_head.weight.device
+    device = network.get_input_embeddings().weight.device
     if longest == 0:
         return torch.empty(len(choices), 0, network.config.text_config.vocab_size, device=device)
     filled = [[*ids[:-1], *[0] * (longest + 1 - len(ids))] for ids in choices]

@@ -1,0 +1,114 @@
+"""`longllava plan`, `plan train`, `convert` and `verify` as a user types them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from longllava_domains.pipelines.cli import run
+
+
+def printed(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert run(list(arguments)) == 0
+    return capfd.readouterr().out
+
+
+def test_a_plan_ends_with_three_verdicts(capfd) -> None:
+    arguments = [
+        "plan",
+        "--model",
+        "53b",
+        "--precision",
+        "int8",
+        "--images",
+        "1000",
+        "--gpu-memory",
+        "80",
+    ]
+    lines = printed(capfd, *arguments).splitlines()
+    assert lines[-3].startswith("fits: yes (53.")
+    assert lines[-2] == "within the trained length: no (151,064 tokens, trained on 40,960)"
+    assert lines[-1].startswith("published evidence: yes (arXiv 2409.02889 reports 1,173 images")
+    assert "parameters: 51,894,810,496 (51,570,323,328 in the language model)" in lines
+    assert any(line.startswith("largest number of images: 7,") for line in lines)
+
+
+def test_every_term_is_shown_and_adds_up(capfd) -> None:
+    found = json.loads(printed(capfd, "plan", "--model", "9b", "--images", "10", "--json"))
+    assert found["all_parameters"] == 9_615_177_600
+    total = found["process"] + found["weight_bytes"] + max(found["running"], found["loading"])
+    assert found["peak"] == total
+    assert found["fits"] is True
+    assert found["flops"]["prefill"] > 2 * found["flops"]["reference_prefill"]
+
+
+def test_a_plan_that_does_not_fit_says_so(capfd) -> None:
+    lines = printed(capfd, "plan", "--model", "53b", "--precision", "bfloat16").splitlines()
+    assert lines[-3].startswith("fits: no")
+    assert "largest number of images: 0" in lines
+
+
+def test_rates_give_times_and_an_extent_gives_a_spacing(capfd) -> None:
+    text = printed(
+        capfd, "plan", "--model", "9b", "--images", "300", "--gpu-memory", "12.6",
+        "--extent-mm", "400", "--tflops", "150", "--bandwidth", "1500",
+    )  # fmt: skip
+    assert "s a token (given rates)" in text
+    assert "slices: SlicePolicy(spacing_mm=" in text
+
+
+def test_training_shows_terms_operations_and_hours(capfd) -> None:
+    arguments = [
+        "plan",
+        "train",
+        "--model",
+        "9b",
+        "--rows",
+        "1000",
+        "--tokens-per-row",
+        "40960",
+        "--gpus",
+        "8",
+    ]
+    full = printed(capfd, *arguments)
+    for term in ("weights (sharded)", "optimizer (sharded)", "logits and loss", "PFLOP", " h at "):
+        assert term in full
+    assert "trained parameters: 9,311,670,144" in full
+    adapter = json.loads(printed(capfd, *arguments, "--lora", "--json"))
+    assert adapter["trained_parameters"] < 300_000_000
+    assert adapter["hours"] > 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plan", "--precision", "int5"],
+        ["plan", "--model", "nowhere"],
+        ["plan", "--device", "tpu"],
+        ["plan", "--images", "-3"],
+        ["plan", "--tokens-per-image", "100"],
+        ["plan", "train", "--rows", "0"],
+    ],
+)
+def test_bad_input_is_refused_in_words(arguments: list[str], capfd) -> None:
+    assert run(arguments) == 2
+    assert "Refused" in capfd.readouterr().err
+
+
+def test_convert_and_verify_write_what_they_say(tmp_path: Path, capfd) -> None:
+    target = tmp_path / "int8"
+    assert run(["convert", "demo", str(target), "--quantization", "int8"]) == 0
+    assert json.loads((target / "config.json").read_text())["quantization"] == "int8"
+    out = tmp_path / "verify.json"
+    assert (
+        run(["verify", str(target), "--device", "cpu", "--out", str(out), "--precision", "int8"])
+        == 0
+    )
+    found = json.loads(out.read_text())
+    assert found["passed"] is True
+    assert {check["status"] for check in found["checks"]} <= {"pass", "skipped"}
+
+
+def test_convert_refuses_a_folder_that_is_not_empty(tmp_path: Path, capfd) -> None:
+    (tmp_path / "mine").write_text("mine")
+    assert run(["convert", "demo", str(tmp_path)]) == 2
