@@ -1,6 +1,6 @@
 """Eighteen yes/no questions about one long sequence: one session against eighteen prompts.
 
-    python benchmarks/questions.py [--views 300] [--hidden 256] [--prompts 18]
+    python benchmarks/questions.py [--views 300] [--hidden 256] [--prompts 4]
 
 Both score "Yes" and "No" after each question with the same network, so the difference is what is
 read again: a session reads the views once. With --prompts below 18 the prompts are timed that
@@ -94,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--views", type=int, default=300)
     parser.add_argument("--hidden", type=int, default=256)
-    parser.add_argument("--prompts", type=int, default=18)
+    parser.add_argument("--prompts", type=int, default=4)
     parser.add_argument("--stock", action="store_true")
     options = parser.parse_args()
     asked, sequence = model(options.hidden), some_views(options.views)
