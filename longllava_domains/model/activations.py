@@ -77,7 +77,7 @@ def tower_stage(config: LongLlavaConfig, step: Step) -> int:
     vision, b = config.vision_config, step.dtype.itemsize
     tokens = step.views * (config.patch_grid**2 + 1)
     pixels = step.views * 3 * config.view_px**2 * (_FLOAT32 + b)
-    return pixels + tokens * b * (4 * vision.hidden_size + 3 * vision.intermediate_size)
+    return int(pixels + tokens * b * (4 * vision.hidden_size + 3 * vision.intermediate_size))
 
 
 def _mixer(text: Any, step: Step) -> int:
@@ -89,11 +89,11 @@ def _mixer(text: Any, step: Step) -> int:
     small = 2 * (text.mamba_dt_rank + 2 * N) * b + 2 * N * _FLOAT32
     gated = c * (E * per_channel + text.hidden_size * b + small)
     if step.device != "cpu":
-        return gated
+        return int(gated)
     strip = min(ELEMENTS_PER_STRIP, E)
     workspace = 2 * min(TOKENS_PER_BLOCK, c) * N * strip * _FLOAT32
     scanning = gated - c * E * (2 * _FLOAT32 if b != _FLOAT32 else _FLOAT32) + workspace
-    return max(gated, scanning)
+    return int(max(gated, scanning))
 
 
 def _attention(text: Any, step: Step, context: int) -> int:
@@ -106,18 +106,19 @@ def _attention(text: Any, step: Step, context: int) -> int:
     own = T * b * (2 * H + 2 * shared)  # the normed input, q, k and v
     if step.device != "cpu":
         joined = 2 * context * shared * b if step.continued else 0
-        return own + joined + T * H * b
+        return int(own + joined + T * H * b)
     widened = 2 * T * H * b  # keys and values for every head
     read, masses = T * H * b, T * heads * _FLOAT32
     if not step.continued:
-        return own + widened + read + masses
-    return own + widened + 4 * read + 6 * masses + 3 * T * H * _FLOAT32
+        return int(own + widened + read + masses)
+    return int(own + widened + 4 * read + 6 * masses + 3 * T * H * _FLOAT32)
 
 
 def _feed_forward(text: Any, step: Step) -> int:
     c, H, I, b = step.layer_tokens, text.hidden_size, text.intermediate_size, step.dtype.itemsize  # noqa: E741
     residuals = 3 * c * H * b  # what the mixer gave, the sum, the normed sum
-    return residuals + max(3 * c * I * b, c * I * b + c * H * b + _product(step, c, I, H))
+    down = c * I * b + c * H * b + _product(step, c, I, H)
+    return int(residuals + max(3 * c * I * b, down))
 
 
 def _experts(text: Any, step: Step) -> int:
@@ -125,11 +126,11 @@ def _experts(text: Any, step: Step) -> int:
     c, H, I, b = step.layer_tokens, text.hidden_size, text.intermediate_size, step.dtype.itemsize  # noqa: E741
     residuals = 3 * c * H * b
     if not step.int8:
-        return residuals + c * text.num_experts_per_tok * b * (H + 4 * I)
+        return int(residuals + c * text.num_experts_per_tok * b * (H + 4 * I))
     # The worst case: one expert gets every token.
     gate_up = c * b * (H + 2 * I) + _product(step, c, H, 2 * I)
     down = c * b * (3 * I + H) + _product(step, c, I, H)
-    return residuals + c * H * b + max(gate_up, down)
+    return int(residuals + c * H * b + max(gate_up, down))
 
 
 def _product(step: Step, rows: int, inputs: int, outputs: int) -> int:

@@ -114,7 +114,8 @@ class WeightFiles:
             return _load_pickled(path, self._describe(position))[name]
         try:
             with safe_open(path, framework="pt") as opened:
-                return opened.get_tensor(name)
+                tensor: Tensor = opened.get_tensor(name)
+                return tensor
         except (SafetensorError, OSError) as error:
             raise _damaged(self._describe(position), path) from error
 

@@ -58,9 +58,11 @@ def _mean(matrices: Iterable[Tensor], count: int) -> Tensor:
 
 def _spherical_mean(matrices: Iterable[Tensor], count: int) -> Tensor:
     """Mean of the unit vectors, at the mean of the lengths; each matrix is one vector."""
+    tiny = torch.finfo(torch.float32).tiny
     direction, length = torch.zeros(()), torch.zeros(())
     for matrix in matrices:
-        norm = matrix.float().norm()
+        norm: Tensor = torch.linalg.vector_norm(matrix.float())
         length = length + norm / count
-        direction = direction + matrix.float() / norm.clamp_min(torch.finfo(torch.float32).tiny)
-    return direction * (length / direction.norm().clamp_min(torch.finfo(torch.float32).tiny))
+        direction = direction + matrix.float() / norm.clamp_min(tiny)
+    mean: Tensor = direction * (length / torch.linalg.vector_norm(direction).clamp_min(tiny))
+    return mean

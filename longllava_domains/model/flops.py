@@ -111,4 +111,4 @@ def _reference(text: Any, tokens: int) -> float:
     active = text.num_experts_per_tok
     mamba = _REFERENCE_MAMBA_LAYERS * matrices * (1 + active) * tokens
     attention = 12 * H * H + 4 * H * tokens + active * matrices
-    return mamba + _REFERENCE_ATTENTION_LAYERS * _REFERENCE_ATTENTION_TOKENS * attention
+    return float(mamba + _REFERENCE_ATTENTION_LAYERS * _REFERENCE_ATTENTION_TOKENS * attention)

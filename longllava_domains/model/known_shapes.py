@@ -67,4 +67,6 @@ def _network(model: str, precision: str) -> LongLlavaForConditionalGeneration:
         )
     dtype = resolve_dtype(precision, config.dtype)
     config.dtype = dtype
-    return empty_network(config, quantization).to(dtype)
+    network = empty_network(config, quantization)
+    network.to(dtype)
+    return network

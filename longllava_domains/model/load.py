@@ -66,7 +66,8 @@ class LongLlava:
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        return self.network.get_input_embeddings().weight.device
+        device: torch.device = self.network.get_input_embeddings().weight.device
+        return device
 
     def unload(self) -> None:
         """Let go of the network; its sessions can then only be closed."""

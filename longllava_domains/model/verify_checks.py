@@ -28,6 +28,7 @@ from longllava_domains.visual import SlicePlace, View, VisualSequence
 TOLERANCE: Final = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 _KERNEL_TOLERANCE: Final = 1e-4
 _LEAST_AGREEMENT: Final = 0.9
+_LARGEST_INT8_ERROR: Final = 0.15
 _MEMORY_TOLERANCE: Final = 0.10
 _NEVER: Final = -1  # an id that ends no answer
 
@@ -103,7 +104,8 @@ def layer_period(network: LongLlavaForConditionalGeneration, device: torch.devic
     hidden = torch.randn(1, 48, text.hidden_size, generator=generator)
     dtype = network.get_input_embeddings().weight.dtype
     worst = 0.0
-    for layer in network.model.language_model.layers[: text.attn_layer_period]:
+    layers: Any = network.model.language_model.layers
+    for layer in layers[: text.attn_layer_period]:
         on_device = layer(hidden.to(device, dtype))
         on_cpu = copy.deepcopy(layer).to("cpu").float()(hidden)
         worst = max(worst, relative(on_device.cpu(), on_cpu))
@@ -152,7 +154,7 @@ def eight_bits(
     if network.config.quantization is not None:
         return "the model is in 8 bits already"
     ids = torch.tensor([some_ids(network, 400)], device=device)
-    plain = network(input_ids=ids).logits[0].argmax(-1)
+    plain = network(input_ids=ids).logits[0]
     try:
         require_fit(folder, Request(0, 400), precision="int8", device=device)
     except MemoryBudgetError as error:
@@ -160,9 +162,13 @@ def eight_bits(
     quantised = load_checkpoint(
         folder, dtype=network.config.dtype, device=device, quantization="int8"
     )
-    same = float((quantised(input_ids=ids).logits[0].argmax(-1) == plain).float().mean())
-    numbers = {"same_greedy_tokens": same, "limit": _LEAST_AGREEMENT}
-    return ("pass" if same >= _LEAST_AGREEMENT else "fail"), numbers
+    found = quantised(input_ids=ids).logits[0]
+    same = float((found.argmax(-1) == plain.argmax(-1)).float().mean())
+    difference = relative(found, plain)
+    numbers = {"same_greedy_tokens": same, "logits_error": difference, "limit": _LARGEST_INT8_ERROR}
+    # Tokens of an untrained network lie so close together that rounding swaps them.
+    same_enough = same >= _LEAST_AGREEMENT or not network.config.trained
+    return ("pass" if same_enough and difference <= _LARGEST_INT8_ERROR else "fail"), numbers
 
 
 def needle(model: LongLlava, views: int = 40) -> Finding:
