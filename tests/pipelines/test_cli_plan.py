@@ -34,7 +34,7 @@ def test_a_plan_ends_with_three_verdicts(capfd) -> None:
 
 
 def test_every_term_is_shown_and_adds_up(capfd) -> None:
-    found = json.loads(printed(capfd, "plan", "--model", "9b", "--images", "10", "--json"))
+    found = json.loads(printed(capfd, "plan", "--model", "9b", "--images", "200", "--json"))
     assert found["all_parameters"] == 9_615_177_600
     total = found["process"] + found["weight_bytes"] + max(found["running"], found["loading"])
     assert found["peak"] == total
