@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import typer
 
 from longllava_domains.errors import LongLlavaError
-from longllava_domains.pipelines import cli_answer, cli_look, cli_model, cli_send
+from longllava_domains.pipelines import cli_answer, cli_look, cli_model, cli_plan, cli_send
 from longllava_domains.pipelines.cli_console import reveal_paths, stderr
 
 DONE, REFUSED = 0, 2
@@ -21,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (cli_answer, cli_look, cli_model, cli_send):
+for group in (cli_answer, cli_look, cli_model, cli_plan, cli_send):
     group.register(app)
 
 

@@ -39,10 +39,10 @@ def plan(
     tflops: Annotated[float | None, typer.Option(help="What the device achieves, TFLOP/s")] = None,
     bandwidth: Annotated[float | None, typer.Option(help="Its memory's speed, GB/s")] = None,
     as_json: _Json = False,
-) -> int | None:
+) -> None:
     """Parameters, memory, operations and time of a request; the most images; what to choose."""
     if context.invoked_subcommand is not None:
-        return None
+        return
     from longllava_domains.model.budget import Rate, Request
     from longllava_domains.pipelines.planning import make_plan
 
@@ -57,14 +57,13 @@ def plan(
     )
     if as_json:
         stdout.print_json(json.dumps(found.to_json()))
-        return 0
+        return
     table = Table("term", "size", "share of the memory")
     for term, size in found.terms:
         table.add_row(term, human_bytes(size), f"{size / found.memory_bytes:.1%}")
     stdout.print(table)
     for line in found.lines():
         stdout.print(line, markup=False)
-    return 0
 
 
 @planning.command()
@@ -80,7 +79,7 @@ def train(
     views_per_row: Annotated[int, typer.Option(help="Views in a row")] = 0,
     tflops: Annotated[float, typer.Option(help="What one GPU achieves, TFLOP/s")] = 120,
     as_json: _Json = False,
-) -> int:
+) -> None:
     """Memory of each GPU by term under ZeRO-3 or FSDP2, operations and hours. Planned only."""
     from longllava_domains.model.known_shapes import network_of
     from longllava_domains.model.training_budget import TrainingRun, plan_training
@@ -91,7 +90,7 @@ def train(
     hours = budget.hours(tflops * 1e12)
     if as_json:
         stdout.print_json(json.dumps({**budget.to_json(), "hours": hours}))
-        return 0
+        return
     table = Table("on each GPU", "size")
     for term, size in budget.terms.items():
         table.add_row(term, human_bytes(size))
@@ -102,7 +101,6 @@ def train(
     stdout.print(f"fits: {fits} ({human_bytes(budget.peak)} of {gpu_memory:g} GB)")
     stdout.print(f"operations: {budget.flops / 1e15:,.1f} PFLOP")
     stdout.print(f"time: {hours:,.1f} h at {tflops:g} TFLOP/s on each of {gpus} GPUs (given)")
-    return 0
 
 
 def convert(
@@ -116,7 +114,7 @@ def convert(
     ] = 1.0,
     adapter: Annotated[Path | None, typer.Option(help="PEFT adapter to merge")] = None,
     quantization: Annotated[str | None, typer.Option(help="int8, int8+lm_head")] = None,
-) -> int:
+) -> None:
     """Write a checkpoint anew: released layout, dense, with an adapter, or in 8 bits."""
     from longllava_domains.model.convert import convert_checkpoint
     from longllava_domains.model.source import locate
@@ -126,7 +124,6 @@ def convert(
         quantization=quantization,
     )  # fmt: skip
     stdout.print("written")
-    return 0
 
 
 def verify(
@@ -134,7 +131,7 @@ def verify(
     out: Annotated[Path, typer.Option(help="Where the JSON goes")],
     device: Annotated[str | None, typer.Option(help="cuda or cpu")] = None,
     precision: Annotated[str, typer.Option(help="bfloat16, float32 or int8")] = "bfloat16",
-) -> int:
+) -> None:
     """Prove a model on a device: kernels, chunks, batches, 8 bits, needle, speed and memory."""
     from longllava_domains.model.placement import resolve_device
     from longllava_domains.model.verify import verify_model
@@ -147,4 +144,5 @@ def verify(
         colour = {"pass": "green", "fail": "red"}.get(check.status, "yellow")
         table.add_row(check.name, f"[{colour}]{check.status}[/]", numbers or check.reason)
     stdout.print(table)
-    return 0 if found.passed else 2
+    if not found.passed:
+        raise typer.Exit(2)
