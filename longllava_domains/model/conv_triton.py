@@ -97,6 +97,7 @@ class _TritonConvolution(torch.autograd.Function):
     def forward(
         ctx: Any, extended: Tensor, weight: Tensor, bias: Tensor | None, visible: Tensor | None
     ) -> Tensor:
+        """Convolve on the device; keeps the inputs for the backward."""
         extended, weight = extended.contiguous(), weight.contiguous()
         rows, length, channels = extended.shape
         width = weight.shape[1]
@@ -114,6 +115,7 @@ class _TritonConvolution(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of what `forward` took; None for the visibility."""
         extended, weight, bias, visible = ctx.saved_tensors
         grad_y = grad_y.contiguous()
         rows, length, channels = extended.shape

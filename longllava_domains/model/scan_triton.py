@@ -177,6 +177,7 @@ def triton_scan(inputs: ScanInputs) -> tuple[Tensor, Tensor]:
 class _TritonScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *values: Tensor) -> tuple[Tensor, Tensor]:
+        """Scan on the device; keeps the states at tile boundaries for the backward."""
         inputs = _contiguous(values)
         rows, tokens, channels = inputs.x.shape
         states = inputs.A.shape[1]
@@ -194,6 +195,7 @@ class _TritonScan(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_y: Tensor, grad_final: Tensor) -> tuple[Tensor | None, ...]:
+        """Recompute each tile from its boundary state and return the gradients."""
         *values, boundaries = ctx.saved_tensors
         inputs = ScanInputs(*values)  # autograd runs this on the device of its inputs
         rows, tokens, channels = inputs.x.shape
