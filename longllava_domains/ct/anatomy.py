@@ -52,13 +52,47 @@ def chest_evidence(volume: CTVolume) -> ChestEvidence:
 
 
 def _lung_fraction(plane: NDArray[np.int16]) -> float:
-    """Return the share of lung among the pixels that have body on all four sides."""
+    """Return the share of lung in the body of one slice.
+
+    Air that reaches the edge of the picture lies outside the body: beside it, between arm and
+    trunk, or between the back and the table.
+    """
     body = plane > BODY_ABOVE_HU
-    enclosed = np.ones_like(body)
-    for axis in (0, 1):
-        enclosed &= np.maximum.accumulate(body, axis=axis)
-        enclosed &= np.flip(np.maximum.accumulate(np.flip(body, axis), axis=axis), axis)
-    inside = int(enclosed.sum())
+    inside = ~_spread(_edge(body.shape) & ~body, ~body)
     low, high = LUNG_RANGE_HU
-    lung = enclosed & (plane > low) & (plane < high)
-    return float(lung.sum()) / inside if inside else 0.0
+    lung = inside & (plane > low) & (plane < high)
+    return float(lung.sum()) / float(inside.sum()) if inside.any() else 0.0
+
+
+def _edge(shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    edge = np.ones(shape, np.bool_)
+    edge[1:-1, 1:-1] = False
+    return edge
+
+
+def _spread(seed: NDArray[np.bool_], free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Grow the seed along rows and columns through what is free, until nothing changes."""
+    reached = seed
+    while True:
+        grown = reached
+        for axis in (0, 1):
+            for backwards in (False, True):
+                grown = _sweep(grown, free, axis, backwards=backwards)
+        if np.array_equal(grown, reached):
+            return reached
+        reached = grown
+
+
+def _sweep(
+    seed: NDArray[np.bool_], free: NDArray[np.bool_], axis: int, *, backwards: bool
+) -> NDArray[np.bool_]:
+    """Carry the seed along one direction up to the next wall."""
+    if backwards:
+        return np.flip(
+            _sweep(np.flip(seed, axis), np.flip(free, axis), axis, backwards=False), axis
+        )
+    position = np.arange(free.shape[axis]).reshape((-1, 1) if axis == 0 else (1, -1))
+    last_wall = np.maximum.accumulate(np.where(free, -1, position), axis=axis)
+    last_seed = np.maximum.accumulate(np.where(seed, position, -1), axis=axis)
+    carried: NDArray[np.bool_] = (last_seed > last_wall) & free
+    return carried
