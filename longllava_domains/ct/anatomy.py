@@ -15,7 +15,7 @@ LUNG_SLICE_FRACTION = 0.08
 # A chest series shows lung in at least this share of its slices.
 CHEST_SHARE = 0.3
 _SAMPLED_SLICES = 24
-_COARSE_PX = 96
+_COARSE_PX = 192
 _OTHER_REGIONS = ("HEAD", "BRAIN", "SKULL", "KNEE", "ANKLE", "PELVIS", "FOOT", "HAND")
 
 
