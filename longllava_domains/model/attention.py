@@ -16,6 +16,8 @@ from torch.nn.attention.bias import causal_lower_right
 from transformers.cache_utils import Cache
 from transformers.models.jamba.modeling_jamba import JambaAttention
 
+from longllava_domains.model.attention_varlen import attend_varlen, varlen_for
+
 RowBounds = tuple[tuple[int, int], ...]
 
 
@@ -77,6 +79,8 @@ class ExactAttention(JambaAttention):
 def attend_within_segments(query: Tensor, new: KeysValues, bounds: Sequence[RowBounds]) -> Tensor:
     """Attend causally inside each packed sample: equal to a block-diagonal mask, without one.
 
+    By flash-attn in one call where it is installed and can run, else by torch sample by sample.
+
     Args:
         query: (rows, heads, tokens, head size).
         new: Keys and values of the same tokens.
@@ -85,6 +89,9 @@ def attend_within_segments(query: Tensor, new: KeysValues, bounds: Sequence[RowB
     Returns:
         Shaped like `query`.
     """
+    varlen = varlen_for(query)
+    if varlen is not None:
+        return attend_varlen(query, new.keys, new.values, bounds, varlen)
     rows = []
     for row, spans in enumerate(bounds):
         parts = [
