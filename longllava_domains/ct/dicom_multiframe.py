@@ -99,14 +99,15 @@ def _split(header: Header, dataset: "Dataset") -> list[Header] | NotAnImage:
     per_frame = _items(dataset, _PER_FRAME)
     if len(per_frame) != header.frames:
         return NotAnImage("file.multiframe_damaged")
-    common = _wanted(dataset) | _group_elements(shared)
+    little = header.little_endian
+    common = _wanted(dataset, little) | _group_elements(shared, little)
     headers = []
     for index, group in enumerate(per_frame):
-        elements = common | _group_elements(group)
+        elements = common | _group_elements(group, little)
         found = Scan(
             syntax=header.syntax,
             elements=elements,
-            little_endian=header.little_endian,
+            little_endian=little,
             pixel_offset=header.pixel_offset,
             pixel_length=header.pixel_length,
             has_pixels=True,
@@ -118,11 +119,15 @@ def _split(header: Header, dataset: "Dataset") -> list[Header] | NotAnImage:
     return headers
 
 
-def _wanted(dataset: "Dataset") -> dict[int, bytes]:
-    return {tag: raw_bytes(dataset.get_item(tag)) for tag in WANTED if tag in dataset}
+def _wanted(dataset: "Dataset", little_endian: bool) -> dict[int, bytes]:
+    return {
+        tag: raw_bytes(dataset.get_item(tag), little_endian=little_endian)
+        for tag in WANTED
+        if tag in dataset
+    }
 
 
-def _group_elements(group: "Dataset | None") -> dict[int, bytes]:
+def _group_elements(group: "Dataset | None", little_endian: bool) -> dict[int, bytes]:
     """Flatten the macros of one functional group item."""
     elements: dict[int, bytes] = {}
     if group is None:
@@ -131,10 +136,11 @@ def _group_elements(group: "Dataset | None") -> dict[int, bytes]:
         item = _first(group, macro)
         if item is None:
             continue
-        elements |= _wanted(item)
+        elements |= _wanted(item, little_endian)
         for tag, stands_for in _RENAMED.items():
             if tag in item:
-                elements[stands_for] = raw_bytes(item.get_item(tag))
+                value = raw_bytes(item.get_item(tag), little_endian=little_endian)
+                elements[stands_for] = value
     if _REAL_WORLD in group:
         elements[_REAL_WORLD] = b"\0"
     return elements

@@ -1,7 +1,7 @@
 """The one place that calls pydicom to read files: quietly, and only for raw bytes.
 
 pydicom's warnings and log lines repeat header values, so both are silenced around every call.
-Values are taken as raw bytes; pydicom never converts one.
+Values are taken as raw bytes; one that pydicom converts unasked is put back (`raw_bytes`).
 """
 
 import logging
@@ -96,12 +96,16 @@ def _raw_elements(dataset: "FileDataset", stream: BinaryIO, wanted: frozenset[in
     if _DIRECTORY_RECORDS in dataset:
         return "file.dicomdir"
     syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", "") or "")
-    little = dataset.original_encoding[1]
-    elements = {tag: raw_bytes(dataset.get_item(tag)) for tag in wanted if tag in dataset}
-    tag, offset, length = _pixel_element(stream, little is not False)
+    little = dataset.original_encoding[1] is not False
+    elements = {
+        tag: raw_bytes(dataset.get_item(tag), little_endian=little)
+        for tag in wanted
+        if tag in dataset
+    }
+    tag, offset, length = _pixel_element(stream, little)
     if tag in _FLOAT_PIXELS:
         return "file.float_pixels"
-    return Scan(syntax, elements, little is not False, offset, length, tag == PIXEL_DATA)
+    return Scan(syntax, elements, little, offset, length, tag == PIXEL_DATA)
 
 
 def _pixel_element(stream: BinaryIO, little: bool) -> tuple[int, int | None, int | None]:
@@ -120,14 +124,24 @@ def _pixel_element(stream: BinaryIO, little: bool) -> tuple[int, int | None, int
     return tag, at + size, None if length == _UNDEFINED else length
 
 
-def raw_bytes(element: Any) -> bytes:
-    """Return an element's value as the file holds it; a marker for sequences."""
+def raw_bytes(element: Any, *, little_endian: bool) -> bytes:
+    """Return an element's value as the file holds it; a marker for sequences.
+
+    Reading a sequence makes pydicom turn Pixel Representation, which it depends on, into a number.
+
+    Raises:
+        UnparsableError: pydicom has turned the value into something else.
+    """
     value = element.value
     if isinstance(value, bytes):
         return value
     if value is None:
         return b""
-    return b"\0"
+    if element.VR == "SQ":
+        return b"\0"
+    if element.VR == "US" and isinstance(value, int):
+        return value.to_bytes(2, "little" if little_endian else "big")
+    raise UnparsableError
 
 
 def _is_deflated(stream: BinaryIO) -> bool:

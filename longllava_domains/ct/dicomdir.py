@@ -52,7 +52,7 @@ def _references(dataset: "Dataset") -> list[tuple[str, ...]]:
     references = []
     for record in dataset[_RECORDS].value if _RECORDS in dataset else []:
         if _FILE_ID in record:
-            whole = text(raw_bytes(record.get_item(_FILE_ID))).replace("\0", "")
+            whole = text(raw_bytes(record.get_item(_FILE_ID), little_endian=True)).replace("\0", "")
             parts = tuple(part.strip() for part in whole.split("\\"))
             if any(parts):
                 references.append(parts)

@@ -43,9 +43,12 @@ def quiet_peer():
 
 def assert_equals_pydicom(found, data):
     dataset = pydicom.dcmread(io.BytesIO(data), force=True)
+    little = dataset.original_encoding[1] is not False
     for tag in WANTED:
         ours = found.elements.get(tag)
-        theirs = raw_bytes(dataset.get_item(tag)) if tag in dataset else None
+        theirs = None
+        if tag in dataset:
+            theirs = raw_bytes(dataset.get_item(tag), little_endian=little)
         is_sequence = ours == b"\0" or theirs == b"\0"
         assert ours == theirs or (is_sequence and None not in (ours, theirs)), hex(tag)
     pixels = dataset.get_item(PIXEL_DATA)

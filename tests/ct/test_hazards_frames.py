@@ -51,6 +51,15 @@ def test_compressed_enhanced_ct_and_frames_out_of_order(
 
 
 @pytest.mark.hazard("F", 1)
+@pytest.mark.parametrize("syntax", ["explicit", "implicit", "big_endian", "rle"])
+def test_signed_values_of_enhanced_ct_stay_signed(syntax, dicom, assert_whole, tmp_path):
+    images = dicom.datasets(signed=True, intercept=-24, syntax=dicom.LOSSLESS[syntax])
+    volume = ct.open_volume(dicom.save(dicom.enhanced(images), tmp_path / "e.dcm"))
+    assert_whole(volume)
+    assert "header.unreadable_value" not in volume.report.codes
+
+
+@pytest.mark.hazard("F", 1)
 def test_rescale_that_varies_by_frame(dicom, assert_whole, tmp_path):
     images = dicom.datasets()
     images[3] = dicom.datasets(intercept=-2000)[3]
