@@ -135,7 +135,7 @@ def raw_bytes(element: Any, *, little_endian: bool) -> bytes:
     value = element.value
     if isinstance(value, bytes):
         return value
-    if value is None:
+    if value is None or value == "":
         return b""
     if element.VR == "SQ":
         return b"\0"
