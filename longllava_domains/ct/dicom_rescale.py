@@ -6,7 +6,7 @@ they would be Hounsfield units but for an offset that exporters are known to app
 forget, the header is not believed. Three slices are decoded for that.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -136,19 +136,31 @@ def _check_values(headers: tuple[Header, ...]) -> None:
 
 
 def _prove(headers: tuple[Header, ...], rule: ScaleRule) -> None:
-    """Let the header say the unit and a few slices bear it out, or let the slices prove it."""
+    """Let the header say the unit and a few slices bear it out, or let the slices prove it.
+
+    Slices of different rescales prove nothing for each other: each rescale is judged by its own.
+    """
+    together: dict[HuScale, list[Header]] = {}
+    for header in headers:
+        together.setdefault(_from_header(header), []).append(header)
+    for alike in together.values():
+        codes, numbers = _proof(tuple(alike))
+        for code in codes:
+            rule.codes[code] = rule.codes.get(code, 0) + len(alike)
+        if "air_hu" in numbers:
+            rule.numbers.setdefault("air_hu", numbers["air_hu"])
+
+
+def _proof(headers: tuple[Header, ...]) -> tuple[tuple[str, ...], Mapping[str, float]]:
+    """Return the codes that say how one rescale is proved, and the numbers that show it."""
     values = _sample(headers, _from_header)
     evidence = judge(values)
-    if "air_hu" in evidence.numbers:
-        rule.numbers["air_hu"] = evidence.numbers["air_hu"]
     if not _header_says(headers):
         if not evidence.proved:
             raise refuse(evidence, _TRUST)
-        rule.codes["hu.proved_by_values"] = len(headers)
-        return
-    rule.codes["hu.rescale"] = len(headers)
+        return ("hu.proved_by_values",), evidence.numbers
     if evidence.proved:
-        return
+        return ("hu.rescale",), evidence.numbers
     for offset in _KNOWN_SLIPS_HU:
         if judge(values.astype(np.int32) - offset).proved:
             raise IntensityError(
@@ -158,14 +170,19 @@ def _prove(headers: tuple[Header, ...], rule: ScaleRule) -> None:
                 code="hu.contradicted",
                 facts={"offset_hu": offset},
             )
-    rule.codes["hu.unconfirmed"] = len(headers)
+    return ("hu.rescale", "hu.unconfirmed"), evidence.numbers
 
 
 def _header_says(headers: tuple[Header, ...]) -> bool:
-    """Tell whether each header rescales to HU; no rescale, or 1 and 0, may be a lost one."""
+    """Tell whether each header rescales to HU; no rescale, or 1 and 0, may be a lost one.
+
+    Type US is "unspecified" (PS3.3 C.11.1.1.2): those who write it beside Hounsfield units write
+    it beside other units too.
+    """
     return all(
         header.slope is not None
         and header.intercept is not None
+        and header.rescale_type != "US"
         and (
             (header.slope, header.intercept) != (1, 0)
             or (header.rescale_type == "HU" and header.signed)

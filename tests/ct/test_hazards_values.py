@@ -60,6 +60,45 @@ def test_another_unit_and_lookup_tables_are_refused(dicom, refused, tmp_path):
 
 
 @pytest.mark.hazard("D", 1)
+def test_an_unspecified_unit_is_believed_only_where_the_values_prove_it(
+    dicom, assert_whole, refused, tmp_path
+):
+    def unspecified(image, _):
+        image.RescaleType = "US"
+
+    volume = ct.open_volume(dicom.write_series(tmp_path / "a", edit=unspecified))
+    assert_whole(volume)
+    assert volume.report.codes["hu.proved_by_values"] == 8
+
+    def another_unit(image, index):
+        unspecified(image, index)
+        image.RescaleSlope, image.RescaleIntercept = 0.5, -200
+
+    refused(dicom.write_series(tmp_path / "b", edit=another_unit), IntensityError, "hu.unproved")
+
+
+@pytest.mark.hazard("D", 2)
+@pytest.mark.parametrize("lost", [{3}, {4, 5, 6, 7}])
+def test_slices_that_lost_their_rescale_are_not_proved_by_the_others(
+    lost, dicom, refused, tmp_path
+):
+    def lose(image, index):
+        if index in lost:
+            image.RescaleIntercept = 0
+
+    refused(dicom.write_series(tmp_path, edit=lose), IntensityError, "hu.unproved")
+
+
+@pytest.mark.hazard("D", 1)
+def test_a_rescale_that_only_some_slices_bear_out_is_counted(dicom, tmp_path):
+    def stretch(image, index):
+        image.RescaleSlope = 2 if index == 3 else 1
+
+    codes = ct.open_volume(dicom.write_series(tmp_path, edit=stretch)).report.codes
+    assert (codes["hu.rescale"], codes["hu.unconfirmed"], codes["hu.rescale_varies"]) == (8, 1, 2)
+
+
+@pytest.mark.hazard("D", 1)
 def test_a_real_world_mapping_is_reported_and_not_used(dicom, assert_whole, tmp_path):
     def map_values(image, _):
         item = Dataset()
