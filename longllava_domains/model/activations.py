@@ -15,6 +15,7 @@ import torch
 from longllava_domains.model.config import LongLlavaConfig
 from longllava_domains.model.exact_state import TOKENS_PER_CHUNK
 from longllava_domains.model.int8 import BLOCK_BYTES, compute_dtype
+from longllava_domains.model.keys_values import BLOCK_TOKENS, SCALE_BYTES, KvCacheDtype
 from longllava_domains.model.scan_blocked import ELEMENTS_PER_STRIP, TOKENS_PER_BLOCK
 
 _FLOAT32: Final = 4
@@ -31,6 +32,7 @@ class Step:
         dtype: Precision of the activations.
         int8: Whether the weights are in 8 bits.
         continued: Whether chunks came before this one.
+        kv_cache_dtype: ``"auto"`` or ``"int8"``.
     """
 
     tokens: int
@@ -39,6 +41,7 @@ class Step:
     dtype: torch.dtype
     int8: bool
     continued: bool
+    kv_cache_dtype: KvCacheDtype = "auto"
 
     @property
     def layer_tokens(self) -> int:
@@ -104,14 +107,20 @@ def _attention(text: Any, step: Step, context: int) -> int:
         H * text.num_key_value_heads // text.num_attention_heads,
     )
     own = T * b * (2 * H + 2 * shared)  # the normed input, q, k and v
+    block = 0
+    if step.kv_cache_dtype == "int8":  # codes of the chunk, and one block that is dequantised
+        own += 2 * T * (shared + text.num_key_value_heads * SCALE_BYTES)
+        block = 2 * min(context, BLOCK_TOKENS) * shared * b
     if step.device != "cpu":
-        joined = 2 * context * shared * b if step.continued else 0
-        return int(own + joined + T * H * b)
-    widened = 2 * T * H * b  # keys and values for every head
-    read, masses = T * H * b, T * heads * _FLOAT32
+        joined = 2 * context * shared * b if step.continued or block else 0
+        return int(own + joined + block + T * H * b)
+    # Keys and values for every head, and what is read of them.
+    itself = 3 * T * H * b + (2 * T * shared * b if block else 0)
     if not step.continued:
-        return int(own + widened + read + masses)
-    return int(own + widened + 4 * read + 6 * masses + 3 * T * H * _FLOAT32)
+        return int(own + itself + T * heads * _FLOAT32)
+    # Queries grouped by the heads they share, what is read of a block, and all reads in float32.
+    earlier = T * H * (2 * b + _FLOAT32) + block
+    return int(own + max(itself, earlier) + 5 * T * heads * _FLOAT32)
 
 
 def _feed_forward(text: Any, step: Step) -> int:
@@ -122,15 +131,22 @@ def _feed_forward(text: Any, step: Step) -> int:
 
 
 def _experts(text: Any, step: Step) -> int:
-    """Experts: in plain precision all token-expert pairs at once, in int8 one expert at a time."""
+    """Experts: all token-expert pairs at once, but in int8 on a processor one expert at a time."""
     c, H, I, b = step.layer_tokens, text.hidden_size, text.intermediate_size, step.dtype.itemsize  # noqa: E741
     residuals = 3 * c * H * b
+    pairs = c * text.num_experts_per_tok
     if not step.int8:
-        return int(residuals + c * text.num_experts_per_tok * b * (H + 4 * I))
-    # The worst case: one expert gets every token.
+        return int(residuals + pairs * b * (H + 4 * I))
+    # The worst case of turns: one expert gets every token. A GPU takes turns where the grouped
+    # kernel is not proved.
     gate_up = c * b * (H + 2 * I) + _product(step, c, H, 2 * I)
     down = c * b * (3 * I + H) + _product(step, c, I, H)
-    return int(residuals + c * H * b + max(gate_up, down))
+    in_turns = c * H * b + max(gate_up, down)
+    if step.device == "cpu":
+        return int(residuals + in_turns)
+    # Gate, up and their product; then that and, for each pair, down, weighted, and the sum.
+    grouped = max(pairs * b * 3 * I, pairs * b * (I + 2 * H) + c * H * b)
+    return int(residuals + max(in_turns, grouped))
 
 
 def _product(step: Step, rows: int, inputs: int, outputs: int) -> int:

@@ -2,16 +2,18 @@
 
 Generic quantisers reach `nn.Linear` only, and 45 of the 53B's 52 billion parameters are fused
 expert tensors. Here each active expert is multiplied from its int8 rows; idle ones are not read.
+On CUDA all experts share one launch where our kernel is proved; elsewhere they take turns.
 """
 
 from typing import Any, Final
 
-import torch
 from torch import Tensor
 from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 from transformers.models.jamba.modeling_jamba import JambaExperts
 
-from longllava_domains.model.int8 import int8_linear, quantized_like
+from longllava_domains.model.int8 import quantized_like
+from longllava_domains.model.int8_experts_blocked import blocked_experts
+from longllava_domains.model.scan_choice import GROUPED_DTYPES, chosen_experts
 
 EXPERTS_IMPLEMENTATION: Final = "int8_rows"
 FUSED_WEIGHTS: Final = ("gate_up_proj", "down_proj")
@@ -44,24 +46,10 @@ def int8_experts(
     Returns:
         (tokens, hidden).
     """
-    output = torch.zeros_like(hidden_states)
-    chosen = top_k_index.flatten()
-    order = torch.argsort(chosen, stable=True)
-    counts = torch.bincount(chosen, minlength=experts.num_experts).tolist()
-    for expert, pairs in enumerate(torch.split(order, counts)):
-        if not len(pairs):
-            continue
-        tokens = pairs // top_k_index.shape[1]
-        gate, up = _product(experts, "gate_up_proj", expert, hidden_states[tokens]).chunk(2, -1)
-        down = _product(experts, "down_proj", expert, experts.act_fn(gate).mul_(up))
-        weighted = down * top_k_weights.flatten()[pairs, None]
-        output.index_add_(0, tokens, weighted.to(output.dtype))
-    return output
-
-
-def _product(experts: Any, name: str, expert: int, x: Tensor) -> Tensor:
-    weight, scale = getattr(experts, name), getattr(experts, f"{name}_scale")
-    return int8_linear(x, weight[expert], scale[expert])
+    device, dtype = hidden_states.device, hidden_states.dtype
+    grouped = device.type == "cuda" and dtype in GROUPED_DTYPES
+    run = chosen_experts(device, dtype) if grouped else blocked_experts
+    return run(experts, hidden_states, top_k_index, top_k_weights)
 
 
 ALL_EXPERTS_FUNCTIONS.register(EXPERTS_IMPLEMENTATION, int8_experts)

@@ -12,12 +12,14 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from longllava_domains.model.conv_blocked import torch_convolution
+from longllava_domains.model.int8_experts_blocked import blocked_experts
+from longllava_domains.model.int8_experts_proof import TOLERANCE_EPS, experts_case, experts_error
 from longllava_domains.model.scan_blocked import ScanInputs, blocked_scan
 from longllava_domains.model.scan_reference import selective_scan_reference
 from longllava_domains.model.scan_stock import load_stock_convolution, load_stock_scan
@@ -25,9 +27,11 @@ from longllava_domains.model.segments import first_visible
 
 Scan = Callable[[ScanInputs], tuple[Tensor, Tensor]]
 Convolution = Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
-Kernel = TypeVar("Kernel", Scan, Convolution)
+Experts = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
+Kernel = TypeVar("Kernel", Scan, Convolution, Experts)
 
 TOLERANCE = 1e-4  # relative to the largest value; float32 kernels reach 1e-6
+GROUPED_DTYPES = (torch.bfloat16, torch.float16)
 
 
 @dataclass(frozen=True)
@@ -66,15 +70,22 @@ def chosen_convolution(device: torch.device) -> Convolution:
     return _convolution_choice(device).kernel
 
 
+def chosen_experts(device: torch.device, dtype: torch.dtype) -> Experts:
+    """Return how experts in 8 bits run; the first call on a GPU proves and times."""
+    return _experts_choice(device, dtype).kernel
+
+
 def kernel_report(device: torch.device) -> dict[str, dict[str, object]]:
     """Say which kernels run on a device and why, in values that provenance can record.
 
     Returns:
-        For ``"scan"`` and ``"convolution"``: ``chosen``, ``verdicts`` and ``milliseconds``.
+        For ``"scan"``, ``"convolution"`` and ``"int8_experts"`` (with activations in bfloat16,
+        used where a model has such experts): ``chosen``, ``verdicts`` and ``milliseconds``.
     """
     return {
         "scan": _scan_choice(device).report(),
         "convolution": _convolution_choice(device).report(),
+        "int8_experts": _experts_choice(device, torch.bfloat16).report(),
     }
 
 
@@ -109,6 +120,21 @@ def _convolution_choice(device: torch.device) -> Choice[Convolution]:
     )
 
 
+@cache
+def _experts_choice(device: torch.device, dtype: torch.dtype) -> Choice[Experts]:
+    if device.type == "cpu":
+        return Choice("blocked", blocked_experts)
+    timed = experts_case(device, dtype, 8, 512, 1024)
+    return choose(
+        {"triton": _load_triton_experts},
+        blocked_experts,
+        proof=lambda kernel: experts_error(kernel, device, dtype),
+        work=lambda kernel: kernel(*timed),
+        device=device,
+        tolerance=TOLERANCE_EPS * torch.finfo(dtype).eps,
+    )
+
+
 def choose(
     loaders: Mapping[str, Callable[[], Kernel]],
     fallback: Kernel,
@@ -116,6 +142,7 @@ def choose(
     proof: Callable[[Kernel], float],
     work: Callable[[Kernel], object],
     device: torch.device,
+    tolerance: float = TOLERANCE,
 ) -> Choice[Kernel]:
     """Prove and time candidates, and return the fastest that is right.
 
@@ -125,6 +152,7 @@ def choose(
         proof: Runs a kernel on a small case and returns its relative error.
         work: Runs a kernel on a case worth timing.
         device: Where; named in the warning.
+        tolerance: The largest error of a kernel that is right.
 
     Returns:
         The choice. Where no candidate is left it is the fallback, and a warning says so.
@@ -135,7 +163,7 @@ def choose(
     for name, load in loaders.items():
         try:
             kernel = load()
-            right = proof(kernel) <= TOLERANCE
+            right = proof(kernel) <= tolerance
             milliseconds[name] = _best_milliseconds(kernel, work, device) if right else 0.0
         except ImportError:
             verdicts[name] = "absent"
@@ -228,6 +256,12 @@ def _load_triton_scan() -> Scan:
     from longllava_domains.model.scan_triton import triton_scan
 
     return triton_scan
+
+
+def _load_triton_experts() -> Experts:
+    from longllava_domains.model.int8_experts_triton import grouped_experts
+
+    return grouped_experts
 
 
 def _load_triton_convolution() -> Convolution:
