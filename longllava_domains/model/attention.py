@@ -3,11 +3,12 @@
 Two things that transformers' attention does not do without a mask of tokens x tokens: continue
 from keys and values that are held in several pieces (a prefix that sessions share, and a tail of
 one's own), and keep packed samples apart. Jamba has no positional encoding, so a piece can be
-read from anywhere.
+read from anywhere. Pieces in 8 bits are dequantised where they are read: on a processor a block
+of tokens at a time, elsewhere into the one tensor of a layer that the fused kernel reads anyway.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,15 +18,9 @@ from transformers.cache_utils import Cache
 from transformers.models.jamba.modeling_jamba import JambaAttention
 
 from longllava_domains.model.attention_varlen import attend_varlen, varlen_for
+from longllava_domains.model.keys_values import KeysValues, Piece, blocks, whole
 
 RowBounds = tuple[tuple[int, int], ...]
-
-
-class KeysValues(NamedTuple):
-    """Keys and values of consecutive tokens, each (rows, key/value heads, tokens, head size)."""
-
-    keys: Tensor
-    values: Tensor
 
 
 @runtime_checkable
@@ -109,7 +104,7 @@ def attend_within_segments(query: Tensor, new: KeysValues, bounds: Sequence[RowB
 
 
 def attend_pieces(
-    query: Tensor, pieces: Sequence[KeysValues], new: KeysValues | None, scale: float
+    query: Tensor, pieces: Sequence[Piece], new: Piece | None, scale: float
 ) -> Tensor:
     """Attend to earlier pieces without a mask and to the new tokens causally, as one softmax.
 
@@ -124,20 +119,11 @@ def attend_pieces(
         Shaped like `query`. No gradient is recorded.
     """
     if query.device.type != "cpu":
-        return _attend_concatenated(query, pieces, new, scale)
-    parts = [_attend_piece(query, piece, scale) for piece in pieces]
-    if new is not None:
-        groups = query.shape[1] // new.keys.shape[1]
-        own = KeysValues(*(part.repeat_interleave(groups, dim=1) for part in new))
-        parts.append(_flash(query, own, scale, is_causal=True))
-    if len(parts) == 1:
-        return parts[0][0]
-    reads = torch.stack([read for read, _ in parts])
-    shares = torch.stack([mass for _, mass in parts]).softmax(dim=0)
-    return (reads * shares.unsqueeze(-1)).sum(dim=0).to(query.dtype)
+        return _attend_joined(query, pieces, new, scale)
+    return _one_softmax(_reads(query, pieces, new, scale)).to(query.dtype)
 
 
-def attention_weights(query: Tensor, pieces: Sequence[KeysValues], scale: float) -> Tensor:
+def attention_weights(query: Tensor, pieces: Sequence[Piece], scale: float) -> Tensor:
     """Return how one token spreads its attention, averaged over heads.
 
     Args:
@@ -150,22 +136,49 @@ def attention_weights(query: Tensor, pieces: Sequence[KeysValues], scale: float)
     """
     rows, heads, _, size = query.shape
     scores = []
-    for keys, _ in pieces:
-        grouped = query.reshape(rows, keys.shape[1], -1, size).float()
-        products = grouped @ keys.float().transpose(2, 3)
+    for block in (block for piece in pieces for block in blocks(piece, torch.float32)):
+        grouped = query.reshape(rows, block.keys.shape[1], -1, size).float()
+        products = grouped @ block.keys.float().transpose(2, 3)
         scores.append(products.reshape(rows, heads, -1))
     return torch.cat(scores, dim=2).mul_(scale).softmax(dim=2).mean(dim=1)
 
 
-def _attend_piece(query: Tensor, piece: KeysValues, scale: float) -> tuple[Tensor, Tensor]:
-    """Read one earlier piece whole; heads that share keys, and rows that do, ask together."""
+def _reads(
+    query: Tensor, pieces: Sequence[Piece], new: Piece | None, scale: float
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield what is read from each block, and the log of its summed weights; own tokens first."""
+    if new is not None:
+        groups = query.shape[1] // new.keys.shape[1]
+        plain = whole(new, query.dtype)
+        own = KeysValues(*(part.repeat_interleave(groups, dim=1) for part in plain))
+        yield _flash(query, own, scale, is_causal=True)
+        del plain, own  # a generator keeps its variables while others read
+    for piece in pieces:
+        for block in blocks(piece, query.dtype):
+            yield _attend_block(query, block, scale)
+
+
+def _one_softmax(reads: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
+    """Add up what was read, each by its share of all weights, as the reads come in."""
+    read, mass = next(reads)
+    for more, its_mass in reads:
+        total = torch.logaddexp(mass, its_mass)
+        read = read.to(mass.dtype).mul_((mass - total).exp_().unsqueeze(-1))
+        read.addcmul_(more, (its_mass - total).exp_().unsqueeze(-1))
+        mass = total
+        del more, its_mass  # before the next block is read
+    return read
+
+
+def _attend_block(query: Tensor, block: KeysValues, scale: float) -> tuple[Tensor, Tensor]:
+    """Read one block whole; heads that share keys, and rows that do, ask together."""
     rows, heads, tokens, size = query.shape
-    key_heads = piece.keys.shape[1]
+    key_heads = block.keys.shape[1]
     grouped = query.reshape(rows, key_heads, -1, size)
-    if piece.keys.shape[0] == 1:
+    if block.keys.shape[0] == 1:
         grouped = grouped.transpose(0, 1).reshape(1, key_heads, -1, size)
-    read, mass = _flash(grouped, piece, scale, is_causal=False)
-    if piece.keys.shape[0] == 1:
+    read, mass = _flash(grouped, block, scale, is_causal=False)
+    if block.keys.shape[0] == 1:
         read = read.view(key_heads, rows, -1, size).transpose(0, 1)
         mass = mass.reshape(key_heads, rows, -1).transpose(0, 1)
     return read.reshape(rows, heads, tokens, size), mass.reshape(rows, heads, tokens)
@@ -182,15 +195,20 @@ def _flash(
     return read, mass
 
 
-def _attend_concatenated(
-    query: Tensor, pieces: Sequence[KeysValues], new: KeysValues | None, scale: float
+def _attend_joined(
+    query: Tensor, pieces: Sequence[Piece], new: Piece | None, scale: float
 ) -> Tensor:
     """Join the pieces and let the device's fused kernel align its causal mask at the end."""
-    rows, _, tokens, _ = query.shape
+    rows, _, tokens, size = query.shape
     parts = [*pieces] if new is None else [*pieces, new]
-    keys = torch.cat([part.keys.expand(rows, -1, -1, -1) for part in parts], dim=2)
-    values = torch.cat([part.values.expand(rows, -1, -1, -1) for part in parts], dim=2)
-    mask = causal_lower_right(tokens, keys.shape[2]) if tokens > 1 else None
+    total = sum(part.keys.shape[2] for part in parts)
+    room = query.new_empty(2, rows, parts[0].keys.shape[1], total, size)
+    joined, end = KeysValues(*room), 0
+    for block in (block for part in parts for block in blocks(part, query.dtype)):
+        start, end = end, end + block.keys.shape[2]
+        for all_tokens, some in zip(joined, block, strict=True):
+            all_tokens[:, :, start:end] = some
+    mask = causal_lower_right(tokens, total) if tokens > 1 else None
     return functional.scaled_dot_product_attention(
-        query, keys, values, attn_mask=mask, scale=scale, enable_gqa=True
+        query, *joined, attn_mask=mask, scale=scale, enable_gqa=True
     )

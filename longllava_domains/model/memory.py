@@ -7,6 +7,7 @@ from torch import Tensor
 
 from longllava_domains.errors import MemoryBudgetError
 from longllava_domains.model.decoding import Decoded
+from longllava_domains.model.keys_values import SCALE_BYTES, KvCacheDtype
 from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.prefill import Pace, Watch, prefill
 from longllava_domains.model.preprocess import Picture
@@ -26,6 +27,7 @@ class Memory:
         network: The model.
         pace: Sizes of the steps.
         limit_bytes: Most that keys and values may take; None for no limit.
+        kv_cache_dtype: ``"auto"`` or ``"int8"``, see `SessionCache`.
 
     Attributes:
         pace: Sizes of the steps, as they are after memory ran out, if it did.
@@ -36,12 +38,14 @@ class Memory:
         network: LongLlavaForConditionalGeneration,
         pace: Pace,
         limit_bytes: int | None = None,
+        kv_cache_dtype: KvCacheDtype = "auto",
     ) -> None:
         self.pace = pace
         self._network = network
         self._limit = limit_bytes
+        self._kv_cache_dtype: KvCacheDtype = kv_cache_dtype
         self._prefix_ids: list[int] = []
-        self._prefix = SessionCache(network.config.text_config)
+        self._prefix = self._nothing()
         self._answered: tuple[list[int], SessionCache] = ([], self._prefix)
 
     def read(self, ids: Sequence[int], views: Sequence[Picture], watch: Watch) -> None:
@@ -58,7 +62,7 @@ class Memory:
         """
         ids = list(ids)
         if ids[: len(self._prefix_ids)] != self._prefix_ids:
-            self._prefix_ids, self._prefix = [], SessionCache(self._network.config.text_config)
+            self._prefix_ids, self._prefix = [], self._nothing()
         fresh = ids[len(self._prefix_ids) :]
         self._check(len(ids))
         if fresh:
@@ -112,9 +116,12 @@ class Memory:
         positions = [at for at, token in enumerate(self._prefix_ids) if token == image_id]
         return [(at, at + each) for at in positions[::each]]
 
+    def _nothing(self) -> SessionCache:
+        return SessionCache(self._network.config.text_config, self._kv_cache_dtype)
+
     def _check(self, tokens: int) -> None:
         """Raise `MemoryBudgetError` where keys and values of so many tokens exceed the limit."""
-        needed = tokens * key_value_bytes_per_token(self._network)
+        needed = tokens * key_value_bytes_per_token(self._network, self._kv_cache_dtype)
         if self._limit is not None and needed > self._limit:
             raise MemoryBudgetError(
                 f"{tokens} tokens need {human_bytes(needed)} for keys and values; the limit is "
@@ -125,10 +132,14 @@ class Memory:
             )
 
 
-def key_value_bytes_per_token(network: LongLlavaForConditionalGeneration) -> int:
+def key_value_bytes_per_token(
+    network: LongLlavaForConditionalGeneration, kv_cache_dtype: KvCacheDtype = "auto"
+) -> int:
     """Return the bytes that one token adds to the keys and values of all attention layers."""
     config = network.config.text_config
     layers = config.layer_types.count("full_attention")
     head_size = config.hidden_size // config.num_attention_heads
-    element = network.get_input_embeddings().weight.element_size()
-    return int(layers * 2 * config.num_key_value_heads * head_size * element)
+    each = head_size * network.get_input_embeddings().weight.element_size()
+    if kv_cache_dtype == "int8":
+        each = head_size + SCALE_BYTES
+    return int(layers * 2 * config.num_key_value_heads * each)

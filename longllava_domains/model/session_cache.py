@@ -13,7 +13,14 @@ from torch import Tensor
 from transformers import JambaConfig
 from transformers.cache_utils import Cache, DynamicLayer, LinearAttentionLayer
 
-from longllava_domains.model.attention import KeysValues, attend_pieces, attention_weights
+from longllava_domains.model.attention import attend_pieces, attention_weights
+from longllava_domains.model.keys_values import (
+    KeysValues,
+    KvCacheDtype,
+    Piece,
+    quantized,
+    tokens_of,
+)
 from longllava_domains.model.readout import AttentionReadout
 
 _LEAST_ROOM = 64  # tokens; a tail grows by doubling from here where nothing was reserved
@@ -26,32 +33,32 @@ class SharedKeyValues(DynamicLayer):
         readout: Where the attention of single tokens is added up, or None.
     """
 
-    def __init__(self, pieces: Sequence[KeysValues] = ()) -> None:
+    def __init__(self, pieces: Sequence[Piece] = ()) -> None:
         super().__init__()
         self._shared = tuple(pieces)
-        self._tail: KeysValues | None = None
+        self._tail: Piece | None = None
         self._filled = 0
         self._reserved = 0
         self.readout: AttentionReadout | None = None
 
     def attend(self, query: Tensor, new: KeysValues, scale: float) -> Tensor:
         """Remember `new` and return what `query` (rows, heads, tokens, head size) reads."""
+        held = self._held(new)
         if query.shape[2] > 1:
-            read = attend_pieces(query, self.pieces(), new, scale)
-            self._append(new)
+            read = attend_pieces(query, self.pieces(), held, scale)
+            self._append(held)
             return read
-        self._append(new)
+        self._append(held)
         pieces = self.pieces()
         if self.readout is not None:
             self.readout.add(attention_weights(query, pieces, scale))
         return attend_pieces(query, pieces, None, scale)
 
-    def pieces(self) -> tuple[KeysValues, ...]:
+    def pieces(self) -> tuple[Piece, ...]:
         """Return everything remembered, in order, without copying."""
         if self._tail is None or not self._filled:
             return self._shared
-        keys, values = (part[:, :, : self._filled] for part in self._tail)
-        return (*self._shared, KeysValues(keys, values))
+        return (*self._shared, tokens_of(self._tail, 0, self._filled))
 
     def reserve(self, tokens: int) -> None:
         """Say how many tokens are still to come, so that the tail is allocated once."""
@@ -59,7 +66,7 @@ class SharedKeyValues(DynamicLayer):
 
     def fork(self) -> "SharedKeyValues":
         """Return a layer that continues from here; both may go on, neither sees the other."""
-        return SharedKeyValues(self.pieces())
+        return type(self)(self.pieces())
 
     def mark(self) -> int:
         """Return a point to `rewind` to."""
@@ -73,14 +80,18 @@ class SharedKeyValues(DynamicLayer):
         """Return the number of tokens remembered."""
         return sum(piece.keys.shape[2] for piece in self._shared) + self._filled
 
-    def _append(self, new: KeysValues) -> None:
-        rows, heads, tokens, size = new.keys.shape
+    def _held(self, new: KeysValues) -> Piece:
+        """Return new tokens in the form in which they are remembered and read."""
+        return new
+
+    def _append(self, new: Piece) -> None:
+        rows, heads, tokens, _ = new.keys.shape
         needed = self._filled + tokens
         if self._tail is None or needed > self._tail.keys.shape[2]:
             grown = max(needed, self._reserved, 2 * self._filled, _LEAST_ROOM)
             if needed <= self._reserved:
                 grown = self._reserved
-            room = KeysValues(*(part.new_empty(rows, heads, grown, size) for part in new))
+            room = type(new)(*(part.new_empty(rows, heads, grown, part.shape[3]) for part in new))
             if self._tail is not None:
                 for larger, old in zip(room, self._tail, strict=True):
                     larger[:, :, : self._filled] = old[:, :, : self._filled]
@@ -88,6 +99,13 @@ class SharedKeyValues(DynamicLayer):
         for part, added in zip(self._tail, new, strict=True):
             part[:, :, self._filled : needed] = added
         self._filled = needed
+
+
+class Int8KeyValues(SharedKeyValues):
+    """The same in 8 bits. A token reads itself as it is remembered, so chunks change nothing."""
+
+    def _held(self, new: KeysValues) -> Piece:
+        return quantized(new)
 
 
 class CarriedState(LinearAttentionLayer):
@@ -159,10 +177,13 @@ class SessionCache(Cache):
 
     Args:
         config: The language model's configuration.
+        kv_cache_dtype: ``"auto"`` keeps keys and values in the network's precision, ``"int8"``
+            in 8 bits; states are kept as they are.
     """
 
-    def __init__(self, config: JambaConfig) -> None:
-        kinds = {"full_attention": SharedKeyValues, "linear_attention": CarriedState}
+    def __init__(self, config: JambaConfig, kv_cache_dtype: KvCacheDtype = "auto") -> None:
+        attending = {"auto": SharedKeyValues, "int8": Int8KeyValues}[kv_cache_dtype]
+        kinds = {"full_attention": attending, "linear_attention": CarriedState}
         super().__init__(layers=[kinds[kind]() for kind in config.layer_types])
         self.config = config
 

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from longllava_domains.model.attention import (
-    KeysValues,
-    _attend_concatenated,
+    _attend_joined,
     attend_pieces,
     attend_within_segments,
     attention_weights,
 )
+from longllava_domains.model.keys_values import KeysValues
 
 HEADS, KEY_HEADS, SIZE = 4, 2, 8
 SCALE = SIZE**-0.5
@@ -35,7 +35,7 @@ def keys_values(rows, tokens):
     return KeysValues(some(rows, KEY_HEADS, tokens), some(rows, KEY_HEADS, tokens))
 
 
-@pytest.mark.parametrize("attend", [attend_pieces, _attend_concatenated])
+@pytest.mark.parametrize("attend", [attend_pieces, _attend_joined])
 @settings(deadline=None, max_examples=15)
 @given(
     lengths=st.lists(st.integers(1, 40), max_size=3),
@@ -56,7 +56,7 @@ def test_pieces_read_as_one(attend, lengths, tokens, rows, seed):
     )
 
 
-@pytest.mark.parametrize("attend", [attend_pieces, _attend_concatenated])
+@pytest.mark.parametrize("attend", [attend_pieces, _attend_joined])
 def test_a_token_may_be_in_its_piece_already(attend):
     pieces = [keys_values(1, 9), keys_values(1, 5)]
     query = some(1, HEADS, 1)
