@@ -8,7 +8,7 @@ import typer
 
 from longllava_domains.errors import OutputError, UnsupportedInputError
 from longllava_domains.pipelines.cli_console import progress, require_model, stderr, stdout
-from longllava_domains.pipelines.cli_ct import Hu, Repair, open_ct
+from longllava_domains.pipelines.cli_ct import EveryMm, Hu, Repair, open_ct
 
 Model = Annotated[str | None, typer.Option(help='"demo", a folder or a hub id')]
 Adapter = Annotated[str | None, typer.Option(help="A PEFT adapter folder or hub id")]
@@ -39,6 +39,7 @@ def report(
     repair: Repair = None,
     hu: Hu = "prove",
     preset: Annotated[str, typer.Option(help="Slices, windows and prompts")] = "ct-default@1",
+    every_mm: EveryMm = None,
     max_new_tokens: Annotated[int | None, typer.Option(help="Longest draft")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write JSON here")] = None,
     sr: Annotated[Path | None, typer.Option(help="Also write a draft DICOM SR here")] = None,
@@ -59,8 +60,9 @@ def report(
         preset=preset,
     )
     volume = open_ct(path, series=series, repair=repair, hu=hu)
+    policy = pipeline.policy(spacing_mm=every_mm)
     with progress() as advance:
-        result = pipeline(volume, max_new_tokens=max_new_tokens, on_progress=advance)
+        result = pipeline(volume, policy=policy, max_new_tokens=max_new_tokens, on_progress=advance)
     if out is not None:
         _write(out, json.dumps(result.to_json(), indent=2))
     if sr is not None:
@@ -83,6 +85,8 @@ def ask(
     dtype: Dtype = "auto",
     quantization: Quantization = None,
     domain: Annotated[str | None, typer.Option(help="ct, pathology or remote_sensing")] = None,
+    every_mm: EveryMm = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Raster: tokens of the prompt")] = None,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer")] = 256,
     as_json: AsJson = False,
     show_paths: ShowPaths = False,
@@ -104,7 +108,14 @@ def ask(
     )
     with progress() as advance:
         answer = ask_input(
-            loaded, path, question, decided, max_new_tokens=max_new_tokens, on_progress=advance
+            loaded,
+            path,
+            question,
+            decided,
+            spacing_mm=every_mm,
+            max_tokens=max_tokens,
+            max_new_tokens=max_new_tokens,
+            on_progress=advance,
         )
     if as_json:
         stdout.print_json(json.dumps(answer.to_json()))

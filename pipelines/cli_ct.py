@@ -13,6 +13,7 @@ Repair = Annotated[
     list[str] | None,
     typer.Option(help="CT: tilt, gaps, gaps:K, duplicates, single; repeat for several"),
 ]
+EveryMm = Annotated[float | None, typer.Option(help="CT: millimetres between slices")]
 _WORDS: dict[str, HuRule] = {"prove": "prove", "trust": "trust"}
 Hu = Annotated[str, typer.Option(help="CT: prove, trust, or SLOPE,INTERCEPT")]
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from longllava_domains.pipelines.cli_console import stdout
-from longllava_domains.pipelines.cli_ct import Hu, Repair, open_ct
+from longllava_domains.pipelines.cli_ct import EveryMm, Hu, Repair, open_ct
 
 _SHOW_PATHS = typer.Option("--show-paths", help="Name files on this terminal in refusals")
 
@@ -24,7 +24,7 @@ def views(
     window: Annotated[
         list[str] | None, typer.Option(help="CT window preset; repeat for several")
     ] = None,
-    every_mm: Annotated[float | None, typer.Option(help="CT: millimetres between slices")] = None,
+    every_mm: EveryMm = None,
     repair: Repair = None,
     hu: Hu = "prove",
     most: Annotated[int, typer.Option(help="Largest number of views on the sheet")] = 60,

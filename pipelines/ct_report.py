@@ -1,6 +1,7 @@
 """`CTReport`: a draft report and 18 findings from one CT."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from longllava_domains.pipelines.ct_findings import score_findings
 from longllava_domains.pipelines.ct_input import as_volume
 from longllava_domains.pipelines.ct_preset import CTPreset
 from longllava_domains.pipelines.ct_result import Abnormality, CTReportResult, split_sections
+from longllava_domains.pipelines.room import room_in_slices
 from longllava_domains.provenance import Provenance
-from longllava_domains.visual import VisualSequence
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -83,10 +84,17 @@ class CTReport:
         fitted = None if calibration is None else Calibration.from_file(calibration)
         return cls(loaded, preset=chosen, calibration=fitted)
 
-    def policy(self) -> ct.SlicePolicy:
-        """Return the slice policy of the preset, for this network's image size."""
+    def policy(self, *, spacing_mm: float | None = None) -> ct.SlicePolicy:
+        """Return the slice policy of the preset, for this network's image size.
+
+        Args:
+            spacing_mm: Distance between slices instead of the preset's.
+
+        Raises:
+            PolicyError: The distance is not above 0.
+        """
         return ct.SlicePolicy(
-            spacing_mm=self.preset.spacing_mm,
+            spacing_mm=self.preset.spacing_mm if spacing_mm is None else spacing_mm,
             windows=self.preset.windows,
             max_views=self.preset.max_views,
             view_px=self.model.network.config.view_px,
@@ -115,24 +123,27 @@ class CTReport:
         Raises:
             InputError: The input cannot be proved to be a CT.
             PolicyError: The policy cannot be followed.
+            MemoryBudgetError: The views do not fit in the memory that is free; ``facts`` hold
+                ``needed_bytes``, ``available_bytes``, ``largest_views`` and
+                ``slice_spacing_mm``.
             ModelError: The model cannot run on it.
         """
         opened = as_volume(volume, series=series)
         evidence = chest_evidence(opened)
-        sequence = self._look(opened, policy)
-        with self.model.open(sequence, watch=_watch("reading views", on_progress)) as session:
+        with self._look(opened, policy, on_progress) as session:
             found = self._findings(session, on_progress) if evidence.is_chest else {}
             answer = session.ask(
                 prompt or self.preset.report_prompt,
                 max_new_tokens=max_new_tokens or self.preset.max_new_tokens,
             )
+        assert session.sequence is not None
         findings, impression = split_sections(answer.text)
         return CTReportResult(
             text=answer.text,
             findings=findings,
             impression=impression,
             abnormalities=found,
-            sequence=sequence,
+            sequence=session.sequence,
             provenance=self._provenance(
                 answer.provenance, [evidence.code] if evidence.code else []
             ),
@@ -154,12 +165,22 @@ class CTReport:
 
         Args and errors are those of `__call__`.
         """
-        sequence = self._look(as_volume(volume, series=series), policy)
-        with self.model.open(sequence, watch=_watch("reading views", on_progress)) as session:
+        opened = as_volume(volume, series=series)
+        with self._look(opened, policy, on_progress) as session:
             return session.ask(question, max_new_tokens=max_new_tokens)
 
-    def _look(self, volume: ct.CTVolume, policy: ct.SlicePolicy | None) -> VisualSequence:
-        return volume.to_sequence(policy or self.policy())
+    @contextmanager
+    def _look(
+        self, volume: ct.CTVolume, policy: ct.SlicePolicy | None, on_progress: OnProgress | None
+    ) -> Iterator[Session]:
+        """Show a volume to the model; what does not fit in memory is refused before it runs."""
+        chosen = policy or self.policy()
+        sequence = volume.to_sequence(chosen)
+        with (
+            room_in_slices(volume, chosen),
+            self.model.open(sequence, watch=_watch("reading views", on_progress)) as session,
+        ):
+            yield session
 
     def _findings(self, session: Session, on_progress: OnProgress | None) -> dict[str, Abnormality]:
         found = {}

@@ -14,6 +14,7 @@ from longllava_domains.pipelines.find import (
     Search,
 )
 from longllava_domains.pipelines.find_preset import FindPreset
+from longllava_domains.pipelines.room import room_in_tiles
 from longllava_domains.pipelines.scene_result import Count, SceneAnswer, SceneFindings
 from longllava_domains.remote_sensing import GridPolicy, Raster, open_raster
 
@@ -103,11 +104,15 @@ class RemoteSensingQA:
         Raises:
             InputError: The scene cannot be read.
             PolicyError: The policy cannot be followed.
+            MemoryBudgetError: The views do not fit in the memory that is free; ``facts`` hold
+                ``needed_bytes``, ``available_bytes``, ``largest_views`` and ``grid_max_tokens``.
             ModelError: The model cannot run on it.
         """
+        chosen = policy or self.policy
         with ExitStack() as stack:
-            sequence = _opened(scene, stack).to_sequence(policy or self.policy)
-        answer = self.model.answer(sequence, question, max_new_tokens=max_new_tokens)
+            sequence = _opened(scene, stack).to_sequence(chosen)
+        with room_in_tiles(chosen):
+            answer = self.model.answer(sequence, question, max_new_tokens=max_new_tokens)
         return SceneAnswer(answer, sequence)
 
     def find(

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,8 +10,11 @@ import torch
 
 from longllava_domains.errors import MemoryBudgetError
 from longllava_domains.model.budget import TEXT_TOKENS_PER_VIEW, Budget, Request, plan
+from longllava_domains.model.free_memory import free_bytes
 from longllava_domains.model.known_shapes import network_of
 from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
+from longllava_domains.model.prefill import Pace
+from longllava_domains.model.spread import devices_of
 from longllava_domains.units import human_bytes
 
 # Kept free: allocators fragment, and drivers take their share.
@@ -145,15 +147,41 @@ def require_fit(
     return budget
 
 
-def free_bytes(device: torch.device) -> int:
-    """Return the memory that is free on a device, bytes."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    meminfo = Path("/proc/meminfo")
-    if meminfo.is_file():
-        lines = dict(line.split(":", 1) for line in meminfo.read_text("ascii").splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    return int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+def fitting_pace(
+    network: LongLlavaForConditionalGeneration,
+    request: Request,
+    *,
+    memory_bytes: float | None = None,
+) -> Pace:
+    """Return the sizes of steps with which a loaded network can run a request.
+
+    They are the request's own, halved until its plan fits, as they would be halved after a GPU
+    ran out of memory; a processor ends the process instead of asking again. Views and precision
+    are never changed.
+
+    Args:
+        network: Loaded; its weights are in memory already and not counted.
+        request: What is to be run.
+        memory_bytes: What there is; by default what is free now where the network lies.
+
+    Raises:
+        MemoryBudgetError: Not even the smallest steps fit; facts as of `require_fit`.
+    """
+    places = devices_of(network)
+    available = sum(map(free_bytes, places)) if memory_bytes is None else memory_bytes
+    kind = "cpu" if places[0].type == "cpu" else "cuda"
+    pace = Pace(request.chunk_tokens, request.view_batch)
+    while True:
+        stepped = dataclasses.replace(
+            request, chunk_tokens=pace.chunk_tokens, view_batch=pace.view_batch
+        )
+        budget = plan(network, stepped, device=kind)
+        if budget.running <= available * (1 - RESERVE):
+            return pace
+        if pace.is_smallest:
+            most = largest_views(network, stepped, available, device=kind, loaded=True)
+            raise _too_large(budget, budget.running, available, most)
+        pace = pace.halved()
 
 
 def _needed(budget: Budget, loaded: bool) -> int:

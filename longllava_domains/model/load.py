@@ -11,8 +11,10 @@ import torch
 from longllava_domains.answer import Answer
 from longllava_domains.errors import QuantizationError, SessionError
 from longllava_domains.model.adapter import adapter_sha256, merge_adapter
+from longllava_domains.model.budget import Request
 from longllava_domains.model.checkpoint import load_checkpoint, open_checkpoint
 from longllava_domains.model.decoding import MAX_NEW_TOKENS, Decoded
+from longllava_domains.model.fitting import fitting_pace
 from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.memory import Memory
 from longllava_domains.model.placement import resolve_device
@@ -87,24 +89,27 @@ class LongLlava:
         """Look at a sequence of views once, to ask about it many times.
 
         Memory beyond the weights is the keys and values (they grow with the sequence) and what
-        `chunk_tokens` and `view_batch` need. Results do not depend on either.
+        `chunk_tokens` and `view_batch` need. Results do not depend on either; both are halved
+        where what is free now is too little, and what then does not fit is refused.
 
         Args:
             sequence: What the model looks at; None for a conversation about text alone.
             preamble: Text in front of the views, in the first question's turn.
             protocol: How views are spelled; see `prompt.compose`.
-            chunk_tokens: Tokens per forward, 1 or more.
-            view_batch: Views per forward of the tower, 1 or more.
+            chunk_tokens: Most tokens per forward, 1 or more.
+            view_batch: Most views per forward of the tower, 1 or more.
             memory_limit_bytes: Most that keys and values may take; None for no limit.
             watch: Told between chunks, and asked whether to go on.
 
         Raises:
             PolicyError: `chunk_tokens` or `view_batch` below 1.
             PromptError: Views and text do not make a prompt.
-            MemoryBudgetError: The sequence exceeds the limit, with the bytes it needs.
+            MemoryBudgetError: The sequence exceeds the limit or the memory that is free, with
+                the bytes it needs; nothing was run.
             SessionError: Cancelled, or the model was unloaded.
         """
-        memory = Memory(self.network, Pace(chunk_tokens, view_batch), memory_limit_bytes)
+        pace = self._pace(sequence, MAX_NEW_TOKENS, Pace(chunk_tokens, view_batch))
+        memory = Memory(self.network, pace, memory_limit_bytes)
         lead = "" if sequence is None else Arrangement.of(sequence, protocol).lead()
         opening = preamble + lead
         prefix, _ = compose(sequence, opening, protocol=protocol).split()
@@ -132,11 +137,12 @@ class LongLlava:
 
         Raises:
             PromptError: Views and text do not make a prompt.
+            MemoryBudgetError: The sequence exceeds the memory that is free; nothing was run.
             SessionError: Cancelled, or the model was unloaded.
         """
         prompt = compose(sequence, question, history, protocol=protocol)
         prefix, _ = prompt.split()
-        memory = Memory(self.network, Pace())
+        memory = Memory(self.network, self._pace(sequence, max_new_tokens, Pace()))
         with Session(self, sequence, "", prefix, memory, protocol=protocol, watch=watch) as session:
             return session.answer_prompt(prompt, max_new_tokens=max_new_tokens)
 
@@ -166,6 +172,18 @@ class LongLlava:
         )
         text = self.processor.tokenizer.decode(decoded.tokens).strip()
         return Answer(text, tuple(decoded.tokens), decoded.stopped, tuple(decoded.logprobs), made)
+
+    def _pace(self, sequence: VisualSequence | None, answer_tokens: int, most: Pace) -> Pace:
+        """Ask the budget before anything runs; text alone takes next to nothing."""
+        if sequence is None:
+            return most
+        request = Request(
+            len(sequence),
+            answer_tokens=answer_tokens,
+            chunk_tokens=most.chunk_tokens,
+            view_batch=most.view_batch,
+        )
+        return fitting_pace(self.network, request)
 
     def _prompt_provenance(
         self, sequence: VisualSequence | None, prompt: Prompt, tokens: int

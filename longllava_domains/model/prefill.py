@@ -54,6 +54,17 @@ class Pace:
                     facts={name: value},
                 )
 
+    @property
+    def is_smallest(self) -> bool:
+        """Whether the chunk is too small to be halved again."""
+        return self.chunk_tokens <= _SMALLEST_CHUNK
+
+    def halved(self) -> "Pace":
+        """Return a pace of half the size, no smaller than the smallest."""
+        return Pace(
+            max(self.chunk_tokens // 2, _SMALLEST_CHUNK), max(self.view_batch // 2, 1), self.retries
+        )
+
     def halve(self) -> None:
         """Halve both, after memory ran out.
 
@@ -61,15 +72,15 @@ class Pace:
             MemoryBudgetError: The chunk is too small to halve again.
         """
         self.retries += 1
-        if self.chunk_tokens <= _SMALLEST_CHUNK:
+        if self.is_smallest:
             raise MemoryBudgetError(
                 f"Memory ran out even with chunks of {self.chunk_tokens} tokens.",
                 remedy="Free memory on the device, show fewer views, or quantise the model.",
                 code="session.memory",
                 facts={"chunk_tokens": self.chunk_tokens, "view_batch": self.view_batch},
             )
-        self.chunk_tokens = max(self.chunk_tokens // 2, _SMALLEST_CHUNK)
-        self.view_batch = max(self.view_batch // 2, 1)
+        smaller = self.halved()
+        self.chunk_tokens, self.view_batch = smaller.chunk_tokens, smaller.view_batch
 
 
 @dataclass(frozen=True)

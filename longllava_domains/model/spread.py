@@ -56,3 +56,15 @@ def connect(network: LongLlavaForConditionalGeneration, devices: DeviceMap) -> N
     if len(set(devices.values())) > 1:
         # int8 weights are buffers: they must wait where their layer waits.
         dispatch_model(network, dict(devices), offload_buffers=True)
+
+
+def devices_of(network: LongLlavaForConditionalGeneration) -> list[torch.device]:
+    """Return the devices that a loaded network computes on: its own, or the GPUs it is spread over.
+
+    Layers that wait in the processor's memory are computed on a GPU too.
+    """
+    spread = set(map(str, getattr(network, "hf_device_map", {}).values())) - {"cpu", "disk"}
+    if not spread:
+        return [network.get_input_embeddings().weight.device]
+    # accelerate names GPUs by their number.
+    return [torch.device(int(gpu) if gpu.isdigit() else gpu) for gpu in sorted(spread)]

@@ -1,6 +1,6 @@
 """How much of a raster the model sees at once, and how sharply: arithmetic on a token budget."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, get_args
 
 from longllava_domains.errors import PolicyError
@@ -66,6 +66,18 @@ class GridPolicy:
         """Tiles that fit the budget beside the global view, even if each stood in its own row."""
         free = self.max_tokens - self.reserved_tokens - self.tokens_per_view - TAG_TOKENS
         return free // (self.tokens_per_view + TAG_TOKENS + 1)
+
+    def within_views(self, views: int) -> "GridPolicy":
+        """Return the policy with the largest `max_tokens` that shows at most so many views.
+
+        Args:
+            views: The global view and the tiles of one sequence, 2 or more.
+
+        Raises:
+            PolicyError: Fewer than two views.
+        """
+        each = self.tokens_per_view + TAG_TOKENS
+        return replace(self, max_tokens=self.reserved_tokens + each + (views - 1) * (each + 1))
 
     def to_json(self) -> dict[str, Any]:
         """Return the policy as JSON."""

@@ -1,0 +1,73 @@
+"""Refusals for want of memory, told in the settings of the domain: slice spacing, token budget.
+
+The budget is asked by `LongLlava.open` and `LongLlava.answer`, before anything runs. What they
+refuse names a number of views; here it is turned into what a user sets.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from longllava_domains import ct
+from longllava_domains.ct.fewer import within_views
+from longllava_domains.errors import Fact, MemoryBudgetError
+from longllava_domains.remote_sensing import GridPolicy
+
+_FEWEST_GRID_VIEWS = 2  # the global view and a tile
+_ELSE = "or load the model in int8 or on a larger device."
+
+
+@contextmanager
+def room_in_slices(volume: ct.CTVolume, policy: ct.SlicePolicy) -> Iterator[None]:
+    """Let refusals for want of memory name the slice spacing that fits.
+
+    Raises:
+        MemoryBudgetError: As raised inside, with a remedy and ``slice_spacing_mm`` in the facts
+            where any spacing fits.
+    """
+    try:
+        yield
+    except MemoryBudgetError as error:
+        most = _largest_views(error)
+        if most < len(policy.windows_shown):
+            raise
+        spacing_mm = within_views(volume, policy, most).spacing_mm
+        assert spacing_mm is not None
+        setting = f"SlicePolicy(spacing_mm={spacing_mm:g}, max_views={most})"
+        remedy = (
+            f"Show a slice every {spacing_mm:g} mm, {most} views at most ({setting}, "
+            f"--every-mm {spacing_mm:g}), {_ELSE}"
+        )
+        raise _told(error, remedy, "slice_spacing_mm", spacing_mm) from None
+
+
+@contextmanager
+def room_in_tiles(policy: GridPolicy) -> Iterator[None]:
+    """Let refusals for want of memory name the token budget of a grid that fits.
+
+    Raises:
+        MemoryBudgetError: As raised inside, with a remedy and ``grid_max_tokens`` in the facts
+            where a global view and a tile fit.
+    """
+    try:
+        yield
+    except MemoryBudgetError as error:
+        most = _largest_views(error)
+        if most < _FEWEST_GRID_VIEWS:
+            raise
+        max_tokens = policy.within_views(most).max_tokens
+        remedy = (
+            f"Show {most} views at most (GridPolicy(max_tokens={max_tokens}), "
+            f"--max-tokens {max_tokens}), {_ELSE}"
+        )
+        raise _told(error, remedy, "grid_max_tokens", max_tokens) from None
+
+
+def _largest_views(error: MemoryBudgetError) -> int:
+    """Return how many views fit; 0 where none does, or the refusal is of another kind."""
+    most = error.facts.get("largest_views")
+    return most if isinstance(most, int) else 0
+
+
+def _told(error: MemoryBudgetError, remedy: str, name: str, setting: Fact) -> MemoryBudgetError:
+    facts = {**error.facts, name: setting}
+    return MemoryBudgetError(error.message, remedy=remedy, code=error.code, facts=facts)
