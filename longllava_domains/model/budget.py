@@ -14,6 +14,7 @@ from longllava_domains.errors import PolicyError
 from longllava_domains.model.activations import Step, language_stages, tower_stage
 from longllava_domains.model.flops import Flops, count_flops
 from longllava_domains.model.int8 import QUANTISING_BYTES
+from longllava_domains.model.keys_values import KvCacheDtype, resolve_kv_cache_dtype
 from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.memory import key_value_bytes_per_token
 from longllava_domains.model.parts import LANGUAGE_PARTS, PARTS, part_of
@@ -39,9 +40,11 @@ class Request:
         chunk_tokens: Tokens of one forward of the language model.
         view_batch: Views of one forward of the tower.
         tokens_per_view: 576, 144 or 36; None for the network's own.
+        kv_cache_dtype: ``"auto"`` for keys and values in the network's precision, or ``"int8"``.
 
     Raises:
         PolicyError: A number out of range.
+        QuantizationError: Keys and values cannot be kept so.
     """
 
     views: int = 1
@@ -51,11 +54,13 @@ class Request:
     chunk_tokens: int = CHUNK_TOKENS
     view_batch: int = VIEW_BATCH
     tokens_per_view: int | None = None
+    kv_cache_dtype: KvCacheDtype = "auto"
 
     def __post_init__(self) -> None:
+        resolve_kv_cache_dtype(self.kv_cache_dtype)
         least = {"views": 0, "answer_tokens": 0}
         for name, value in asdict(self).items():
-            if value is not None and value < least.get(name, 1):
+            if isinstance(value, int) and value < least.get(name, 1):
                 raise PolicyError(
                     f"{name} cannot be {value}.",
                     remedy=f"Give a whole number of at least {least.get(name, 1)}.",
@@ -201,7 +206,7 @@ def plan(
     chunk = min(tokens, request.chunk_tokens)
     views = min(request.views, request.view_batch)
     int8 = config.quantization is not None
-    step = Step(chunk, views, device, dtype, int8, tokens > chunk)
+    step = Step(chunk, views, device, dtype, int8, tokens > chunk, request.kv_cache_dtype)
     stages = language_stages(config, step, tokens)
     if views:
         stages["tower"] = tower_stage(config, step)
@@ -217,7 +222,7 @@ def plan(
         weights=_sum(held, lambda _, weight: weight.numel() * weight.element_size()),
         key_values=request.batch
         * (tokens + request.answer_tokens)
-        * key_value_bytes_per_token(network),
+        * key_value_bytes_per_token(network, request.kv_cache_dtype),
         states=2 * request.batch * _state_bytes(network),
         activations=stages,
         process=PROCESS_BYTES[device],
