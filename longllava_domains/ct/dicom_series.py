@@ -3,6 +3,7 @@
 The split follows 3D Slicer's DICOM plugin (series UID, image type, orientation, size, kernel),
 with one difference: acquisition, phase and tube voltage separate images only where positions
 repeat, because step-and-shoot scanners number every table step as an acquisition of its own.
+They separate images that take turns along one range, too: two scans that lie between each other.
 """
 
 from collections import Counter, defaultdict
@@ -25,6 +26,8 @@ POSITION_TOLERANCE_MM: Final = 0.01
 
 # Phases of one scan cover nearly the same range.
 _SAME_RANGE: Final = 1.5
+# Scans that take turns have more of their range in common than table steps that overlap.
+_IN_TURNS: Final = 0.5
 # Attributes that may tell apart images at one position, weakest assumption first.
 _SEPARATORS: Final[tuple[tuple[str, Callable[[Header], Hashable]], ...]] = (
     ("phase", lambda header: header.phase),
@@ -152,7 +155,7 @@ def _separate(headers: list[Header]) -> list[tuple[list[Header], tuple[str, ...]
     """Split images that repeat positions by what tells them apart, if anything does."""
     places = _places(headers)
     if len(places) == len(headers):
-        return [(headers, ())]
+        return _separate_turns(headers)
     for count in range(1, len(_SEPARATORS) + 1):
         for chosen in combinations(_SEPARATORS, count):
             parts: dict[Hashable, list[Header]] = defaultdict(list)
@@ -162,6 +165,39 @@ def _separate(headers: list[Header]) -> list[tuple[list[Header], tuple[str, ...]
                 names = tuple(name for name, _ in chosen)
                 return [(part, names) for part in parts.values()]
     return [(headers, ())]
+
+
+def _separate_turns(headers: list[Header]) -> list[tuple[list[Header], tuple[str, ...]]]:
+    """Split images of several phases, acquisitions or energies that take turns along one range.
+
+    Table steps have values of their own, but their ranges lie one behind the other; and a value
+    that one image has alone is no second scan.
+    """
+    for name, read in _SEPARATORS:
+        parts: dict[Hashable, list[Header]] = defaultdict(list)
+        for header in headers:
+            parts[read(header)].append(header)
+        each = list(parts.values())
+        shared = all(_overlap(first, second) > _IN_TURNS for first, second in combinations(each, 2))
+        if len(each) > 1 and min(map(len, each)) > 1 and shared:
+            return [(part, (name,)) for part in each]
+    return [(headers, ())]
+
+
+def _overlap(first: list[Header], second: list[Header]) -> float:
+    """Return which share of the shorter range of positions the two have in common."""
+    if any(len(header.position_mm) != 3 for header in (*first, *second)):
+        return 0.0
+    ranges = []
+    for part in (first, second):
+        places = np.array([header.position_mm for header in part])
+        along = np.ptp(places, axis=0).argmax()
+        ranges.append((places[:, along].min(), places[:, along].max(), along))
+    (low, high, axis), (other_low, other_high, other_axis) = ranges
+    shorter = min(high - low, other_high - other_low)
+    if axis != other_axis or shorter == 0:
+        return 0.0
+    return float((min(high, other_high) - max(low, other_low)) / shorter)
 
 
 def _explains(parts: list[list[Header]], places: int) -> bool:

@@ -125,6 +125,7 @@ _ALIKE: Final[dict[str, Callable[[Header], object]]] = {
     "pixel.sign": lambda header: header.signed,
     "padding.value": lambda header: header.padding,
     "pixel.syntax": lambda header: header.syntax,
+    "acquisition.energy": lambda header: header.kvp,
 }
 
 

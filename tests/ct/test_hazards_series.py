@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 from longllava_domains import ct
 from longllava_domains.errors import AmbiguousInputError, GeometryError, UnsupportedInputError
@@ -36,6 +38,61 @@ def test_phases_gates_and_energies_are_told_apart(
     volumes = [ct.open_volume(tmp_path, series=number).hu for number in (1, 2)]
     assert sum(np.array_equal(hu, phantom) for hu in volumes) == 1
     assert sum(np.array_equal(hu, dicom.phantom(seed=4)) for hu in volumes) == 1
+
+
+@pytest.mark.hazard("B", 4)
+@pytest.mark.parametrize(
+    ("keyword", "values"),
+    [
+        ("TemporalPositionIdentifier", (1, 2)),
+        ("NominalPercentageOfCardiacPhase", (40, 70)),
+        ("AcquisitionNumber", (1, 2)),
+        ("KVP", (80, 140)),
+    ],
+)
+def test_scans_that_lie_between_each_other_are_not_one_volume(
+    keyword, values, dicom, phantom, refused, tmp_path
+):
+    images = dicom.datasets()
+    for index, image in enumerate(images):
+        setattr(image, keyword, values[index % 2])
+    dicom.write(images, tmp_path)
+    refused(tmp_path, AmbiguousInputError, "series.ambiguous")
+    odd, even = (ct.open_volume(tmp_path, series=number) for number in (1, 2))
+    assert {odd.spacing_mm[0], even.spacing_mm[0]} == {5.0}
+    assert sorted([odd.hu[0, 5, 5], even.hu[0, 5, 5]]) == sorted(phantom[:2, 5, 5])
+
+
+@pytest.mark.hazard("B", 1)
+def test_frames_of_two_energies_in_turns_are_not_one_volume(dicom, refused, tmp_path):
+    whole = dicom.enhanced(dicom.datasets())
+    for index, group in enumerate(whole.PerFrameFunctionalGroupsSequence):
+        details = Dataset()
+        details.KVP = 80 + 60 * (index % 2)
+        group.CTXRayDetailsSequence = Sequence([details])
+    path = dicom.save(whole, tmp_path / "e.dcm")
+    refused(path, AmbiguousInputError, "series.ambiguous")
+    assert ct.open_volume(path, series=1).shape[0] == 4
+
+
+@pytest.mark.hazard("B", 2)
+@pytest.mark.parametrize("times", [(0, 0, 500, 500, 900, 900, 1400, 1400), range(100, 108)])
+def test_trigger_times_of_table_steps_and_of_every_slice_stay_one_volume(
+    times, dicom, assert_whole, tmp_path
+):
+    def trigger(image, index):
+        image.TriggerTime = str(times[index])
+
+    assert_whole(ct.open_volume(dicom.write_series(tmp_path, edit=trigger)))
+
+
+@pytest.mark.hazard("B", 1)
+def test_one_slice_of_another_energy_is_reported(dicom, tmp_path):
+    def energy(image, index):
+        image.KVP = 80 if index == 3 else 120
+
+    codes = ct.open_volume(dicom.write_series(tmp_path, edit=energy)).report.codes
+    assert codes["acquisition.energy_varies"] == 2
 
 
 @pytest.mark.hazard("B", 3)
