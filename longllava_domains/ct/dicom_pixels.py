@@ -192,6 +192,7 @@ def _stored_values(patterns: NDArray[Any], header: Header, precision: int) -> ND
     """Mask the bits that carry no value and extend the sign."""
     stored, high = header.bits_stored or 16, header.high_bit or 15
     if precision:
+        _refuse_unknown_sign(patterns, header, precision)
         # A codestream holds the value in its lowest bits, whatever the high bit says.
         stored, high = min(stored, precision), min(stored, precision) - 1
     drop = 15 - high
@@ -203,6 +204,24 @@ def _stored_values(patterns: NDArray[Any], header: Header, precision: int) -> ND
     return (
         patterns.astype(np.uint16) >> (16 - stored) if stored < 16 else patterns.astype(np.uint16)
     )
+
+
+def _refuse_unknown_sign(patterns: NDArray[Any], header: Header, precision: int) -> None:
+    """Refuse values that are negative by the codestream's bits, positive by the header's.
+
+    Signed values that fill fewer bits than the header gives either lost their upper bits or never
+    were negative; decoders disagree. A signed codestream has extended the sign itself.
+    """
+    if not header.signed or precision >= (header.bits_stored or 16):
+        return
+    if ((patterns >> (precision - 1)) == 1).any():
+        raise DamagedInputError(
+            f"A slice is compressed with {precision} bits and no sign, and its header says "
+            f"{header.bits_stored} bits with a sign.",
+            remedy="Export the series again, uncompressed.",
+            code="ct.bits",
+            facts={"bits_stored": header.bits_stored, "precision": precision},
+        )
 
 
 def padding_range(header: Header, scale: HuScale) -> tuple[int, int] | None:

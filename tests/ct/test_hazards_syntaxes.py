@@ -138,6 +138,24 @@ def test_the_header_decides_the_sign_not_the_codestream(
 
 
 @pytest.mark.hazard("E", 1)
+@pytest.mark.parametrize("dense_hu", [2500, 600])
+def test_a_sign_that_only_some_of_the_bits_can_hold_is_not_guessed(
+    dense_hu, dicom, phantom, refused, tmp_path
+):
+    phantom[:, 20:24, 20:24] = dense_hu  # above 1023 HU the upper of 12 bits is set
+
+    def claim(image, _):
+        image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 15, 1
+
+    syntax = dicom.LOSSLESS["jpeg_lossless_sv1"]
+    folder = dicom.write_series(tmp_path, hu=phantom, syntax=syntax, bits=12, edit=claim)
+    if dense_hu == 2500:
+        refused(folder, DamagedInputError, "ct.bits")
+    else:
+        np.testing.assert_array_equal(ct.open_volume(folder).hu, phantom)
+
+
+@pytest.mark.hazard("E", 1)
 def test_a_codestream_of_another_size_is_refused(dicom, refused, tmp_path):
     def shrink(image, _):
         image.Rows = 39
