@@ -46,7 +46,7 @@ def measure(hidden: int, layers: int, experts: int, precision: str, tokens: int)
     from longllava_domains.model.session_cache import SessionCache
     from longllava_domains.model.widened import widen_products
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # memory counts here, not time
     text = JambaConfig(
         vocab_size=2000, hidden_size=hidden, intermediate_size=7 * hidden // 2,
         num_hidden_layers=layers, num_attention_heads=hidden // 64,

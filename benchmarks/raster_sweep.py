@@ -31,6 +31,7 @@ import numpy as np
 import psutil
 import rasterio
 from rasterio.enums import ColorInterp, Resampling
+from rasterio.shutil import copy
 from rasterio.windows import Window
 
 TILE = 336
@@ -87,9 +88,12 @@ def make(path: Path, dtype: str, bands: int, side: int, layout: str) -> None:
             colours = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.undefined)
             dataset.colorinterp = colours
     if layout == "cog":
-        with rasterio.open(half, "r+") as dataset:
-            factors = [2**level for level in range(1, 10) if side >> level >= 128]
-            dataset.build_overviews(factors, Resampling.average)
+        scene = half
+        half = path.with_suffix(".cog")
+        options = {"blocksize": 512, "predictor": "standard", "overview_resampling": "average"}
+        with rasterio.Env(GDAL_NUM_THREADS="ALL_CPUS"):
+            copy(scene, half, driver="COG", compress="deflate", bigtiff="if_safer", **options)
+        scene.unlink()
     half.rename(path)
 
 

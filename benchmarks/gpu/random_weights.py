@@ -2,89 +2,144 @@
 
     python benchmarks/gpu/random_weights.py --model 9b --precision bfloat16 --views 1000
     python benchmarks/gpu/random_weights.py --model 53b --precision int8 --views 1173
+    python benchmarks/gpu/random_weights.py --model demo --device cpu --views 2 --answer 4
 
-Not run by this project so far: no GPU was at hand when it was written. Every figure it prints is
-measured on the machine that runs it; figures in the documentation that it would measure are
-marked "planned". With real weights use `longllava verify MODEL --device cuda --out verify.json`.
+The third rehearses the others in seconds, on the shape of the packaged model; a test runs it.
+On a GPU this was never run by this project: none was at hand. Every figure it prints is measured
+on the machine that runs it; figures in the documentation that it would measure are marked
+"planned". With real weights use `longllava verify MODEL --device cuda --out verify.json`.
 """
 
 import argparse
 import json
+import math
+import platform
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from transformers.models.jamba.modeling_jamba import JambaMambaMixer
 
-from longllava_domains.model.budget import Request
+from longllava_domains.errors import LongLlavaError
+from longllava_domains.model.budget import Request, plan
 from longllava_domains.model.checkpoint import empty_network
 from longllava_domains.model.fitting import require_fit
 from longllava_domains.model.known_shapes import network_of, shape_of
 from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.machine import measure_rate
 from longllava_domains.model.scan_choice import kernel_report
-from longllava_domains.model.verify_checks import batches, chunks, kernels, speed_and_memory
+from longllava_domains.model.verify_checks import (
+    batches,
+    chunks,
+    kernels,
+    run_check,
+    speed_and_memory,
+)
+
+PRECISIONS = ("bfloat16", "int8", "int8+lm_head+projector")
+# Codes drawn evenly from -127..127 have this standard deviation.
+CODES_STD = math.sqrt((255**2 - 1) / 12)
 
 
 @torch.no_grad()
 def build(model: str, precision: str, device: torch.device) -> LongLlavaForConditionalGeneration:
-    """Fill every weight where it stays; int8 weights get random codes and equal scales."""
+    """Fill every weight where it stays: no copy, on no other device, is ever made.
+
+    int8 weights are random codes with float32 scales, as a checkpoint has them.
+    """
     config = shape_of(model)
     config.dtype = torch.bfloat16
+    config.trained = False
     quantization = precision if precision.startswith("int8") else None
     network = empty_network(config, quantization).to(torch.bfloat16)
     for module in network.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
             room = torch.empty_like(parameter, device=device)
-            if name == "A_log":
-                room.zero_()
-            elif parameter.ndim == 1:
-                room.fill_(1 if name == "weight" else 0)
-            else:
-                room.normal_(std=0.02)
+            fill(name, room)
             module.register_parameter(name, nn.Parameter(room, requires_grad=False))
         for name, buffer in list(module.named_buffers(recurse=False)):
-            room = torch.empty_like(buffer, device=device)
-            module.register_buffer(name, room.random_(-127, 128) if buffer.dtype == torch.int8 else
-                                   room.fill_(0.02 / 64))  # fmt: skip
+            if buffer.dtype == torch.int8:
+                codes = torch.empty_like(buffer, device=device).random_(-127, 128)
+                scale = torch.full(buffer.shape[:-1], spread(buffer) / CODES_STD, device=device)
+                module.register_buffer(name, codes)
+                module.register_buffer(f"{name}_scale", scale)
+        if isinstance(module, JambaMambaMixer):
+            remember_long(module)
     embeddings = network.model.vision_tower.embeddings
     embeddings.position_ids = torch.arange(embeddings.num_positions, device=device)[None]
+    left = [name for name, tensor in network.state_dict().items() if tensor.device != device]
+    assert not left, f"not filled: {left[:3]}"
     return network.eval()
 
 
-def main(model: str, precision: str, views: int, answer: int) -> None:
+def spread(weight: Tensor) -> float:
+    """The standard deviation that keeps the size of activations."""
+    return float(weight[0].numel() if weight.ndim == 2 else weight.shape[-1]) ** -0.5
+
+
+def fill(name: str, room: Tensor) -> None:
+    """Fill a parameter as it is before training: every layer counts."""
+    if name == "A_log":
+        room.copy_(torch.arange(1, room.shape[1] + 1, device=room.device).log().expand_as(room))
+    elif room.ndim == 1:
+        room.fill_(0 if name in ("bias", "class_embedding") else 1)
+    else:
+        room.normal_(std=spread(room))
+
+
+def remember_long(mixer: JambaMambaMixer) -> None:
+    """Draw time steps from 1e-3 to 0.1: with longer ones a lost state would not be noticed."""
+    steps = torch.empty_like(mixer.dt_proj.bias, dtype=torch.float32)
+    steps.uniform_(math.log(1e-3), math.log(0.1)).exp_()
+    mixer.dt_proj.bias.copy_(steps + torch.log(-torch.expm1(-steps)))
+
+
+def measure(model: str, precision: str, views: int, answer: int, device: torch.device) -> dict:
     """Refuse what cannot fit, then build and measure."""
-    device = torch.device("cuda")
     request = Request(views, 40, answer)
     budget = require_fit(model, request, precision=precision, device=device)
-    print(json.dumps({"planned_peak_gb": budget.peak / 1e9, "tokens": budget.tokens}))
+    print(json.dumps({"planned_peak_gb": budget.peak / 1e9, "tokens": budget.tokens}), flush=True)
     network = build(model, precision, device)
-    findings = {
-        "kernels": kernels(device),
-        "chunks": chunks(network),
-        "rows": batches(network),
-        "speed and memory": speed_and_memory(network, device, views, answer),
-    }
+    checks = [
+        run_check("kernels against float64", lambda: kernels(device)),
+        run_check("chunks against one forward", lambda: chunks(network)),
+        run_check("eight rows against one", lambda: batches(network)),
+        run_check(
+            "speed and memory against the plan",
+            lambda: speed_and_memory(network, device, views, answer),
+        ),
+    ]
     rate = measure_rate(device, torch.bfloat16)
-    prefill, step = network_plan(model, precision, request).seconds(rate)
-    print(json.dumps({
-        "device": torch.cuda.get_device_name(device), "model": model, "precision": precision,
-        "findings": findings, "kernels": kernel_report(device),
+    kind = "cpu" if device.type == "cpu" else "cuda"
+    prefill, step = plan(network_of(model, precision), request, device=kind).seconds(rate)
+    return {
+        "device": torch.cuda.get_device_name(device) if kind == "cuda" else platform.machine(),
+        "model": model, "precision": precision,
+        "checks": [check.to_json() for check in checks], "kernels": kernel_report(device),
         "limit_tflops": rate.flops_per_s / 1e12, "limit_gb_per_s": rate.bytes_per_s / 1e9,
         "prefill_at_limit_s": prefill, "decode_at_limit_s": step,
-    }, indent=1))  # fmt: skip
+    }  # fmt: skip
 
 
-def network_plan(model: str, precision: str, request: Request):
-    """The plan of the request, for the times at the device's limits."""
-    from longllava_domains.model.budget import plan
-
-    return plan(network_of(model, precision), request, device="cuda")
+def main() -> int:
+    """Print the measurements as JSON; return 0, or 2 where the device cannot hold them."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="9b", choices=("9b", "53b", "demo"))
+    parser.add_argument("--precision", default="bfloat16", choices=PRECISIONS)
+    parser.add_argument("--views", type=int, default=100)
+    parser.add_argument("--answer", type=int, default=64)
+    parser.add_argument("--device", type=torch.device, default=torch.device("cuda"))
+    chosen = parser.parse_args()
+    try:
+        found = measure(
+            chosen.model, chosen.precision, chosen.views, chosen.answer, chosen.device
+        )
+    except LongLlavaError as error:
+        parser.exit(2, f"{error}\n")
+    print(json.dumps(found, indent=1))
+    return 0
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="9b", choices=("9b", "53b"))
-    parser.add_argument("--precision", default="bfloat16")
-    parser.add_argument("--views", type=int, default=100)
-    parser.add_argument("--answer", type=int, default=64)
-    chosen = parser.parse_args()
-    main(chosen.model, chosen.precision, chosen.views, chosen.answer)
+    raise SystemExit(main())
