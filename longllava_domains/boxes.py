@@ -40,6 +40,7 @@ PROBLEMS: Final[Mapping[str, str]] = MappingProxyType(
         "unclosed": "a brace or <rbox> group that never closes",
         "no_braces": "a run of values in angle brackets without braces around it",
         "empty_group": "an <rbox> group without any braces in it",
+        "outside_scene": "a centre in the padding of a view that reaches beyond its scene",
     }
 )
 """What can be wrong with a box text: code -> meaning."""

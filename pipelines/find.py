@@ -187,6 +187,7 @@ class Search:
             place,
             answer.text,
             self.thing,
+            scene_px=(self.raster.width, self.raster.height),
             dialect=self.preset.dialect,
             token_logprobs=answer.token_logprobs,
         )

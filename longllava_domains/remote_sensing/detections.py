@@ -123,6 +123,7 @@ def from_text(
     text: str,
     thing: str,
     *,
+    scene_px: tuple[int, int] | None = None,
     dialect: Dialect = "fit-rs",
     token_logprobs: Sequence[float] = (),
 ) -> ViewReading:
@@ -131,6 +132,8 @@ def from_text(
     Args:
         place: Where the view lies.
         text: The answer.
+        scene_px: (width, height) of the raster; boxes in the padding beside it are counted as
+            problems. None where the view lies inside.
         thing: What was asked for, singular: the class of boxes that the text does not name.
         dialect: How the answer writes boxes.
         token_logprobs: Log-probability of each token of the answer.
@@ -140,11 +143,23 @@ def from_text(
     if token_logprobs:
         score = math.exp(math.fsum(token_logprobs) / len(token_logprobs))
     asked = {None, thing, f"{thing}s"}
+    inside = [
+        named for named in read.boxes if scene_px is None or _shows(place, named.box, scene_px)
+    ]
     detections = tuple(
         Detection(thing if named.name in asked else str(named.name), named.box, place, score)
-        for named in read.boxes
+        for named in inside
     )
-    return ViewReading(detections, read.problems)
+    outside = len(read.boxes) - len(inside)
+    return ViewReading(
+        detections, {**read.problems, "outside_scene": outside} if outside else read.problems
+    )
+
+
+def _shows(place: MapPlace, box: Box, scene_px: tuple[int, int]) -> bool:
+    """Tell whether the centre of a box lies in the scene."""
+    column, row = place.view_to_pixel(box.cx / 100, box.cy / 100)
+    return 0 <= column <= scene_px[0] and 0 <= row <= scene_px[1]
 
 
 def stitched(first: Detection, second: Detection) -> Detection:

@@ -72,6 +72,22 @@ def test_every_chip_is_accounted_for(tmp_path, picture):
     assert found.provenance["views"] == 2
 
 
+def test_boxes_in_the_padding_of_a_small_scene_are_no_objects(tmp_path, picture):
+    path = tmp_path / "scene.tif"
+    profile = {"driver": "GTiff", "width": 300, "height": 200, "count": 3, "dtype": "uint8"}
+    with rasterio.open(path, "w", **profile) as file:
+        file.write(picture[:, :200, :300])
+
+    class Dreamer(Seer):
+        def answer(self, sequence, question, *, max_new_tokens=0):
+            return Answer("There are 2 ships: ({<20><20><5><5>|<90>}, {<90><90><5><5>|<90>})")
+
+    found = RemoteSensingQA(Dreamer()).find(path, "ship")
+    assert len(found.detections) == 1
+    assert found.problems == {"outside_scene": 1}
+    assert not found.is_complete
+
+
 def test_model_errors_after_the_first_chip_are_counted_and_the_first_is_raised(tmp_path, picture):
     path = tmp_path / "scene.tif"
     SCENES["affine"](path, picture)
