@@ -31,6 +31,7 @@ _NOTICES: Final = frozenset(
         "No published evidence for this model on this kind of image.",
         "Beyond the length the model was trained on.",
         "Outside the ground resolution the model was trained on.",
+        "The reconstruction kernel is not the one asked for.",
     }
 )
 
@@ -112,6 +113,7 @@ ALLOWED: Final[Mapping[str, Callable[[object], bool]]] = MappingProxyType(
         "dtype": _is_identifier,
         "device": _is_identifier,
         "quantization": _is_plain,
+        "kv_cache_dtype": _is_identifier,
         "kernels": _is_plain,
         "chunk_tokens": _is_number,
         "view_batch": _is_number,

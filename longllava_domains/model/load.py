@@ -3,31 +3,32 @@
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 from longllava_domains.answer import Answer
 from longllava_domains.errors import QuantizationError, SessionError
-from longllava_domains.model.adapter import adapter_sha256, merge_adapter
+from longllava_domains.model.adapter import merge_adapter
 from longllava_domains.model.budget import Request
 from longllava_domains.model.checkpoint import load_checkpoint, open_checkpoint
 from longllava_domains.model.decoding import MAX_NEW_TOKENS, Decoded
 from longllava_domains.model.fitting import fitting_pace
+from longllava_domains.model.keys_values import KvCacheDtype, resolve_kv_cache_dtype
 from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.memory import Memory
+from longllava_domains.model.model_provenance import model_provenance
 from longllava_domains.model.placement import resolve_device
 from longllava_domains.model.prefill import CHUNK_TOKENS, VIEW_BATCH, Pace, Watch
 from longllava_domains.model.processor import Processor
-from longllava_domains.model.quantize import coverage, resolve_quantization
+from longllava_domains.model.quantize import resolve_quantization
 from longllava_domains.model.scan_choice import kernel_report
 from longllava_domains.model.session import Session
 from longllava_domains.model.source import Source, download, locate
 from longllava_domains.model.spread import AUTO
 from longllava_domains.prompt import Prompt, PromptTokenizer, Protocol, compose
 from longllava_domains.prompt.layouts import Arrangement
-from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
+from longllava_domains.provenance import Provenance
 from longllava_domains.visual import VisualSequence
 
 
@@ -38,6 +39,7 @@ class LongLlava:
         network: The torch module, on its device.
         processor: Prepares views and text for it.
         provenance: Which weights these are and how they were loaded.
+        kv_cache_dtype: How its sessions keep keys and values, see `load_model`.
     """
 
     def __init__(
@@ -45,10 +47,13 @@ class LongLlava:
         network: LongLlavaForConditionalGeneration,
         processor: Processor,
         provenance: Provenance,
+        *,
+        kv_cache_dtype: KvCacheDtype = "auto",
     ) -> None:
         self._network: LongLlavaForConditionalGeneration | None = network
         self.processor = processor
         self.provenance = provenance
+        self.kv_cache_dtype: KvCacheDtype = kv_cache_dtype
 
     @property
     def network(self) -> LongLlavaForConditionalGeneration:
@@ -109,7 +114,7 @@ class LongLlava:
             SessionError: Cancelled, or the model was unloaded.
         """
         pace = self._pace(sequence, MAX_NEW_TOKENS, Pace(chunk_tokens, view_batch))
-        memory = Memory(self.network, pace, memory_limit_bytes)
+        memory = Memory(self.network, pace, memory_limit_bytes, self.kv_cache_dtype)
         lead = "" if sequence is None else Arrangement.of(sequence, protocol).lead()
         opening = preamble + lead
         prefix, _ = compose(sequence, opening, protocol=protocol).split()
@@ -142,7 +147,8 @@ class LongLlava:
         """
         prompt = compose(sequence, question, history, protocol=protocol)
         prefix, _ = prompt.split()
-        memory = Memory(self.network, self._pace(sequence, max_new_tokens, Pace()))
+        pace = self._pace(sequence, max_new_tokens, Pace())
+        memory = Memory(self.network, pace, kv_cache_dtype=self.kv_cache_dtype)
         with Session(self, sequence, "", prefix, memory, protocol=protocol, watch=watch) as session:
             return session.answer_prompt(prompt, max_new_tokens=max_new_tokens)
 
@@ -164,6 +170,7 @@ class LongLlava:
             protocol=session.protocol,
             max_new_tokens=max_new_tokens,
             stop=decoded.stopped,
+            kv_cache_dtype=self.kv_cache_dtype,
             chunk_tokens=pace.chunk_tokens,
             view_batch=pace.view_batch,
             out_of_memory_retries=pace.retries,
@@ -182,6 +189,7 @@ class LongLlava:
             answer_tokens=answer_tokens,
             chunk_tokens=most.chunk_tokens,
             view_batch=most.view_batch,
+            kv_cache_dtype=self.kv_cache_dtype,
         )
         return fitting_pace(self.network, request)
 
@@ -212,6 +220,7 @@ def load_model(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype = "auto",
     quantization: str | None = None,
+    kv_cache_dtype: str = "auto",
     allow_unexpected: str | None = None,
 ) -> LongLlava:
     """Load a model by name.
@@ -225,6 +234,8 @@ def load_model(
         dtype: A torch dtype, its name, or ``"auto"`` for the checkpoint's own.
         quantization: ``"int8"``, optionally with ``+lm_head`` and ``+projector``; ``"none"``; by
             default as the checkpoint is stored.
+        kv_cache_dtype: ``"int8"`` keeps keys and values in 8 bits, which halves what grows with
+            a sequence in bfloat16; ``"auto"`` in the network's own precision.
         allow_unexpected: Regular expression that excuses left-over tensors; recorded.
 
     Raises:
@@ -233,8 +244,9 @@ def load_model(
         NetworkError: A hub id that could not be fetched.
         DeviceError: The device is not there.
         QuantizationError: An unknown quantization, one that the checkpoint is not stored in, or
-            one together with an adapter.
+            one together with an adapter; or keys and values cannot be kept so.
     """
+    kept = resolve_kv_cache_dtype(kv_cache_dtype)
     source = locate(model)
     stored = open_checkpoint(source.folder).config.quantization
     if adapter is not None and resolve_quantization(quantization, stored) is not None:
@@ -256,7 +268,8 @@ def load_model(
     if adapter is not None:
         network = merge_adapter(network, adapter)
     processor = Processor(speller, network.config)
-    return LongLlava(network, processor, _model_provenance(source, network, adapter))
+    provenance = model_provenance(source, network, adapter)
+    return LongLlava(network, processor, provenance, kv_cache_dtype=kept)
 
 
 def _fetched_tower(source: Source) -> Path | None:
@@ -267,57 +280,3 @@ def _fetched_tower(source: Source) -> Path | None:
     if checkpoint.tower_place != "absent" or checkpoint.tower_hint is None:
         return None
     return download(checkpoint.tower_hint)
-
-
-def _model_provenance(
-    source: Source, network: LongLlavaForConditionalGeneration, adapter: str | Path | None
-) -> Provenance:
-    """Record which weights these are; a folder's name is the user's, so only a hash stands for it.
-
-    ``model_sha256`` is `WeightFiles.fingerprint`: headers and samples of the weights.
-    """
-    config = network.config
-    fingerprint = open_checkpoint(source.folder).files.fingerprint()
-    names = ("longllava-domains", "torch", "transformers")
-    facts: dict[str, object] = {
-        "model": source.hub_id or ("demo" if source.demo else f"local:{fingerprint[:8]}"),
-        "model_sha256": fingerprint,
-        "demo": config.demo,
-        "trained": config.trained,
-        "allowed_unexpected": network.allowed_unexpected,
-        "dtype": str(config.dtype).removeprefix("torch."),
-        "quantization": _quantization(network),
-        "device": str(network.get_input_embeddings().weight.device),
-        "tokens_per_image": config.tokens_per_image,
-        "trained_length": config.trained_length,
-        "versions": {name: version(name) for name in names},
-        "notices": _notices(config.demo, config.trained),
-    }
-    if source.revision is not None:
-        facts["model_revision"] = source.revision
-    if adapter is not None:
-        digest = adapter_sha256(adapter)
-        facts |= {"adapter": f"local:{digest[:8]}", "adapter_sha256": digest}
-    return Provenance(**facts)
-
-
-def _quantization(network: LongLlavaForConditionalGeneration) -> dict[str, object] | None:
-    """Say what is in 8 bits, by part, as fractions."""
-    if network.config.quantization is None:
-        return None
-    parts = {
-        each.part.replace(" ", "_"): each.int8 / (each.int8 + each.kept)
-        for each in coverage(network)
-    }
-    return {"precision": network.config.quantization, "fraction_int8": parts}
-
-
-def _notices(demo: bool, trained: bool) -> list[str]:
-    if not demo:
-        return [RESEARCH_NOTICE]
-    kind = (
-        "Demonstration model trained on synthetic phantoms only."
-        if trained
-        else "Untrained demonstration model: the text means nothing."
-    )
-    return [RESEARCH_NOTICE, kind]
