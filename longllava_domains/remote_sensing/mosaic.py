@@ -22,7 +22,7 @@ _ON_GRID_PX = 0.01
 # Scenes scattered over the globe make a mosaic of nothing, but one of absurd size.
 _SCATTERED = 200.0
 _SCATTERED_PX = 2**32
-_EDGE_POINTS = 17
+_EDGE_STEPS = 16
 
 
 def mosaic(files: Sequence[Opened]) -> Opened:
@@ -139,16 +139,12 @@ def _footprint(file: Opened, grid: MapGrid) -> tuple[int, int, int, int]:
         column, row = _first_pixel(file, grid)
         return round(column), round(row), round(column) + size[0], round(row) + size[1]
     to_grid = between(file.place.crs, grid.crs)
-    corners = []
-    for edge in _edges(*size):
-        x, y = to_grid(*file.place.pixel_to_map(*edge))
-        corners.append(grid.affine.backward(_unwrapped(x, grid), y))
-    if not all(math.isfinite(value) for corner in corners for value in corner):
-        raise GeoreferenceError(
-            "A raster of the mosaic reaches outside the first one's projection.",
-            remedy="Put a file first whose CRS covers them all, such as EPSG:4326.",
-            code="raster.warp",
-        )
+    around = [to_grid(*file.place.pixel_to_map(*point)) for point in _border(*size)]
+    if not all(math.isfinite(value) for point in around for value in point):
+        raise _unreachable()
+    if parse_crs(grid.crs).is_geographic:
+        around = _unrolled(around, grid)
+    corners = [grid.affine.backward(*point) for point in around]
     columns, rows = zip(*corners, strict=True)
     # A hair inside a pixel's border must not add a whole row of nothing.
     left, top = math.floor(min(columns) + _ON_GRID_PX), math.floor(min(rows) + _ON_GRID_PX)
@@ -161,11 +157,12 @@ def _on_grid(file: Opened, grid: MapGrid) -> bool:
     own = file.place.pixel_map
     if not isinstance(own, AffineMap) or file.place.crs != grid.crs:
         return False
-    column, row = _first_pixel(file, grid)
+    turn = _turn(own.forward(file.source.width / 2, file.source.height / 2)[0], grid)
     far_x, far_y = own.forward(file.source.width, file.source.height)
-    far = grid.affine.backward(_unwrapped(far_x, grid), far_y)
     near_x, near_y = own.forward(file.source.width, 0)
-    near = grid.affine.backward(_unwrapped(near_x, grid), near_y)
+    column, row = _first_pixel(file, grid)
+    far = grid.affine.backward(far_x + turn, far_y)
+    near = grid.affine.backward(near_x + turn, near_y)
     drifts = (
         column - round(column),
         row - round(row),
@@ -177,24 +174,54 @@ def _on_grid(file: Opened, grid: MapGrid) -> bool:
 
 
 def _first_pixel(file: Opened, grid: MapGrid) -> Point:
+    middle_x, _ = file.place.pixel_to_map(file.source.width / 2, file.source.height / 2)
     x, y = file.place.pixel_to_map(0, 0)
-    return grid.affine.backward(_unwrapped(x, grid), y)
+    return grid.affine.backward(x + _turn(middle_x, grid), y)
 
 
-def _unwrapped(x: float, grid: MapGrid) -> float:
-    """Return a longitude within half a turn of the grid's middle, so that 180 is no edge."""
+def _turn(x: float, grid: MapGrid) -> float:
+    """Return the whole turns that bring a longitude within half a turn of the grid's middle.
+
+    180 is no edge, and a file is turned as a whole, or one around the world would be cut in two.
+    """
     if not parse_crs(grid.crs).is_geographic:
-        return x
+        return 0.0
     middle, _ = grid.affine.forward(grid.width / 2, grid.height / 2)
-    return middle + (x - middle + 180) % 360 - 180
+    return 360.0 * round((middle - x) / 360)
 
 
-def _edges(width: int, height: int) -> list[Point]:
-    """Return points around a raster's border, in pixels."""
-    shares = [step / (_EDGE_POINTS - 1) for step in range(_EDGE_POINTS)]
-    horizontal = [(share * width, edge) for share in shares for edge in (0.0, float(height))]
-    vertical = [(edge, share * height) for share in shares for edge in (0.0, float(width))]
-    return horizontal + vertical
+def _unrolled(around: Sequence[Point], grid: MapGrid) -> list[Point]:
+    """Return a border in longitudes that run on across 180.
+
+    Raises:
+        GeoreferenceError: It goes once around: the raster holds a pole, and no box of longitudes
+            and latitudes around its border would.
+    """
+    xs = [around[0][0]]
+    for x, _ in (*around[1:], around[0]):
+        xs.append(x + 360.0 * round((xs[-1] - x) / 360))
+    if abs(xs[-1] - xs[0]) > 180:
+        raise _unreachable()
+    turn = _turn((min(xs) + max(xs)) / 2, grid)
+    return [(x + turn, y) for x, (_, y) in zip(xs[:-1], around, strict=True)]
+
+
+def _unreachable() -> GeoreferenceError:
+    return GeoreferenceError(
+        "A raster of the mosaic reaches outside the first one's projection, or holds a pole.",
+        remedy="Put a file first whose CRS covers them all, such as EPSG:4326 or a polar one.",
+        code="raster.warp",
+    )
+
+
+def _border(width: int, height: int) -> list[Point]:
+    """Return points around a raster's border in pixels, one after the other."""
+    shares = [step / _EDGE_STEPS for step in range(_EDGE_STEPS)]
+    top = [(share * width, 0.0) for share in shares]
+    right = [(float(width), share * height) for share in shares]
+    bottom = [((1 - share) * width, float(height)) for share in shares]
+    left = [(0.0, (1 - share) * height) for share in shares]
+    return top + right + bottom + left
 
 
 def _require_compact(width: int, height: int, boxes: Sequence[tuple[int, int, int, int]]) -> None:

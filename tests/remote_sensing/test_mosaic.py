@@ -151,6 +151,38 @@ def test_files_on_both_sides_of_the_antimeridian_lie_beside_each_other(tmp_path)
     assert raster.pixel_to_lonlat(150, 0)[0] == pytest.approx(-179.5)
 
 
+def test_a_map_of_the_world_keeps_its_edges_in_a_mosaic(tmp_path):
+    world = builder.write(
+        tmp_path / "world.tif", builder.scene(1, width=720, height=40), crs="EPSG:4326",
+        transform=Affine(0.5, 0, -180, 0, -0.5, 20),
+    )  # fmt: skip
+    inside = builder.write(
+        tmp_path / "inside.tif", builder.scene(1, width=60, height=40), crs="EPSG:32660",
+        transform=Affine(1000, 0, 600000, 0, -1000, 500000),
+    )  # fmt: skip
+    raster = open_raster([world, inside])
+    assert (raster.width, raster.height) == (720, 40)
+    assert raster.report.codes["warped"] == 1
+    np.testing.assert_array_equal(values(raster), values(open_raster(world)))
+
+
+def test_a_raster_around_a_pole_is_not_cut_off_at_its_border(tmp_path):
+    strip = builder.write(
+        tmp_path / "strip.tif", builder.scene(1, width=720, height=40), crs="EPSG:4326",
+        transform=Affine(0.5, 0, -180, 0, -0.5, -60),
+    )  # fmt: skip
+    pole = builder.write(
+        tmp_path / "pole.tif", builder.scene(1, width=300, height=300), crs="EPSG:3031",
+        transform=Affine(4000, 0, -600000, 0, -4000, 600000),
+    )  # fmt: skip
+    with pytest.raises(GeoreferenceError, match="pole"):
+        open_raster([strip, pole])
+    raster = open_raster([pole, strip])
+    column, row = raster.georeference.lonlat_to_pixel(10, -89)
+    seen = raster.source.read(PixelWindow(int(column), int(row), 1, 1))
+    assert seen.valid is None
+
+
 def test_a_warped_second_file_leaves_the_first_as_it_is(raster_file, tmp_path):
     path = tmp_path / "lonlat.tif"
     with rasterio.open(raster_file("tiled")) as dataset:
