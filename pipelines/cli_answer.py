@@ -8,7 +8,7 @@ import typer
 
 from longllava_domains.errors import OutputError, UnsupportedInputError
 from longllava_domains.pipelines.cli_console import progress, require_model, stderr, stdout
-from longllava_domains.pipelines.cli_ct import EveryMm, Hu, Repair, open_ct
+from longllava_domains.pipelines.cli_ct import EveryMm, Hu, Repair, Series, WantedKernel, open_ct
 
 Model = Annotated[str | None, typer.Option(help='"demo", a folder or a hub id')]
 Adapter = Annotated[str | None, typer.Option(help="A PEFT adapter folder or hub id")]
@@ -35,7 +35,8 @@ def report(
     device: Device = None,
     dtype: Dtype = "auto",
     quantization: Quantization = None,
-    series: Annotated[str | None, typer.Option(help="Which series; see longllava series")] = None,
+    series: Series = None,
+    kernel: WantedKernel = None,
     repair: Repair = None,
     hu: Hu = "prove",
     preset: Annotated[str, typer.Option(help="Slices, windows and prompts")] = "ct-default@1",
@@ -59,8 +60,8 @@ def report(
         quantization=quantization,
         preset=preset,
     )
-    volume = open_ct(path, series=series, repair=repair, hu=hu)
-    policy = pipeline.policy(spacing_mm=every_mm)
+    policy = pipeline.policy(spacing_mm=every_mm, kernel=kernel)
+    volume = open_ct(path, series=series, kernel=policy.kernel, repair=repair, hu=hu)
     with progress() as advance:
         result = pipeline(volume, policy=policy, max_new_tokens=max_new_tokens, on_progress=advance)
     if out is not None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from longllava_domains.ct import CTVolume
+from longllava_domains.ct.policy import Kernel
 from longllava_domains.ct.rescale import HuRule
 from longllava_domains.errors import PolicyError
 
@@ -13,15 +14,22 @@ Repair = Annotated[
     list[str] | None,
     typer.Option(help="CT: tilt, gaps, gaps:K, duplicates, single; repeat for several"),
 ]
+Series = Annotated[str | None, typer.Option(help="Which series; see longllava series")]
+WantedKernel = Annotated[Kernel | None, typer.Option(help="CT: reconstruction preferred")]
 EveryMm = Annotated[float | None, typer.Option(help="CT: millimetres between slices")]
 _WORDS: dict[str, HuRule] = {"prove": "prove", "trust": "trust"}
 Hu = Annotated[str, typer.Option(help="CT: prove, trust, or SLOPE,INTERCEPT")]
 
 
 def open_ct(
-    path: str | Path, *, series: str | None = None, repair: list[str] | None, hu: str
+    path: str | Path,
+    *,
+    series: str | None,
+    kernel: Kernel | None,
+    repair: list[str] | None,
+    hu: str,
 ) -> CTVolume:
-    """Open a CT as the command line's words say.
+    """Open a CT as the command line's words say; a series named goes before a kernel.
 
     Raises:
         InputError: The input cannot be proved to be a CT.
@@ -29,7 +37,7 @@ def open_ct(
     """
     from longllava_domains import ct
 
-    return ct.open_volume(path, series=series, repair=tuple(repair or ()), hu=_rule(hu))
+    return ct.open_volume(path, series=series or kernel, repair=tuple(repair or ()), hu=_rule(hu))
 
 
 def _rule(text: str) -> HuRule:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from longllava_domains.pipelines.cli_console import stdout
-from longllava_domains.pipelines.cli_ct import EveryMm, Hu, Repair, open_ct
+from longllava_domains.pipelines.cli_ct import EveryMm, Hu, Repair, Series, WantedKernel, open_ct
 
 _SHOW_PATHS = typer.Option("--show-paths", help="Name files on this terminal in refusals")
 
@@ -25,6 +25,8 @@ def views(
         list[str] | None, typer.Option(help="CT window preset; repeat for several")
     ] = None,
     every_mm: EveryMm = None,
+    series: Series = None,
+    kernel: WantedKernel = None,
     repair: Repair = None,
     hu: Hu = "prove",
     most: Annotated[int, typer.Option(help="Largest number of views on the sheet")] = 60,
@@ -36,8 +38,10 @@ def views(
     from longllava_domains.visual.contact_sheet import contact_sheet
 
     if decide_domain(path, domain) == "ct":
-        volume = open_ct(path, repair=repair, hu=hu)
-        sequence = look_at_ct(volume, windows=window, spacing_mm=every_mm, max_views=most)
+        volume = open_ct(path, series=series, kernel=kernel, repair=repair, hu=hu)
+        sequence = look_at_ct(
+            volume, windows=window, spacing_mm=every_mm, max_views=most, kernel=kernel
+        )
     else:
         sequence = look_at(path, domain=domain)
     contact_sheet(sequence).save(out)
@@ -47,9 +51,10 @@ def views(
 
 def series(
     path: Annotated[str, typer.Argument(help="A CT folder, file or zip")],
+    kernel: WantedKernel = None,
     show_paths: Annotated[bool, _SHOW_PATHS] = False,
 ) -> None:
     """List the CT series of a folder, which one would be chosen, and why."""
     from longllava_domains import ct
 
-    stdout.print(str(ct.list_series(path)), markup=False)
+    stdout.print(str(ct.list_series(path, kernel=kernel)), markup=False)

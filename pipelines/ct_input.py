@@ -7,10 +7,13 @@ import numpy as np
 
 from longllava_domains import ct
 from longllava_domains.ct.array import volume_from_array
+from longllava_domains.ct.policy import Kernel
 from longllava_domains.errors import UnsupportedInputError
 
 
-def as_volume(source: Any, *, series: str | None = None) -> ct.CTVolume:
+def as_volume(
+    source: Any, *, series: int | str | None = None, kernel: Kernel | None = None
+) -> ct.CTVolume:
     """Open or wrap a CT.
 
     Args:
@@ -18,6 +21,7 @@ def as_volume(source: Any, *, series: str | None = None) -> ct.CTVolume:
             units with its RAS affine; or a pair of a NumPy array in Hounsfield units and the
             (4, 4) affine from its indices to RAS millimetres.
         series: Which series of a folder, see `ct.list_series`.
+        kernel: Reconstruction preferred where no series is named.
 
     Raises:
         InputError: The input cannot be proved to be a CT.
@@ -25,7 +29,7 @@ def as_volume(source: Any, *, series: str | None = None) -> ct.CTVolume:
     if isinstance(source, ct.CTVolume):
         return source
     if isinstance(source, (str, Path)):
-        return ct.open_volume(source, series=series)
+        return ct.open_volume(source, series=kernel if series is None else series)
     if hasattr(source, "affine") and hasattr(source, "numpy"):
         array = np.asarray(source.numpy())
         affine = np.asarray(source.affine, dtype=np.float64)

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 
+from longllava_domains.ct.policy import Kernel
 from longllava_domains.errors import PolicyError
 
 
@@ -13,6 +14,7 @@ class CTPreset:
 
     Attributes:
         name: ``name@version``; a released version is never edited.
+        kernel: Reconstruction preferred where a folder holds several.
         spacing_mm: Distance between the slices shown.
         windows: Window presets, each slice shown once in each, in this order.
         max_views: Largest number of views; more are thinned evenly and counted.
@@ -25,6 +27,7 @@ class CTPreset:
     """
 
     name: str
+    kernel: Kernel
     spacing_mm: float
     windows: tuple[str, ...]
     max_views: int
@@ -56,6 +59,7 @@ class CTPreset:
         first, second = data["finding_choices"]
         return cls(
             name=data["name"],
+            kernel=data["series"]["kernel"],
             spacing_mm=data["spacing_mm"],
             windows=tuple(data["windows"]),
             max_views=data["max_views"],

@@ -9,6 +9,7 @@ from typing import Any
 from longllava_domains import ct
 from longllava_domains.answer import Answer
 from longllava_domains.ct.anatomy import chest_evidence
+from longllava_domains.ct.policy import Kernel
 from longllava_domains.export.codes import CT_RATE_CODES
 from longllava_domains.model import LongLlava, Session, Watch, load_model
 from longllava_domains.pipelines.calibration import Calibration
@@ -84,20 +85,24 @@ class CTReport:
         fitted = None if calibration is None else Calibration.from_file(calibration)
         return cls(loaded, preset=chosen, calibration=fitted)
 
-    def policy(self, *, spacing_mm: float | None = None) -> ct.SlicePolicy:
+    def policy(
+        self, *, spacing_mm: float | None = None, kernel: Kernel | None = None
+    ) -> ct.SlicePolicy:
         """Return the slice policy of the preset, for this network's image size.
 
         Args:
             spacing_mm: Distance between slices instead of the preset's.
+            kernel: Reconstruction instead of the preset's.
 
         Raises:
-            PolicyError: The distance is not above 0.
+            PolicyError: The distance is not above 0, or there is no such kernel.
         """
         return ct.SlicePolicy(
             spacing_mm=self.preset.spacing_mm if spacing_mm is None else spacing_mm,
             windows=self.preset.windows,
             max_views=self.preset.max_views,
             view_px=self.model.network.config.view_px,
+            kernel=kernel or self.preset.kernel,
         )
 
     def __call__(
@@ -107,17 +112,18 @@ class CTReport:
         policy: ct.SlicePolicy | None = None,
         prompt: str | None = None,
         max_new_tokens: int | None = None,
-        series: str | None = None,
+        series: int | str | None = None,
         on_progress: OnProgress | None = None,
     ) -> CTReportResult:
         """Draft a report.
 
         Args:
             volume: A path, a `CTVolume`, a MONAI MetaTensor, or (array, affine_ras_mm).
-            policy: Which slices and windows; the preset's by default.
+            policy: Which slices and windows, and of which kernel; the preset's by default.
             prompt: What to ask for; the preset's report prompt by default.
             max_new_tokens: Longest draft, the preset's by default.
-            series: Which series of a folder, see `ct.list_series`.
+            series: Which series of a folder, see `ct.list_series`; the best one of the policy's
+                kernel by default.
             on_progress: Called with (stage, done, total).
 
         Raises:
@@ -128,9 +134,10 @@ class CTReport:
                 ``slice_spacing_mm``.
             ModelError: The model cannot run on it.
         """
-        opened = as_volume(volume, series=series)
+        chosen = policy or self.policy()
+        opened = as_volume(volume, series=series, kernel=chosen.kernel)
         evidence = chest_evidence(opened)
-        with self._look(opened, policy, on_progress) as session:
+        with self._look(opened, chosen, on_progress) as session:
             found = self._findings(session, on_progress) if evidence.is_chest else {}
             answer = session.ask(
                 prompt or self.preset.report_prompt,
@@ -158,26 +165,26 @@ class CTReport:
         *,
         policy: ct.SlicePolicy | None = None,
         max_new_tokens: int = 256,
-        series: str | None = None,
+        series: int | str | None = None,
         on_progress: OnProgress | None = None,
     ) -> Answer:
         """Ask one question of a CT, shown as a report would show it.
 
         Args and errors are those of `__call__`.
         """
-        opened = as_volume(volume, series=series)
-        with self._look(opened, policy, on_progress) as session:
+        chosen = policy or self.policy()
+        opened = as_volume(volume, series=series, kernel=chosen.kernel)
+        with self._look(opened, chosen, on_progress) as session:
             return session.ask(question, max_new_tokens=max_new_tokens)
 
     @contextmanager
     def _look(
-        self, volume: ct.CTVolume, policy: ct.SlicePolicy | None, on_progress: OnProgress | None
+        self, volume: ct.CTVolume, policy: ct.SlicePolicy, on_progress: OnProgress | None
     ) -> Iterator[Session]:
         """Show a volume to the model; what does not fit in memory is refused before it runs."""
-        chosen = policy or self.policy()
-        sequence = volume.to_sequence(chosen)
+        sequence = volume.to_sequence(policy)
         with (
-            room_in_slices(volume, chosen),
+            room_in_slices(volume, policy),
             self.model.open(sequence, watch=_watch("reading views", on_progress)) as session,
         ):
             yield session

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from longllava_domains import ct
+from longllava_domains.ct.policy import Kernel
 from longllava_domains.errors import UnsupportedInputError
 from longllava_domains.pipelines.domain import decide_domain
 from longllava_domains.visual import VisualSequence
@@ -39,6 +40,7 @@ def look_at_ct(
     windows: list[str] | None = None,
     spacing_mm: float | None = None,
     max_views: int | None = None,
+    kernel: Kernel | None = None,
 ) -> VisualSequence:
     """Return the views of a CT.
 
@@ -47,11 +49,15 @@ def look_at_ct(
         windows: Window presets or "width/level", the mediastinal window by default.
         spacing_mm: Distance between slices, all slices by default.
         max_views: Largest number of views.
+        kernel: Reconstruction that was asked for; a notice says where the volume is of another.
 
     Raises:
         PolicyError: The wishes cannot be followed.
     """
     policy = ct.SlicePolicy(
-        spacing_mm=spacing_mm, windows=tuple(windows or ["mediastinum"]), max_views=max_views
+        spacing_mm=spacing_mm,
+        windows=tuple(windows or ["mediastinum"]),
+        max_views=max_views,
+        kernel=kernel,
     )
     return volume.to_sequence(policy)

@@ -1,8 +1,9 @@
 """`open_volume` and `list_series`: from a path to a proved volume, whatever the path holds."""
 
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
+from longllava_domains.ct.policy import Kernel
 from longllava_domains.ct.rescale import HuRule
 from longllava_domains.ct.series_choice import SeriesTable, tabulate
 from longllava_domains.ct.volume import CTVolume
@@ -65,8 +66,13 @@ def open_volume(
     return open_dicom(place, series=series, repair=repair, hu=hu)
 
 
-def list_series(path: str | Path) -> SeriesTable:
+def list_series(path: str | Path, *, kernel: Kernel | None = None) -> SeriesTable:
     """List the CT series below a path, and which one `open_volume` would choose.
+
+    Args:
+        path: As for `open_volume`.
+        kernel: ``"soft"`` or ``"sharp"``: mark what ``open_volume(path, series=kernel)`` would
+            choose.
 
     Returns:
         A tuple of `SeriesRow` that prints as a table; it holds no text of the headers.
@@ -75,6 +81,7 @@ def list_series(path: str | Path) -> SeriesTable:
         NotFoundError: Nothing is there.
         UnsupportedInputError: No file holds a CT slice, or it is a NIfTI file.
         BurnedInError: The only images are pages that may show a name.
+        PolicyError: Another kernel than these two.
     """
     from longllava_domains.ct.dicom_study import read_study
 
@@ -84,8 +91,13 @@ def list_series(path: str | Path) -> SeriesTable:
             remedy="Pass it to ct.open_volume.",
             code="series.nifti",
         )
-
-    return tabulate(read_study(path).series)
+    if kernel not in (None, *get_args(Kernel)):
+        raise PolicyError(
+            "There is no such kind of reconstruction kernel.",
+            remedy=f"Use one of {', '.join(get_args(Kernel))}.",
+            code="series.kernel",
+        )
+    return tabulate(read_study(path).series, kernel)
 
 
 def _is_nifti(place: Path) -> bool:

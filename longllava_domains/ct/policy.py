@@ -9,6 +9,7 @@ from longllava_domains.ct.windows import MEDIASTINUM, AnyWindow, window, window_
 from longllava_domains.errors import PolicyError
 from longllava_domains.visual import Layout
 
+Kernel = Literal["soft", "sharp"]
 Slab = Literal["mean", "mip"]
 Sampling = Literal["uniform", "medgemma"]
 HEADER_WINDOW: Final = "header"
@@ -38,7 +39,9 @@ class SlicePolicy:
         body_crop: Cut every view to the box around everything denser than air (table included).
         view_px: Longer side of a view in pixels; None for the source's own sampling.
         layout: How the prompt arranges the views.
-        kernel: Reconstruction wanted where a folder holds several: ``"soft"`` or ``"sharp"``.
+        kernel: Reconstruction wanted where a folder holds several: ``"soft"`` or ``"sharp"``. A
+            pipeline that opens a path chooses by it, as `open_volume` does by ``series=``; what is
+            open already cannot change, and a notice says where it is of the other kernel.
 
     Raises:
         PolicyError: Values that contradict each other or are out of range.
@@ -55,7 +58,7 @@ class SlicePolicy:
     body_crop: bool = False
     view_px: int | None = None
     layout: Layout = "images"
-    kernel: Literal["soft", "sharp"] | None = None
+    kernel: Kernel | None = None
 
     def __post_init__(self) -> None:
         given = self.windows
@@ -96,7 +99,7 @@ class SlicePolicy:
             (self.slab in get_args(Slab), "slab is neither mean nor mip"),
             (self.sampling in get_args(Sampling), "sampling is neither uniform nor medgemma"),
             (self.layout in ("images", "temporal"), "slices have the layout images or temporal"),
-            (self.kernel in (None, "soft", "sharp"), "kernel is neither soft nor sharp"),
+            (self.kernel in (None, *get_args(Kernel)), "kernel is neither soft nor sharp"),
         ]
         return next((problem for kept, problem in rules if not kept), "")
 

@@ -172,7 +172,7 @@ def choose(
 
 def _asked_for(rows: list[SeriesRow], series: Sequence[SubSeries], wanted: int | str | None) -> int:
     """Return the series named by number, key or series instance UID."""
-    hits = [i for i, row in enumerate(rows) if wanted in (row.number, row.key)]
+    hits = [i for i, row in enumerate(rows) if str(wanted) in (str(row.number), row.key)]
     if not hits and isinstance(wanted, str):
         uid = digest(wanted.encode())
         hits = [i for i, one in enumerate(series) if one.headers[0].series == uid]
@@ -259,10 +259,15 @@ def _with_reasons(
     return reasons
 
 
-def tabulate(series: Sequence[SubSeries]) -> SeriesTable:
-    """Return all series with the automatic choice marked, or none where there is none."""
+def tabulate(series: Sequence[SubSeries], kernel: str | None = None) -> SeriesTable:
+    """Return all series with the automatic choice marked, or none where there is none.
+
+    Args:
+        series: All that were found.
+        kernel: ``"soft"`` or ``"sharp"``; soft by default.
+    """
     try:
-        return SeriesTable(choose(series, None)[2])
+        return SeriesTable(choose(series, kernel)[2])
     except AmbiguousInputError as error:
         equal = error.facts.get("equal", ())
         numbers = equal if isinstance(equal, tuple) else ()

@@ -17,6 +17,8 @@ from longllava_domains.provenance import Provenance
 from longllava_domains.visual import SlicePlace, View, VisualSequence
 from longllava_domains.visual.resample import resize_grey, to_uint8
 
+OTHER_KERNEL_NOTICE: Final = "The reconstruction kernel is not the one asked for."
+
 __all__ = ["SlicePolicy", "choose_slices", "medgemma_indices", "show", "view_size"]
 
 # Hounsfield units decoded at a time. A series stored in coronal slices must be read whole for
@@ -58,6 +60,7 @@ def show(volume: CTVolume, policy: SlicePolicy) -> VisualSequence:
             for sweep, window in zip(sweeps, windows, strict=True):
                 sweep.append(View(render(part, window, size), replace(place, window=window.name)))
     views = tuple(view for sweep in sweeps for view in sweep)
+    notices = {"notices": [OTHER_KERNEL_NOTICE]} if _is_other_kernel(volume, policy) else {}
     return VisualSequence(
         views,
         layout=policy.layout,
@@ -73,8 +76,15 @@ def show(volume: CTVolume, policy: SlicePolicy) -> VisualSequence:
             layout=policy.layout,
             views=len(views),
             left_out=dict(left_out),
+            **notices,
         ),
     )
+
+
+def _is_other_kernel(volume: CTVolume, policy: SlicePolicy) -> bool:
+    """Tell whether the header names another kernel than was asked for; many name none."""
+    wanted, found = policy.kernel, volume.facts.get("kernel", "unknown")
+    return wanted is not None and found not in (wanted, "unknown")
 
 
 def choose_slices(volume: CTVolume, policy: SlicePolicy) -> tuple[list[int], dict[str, int]]:
