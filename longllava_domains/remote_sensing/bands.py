@@ -46,6 +46,10 @@ _WORDS: Final = frozenset(
 )
 
 
+# GDAL's words for a band that is only a band.
+_NO_COLOUR: Final = ("gray", "undefined")
+
+
 @dataclass(frozen=True)
 class BandFacts:
     """What a file says of its bands, in order; one entry per band.
@@ -68,7 +72,7 @@ class BandChoice:
     Attributes:
         numbers: Band numbers from 1, in the order red, green, blue.
         how: ``"palette"``, ``"grey"``, ``"colour"``, ``"name"``, ``"sensor"``, ``"number"`` or
-            ``"assumed"`` (three bands that say nothing of themselves).
+            ``"assumed"`` (three bands that say nothing else of themselves).
     """
 
     numbers: tuple[int, ...]
@@ -104,17 +108,32 @@ def _by_evidence(facts: BandFacts) -> BandChoice:
         return BandChoice((data[0],), "palette")
     if len(data) == 1:
         return BandChoice((data[0],), "grey")
-    for how, roles in (("colour", facts.colours), ("name", _roles(facts))):
-        if all(role in roles for role in RGB):
-            return BandChoice(tuple(roles.index(role) + 1 for role in RGB), how)
+    # Writers call any three bytes RGB; who names bands means it.
+    candidates = [("colour", _found(facts.colours)), ("name", _found(_roles(facts)))]
     if len(data) == 3:
-        return BandChoice((data[0], data[1], data[2]), "assumed")
+        candidates.append(("assumed", (data[0], data[1], data[2])))
+    for how, numbers in candidates:
+        if numbers and _agrees(facts, numbers):
+            return BandChoice(numbers, how)
     raise AmbiguousInputError(
         f"The raster has {len(data)} bands and does not say which are red, green and blue.",
         remedy='Pass bands=(3, 2, 1), one band, or a sensor such as bands="sentinel-2".',
         code="raster.bands",
         facts={"bands": len(data)},
     )
+
+
+def _found(roles: Sequence[str]) -> tuple[int, ...]:
+    """Return the numbers of red, green and blue; none where one of them is missing."""
+    return tuple(roles.index(role) + 1 for role in RGB) if set(RGB) <= set(roles) else ()
+
+
+def _agrees(facts: BandFacts, numbers: Sequence[int]) -> bool:
+    """Tell whether no band says, by its name or else by its colour, that it is another one."""
+    roles = _roles(facts)
+    colours = ["" if colour in _NO_COLOUR else colour for colour in facts.colours]
+    said = [roles[number - 1] or colours[number - 1] for number in numbers]
+    return all(word in ("", role) for word, role in zip(said, RGB, strict=True))
 
 
 def _by_request(facts: BandFacts, wanted: tuple[int | str, ...]) -> BandChoice:

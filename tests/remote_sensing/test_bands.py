@@ -21,6 +21,8 @@ def facts(count, names=None, colours=None, palette=False):
     (facts(4, colours=("alpha", "undefined", "undefined", "undefined")), (2, 3, 4), "assumed"),
     (facts(4, colours=("blue", "green", "red", "nir")), (3, 2, 1), "colour"),
     (facts(4, names=("blue", "Green (560 nm)", "RED", "nir")), (3, 2, 1), "name"),
+    (facts(3, names=("Blue", "Green", "Red"), colours=("red", "green", "blue")), (3, 2, 1), "name"),
+    (facts(3, names=("red", None, "blue")), (1, 2, 3), "assumed"),
     (facts(5, names=("B01", "B02", "B03", "B04", "B8A")), (4, 3, 2), "name"),
     (facts(7, names=tuple(f"SR_B{n}" for n in range(1, 8))), (4, 3, 2), "name"),
 ])  # fmt: skip
@@ -30,7 +32,17 @@ def test_the_file_decides_by_its_evidence(given, numbers, how):
 
 
 @pytest.mark.parametrize(
-    "given", [facts(2), facts(4), facts(10), facts(4, names=("B1", "B2", "B3", "B4"))]
+    "given",
+    [
+        facts(2),
+        facts(4),
+        facts(10),
+        facts(4, names=("B1", "B2", "B3", "B4")),
+        facts(3, names=("B08", "B04", "B03")),
+        facts(3, names=("nir", "red", "green"), colours=("red", "green", "blue")),
+        facts(3, colours=("hue", "saturation", "lightness")),
+        facts(3, colours=("y", "cb", "cr")),
+    ],
 )
 def test_without_evidence_nothing_is_guessed(given):
     with pytest.raises(AmbiguousInputError, match="does not say"):
