@@ -144,14 +144,14 @@ class Elements:
             self.bad.add(keyword)
             return None
 
-    def window(self) -> tuple[float, ...]:
-        """Return centre and width of the first display window, empty where there is none."""
+    def windows(self) -> tuple[tuple[float, float], ...]:
+        """Return centre and width of each display window, in the header's order."""
         try:
             centres = decimals(self._elements.get(TAGS["WindowCenter"], b""))
             widths = decimals(self._elements.get(TAGS["WindowWidth"], b""))
         except BadValueError:  # only a suggestion for display: nothing is lost
             return ()
-        return (centres[0], widths[0]) if centres and widths else ()
+        return tuple(zip(centres, widths, strict=False))
 
     def phase(self) -> str:
         """Return a digest of what tells cardiac or temporal phases apart, empty for none."""

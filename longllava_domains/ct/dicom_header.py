@@ -91,7 +91,7 @@ class Header:
     burned_in: bool = False
     lossy: bool = False
     grouped: bool = False
-    window: tuple[float, ...] = ()
+    windows: tuple[tuple[float, float], ...] = ()
     window_function: str = "linear"
     bad: tuple[str, ...] = ()
 
@@ -190,7 +190,7 @@ def _image(file: SourceFile, found: Scan, values: Elements) -> Header:
         lossy=values.text("LossyImageCompression") == "01",
         grouped=values.present("SharedFunctionalGroupsSequence")
         or values.present("PerFrameFunctionalGroupsSequence"),
-        window=values.window(),
+        windows=values.windows(),
         window_function=_WINDOW_FUNCTIONS.get(values.text("VOILUTFunction").upper(), "linear"),
         bad=tuple(sorted(values.bad)),
     )

@@ -17,7 +17,7 @@ from longllava_domains.ct.ct_rate import CtRateScan
 from longllava_domains.ct.dicom_header import Header
 from longllava_domains.ct.dicom_pixels import HuScale, naming, padding_range, read_slice
 from longllava_domains.ct.hounsfield import judge, refuse
-from longllava_domains.ct.rescale import HuRule
+from longllava_domains.ct.rescale import HuSource, check_rule
 from longllava_domains.errors import IntensityError, PolicyError
 
 _SAMPLED: Final = 3
@@ -41,7 +41,7 @@ class ScaleRule:
     numbers: dict[str, float] = field(default_factory=dict)
 
 
-def scales(headers: tuple[Header, ...], hu: HuRule) -> ScaleRule:
+def scales(headers: tuple[Header, ...], hu: HuSource) -> ScaleRule:
     """Return the rescale of each slice, proved as far as `hu` asks.
 
     Args:
@@ -52,13 +52,13 @@ def scales(headers: tuple[Header, ...], hu: HuRule) -> ScaleRule:
         IntensityError: The values are not proved to be Hounsfield units.
         PolicyError: Another rule.
     """
-    pair = isinstance(hu, tuple) and not isinstance(hu, CtRateScan) and len(hu) == 2
-    if not pair and hu not in ("prove", "trust"):
+    if isinstance(hu, (CtRateScan, Mapping)):
         raise PolicyError(
-            "This rule for Hounsfield units does not apply to DICOM.",
+            "CT-RATE's table does not apply to DICOM.",
             remedy='Pass hu="prove", hu="trust" or hu=(slope, intercept).',
             code="hu.rule",
         )
+    check_rule(hu)
     if isinstance(hu, tuple):
         rule = _given(headers, hu)
     else:
@@ -75,12 +75,6 @@ def scales(headers: tuple[Header, ...], hu: HuRule) -> ScaleRule:
 def _given(headers: tuple[Header, ...], hu: tuple[float, float]) -> ScaleRule:
     """Take the user's slope and intercept, unless the values are Hounsfield units without."""
     scale = HuScale(float(hu[0]), float(hu[1]))
-    if not np.isfinite(hu).all() or scale.slope == 0:
-        raise PolicyError(
-            "hu=(slope, intercept) needs two finite numbers, and a slope other than zero.",
-            remedy='Pass numbers such as hu=(1, -1024), or hu="prove".',
-            code="hu.rule",
-        )
     with_given = judge(_sample(headers, lambda _: scale))
     usable = all(header.slope != 0 for header in headers)
     if usable and not with_given.proved and judge(_sample(headers, _from_header)).proved:

@@ -18,9 +18,10 @@ from longllava_domains.ct.dicom_series import SubSeries
 from longllava_domains.ct.dicom_source import DicomSource
 from longllava_domains.ct.dicom_study import Study, read_study
 from longllava_domains.ct.kernel import kernel_class
-from longllava_domains.ct.rescale import HuRule
+from longllava_domains.ct.rescale import HuSource
 from longllava_domains.ct.series_choice import choose
 from longllava_domains.ct.volume import CTVolume
+from longllava_domains.ct.windows import HEADER_WINDOWS, header_facts
 from longllava_domains.errors import (
     AmbiguousInputError,
     DamagedInputError,
@@ -34,7 +35,7 @@ def open_dicom(
     *,
     series: int | str | None,
     repair: tuple[str, ...],
-    hu: HuRule,
+    hu: HuSource,
 ) -> CTVolume:
     """Open one DICOM series, from a path or from files already found; see `ct.open_volume`."""
     allowed = parse_repair(repair)
@@ -152,7 +153,6 @@ def _facts(headers: tuple[Header, ...]) -> dict[str, str | float]:
         facts["thickness_mm"] = first.thickness_mm
     if first.kvp:
         facts["kvp"] = first.kvp
-    if first.window:
-        facts["window_center_hu"], facts["window_width_hu"] = first.window
-        facts["window_function"] = first.window_function
+    for name, (center_hu, width_hu) in zip(HEADER_WINDOWS, first.windows, strict=False):
+        facts |= header_facts(name, center_hu, width_hu, first.window_function)
     return facts

@@ -12,7 +12,7 @@ from longllava_domains.ct.ct_rate import CtRateScan
 from longllava_domains.ct.nifti_bytes import read_stored
 from longllava_domains.ct.nifti_header import NiftiHeader
 from longllava_domains.ct.orientation import check_affine
-from longllava_domains.ct.rescale import HuRule, Scale, to_hounsfield
+from longllava_domains.ct.rescale import HuSource, Scale, to_hounsfield
 from longllava_domains.ct.volume import CTVolume
 from longllava_domains.errors import GeometryError, IntensityError, NotFoundError, PolicyError
 
@@ -25,7 +25,7 @@ def open_nifti(
     path: str | Path,
     *,
     repair: tuple[str, ...] = (),
-    hu: HuRule | Mapping[str, CtRateScan] = "prove",
+    hu: HuSource = "prove",
 ) -> CTVolume:
     """Open NIfTI-1 or NIfTI-2: .nii, .nii.gz or a .hdr/.img pair, either byte order.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 from longllava_domains.ct.policy import Kernel
-from longllava_domains.ct.rescale import HuRule
+from longllava_domains.ct.rescale import HuSource
 from longllava_domains.ct.series_choice import SeriesTable, tabulate
 from longllava_domains.ct.volume import CTVolume
 from longllava_domains.errors import PolicyError, UnsupportedInputError
@@ -17,7 +17,7 @@ def open_volume(
     *,
     series: int | str | None = None,
     repair: tuple[str, ...] = (),
-    hu: HuRule = "prove",
+    hu: HuSource = "prove",
 ) -> CTVolume:
     """Open a CT volume: a folder tree, zip archive or file of DICOM, or a NIfTI file.
 
@@ -35,7 +35,8 @@ def open_volume(
             ``"duplicates"`` (drop pixel-identical copies), ``"single"`` (a lone slice). NIfTI: see
             `open_nifti`.
         hu: ``"prove"`` (by header, or by the values), ``"trust"``, or (slope, intercept) instead
-            of the header's.
+            of the header's; for NIfTI also a scan of CT-RATE's metadata, or the whole table that
+            `ct_rate.read_metadata` returns, where the file's name picks the scan.
 
     Returns:
         int16 Hounsfield units, head first, anterior first, patient right first.

@@ -5,14 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, get_args
 
-from longllava_domains.ct.windows import MEDIASTINUM, AnyWindow, window, window_from_json
+from longllava_domains.ct.windows import (
+    HEADER_WINDOWS,
+    MEDIASTINUM,
+    AnyWindow,
+    window,
+    window_from_json,
+)
 from longllava_domains.errors import PolicyError
 from longllava_domains.visual import Layout
 
 Kernel = Literal["soft", "sharp"]
 Slab = Literal["mean", "mip"]
 Sampling = Literal["uniform", "medgemma"]
-HEADER_WINDOW: Final = "header"
 MAX_VIEW_PX: Final = 4096
 
 
@@ -26,7 +31,8 @@ class SlicePolicy:
 
     Attributes:
         windows: One window or several, in order: `Window`, `RgbWindow`, a preset's name,
-            ``"width/level"``, or ``"header"`` for the one that the source recommends.
+            ``"width/level"``, or ``"header"`` for the one that the source recommends first,
+            ``"header-2"`` for its second and so on.
         spacing_mm: Show the slices nearest to every so many millimetres; None for no rule.
         count: Show this many slices, spread evenly from first to last; None for no rule.
         sampling: How `count` spreads: ``"uniform"`` (first and last included) or ``"medgemma"``
@@ -63,7 +69,7 @@ class SlicePolicy:
     def __post_init__(self) -> None:
         given = self.windows
         several = (given,) if isinstance(given, str) or not isinstance(given, Sequence) else given
-        chosen = tuple(spec if spec == HEADER_WINDOW else window(spec) for spec in several)
+        chosen = tuple(spec if spec in HEADER_WINDOWS else window(spec) for spec in several)
         object.__setattr__(self, "windows", chosen)
         if self.z_range_mm is not None:
             object.__setattr__(self, "z_range_mm", tuple(float(z) for z in self.z_range_mm))
@@ -77,7 +83,7 @@ class SlicePolicy:
 
     def _problem(self) -> str:
         """Name the first thing wrong, or an empty string."""
-        names = [HEADER_WINDOW if isinstance(w, str) else w.name for w in self.windows_shown]
+        names = [w if isinstance(w, str) else w.name for w in self.windows_shown]
         low, high = self.z_range_mm or (0.0, 1.0)
         rules: list[tuple[bool, str]] = [
             (bool(names), "it names no window"),
@@ -105,7 +111,7 @@ class SlicePolicy:
 
     @property
     def windows_shown(self) -> tuple[AnyWindow | str, ...]:
-        """The windows in order; only ``"header"`` is still a string."""
+        """The windows in order; only those of `HEADER_WINDOWS` are still strings."""
         assert isinstance(self.windows, tuple)
         return self.windows
 

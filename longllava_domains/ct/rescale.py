@@ -1,6 +1,6 @@
 """Stored values to int16 Hounsfield units: which scale holds, and exact, checked arithmetic."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, Final, Literal, NamedTuple
@@ -24,6 +24,8 @@ class Scale(NamedTuple):
 
 
 HuRule = Literal["prove", "trust"] | tuple[float, float] | CtRateScan
+# What a user may also pass: CT-RATE's whole table, where the file's name picks the scan.
+HuSource = HuRule | Mapping[str, CtRateScan]
 _TRUST: Final = 'Pass hu=(slope, intercept), or hu="trust" if you know that they are.'
 
 
@@ -56,7 +58,7 @@ def to_hounsfield(stored: NDArray[Any], header: Scale, rule: HuRule) -> Rescaled
         IntensityError: Not Hounsfield units; a scale would be applied twice; values that are not
             finite or leave int16.
     """
-    _check_rule(rule)
+    check_rule(rule)
     taken = sample(stored)
     if not np.isfinite(taken).all():
         raise _not_finite()
@@ -81,7 +83,8 @@ def to_hounsfield(stored: NDArray[Any], header: Scale, rule: HuRule) -> Rescaled
     return done
 
 
-def _check_rule(rule: HuRule) -> None:
+def check_rule(rule: HuRule) -> None:
+    """Raise `PolicyError` for what is no rule, such as a slope of zero."""
     if rule in ("prove", "trust") or isinstance(rule, CtRateScan):
         return
     pair = isinstance(rule, tuple) and [isinstance(number, Real) for number in rule] == [True] * 2

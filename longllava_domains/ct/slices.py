@@ -44,7 +44,7 @@ def show(volume: CTVolume, policy: SlicePolicy) -> VisualSequence:
     """
     chosen, left_out = choose_slices(volume, policy)
     windows = [
-        header_window(volume.facts) if isinstance(w, str) else w for w in policy.windows_shown
+        header_window(volume.facts, w) if isinstance(w, str) else w for w in policy.windows_shown
     ]
     slabs = _slabs(volume, policy, chosen)
     # Hashing takes about as long as reading; it lets other threads run.

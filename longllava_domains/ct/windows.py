@@ -250,22 +250,43 @@ def window(spec: str | AnyWindow) -> AnyWindow:
     )
 
 
-def header_window(facts: Mapping[str, str | float]) -> Window:
-    """Return the window that the source's own header recommends.
+# A header may recommend several windows, such as one for the mediastinum and one for the lung.
+# They are told apart by their order: what an exporter calls them is free text.
+HEADER_WINDOWS: Final = ("header", *(f"header-{number}" for number in range(2, 10)))
+
+
+def header_facts(
+    name: str, center_hu: float, width_hu: float, function: str
+) -> dict[str, str | float]:
+    """Return the facts of a volume that `header_window` reads; ``name`` is of `HEADER_WINDOWS`."""
+    center, width = _fact_names(name)
+    return {center: center_hu, width: width_hu, "window_function": function}
+
+
+def _fact_names(name: str) -> tuple[str, str]:
+    suffix = name.removeprefix("header").replace("-", "_")
+    return f"window_center_hu{suffix}", f"window_width_hu{suffix}"
+
+
+def header_window(facts: Mapping[str, str | float], name: str = "header") -> Window:
+    """Return a window that the source's own header recommends.
 
     Args:
-        facts: A volume's facts: ``window_center_hu``, ``window_width_hu`` and, where the header
-            says, ``window_function``.
+        facts: A volume's facts: ``window_center_hu``, ``window_width_hu``, ``window_center_hu_2``
+            and so on for further windows and, where the header says, ``window_function``.
+        name: ``"header"`` for the first, ``"header-2"`` for the second and so on.
 
     Raises:
-        PolicyError: The header holds no window, or one that shows nothing.
+        PolicyError: The header holds no such window, or one that shows nothing.
     """
-    center, width = facts.get("window_center_hu"), facts.get("window_width_hu")
+    function = cast(Function, str(facts.get("window_function", "linear")).lower())
+    center, width = (facts.get(fact) for fact in _fact_names(name))
     if not isinstance(center, (int, float)) or not isinstance(width, (int, float)):
+        found = sum(key.startswith("window_center_hu") for key in facts)
         raise PolicyError(
-            "The source's header holds no display window.",
+            f"The source's header holds no display window {name!r}; it holds {found}.",
             remedy='Name a window, such as windows="mediastinum".',
             code="window.header",
+            facts={"header_windows": found},
         )
-    function = cast(Function, str(facts.get("window_function", "linear")).lower())
-    return Window("header", center, width, function)
+    return Window(name, center, width, function)

@@ -1,13 +1,17 @@
 """A sound series in, the right volume out: any plane, order, transfer syntax and container."""
 
+import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from longllava_domains import ct
+from longllava_domains.ct.ct_rate import CtRateScan
 from longllava_domains.errors import NotFoundError, PolicyError, UnsupportedInputError
 
+ROOT = Path(__file__).parents[2]
 SYNTAXES = [
     "implicit", "explicit", "big_endian", "deflated", "rle", "jpeg_lossless", "jpeg_lossless_sv1",
     "jpeg_ls", "jpeg2000", "htj2k", "htj2k_rpcl",
@@ -114,7 +118,21 @@ def test_a_nifti_file_has_no_series(tmp_path):
         ct.list_series(path)
 
 
-@pytest.mark.parametrize("rule", ["guess", (1, 2, 3), {"a": 1}, None])
+def test_a_table_of_ct_rate_settles_the_scale_of_a_nifti_by_its_name(tmp_path):
+    scan = CtRateScan(1.0, -8192.0, (7.5, 2.0, 2.0))
+    phantom = shutil.copy(ROOT / "examples/chest_phantom.nii.gz", tmp_path / "valid_1_a_1.nii.gz")
+    volume = ct.open_volume(phantom, hu={"valid_1_a_1.nii.gz": scan})
+    assert volume.report.codes["hu.ct_rate_v2"] == 1
+    with pytest.raises(NotFoundError, match="list"):
+        ct.open_volume(phantom, hu={"valid_2_a_1.nii.gz": scan})
+
+
+def test_a_table_of_ct_rate_says_nothing_of_dicom(dicom, tmp_path):
+    with pytest.raises(PolicyError, match="CT-RATE"):
+        ct.open_volume(dicom.write_series(tmp_path), hu={"a": CtRateScan(1.0, 0.0, (1, 1, 1))})
+
+
+@pytest.mark.parametrize("rule", ["guess", (1, 2, 3), ("1", "0"), (0, 1), {"a": 1}, None])
 def test_an_unknown_rule_for_hounsfield_units_is_refused(rule, dicom, tmp_path):
     with pytest.raises(PolicyError):
         ct.open_volume(dicom.write_series(tmp_path), hu=rule)
