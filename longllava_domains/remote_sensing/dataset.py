@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from longllava_domains.errors import NotFoundError, UnsupportedInputError
+from longllava_domains.errors import DamagedInputError, NotFoundError, UnsupportedInputError
 from longllava_domains.remote_sensing.bands import BandFacts
 from longllava_domains.remote_sensing.control import ControlMap, gcp_map
 from longllava_domains.remote_sensing.georeference import (
@@ -62,6 +62,38 @@ def band_facts(dataset: Any) -> BandFacts:
         names=tuple(dataset.descriptions),
         palette=dataset.count >= 1 and dataset.colorinterp[0].name == "palette",
     )
+
+
+def physical_units(dataset: Any, numbers: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
+    """Return scales and offsets of bands.
+
+    Raises:
+        DamagedInputError: A scale is zero, or one of them is no number.
+    """
+    scales = tuple(float(dataset.scales[number - 1]) for number in numbers)
+    offsets = tuple(float(dataset.offsets[number - 1]) for number in numbers)
+    if 0 in scales or not np.isfinite((*scales, *offsets)).all():
+        raise DamagedInputError(
+            "A band declares a scale of zero, or a scale or offset that is no number.",
+            remedy="Unset it, for example with gdal_edit -unsetscale -unsetoffset.",
+            code="raster.scale",
+        )
+    return scales, offsets
+
+
+def full_scale(dataset: Any, number: int) -> tuple[float, float] | None:
+    """Return the stored values of black and white where they are not 0 and the type's largest.
+
+    TIFF stores fewer bits than a type has (NBITS), and white as 0 (PhotometricInterpretation 0);
+    GDAL hands both on as they are.
+    """
+    bits = dataset.tags(number, ns="IMAGE_STRUCTURE").get("NBITS", "")
+    white_is_zero = dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
+    dtype = np.dtype(_plain(dataset.dtypes[number - 1]))
+    if dtype.kind != "u" or not (white_is_zero or bits.isdecimal()):
+        return None
+    top = float(2 ** (int(bits) if bits.isdecimal() else 8 * dtype.itemsize) - 1)
+    return (top, 0.0) if white_is_zero else (0.0, top)
 
 
 def palette(dataset: Any, number: int) -> Rgb | None:

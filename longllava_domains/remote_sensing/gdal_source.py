@@ -74,9 +74,15 @@ class GdalSource:
             gdal_settings(threads, self._cache_bytes(), remote=remote),
             reading(self.href, window.row),
         ):
-            bands = self.dataset.read(indexes, out_dtype=self.dtype.name, **options)
+            bands = self._stored(indexes, {"out_dtype": self.dtype.name, **options})
             mask = self.dataset.read_masks(self.numbers[0], **options) if self.has_mask else None
         return self._pixels(bands, mask, averaged=out_size is not None)
+
+    def _stored(self, indexes: list[int], options: dict[str, Any]) -> Any:
+        """Read bands, one by one where their types differ: rasterio refuses those together."""
+        if len({self.dataset.dtypes[number - 1] for number in indexes}) == 1:
+            return self.dataset.read(indexes, **options)
+        return np.stack([self.dataset.read(number, **options) for number in indexes])
 
     def _pixels(self, bands: Any, mask: Any, *, averaged: bool) -> Pixels:
         values = np.moveaxis(bands[: self.channels], 0, -1)

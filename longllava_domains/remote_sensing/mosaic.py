@@ -94,6 +94,7 @@ def _joined(files: Sequence[Opened], source: Any, place: Georeference) -> Opened
         scales=files[0].scales,
         offsets=files[0].offsets,
         palette=files[0].palette,
+        full_scale=files[0].full_scale,
         codes=codes,
         numbers={"files": len(files)},
         hrefs=tuple(href for file in files for href in file.hrefs),
@@ -110,7 +111,7 @@ def _require_alike(files: Sequence[Opened]) -> None:
             file.source.dtype == first.source.dtype
             and file.source.channels == first.source.channels
             and (file.scales, file.offsets) == (first.scales, first.offsets)
-            and _colours(file) == _colours(first)
+            and (_colours(file), file.full_scale) == (_colours(first), first.full_scale)
         )
         if not alike:
             raise UnsupportedInputError(

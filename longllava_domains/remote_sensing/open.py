@@ -30,7 +30,8 @@ def open_raster(
             pystac object; or a list of any of these, read as a mosaic.
         bands: Band numbers from 1, names or roles, one or three; or a sensor:
             ``"sentinel-2"``, ``"landsat-8-9"``, ``"worldview"``, ``"naip"``. None: the file says.
-        stretch: ``"auto"`` (8-bit values as they are, else ``"percentile"``), ``"none"``,
+        stretch: ``"auto"`` (8-bit values as they are, else ``"percentile"``; zero is white where
+            a TIFF says so), ``"none"``,
             ``"percentile"``, a key of `stretch.PRESETS`, or the `Stretch` of another scene.
         crs: Overrides what the file says, such as ``"EPSG:32618"``.
         threads: Threads that decode blocks; by default the cores at hand, at most four.
@@ -88,12 +89,28 @@ def make_rendering(opened: Opened, stretch: str | Stretch) -> Rendering:
         stretch = "none" if source.dtype == "uint8" else "percentile"
     if stretch == "none":
         _require_8_bit(source)
-        return Rendering(Stretch("none"), scales, offsets)
+        return Rendering(_as_they_are(opened), scales, offsets)
     if stretch == "percentile":
         chosen = percentile_stretch(source.sample(), source.nodata, scales, offsets)
     else:
         chosen = preset(stretch, scales, offsets)
+    if opened.full_scale is not None and opened.full_scale[0] > opened.full_scale[1]:
+        chosen = Stretch(chosen.name, low=chosen.high, high=chosen.low)
     return Rendering(chosen, scales, offsets)
+
+
+def _as_they_are(opened: Opened) -> Stretch:
+    """Return the stretch of 8-bit values: none, unless the file says what black and white are."""
+    if opened.full_scale is None:
+        return Stretch("none")
+    black, white = (
+        tuple(
+            edge * scale + offset
+            for scale, offset in zip(opened.scales, opened.offsets, strict=True)
+        )
+        for edge in opened.full_scale
+    )
+    return Stretch("full-scale", low=black, high=white)
 
 
 def _require_8_bit(source: PixelSource) -> None:

@@ -11,8 +11,10 @@ from longllava_domains.remote_sensing.bands import choose_bands
 from longllava_domains.remote_sensing.dataset import (
     acquired,
     band_facts,
+    full_scale,
     georeference,
     palette,
+    physical_units,
     require_pixels,
 )
 from longllava_domains.remote_sensing.gdal import open_dataset, reading
@@ -38,6 +40,7 @@ class Opened:
         scales: Physical units per stored unit, per shown band.
         offsets: Physical value of a stored 0, per shown band.
         palette: uint8 (entries, 3), or None.
+        full_scale: Stored values of black and white where the file says other ones than usual.
         codes: Decisions for the report.
         numbers: Measurements for the report.
         hrefs: Recordable names of what was opened.
@@ -52,6 +55,7 @@ class Opened:
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
     palette: Rgb | None = None
+    full_scale: tuple[float, float] | None = None
     codes: Mapping[str, int] = field(default_factory=dict)
     numbers: Mapping[str, float] = field(default_factory=dict)
     hrefs: tuple[str, ...] = ()
@@ -88,14 +92,17 @@ def _described(name: str, dataset: Any, bands: Bands, crs: str | None) -> Opened
     choice = choose_bands(band_facts(dataset), bands)
     place, numbers = georeference(dataset, crs)
     classes = choice.how == "palette"
+    scales, offsets = physical_units(dataset, choice.numbers)
+    full = None if classes else full_scale(dataset, choice.numbers[0])
     local = not is_remote(name) and os.path.isfile(name)
     return Opened(
         source=pixel_source(dataset, choice.numbers, name, categorical=classes),
         place=place,
-        scales=tuple(float(dataset.scales[number - 1]) for number in choice.numbers),
-        offsets=tuple(float(dataset.offsets[number - 1]) for number in choice.numbers),
+        scales=scales,
+        offsets=offsets,
         palette=palette(dataset, choice.numbers[0]) if classes else None,
-        codes={f"bands.{choice.how}": 1},
+        full_scale=full,
+        codes={f"bands.{choice.how}": 1, **({"bands.full_scale": 1} if full else {})},
         numbers=numbers,
         hrefs=(recordable(name),),
         files=(name,) if local else (),

@@ -52,9 +52,11 @@ class Stretch:
     """A linear mapping per channel: `low` is shown as 0, `high` as 255, in between linearly.
 
     Attributes:
-        name: ``"none"`` (8-bit values as they are), ``"percentile"`` or a key of `PRESETS`.
+        name: ``"none"`` (8-bit values as they are), ``"full-scale"`` (the same where the file says
+            what black and white are), ``"percentile"`` or a key of `PRESETS`.
         low: One per channel, in physical units (after the file's scale and offset).
-        high: One per channel; equal to `low` where the band is flat, shown as grey 128.
+        high: One per channel; equal to `low` where the band is flat, shown as grey 128; below it
+            where small values are bright.
     """
 
     name: str

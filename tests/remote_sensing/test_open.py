@@ -92,6 +92,38 @@ def test_a_vrt_whose_source_is_gone_is_named_on_opening(tmp_path):
     assert "secret_gone" not in str(error)
 
 
+def stacked(path, sources, inner=""):
+    """Write a VRT whose bands are band 1 of files, each with its own type."""
+    bands = ""
+    for number, source in enumerate(sources, 1):
+        with rasterio.open(source) as dataset:
+            kind = {"uint8": "Byte", "uint16": "UInt16", "float32": "Float32"}[dataset.dtypes[0]]
+            width, height = dataset.width, dataset.height
+        bands += (
+            f'<VRTRasterBand dataType="{kind}" band="{number}">{inner}<SimpleSource>'
+            f'<SourceFilename relativeToVRT="1">{source.name}</SourceFilename>'
+            "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+        )
+    path.write_text(VRT.format(width=width, height=height, band=bands))
+    return path
+
+
+def test_bands_of_different_types_are_read_together(tmp_path):
+    kinds = ("uint8", "uint16", "float32")
+    files = [builder.write(tmp_path / f"{kind}.tif", builder.scene(1, kind)) for kind in kinds]
+    raster = open_raster(stacked(tmp_path / "mixed.vrt", files))
+    pixels = raster.source.read(Window(0, 0, raster.width, raster.height))
+    for channel, kind in enumerate(kinds):
+        np.testing.assert_array_equal(pixels.values[..., channel], builder.scene(1, kind)[0])
+
+
+@pytest.mark.parametrize("word", ["<Scale>0</Scale>", "<Scale>nan</Scale>", "<Offset>nan</Offset>"])
+def test_a_scale_that_leaves_nothing_to_see_is_refused(word, tmp_path):
+    file = builder.write(tmp_path / "a.tif", builder.scene(1, "uint16"))
+    with pytest.raises(DamagedInputError, match="scale"):
+        open_raster(stacked(tmp_path / "scaled.vrt", [file] * 3, word))
+
+
 def test_a_vrt_is_read_like_what_it_stands_for(raster_file, tmp_path):
     path = tmp_path / "x.vrt"
     band = BAND.format(relative=0, name=raster_file("tiled"))

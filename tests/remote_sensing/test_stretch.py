@@ -135,3 +135,25 @@ def test_pixels_that_are_not_data_get_the_fill():
     seen = paint(values, Stretch("none"), valid=valid)
     assert seen[0, 1].tolist() == list(FILL)
     assert seen[0, 0].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_zero_is_white_where_the_file_says_so(dtype, tmp_path):
+    data = builder.scene(1, dtype)
+    dark = open_raster(builder.write(tmp_path / "dark.tif", data))
+    bright = open_raster(builder.write(tmp_path / "b.tif", data, photometric="MINISWHITE"))
+    assert bright.report.codes["bands.full_scale"] == 1
+    first, second = (next(iter(raster.chips(256, 0))) for raster in (dark, bright))
+    assert np.abs(255 - first.pixels.astype(int) - second.pixels).max() <= 1
+    again = open_raster(tmp_path / "dark.tif", stretch=Stretch.from_json(bright.stretch.to_json()))
+    np.testing.assert_array_equal(next(iter(again.chips(256, 0))).pixels, second.pixels)
+
+
+def test_values_of_four_bits_fill_the_range_from_black_to_white(tmp_path):
+    data = builder.scene(3) >> 4
+    raster = open_raster(builder.write(tmp_path / "four.tif", data, nbits=4))
+    assert (raster.stretch.low, raster.stretch.high) == ((0.0,) * 3, (15.0,) * 3)
+    shown = np.stack([view.pixels for view in raster.chips(256, 0)][:1])
+    np.testing.assert_array_equal(
+        shown[0, :100, :100], np.moveaxis(data[:, :100, :100] * 17, 0, -1)
+    )
