@@ -14,6 +14,7 @@ import argparse
 import json
 import math
 import platform
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from longllava_domains.model.fitting import require_fit
 from longllava_domains.model.known_shapes import network_of, shape_of
 from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.machine import measure_rate
+from longllava_domains.model.placement import resolve_device
 from longllava_domains.model.scan_choice import kernel_report
 from longllava_domains.model.verify_checks import (
     batches,
@@ -42,48 +44,61 @@ CODES_STD = math.sqrt((255**2 - 1) / 12)
 
 @torch.no_grad()
 def build(model: str, precision: str, device: torch.device) -> LongLlavaForConditionalGeneration:
-    """Fill every weight where it stays: no copy, on no other device, is ever made.
+    """Fill every weight where it stays; nothing is copied from another device.
 
-    int8 weights are random codes with float32 scales, as a checkpoint has them.
+    int8 weights are random codes with float32 scales of unequal size, as a checkpoint has them.
     """
+    torch.manual_seed(0)
     config = shape_of(model)
     config.dtype = torch.bfloat16
     config.trained = False
     quantization = precision if precision.startswith("int8") else None
     network = empty_network(config, quantization).to(torch.bfloat16)
-    for module in network.modules():
+    layers = config.text_config.num_hidden_layers
+    for path, module in network.named_modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
             room = torch.empty_like(parameter, device=device)
-            fill(name, room)
+            fill(f"{path}.{name}", room, layers)
             module.register_parameter(name, nn.Parameter(room, requires_grad=False))
         for name, buffer in list(module.named_buffers(recurse=False)):
             if buffer.dtype == torch.int8:
                 codes = torch.empty_like(buffer, device=device).random_(-127, 128)
-                scale = torch.full(buffer.shape[:-1], spread(buffer) / CODES_STD, device=device)
+                scale = torch.empty(buffer.shape[:-1], device=device).uniform_(0.75, 1.25)
+                scale *= spread(f"{path}.{name}", buffer, layers) / CODES_STD
                 module.register_buffer(name, codes)
                 module.register_buffer(f"{name}_scale", scale)
         if isinstance(module, JambaMambaMixer):
             remember_long(module)
     embeddings = network.model.vision_tower.embeddings
     embeddings.position_ids = torch.arange(embeddings.num_positions, device=device)[None]
-    left = [name for name, tensor in network.state_dict().items() if tensor.device != device]
+    left = [name for name, tensor in network.state_dict().items() if tensor.is_meta]
     assert not left, f"not filled: {left[:3]}"
-    return network.eval()
+    network.eval()
+    return network
 
 
-def spread(weight: Tensor) -> float:
-    """The standard deviation that keeps the size of activations."""
-    return float(weight[0].numel() if weight.ndim == 2 else weight.shape[-1]) ** -0.5
+def spread(path: str, weight: Tensor, layers: int) -> float:
+    """The standard deviation of a weight: every layer counts, and none drowns what came before.
+
+    Were the layers larger than the stream they add to, they would amplify each rounding until
+    the router decides otherwise, and equal computations would not look equal in bfloat16.
+    """
+    if path.endswith("embed_tokens.weight"):
+        return 1.0
+    fan_in = weight.shape[-1] if weight.ndim == 3 else weight[0].numel()
+    adds_to_the_stream = any(part in path for part in ("out_proj", "o_proj", "down_proj"))
+    return float(fan_in * (2 * layers if adds_to_the_stream else 1)) ** -0.5
 
 
-def fill(name: str, room: Tensor) -> None:
-    """Fill a parameter as it is before training: every layer counts."""
+def fill(path: str, room: Tensor, layers: int) -> None:
+    """Fill a parameter as it is before training."""
+    name = path.rsplit(".", 1)[-1]
     if name == "A_log":
         room.copy_(torch.arange(1, room.shape[1] + 1, device=room.device).log().expand_as(room))
     elif room.ndim == 1:
         room.fill_(0 if name in ("bias", "class_embedding") else 1)
     else:
-        room.normal_(std=spread(room))
+        room.normal_(std=spread(path, room, layers))
 
 
 def remember_long(mixer: JambaMambaMixer) -> None:
@@ -93,7 +108,9 @@ def remember_long(mixer: JambaMambaMixer) -> None:
     mixer.dt_proj.bias.copy_(steps + torch.log(-torch.expm1(-steps)))
 
 
-def measure(model: str, precision: str, views: int, answer: int, device: torch.device) -> dict:
+def measure(
+    model: str, precision: str, views: int, answer: int, device: torch.device
+) -> dict[str, Any]:
     """Refuse what cannot fit, then build and measure."""
     request = Request(views, 40, answer)
     budget = require_fit(model, request, precision=precision, device=device)
@@ -108,8 +125,8 @@ def measure(model: str, precision: str, views: int, answer: int, device: torch.d
             lambda: speed_and_memory(network, device, views, answer),
         ),
     ]
-    rate = measure_rate(device, torch.bfloat16)
     kind = "cpu" if device.type == "cpu" else "cuda"
+    rate = measure_rate(device, torch.float32 if kind == "cpu" else torch.bfloat16)
     prefill, step = plan(network_of(model, precision), request, device=kind).seconds(rate)
     return {
         "device": torch.cuda.get_device_name(device) if kind == "cuda" else platform.machine(),
@@ -121,7 +138,7 @@ def measure(model: str, precision: str, views: int, answer: int, device: torch.d
 
 
 def main() -> int:
-    """Print the measurements as JSON; return 0, or 2 where the device cannot hold them."""
+    """Print the measurements as JSON; return 0, or 2 where the device is not there or too small."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -129,12 +146,11 @@ def main() -> int:
     parser.add_argument("--precision", default="bfloat16", choices=PRECISIONS)
     parser.add_argument("--views", type=int, default=100)
     parser.add_argument("--answer", type=int, default=64)
-    parser.add_argument("--device", type=torch.device, default=torch.device("cuda"))
+    parser.add_argument("--device", default="cuda")
     chosen = parser.parse_args()
     try:
-        found = measure(
-            chosen.model, chosen.precision, chosen.views, chosen.answer, chosen.device
-        )
+        device = resolve_device(chosen.device)
+        found = measure(chosen.model, chosen.precision, chosen.views, chosen.answer, device)
     except LongLlavaError as error:
         parser.exit(2, f"{error}\n")
     print(json.dumps(found, indent=1))
