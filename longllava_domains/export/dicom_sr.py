@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from longllava_domains.ct.dicom_pydicom import quiet
-from longllava_domains.export.private_files import write_private
+from longllava_domains.export.files import write_private
 from longllava_domains.export.report_content import ReportContent, refuse_unfit
 from longllava_domains.export.source_study import read_source
 

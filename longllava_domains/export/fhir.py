@@ -21,7 +21,7 @@ from longllava_domains.export.codes import (
     PROBABILITY,
 )
 from longllava_domains.export.fhir_types import Resource
-from longllava_domains.export.private_files import write_private
+from longllava_domains.export.files import write_private
 from longllava_domains.export.report_content import (
     MANUFACTURER,
     AbnormalityFinding,

@@ -14,7 +14,7 @@ from longllava_domains.export.features import (
     footprint_rows,
     require_located,
 )
-from longllava_domains.export.new_file import new_file
+from longllava_domains.export.files import new_file
 from longllava_domains.provenance import RESEARCH_NOTICE
 from longllava_domains.remote_sensing.findings import Findings
 from longllava_domains.remote_sensing.outlines import Ring

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from longllava_domains.errors import OutputError
 from longllava_domains.export.features import DETECTIONS, FOOTPRINTS, frames, require_located
+from longllava_domains.export.files import new_file
 from longllava_domains.export.geojson import beside
-from longllava_domains.export.new_file import new_file
 from longllava_domains.remote_sensing.findings import Findings
 
 

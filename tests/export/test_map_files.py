@@ -16,10 +16,10 @@ import shapely
 
 from longllava_domains.boxes import Box, polygon_area
 from longllava_domains.errors import OutputError
+from longllava_domains.export.files import new_file
 from longllava_domains.export.geojson import geometry, write_geojson
 from longllava_domains.export.geopackage import write_geopackage
 from longllava_domains.export.geoparquet import write_geoparquet
-from longllava_domains.export.new_file import new_file
 from longllava_domains.export.stac import write_stac_item
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 from longllava_domains.remote_sensing.detections import SCORE_KIND, Detection

@@ -1,9 +1,13 @@
-"""A new file appears whole or not at all, and an old one is replaced only when asked."""
+"""A new file appears whole or not at all, and an old one is replaced only when asked.
+
+`new_file` gives a name for any writer to write to; `write_text` and `write_private` write what is
+at hand, the second for its owner's eyes alone.
+"""
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from longllava_domains.errors import OutputError
@@ -49,6 +53,28 @@ def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> None:
     """
     with new_file(path, overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_private(files: Mapping[Path, bytes], *, overwrite: bool = False) -> None:
+    """Write files with patient data, with permissions of the owner only.
+
+    All are ready before the first appears.
+
+    Args:
+        files: Where -> content.
+        overwrite: Replace files that are already there.
+
+    Raises:
+        OutputError: As `new_file`.
+    """
+    with ExitStack() as ready:
+        for path, data in files.items():
+            temporary = ready.enter_context(new_file(path, overwrite=overwrite))
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(handle)
 
 
 def _not_writable(error: OSError) -> OutputError:
