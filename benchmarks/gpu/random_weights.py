@@ -53,7 +53,8 @@ def build(model: str, precision: str, device: torch.device) -> LongLlavaForCondi
     config.dtype = torch.bfloat16
     config.trained = False
     quantization = precision if precision.startswith("int8") else None
-    network = empty_network(config, quantization).to(torch.bfloat16)
+    network = empty_network(config, quantization)
+    network.to(torch.bfloat16)
     layers = config.text_config.num_hidden_layers
     for path, module in network.named_modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
@@ -87,7 +88,7 @@ def spread(path: str, weight: Tensor, layers: int) -> float:
         return 1.0
     fan_in = weight.shape[-1] if weight.ndim == 3 else weight[0].numel()
     adds_to_the_stream = any(part in path for part in ("out_proj", "o_proj", "down_proj"))
-    return float(fan_in * (2 * layers if adds_to_the_stream else 1)) ** -0.5
+    return 1 / math.sqrt(fan_in * (2 * layers if adds_to_the_stream else 1))
 
 
 def fill(path: str, room: Tensor, layers: int) -> None:

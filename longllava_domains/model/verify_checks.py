@@ -16,10 +16,12 @@ from longllava_domains.model.budget import Request, plan
 from longllava_domains.model.checkpoint import load_checkpoint
 from longllava_domains.model.decoding import decode
 from longllava_domains.model.fitting import require_fit
+from longllava_domains.model.int8_experts_proof import TOLERANCE_EPS, experts_error
 from longllava_domains.model.load import LongLlava
 from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.prefill import Pace, Watch, prefill
 from longllava_domains.model.scan import selective_scan
+from longllava_domains.model.scan_choice import chosen_experts
 from longllava_domains.model.scan_reference import selective_scan_reference
 from longllava_domains.model.session_cache import SessionCache
 from longllava_domains.visual import SlicePlace, View, VisualSequence
@@ -74,7 +76,10 @@ def run_check(name: str, work: Callable[[], Finding]) -> Check:
 
 @torch.no_grad()
 def kernels(device: torch.device) -> Finding:
-    """The scan that runs on the device, from a state and in two pieces, against float64."""
+    """The scan that runs on the device, from a state and in two pieces, and 8-bit experts.
+
+    Both against float64; experts with activations in bfloat16.
+    """
     generator = torch.Generator().manual_seed(0)
     rows, tokens, channels, states = 2, 130, 48, 16
     x, dt = (torch.randn(rows, tokens, channels, generator=generator) for _ in range(2))
@@ -93,7 +98,14 @@ def kernels(device: torch.device) -> Finding:
         )
         pieces.append(y.cpu())
     error = relative(torch.cat(pieces, 1), expected)
-    return _within(error, _KERNEL_TOLERANCE, "scan_error")
+    dtype = torch.bfloat16
+    wrong = experts_error(chosen_experts(device, dtype), device, dtype)
+    most = TOLERANCE_EPS * torch.finfo(dtype).eps
+    passed = error <= _KERNEL_TOLERANCE and wrong <= most
+    return ("pass" if passed else "fail"), {
+        "scan_error": error, "limit": _KERNEL_TOLERANCE,
+        "int8_experts_error": wrong, "int8_experts_limit": most,
+    }  # fmt: skip
 
 
 @torch.no_grad()

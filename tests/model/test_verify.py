@@ -9,6 +9,7 @@ import torch
 
 from longllava_domains.errors import MemoryBudgetError, QuantizationError
 from longllava_domains.model import load_checkpoint, verify, verify_checks
+from longllava_domains.model.int8_experts_blocked import blocked_experts
 from longllava_domains.model.verify import verify_model
 
 CPU = torch.device("cpu")
@@ -71,6 +72,19 @@ def test_a_kernel_that_restarts_its_state_fails(monkeypatch) -> None:
     status, numbers = verify_checks.kernels(CPU)
     assert status == "fail"
     assert numbers["scan_error"] > numbers["limit"]
+
+
+def test_a_device_with_wrong_experts_does_not_pass(monkeypatch) -> None:
+    numbers = verify_checks.kernels(CPU)[1]
+    assert numbers["int8_experts_error"] < numbers["int8_experts_limit"]
+
+    def without_router_weights(experts, x, index, weights):
+        return blocked_experts(experts, x, index, torch.ones_like(weights))
+
+    monkeypatch.setattr(verify_checks, "chosen_experts", lambda *_: without_router_weights)
+    status, numbers = verify_checks.kernels(CPU)
+    assert status == "fail"
+    assert numbers["int8_experts_error"] > numbers["int8_experts_limit"]
 
 
 @torch.no_grad()
