@@ -107,19 +107,20 @@ def _attention(text: Any, step: Step, context: int) -> int:
         H * text.num_key_value_heads // text.num_attention_heads,
     )
     own = T * b * (2 * H + 2 * shared)  # the normed input, q, k and v
-    block = 0
-    if step.kv_cache_dtype == "int8":  # codes of the chunk, and one block that is dequantised
+    block = converted = 0
+    if step.kv_cache_dtype == "int8":  # codes of the chunk; a block, and it in float32 on its way
         own += 2 * T * (shared + text.num_key_value_heads * SCALE_BYTES)
         block = 2 * min(context, BLOCK_TOKENS) * shared * b
+        converted = 0 if b == _FLOAT32 else block // (2 * b) * _FLOAT32
     if step.device != "cpu":
         joined = 2 * context * shared * b if step.continued or block else 0
-        return int(own + joined + block + T * H * b)
+        return int(own + joined + block + max(converted, T * H * b))
     # Keys and values for every head, and what is read of them.
     itself = 3 * T * H * b + (2 * T * shared * b if block else 0)
     if not step.continued:
         return int(own + itself + T * heads * _FLOAT32)
     # Queries grouped by the heads they share, what is read of a block, and all reads in float32.
-    earlier = T * H * (2 * b + _FLOAT32) + block
+    earlier = T * H * _FLOAT32 + block + max(converted, 2 * T * H * b)
     return int(own + max(itself, earlier) + 5 * T * heads * _FLOAT32)
 
 

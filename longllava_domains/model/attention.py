@@ -156,6 +156,7 @@ def _reads(
     for piece in pieces:
         for block in blocks(piece, query.dtype):
             yield _attend_block(query, block, scale)
+            del block  # before the next one is dequantised
 
 
 def _one_softmax(reads: Iterator[tuple[Tensor, Tensor]]) -> Tensor:

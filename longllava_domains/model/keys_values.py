@@ -104,5 +104,5 @@ def _codes_and_scales(numbers: Tensor) -> tuple[Tensor, Tensor]:
 
 def _dequantized(codes: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
     """Multiply in float32 and round once; a scale in bfloat16 would add as much error again."""
-    out = torch.empty(codes.shape, dtype=dtype, device=codes.device)
-    return torch.mul(codes, scales, out=out)
+    # One mixed product is four times as slow as a conversion and a product.
+    return codes.float().mul_(scales).to(dtype)
