@@ -6,13 +6,16 @@ Instance UIDs. Only here do the two meet, and only for a DICOM SR or FHIR file.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from longllava_domains.ct.dicom_pydicom import quiet
 from longllava_domains.errors import OutputError
 from longllava_domains.export.codes import Code
 from longllava_domains.units import short_hash
 from longllava_domains.visual import SlicePlace
+
+# What Python's codecs, and so pydicom, put where bytes are no text.
+_UNDECODED: Final = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True)
@@ -156,13 +159,22 @@ def _instance_number(header: Any) -> int | None:
 
 
 def _text(header: Any, keyword: str) -> str:
-    """Return a header value as decoded text, ``""`` where absent or empty."""
+    """Return a header value as decoded text, ``""`` where absent or empty.
+
+    Raises:
+        ValueError: Its bytes are none of the character set that the header names; a report must
+            not carry half a name.
+    """
     value = header.get(keyword)
     if value is None:
         return ""
     if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
-        return "\\".join(str(item) for item in value)
-    return str(value).strip()
+        text = "\\".join(str(item) for item in value)
+    else:
+        text = str(value).strip()
+    if _UNDECODED in text:
+        raise ValueError
+    return text
 
 
 def _codes(items: Iterable[Any]) -> Iterator[Code]:

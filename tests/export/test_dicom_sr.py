@@ -336,6 +336,19 @@ def test_an_unreadable_identifier_is_refused_without_its_value(report, headers):
     assert "Plantagenet" not in str(caught.value)
 
 
+def test_a_name_that_its_character_set_cannot_hold_is_not_filed_in_part(ct_reports, tmp_path):
+    files = ct_reports.write_series(
+        tmp_path, SpecificCharacterSet="ISO_IR 192", PatientName="Muller"
+    )
+    for file in files:
+        file.write_bytes(file.read_bytes().replace(b"Muller", "Müller".encode("latin-1")))
+    headers = ct_reports.read_headers(files)
+    with pytest.raises(OutputError) as caught:
+        build_dicom_sr(ct_reports.make_report(headers), headers)
+    assert caught.value.code == "export.damaged_source"
+    assert "ller" not in str(caught.value)
+
+
 TAKEN = {
     *("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex"),
     *("PatientAge", "ReferringPhysicianName", "AccessionNumber", "StudyID", "StudyDate"),
