@@ -16,6 +16,7 @@ Tokenizer = Annotated[str | None, typer.Option(help="A folder with tokenizer.jso
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; the best present by default")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16")]
 Quantization = Annotated[str | None, typer.Option(help="int8, or nothing")]
+KvCacheDtype = Annotated[str, typer.Option(help="Keys and values: int8, or auto for the model's")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
 ShowPaths = Annotated[bool, typer.Option("--show-paths", help="Name files here in refusals")]
 
@@ -35,6 +36,7 @@ def report(
     device: Device = None,
     dtype: Dtype = "auto",
     quantization: Quantization = None,
+    kv_cache_dtype: KvCacheDtype = "auto",
     series: Series = None,
     kernel: WantedKernel = None,
     repair: Repair = None,
@@ -49,17 +51,21 @@ def report(
     show_paths: ShowPaths = False,
 ) -> None:
     """Draft a report and 18 findings from one CT. For research use only."""
+    from longllava_domains.model import load_model
+    from longllava_domains.pipelines.ct_preset import CTPreset
     from longllava_domains.pipelines.ct_report import CTReport
 
-    pipeline = CTReport.from_pretrained(
+    chosen = CTPreset.named(preset)
+    loaded = load_model(
         require_model(model),
         adapter=adapter,
         tokenizer=tokenizer,
         device=device,
         dtype=dtype,
         quantization=quantization,
-        preset=preset,
+        kv_cache_dtype=kv_cache_dtype,
     )
+    pipeline = CTReport(loaded, preset=chosen)
     policy = pipeline.policy(spacing_mm=every_mm, kernel=kernel)
     volume = open_ct(path, series=series, kernel=policy.kernel, repair=repair, hu=hu)
     with progress() as advance:
@@ -85,6 +91,7 @@ def ask(
     device: Device = None,
     dtype: Dtype = "auto",
     quantization: Quantization = None,
+    kv_cache_dtype: KvCacheDtype = "auto",
     domain: Annotated[str | None, typer.Option(help="ct, pathology or remote_sensing")] = None,
     every_mm: EveryMm = None,
     max_tokens: Annotated[int | None, typer.Option(help="Raster: tokens of the prompt")] = None,
@@ -106,6 +113,7 @@ def ask(
         device=device,
         dtype=dtype,
         quantization=quantization,
+        kv_cache_dtype=kv_cache_dtype,
     )
     with progress() as advance:
         answer = ask_input(

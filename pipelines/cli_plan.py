@@ -34,6 +34,7 @@ def plan(
     tokens_per_image: Annotated[int | None, typer.Option(help="576, 144 or 36")] = None,
     chunk_tokens: Annotated[int | None, typer.Option(help="Tokens per forward")] = None,
     batch: Annotated[int, typer.Option(help="Requests held at once")] = 1,
+    kv_cache_dtype: Annotated[str, typer.Option(help="Keys and values: auto or int8")] = "auto",
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cuda",
     extent_mm: Annotated[float | None, typer.Option(help="Length of a volume, for spacing")] = None,
     tflops: Annotated[float | None, typer.Option(help="What the device achieves, TFLOP/s")] = None,
@@ -44,9 +45,11 @@ def plan(
     if context.invoked_subcommand is not None:
         return
     from longllava_domains.model.budget import Rate, Request
+    from longllava_domains.model.keys_values import resolve_kv_cache_dtype
     from longllava_domains.pipelines.planning import make_plan
 
-    request = Request(images, batch=batch, tokens_per_view=tokens_per_image)
+    kept = resolve_kv_cache_dtype(kv_cache_dtype)
+    request = Request(images, batch=batch, tokens_per_view=tokens_per_image, kv_cache_dtype=kept)
     if chunk_tokens is not None:
         request = Request(**{**vars(request), "chunk_tokens": chunk_tokens})
     rate = None

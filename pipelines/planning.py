@@ -40,9 +40,10 @@ class Plan:
         """Every term of the peak, then the peak."""
         budget = self.budget
         stage = max(budget.activations, key=lambda name: budget.activations[name])
+        kept = " in 8 bits" if budget.request.kv_cache_dtype == "int8" else ""
         return [
             *((f"weights: {part}", size) for part, size in budget.weights.items()),
-            ("keys and values", budget.key_values),
+            (f"keys and values{kept}", budget.key_values),
             ("convolution and scan states", budget.states),
             (f"activations ({stage})", budget.activations[stage]),
             ("process", budget.process),

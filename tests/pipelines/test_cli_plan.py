@@ -42,6 +42,17 @@ def test_every_term_is_shown_and_adds_up(capfd) -> None:
     assert found["flops"]["prefill"] > 2 * found["flops"]["reference_prefill"]
 
 
+def test_keys_and_values_in_8_bits_are_half_and_named(capfd) -> None:
+    arguments = ("plan", "--model", "53b", "--images", "1000")
+    halved = (*arguments, "--kv-cache-dtype", "int8")
+    exact, found = (
+        json.loads(printed(capfd, *each, "--json"))["key_values"] for each in (arguments, halved)
+    )
+    assert found / exact == (8192 + 256) / 16384
+    assert "keys and values in 8 bits" in printed(capfd, *halved)
+    assert run([*arguments, "--kv-cache-dtype", "int4"]) == 2
+
+
 def test_a_plan_that_does_not_fit_says_so(capfd) -> None:
     lines = printed(capfd, "plan", "--model", "53b", "--precision", "bfloat16").splitlines()
     assert lines[-3].startswith("fits: no")
