@@ -206,6 +206,20 @@ def _stored_values(patterns: NDArray[Any], header: Header, precision: int) -> ND
     )
 
 
+def has_bits_beyond(header: Header) -> bool:
+    """Tell whether bits above those that the header says are stored carry more than the sign.
+
+    Overlays of old scanners lie there; so does half of every value where Bits Stored is too low.
+    """
+    patterns, precision = read_patterns(header)
+    if precision:
+        return False
+    high = header.high_bit or 15
+    from_high = patterns >> high  # 0 or 1 where nothing lies above; all ones where a sign does
+    extended = (from_high == 0xFFFF >> high) & header.signed
+    return bool(((from_high > 1) & ~extended).any())
+
+
 def _refuse_unknown_sign(patterns: NDArray[Any], header: Header, precision: int) -> None:
     """Refuse values that are negative by the codestream's bits, positive by the header's.
 

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from longllava_domains.ct.ct_rate import CtRateScan
 from longllava_domains.ct.dicom_header import Header
-from longllava_domains.ct.dicom_pixels import HuScale, naming, padding_range, read_slice
+from longllava_domains.ct.dicom_pixels import (
+    HuScale,
+    has_bits_beyond,
+    naming,
+    padding_range,
+    read_slice,
+)
 from longllava_domains.ct.hounsfield import judge, refuse
 from longllava_domains.ct.rescale import HuSource, check_rule
 from longllava_domains.errors import IntensityError, PolicyError
@@ -143,6 +149,9 @@ def _prove(headers: tuple[Header, ...], rule: ScaleRule) -> None:
             rule.codes[code] = rule.codes.get(code, 0) + len(alike)
         if "air_hu" in numbers:
             rule.numbers.setdefault("air_hu", numbers["air_hu"])
+    beyond = sum(has_bits_beyond(one) for one in _few(headers) if one.pixel_length is not None)
+    if beyond:
+        rule.codes["pixel.bits_beyond_stored"] = beyond
 
 
 def _proof(headers: tuple[Header, ...]) -> tuple[tuple[str, ...], Mapping[str, float]]:
@@ -189,12 +198,16 @@ def _sample(
     headers: tuple[Header, ...], scale_of: Callable[[Header], HuScale]
 ) -> NDArray[np.int16]:
     """Decode a few slices from inside the stack."""
-    inside = np.linspace(0, len(headers) - 1, _SAMPLED + 2)[1:-1].round().astype(int)
     planes = []
-    for index in np.unique(inside):
-        with naming(headers[index]):
-            planes.append(read_slice(headers[index], scale_of(headers[index])))
+    for header in _few(headers):
+        with naming(header):
+            planes.append(read_slice(header, scale_of(header)))
     return np.stack(planes)
+
+
+def _few(headers: tuple[Header, ...]) -> list[Header]:
+    inside = np.linspace(0, len(headers) - 1, _SAMPLED + 2)[1:-1].round().astype(int)
+    return [headers[index] for index in np.unique(inside)]
 
 
 def _note(headers: tuple[Header, ...], rule: ScaleRule) -> None:

@@ -98,6 +98,32 @@ def test_a_rescale_that_only_some_slices_bear_out_is_counted(dicom, tmp_path):
     assert (codes["hu.rescale"], codes["hu.unconfirmed"], codes["hu.rescale_varies"]) == (8, 1, 2)
 
 
+@pytest.mark.parametrize("extended", [False, True])
+def test_the_sign_itself_is_not_beyond_the_stored_bits(extended, dicom, assert_whole, tmp_path):
+    def upper_bits(image, _):
+        stored = np.frombuffer(image.PixelData, "<i2")
+        image.PixelData = (stored if extended else stored & 0x0FFF).astype("<i2").tobytes()
+
+    volume = ct.open_volume(
+        dicom.write_series(tmp_path, edit=upper_bits, signed=True, intercept=-24)
+    )
+    assert_whole(volume)
+    assert "pixel.bits_beyond_stored" not in volume.report.codes
+
+
+@pytest.mark.hazard("D", 2)
+@pytest.mark.parametrize(("signed", "intercept"), [(False, -1024), (True, 0)])
+def test_values_that_reach_beyond_the_stored_bits_are_reported(signed, intercept, dicom, tmp_path):
+    def too_few(image, _):
+        image.BitsStored, image.HighBit = 10, 9
+
+    how = {"signed": signed, "intercept": intercept, "bits": 16}
+    sound = ct.open_volume(dicom.write_series(tmp_path / "a", **how))
+    assert "pixel.bits_beyond_stored" not in sound.report.codes
+    cut = ct.open_volume(dicom.write_series(tmp_path / "b", edit=too_few, **how))
+    assert cut.report.codes["pixel.bits_beyond_stored"] == 3
+
+
 @pytest.mark.hazard("D", 1)
 def test_a_real_world_mapping_is_reported_and_not_used(dicom, assert_whole, tmp_path):
     def map_values(image, _):
