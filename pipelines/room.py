@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from longllava_domains import ct
 from longllava_domains.ct.fewer import within_views
 from longllava_domains.errors import Fact, MemoryBudgetError
+from longllava_domains.model.fitting import load_otherwise
 from longllava_domains.remote_sensing import GridPolicy
 
 _FEWEST_GRID_VIEWS = 2  # the global view and a tile
-_ELSE = "or load the model in int8 or on a larger device."
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def room_in_slices(volume: ct.CTVolume, policy: ct.SlicePolicy) -> Iterator[None
         setting = f"SlicePolicy(spacing_mm={spacing_mm:g}, max_views={most})"
         remedy = (
             f"Show a slice every {spacing_mm:g} mm, {most} views at most ({setting}, "
-            f"--every-mm {spacing_mm:g}), {_ELSE}"
+            f"--every-mm {spacing_mm:g}), or {_otherwise(error)}"
         )
         raise _told(error, remedy, "slice_spacing_mm", spacing_mm) from None
 
@@ -57,7 +57,7 @@ def room_in_tiles(policy: GridPolicy) -> Iterator[None]:
         max_tokens = policy.within_views(most).max_tokens
         remedy = (
             f"Show {most} views at most (GridPolicy(max_tokens={max_tokens}), "
-            f"--max-tokens {max_tokens}), {_ELSE}"
+            f"--max-tokens {max_tokens}), or {_otherwise(error)}"
         )
         raise _told(error, remedy, "grid_max_tokens", max_tokens) from None
 
@@ -66,6 +66,10 @@ def _largest_views(error: MemoryBudgetError) -> int:
     """Return how many views fit; 0 where none does, or the refusal is of another kind."""
     most = error.facts.get("largest_views")
     return most if isinstance(most, int) else 0
+
+
+def _otherwise(error: MemoryBudgetError) -> str:
+    return load_otherwise(str(error.facts["precision"]))
 
 
 def _told(error: MemoryBudgetError, remedy: str, name: str, setting: Fact) -> MemoryBudgetError:

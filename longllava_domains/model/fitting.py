@@ -184,6 +184,13 @@ def fitting_pace(
         pace = pace.halved()
 
 
+def load_otherwise(precision: str) -> str:
+    """Return the end of a remedy: how a model of that precision is loaded to leave more memory."""
+    larger = "on a device with more free memory"
+    smaller = "" if precision.startswith("int8") else "in int8 or "
+    return f"load the model {smaller}{larger}."
+
+
 def _needed(budget: Budget, loaded: bool) -> int:
     return budget.running if loaded else budget.peak
 
@@ -193,10 +200,11 @@ def _too_large(
 ) -> MemoryBudgetError:
     request = budget.request
     each = (budget.tokens - request.text_tokens) // max(request.views, 1) - TEXT_TOKENS_PER_VIEW
+    otherwise = load_otherwise(budget.precision)
     remedy = (
-        f"Show at most {most_views} views at {each} tokens each, or take a smaller precision."
+        f"Show at most {most_views} views at {each} tokens each, or {otherwise}"
         if most_views
-        else "Take a smaller precision (int8), a smaller chunk_tokens, or a larger device."
+        else otherwise.capitalize()
     )
     return MemoryBudgetError(
         f"{request.views} views in {budget.precision} need {human_bytes(needed)}; "
@@ -204,6 +212,7 @@ def _too_large(
         remedy=remedy,
         code="memory.budget",
         facts={
+            "precision": budget.precision,
             "needed_bytes": int(needed),
             "available_bytes": int(available),
             "largest_views": most_views,
