@@ -78,6 +78,7 @@ def test_noisy_control_points_are_met_by_a_spline(tmp_path):
     path = builder.gcp_only(tmp_path / "noisy.tif", noise_m=40)
     raster = open_raster(path)
     assert raster.georeference.kind == "gcp-tps"
+    assert 1 < raster.report.numbers["gcp_residual_px"] < 20
     with rasterio.open(path) as dataset:
         for point in dataset.gcps[0]:
             assert raster.pixel_to_map(point.col, point.row) == pytest.approx(
