@@ -3,7 +3,9 @@
 In 8 bits every token has, for each key/value head, one float32 scale for its key and one for its
 value: max|x| / 127, so that nothing is cut off and no number comes back further away than half a
 scale. A token is rounded once, alone, when it is remembered; so what is remembered depends
-neither on the chunks in which a prompt was read nor on forks or rows beside it.
+neither on the chunks in which a prompt was read nor on forks or rows beside it. Measured on the
+golden checkpoints in float32 (docs/performance.md): 99.7 % of greedy tokens stay, logits move by
+0.2 % (dense) and 0.9 % (experts) at most, relative.
 """
 
 from collections.abc import Iterator
