@@ -217,6 +217,9 @@ def _note(headers: tuple[Header, ...], rule: ScaleRule) -> None:
         rule.codes["hu.rescale_varies"] = len(found)
     if not all(scale.exact for scale in found):
         rule.codes["hu.rounded"] = sum(not rule.scale_of(header).exact for header in headers)
+    inverted = sum(rule.scale_of(header).slope < 0 for header in headers)
+    if inverted:
+        rule.codes["hu.negative_slope"] = inverted
     mapped = sum(header.real_world for header in headers)
     if mapped:
         rule.codes["hu.real_world_mapping_not_used"] = mapped

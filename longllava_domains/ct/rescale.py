@@ -73,6 +73,8 @@ def to_hounsfield(stored: NDArray[Any], header: Scale, rule: HuRule) -> Rescaled
     if scale != Scale():
         done.codes["hu.rescaled"] = 1
         done.numbers |= {"slope": float(scale.slope), "intercept": float(scale.intercept)}
+    if scale.slope < 0:
+        done.codes["hu.negative_slope"] = 1  # no scanner writes one: the values may be inverted
     if evidence.verdict == "tissue":
         done.codes["hu.no_air_in_view"] = 1
     if rounding > 0:

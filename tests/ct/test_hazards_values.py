@@ -220,6 +220,18 @@ def test_monochrome1_is_not_inverted(dicom, assert_whole, tmp_path):
     assert volume.report.codes["pixel.monochrome1_not_inverted"] == 8
 
 
+@pytest.mark.hazard("D", 1)
+def test_a_negative_slope_is_reported(dicom, assert_whole, tmp_path):
+    def turn(image, _):
+        stored = -(np.frombuffer(image.PixelData, "<i2"))
+        image.PixelData, image.RescaleSlope = stored.astype("<i2").tobytes(), -1
+
+    folder = dicom.write_series(tmp_path, edit=turn, signed=True, intercept=0, bits=16)
+    volume = ct.open_volume(folder)
+    assert_whole(volume)
+    assert volume.report.codes["hu.negative_slope"] == 8
+
+
 @pytest.mark.hazard("D", 3)
 def test_values_beyond_int16_are_refused_and_fractions_rounded(dicom, phantom, refused, tmp_path):
     def steep(image, _):

@@ -32,6 +32,14 @@ def test_ct_rate_v1_and_v2_come_out_the_same(intercept: int) -> None:
     assert first.numbers["intercept"] == intercept
 
 
+def test_a_slope_with_the_wrong_sign_is_reported_even_where_air_and_tissue_change_places() -> None:
+    inverted = to_hounsfield(HU, Scale(-1.0, -950.0), "prove")
+    assert inverted.codes["hu.negative_slope"] == 1
+    sound = to_hounsfield((-HU.astype(int)).astype(np.int16), Scale(-1.0, 0.0), "prove")
+    np.testing.assert_array_equal(sound.hu, HU)
+    assert sound.codes["hu.negative_slope"] == 1
+
+
 def test_ct_rate_values_that_fit_neither_release_are_refused() -> None:
     with pytest.raises(IntensityError) as caught:
         to_hounsfield((HU.astype(int) + 4000).astype(np.int16), PLAIN, scan(-1024))
