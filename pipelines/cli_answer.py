@@ -6,18 +6,21 @@ from typing import Annotated
 
 import typer
 
-from longllava_domains.errors import OutputError, UnsupportedInputError
+from longllava_domains.errors import UnsupportedInputError
+from longllava_domains.export.files import write_text
 from longllava_domains.pipelines.cli_console import progress, require_model, stderr, stdout
 from longllava_domains.pipelines.cli_ct import EveryMm, Hu, Repair, Series, WantedKernel, open_ct
+from longllava_domains.pipelines.cli_options import (
+    Adapter,
+    AsJson,
+    Device,
+    Dtype,
+    KvCacheDtype,
+    Model,
+    Quantization,
+    Tokenizer,
+)
 
-Model = Annotated[str | None, typer.Option(help='"demo", a folder or a hub id')]
-Adapter = Annotated[str | None, typer.Option(help="A PEFT adapter folder or hub id")]
-Tokenizer = Annotated[str | None, typer.Option(help="A folder with tokenizer.json")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; the best present by default")]
-Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16")]
-Quantization = Annotated[str | None, typer.Option(help="int8, or nothing")]
-KvCacheDtype = Annotated[str, typer.Option(help="Keys and values: int8, or auto for the model's")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
 ShowPaths = Annotated[bool, typer.Option("--show-paths", help="Name files here in refusals")]
 
 
@@ -71,7 +74,7 @@ def report(
     with progress() as advance:
         result = pipeline(volume, policy=policy, max_new_tokens=max_new_tokens, on_progress=advance)
     if out is not None:
-        _write(out, json.dumps(result.to_json(), indent=2))
+        write_text(out, json.dumps(result.to_json(), indent=2) + "\n", overwrite=True)
     if sr is not None:
         result.save_dicom_sr(sr)
     if fhir is not None:
@@ -186,15 +189,3 @@ def _save_findings(found: object, out: Path) -> None:
             code="cli.out",
         )
     getattr(found, writers[out.suffix])(out)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(
-            "The output file cannot be written.",
-            remedy="Name a file in a folder that exists and that you may write to.",
-            code="cli.out",
-            facts={"errno": error.errno},
-        ) from None

@@ -1,13 +1,13 @@
 """Commands about a model: `inspect`, `doctor`."""
 
 import json
-from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from longllava_domains.pipelines.cli_console import stdout
+from longllava_domains.pipelines.cli_options import AsJson, Checkpoint
 from longllava_domains.units import human_bytes
 
 
@@ -18,8 +18,8 @@ def register(app: typer.Typer) -> None:
 
 
 def inspect(
-    model: Annotated[str, typer.Argument(help='"demo", a folder or a hub id')],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+    model: Checkpoint,
+    as_json: AsJson = False,
 ) -> None:
     """Read configuration and tensor headers only: mapping, missing, left over, sizes by part."""
     from longllava_domains.model import inspect_checkpoint

@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from longllava_domains.export.files import write_text
 from longllava_domains.pipelines.cli_console import stdout
+from longllava_domains.pipelines.cli_options import AsJson, Checkpoint
 from longllava_domains.units import human_bytes
 
 planning = typer.Typer(help="What fits in a memory, before anything runs.")
 
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 _Model = Annotated[str, typer.Option(help='"9b", "53b", "demo", a folder or a hub id')]
 _Gigabytes = Annotated[float, typer.Option("--gpu-memory", help="Memory of one device, GB (1e9)")]
 
@@ -39,7 +40,7 @@ def plan(
     extent_mm: Annotated[float | None, typer.Option(help="Length of a volume, for spacing")] = None,
     tflops: Annotated[float | None, typer.Option(help="What the device achieves, TFLOP/s")] = None,
     bandwidth: Annotated[float | None, typer.Option(help="Its memory's speed, GB/s")] = None,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Parameters, memory, operations and time of a request; the most images; what to choose."""
     if context.invoked_subcommand is not None:
@@ -81,7 +82,7 @@ def train(
     epochs: Annotated[int, typer.Option(help="Passes over the data")] = 1,
     views_per_row: Annotated[int, typer.Option(help="Views in a row")] = 0,
     tflops: Annotated[float, typer.Option(help="What one GPU achieves, TFLOP/s")] = 120,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Memory of each GPU by term under ZeRO-3 or FSDP2, operations and hours. Planned only."""
     from longllava_domains.model.known_shapes import network_of
@@ -107,7 +108,7 @@ def train(
 
 
 def convert(
-    model: Annotated[str, typer.Argument(help='"demo", a folder or a hub id')],
+    model: Checkpoint,
     output: Annotated[Path, typer.Argument(help="New folder")],
     experts: Annotated[
         str | None, typer.Option(help="Make it dense: expert-0, mean or spherical")
@@ -130,7 +131,7 @@ def convert(
 
 
 def verify(
-    model: Annotated[str, typer.Argument(help='"demo", a folder or a hub id')],
+    model: Checkpoint,
     out: Annotated[Path, typer.Option(help="Where the JSON goes")],
     device: Annotated[str | None, typer.Option(help="cuda or cpu")] = None,
     precision: Annotated[str, typer.Option(help="bfloat16, float32 or int8")] = "bfloat16",
@@ -140,7 +141,7 @@ def verify(
     from longllava_domains.model.verify import verify_model
 
     found = verify_model(model, resolve_device(device), precision=precision)
-    out.write_text(json.dumps(found.to_json(), indent=2) + "\n", "utf-8")
+    write_text(out, json.dumps(found.to_json(), indent=2) + "\n", overwrite=True)
     table = Table("check", "result", "numbers")
     for check in found.checks:
         numbers = ", ".join(f"{name} {value:.4g}" for name, value in check.numbers.items())

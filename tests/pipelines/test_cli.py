@@ -42,6 +42,10 @@ def bad(tmp_path: Path) -> Path:
         (["report", PHANTOM], "--model demo"),
         (["report", PHANTOM, "--model", "truncated_model"], "truncated"),
         (["report", PHANTOM, "--model", "demo", "--preset", "ct-none@1"], "ct-default@1"),
+        (
+            f"report {PHANTOM} --model demo --every-mm 100 --max-new-tokens 1 --out no/r.json".split(),
+            "existing folder",
+        ),
         (["ask", "photo.jpg", "What is it?", "--model", "demo"], "--domain"),
         (["views", "photo.jpg", "--out", "x.png"], "--domain"),
         (["views", PHANTOM, "--out", "x.png", "--window", "nonsense"], "window"),
