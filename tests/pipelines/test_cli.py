@@ -43,7 +43,7 @@ def bad(tmp_path: Path) -> Path:
         (["report", PHANTOM, "--model", "truncated_model"], "truncated"),
         (["report", PHANTOM, "--model", "demo", "--preset", "ct-none@1"], "ct-default@1"),
         (
-            ["report", PHANTOM, *"--model demo --every-mm 100 --out no/r.json".split()],
+            ["report", PHANTOM, "--model", "demo", "--every-mm", "100", "--out", "no/r.json"],
             "existing folder",
         ),
         (["ask", "photo.jpg", "What is it?", "--model", "demo"], "--domain"),
