@@ -124,9 +124,12 @@ def blocked_product(x: Tensor, weight: Tensor, scale: Tensor | None = None) -> T
     product = torch.empty(len(x), len(weight), dtype=x.dtype, device=x.device)
     at_once = BLOCK_BYTES.get(x.device.type, BLOCK_BYTES["cuda"])
     block = max(1, at_once // ((weight.shape[1] + len(x)) * precision.itemsize))
+    # One room for all blocks: fresh memory for each would cost a third of the product's own time.
+    room = torch.empty(min(block, len(weight)), weight.shape[1], dtype=precision, device=x.device)
     for start in range(0, len(weight), block):
         part = slice(start, start + block)
-        exact = torch.mm(activations, weight[part].to(precision).t())
+        converted = room[: len(weight[part])].copy_(weight[part])
+        exact = torch.mm(activations, converted.t())
         product[:, part] = exact if scale is None else exact.mul_(scale[part].to(precision))
     return product
 
