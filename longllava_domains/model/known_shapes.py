@@ -68,5 +68,6 @@ def _network(model: str, precision: str) -> LongLlavaForConditionalGeneration:
     dtype = resolve_dtype(precision, config.dtype)
     config.dtype = dtype
     network = empty_network(config, quantization)
-    network.to(dtype)
+    for weight in network.parameters():  # what is loaded in 8 bits keeps its float32 scales
+        weight.data = weight.data.to(dtype)
     return network

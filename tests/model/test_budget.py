@@ -16,6 +16,7 @@ from longllava_domains.errors import (
 )
 from longllava_domains.model.activations import TOKENS_PER_CHUNK
 from longllava_domains.model.budget import Rate, Request, plan
+from longllava_domains.model.checkpoint import load_checkpoint
 from longllava_domains.model.config import LongLlavaConfig
 from longllava_domains.model.cpu_matmul import probe_products
 from longllava_domains.model.fitting import fitting_policies, largest_views, require_fit
@@ -26,6 +27,7 @@ from longllava_domains.model.memory import key_value_bytes_per_token
 from longllava_domains.model.prefill import Pace, Watch, prefill
 from longllava_domains.model.quantize import quantize_network
 from longllava_domains.model.session_cache import SessionCache
+from longllava_domains.model.source import locate
 from longllava_domains.model.training_budget import TrainingRun, plan_training
 
 GB = 10**9
@@ -61,6 +63,11 @@ def test_released_shapes_have_the_released_numbers_of_parameters(
         assert budget.language_parameters == language
         assert sum(budget.parameters.values()) == everything
     assert plan(network_of(model, "bfloat16"), Request()).weight_bytes == 2 * everything
+
+
+def test_weights_in_8_bits_are_planned_with_the_scales_that_are_loaded() -> None:
+    loaded = load_checkpoint(locate("demo").folder, dtype="bfloat16", quantization="int8")
+    assert plan(network_of("demo", "int8"), Request()).weights == plan(loaded, Request()).weights
 
 
 def test_one_token_takes_16_kib_of_cache_in_the_released_models() -> None:
