@@ -86,7 +86,7 @@ def check_storage(header: Header) -> None:
                 code="ct.transfer_syntax",
             )
         if not header.spans:
-            raise _unreadable(header)
+            raise _unreadable()
         return
     need = (header.rows or 0) * (header.columns or 0) * 2 * header.frames
     extra = header.pixel_length - need
@@ -122,9 +122,9 @@ def read_patterns(header: Header) -> tuple[NDArray[np.uint16], int]:
             return decode_frame(data, header.syntax, rows, columns)
         data = _native_frame(header, rows * columns * 2)
     except (OSError, EOFError, zlib.error):
-        raise _unreadable(header) from None
+        raise _unreadable() from None
     if len(data) < rows * columns * 2:
-        raise _unreadable(header)
+        raise _unreadable()
     order = "<u2" if header.little_endian else ">u2"
     return np.frombuffer(data, order, rows * columns).reshape(rows, columns), 0
 
@@ -275,7 +275,7 @@ def _any_inside(values: NDArray[Any], outside: NDArray[np.bool_]) -> Any:
     return inside[0] if inside.size else 0
 
 
-def _unreadable(header: Header) -> DamagedInputError:
+def _unreadable() -> DamagedInputError:
     return DamagedInputError(
         "The pixel data of a slice cannot be read, or is cut short.",
         remedy="Copy or export the series again.",

@@ -62,12 +62,6 @@ def count_flops(config: LongLlavaConfig, views: int, tokens: int, batch: int = 1
     )
 
 
-def layer_flops_per_token(config: LongLlavaConfig) -> int:
-    """Return the operations of all layers for one token, attention's reading left out."""
-    text = config.text_config
-    return sum(_layer(text, index) for index in range(text.num_hidden_layers))
-
-
 def _layer(text: Any, index: int) -> int:
     H = text.hidden_size
     if text.layers_block_type[index] == "attention":
