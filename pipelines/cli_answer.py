@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from longllava_domains.errors import UnsupportedInputError
-from longllava_domains.export.files import write_text
+from longllava_domains.export.files import require_place, write_text
 from longllava_domains.pipelines.cli_console import progress, require_model, stderr, stdout
 from longllava_domains.pipelines.cli_ct import EveryMm, Hu, Repair, Series, WantedKernel, open_ct
 from longllava_domains.pipelines.cli_options import (
@@ -20,6 +20,14 @@ from longllava_domains.pipelines.cli_options import (
     Quantization,
     Tokenizer,
 )
+
+# Ending -> the method that saves findings so, and whether footprints get a file of their own.
+_MAP_FILES: Final = {
+    ".geojson": ("save_geojson", True),
+    ".gpkg": ("save_geopackage", False),
+    ".parquet": ("save_geoparquet", True),
+    ".json": ("save_stac", False),
+}
 
 ShowPaths = Annotated[bool, typer.Option("--show-paths", help="Name files here in refusals")]
 
@@ -59,6 +67,11 @@ def report(
     from longllava_domains.pipelines.ct_report import CTReport
 
     chosen = CTPreset.named(preset)
+    if out is not None:
+        require_place(out, overwrite=True)
+    for record in (sr, fhir):
+        if record is not None:
+            require_place(record)
     loaded = load_model(
         require_model(model),
         adapter=adapter,
@@ -75,14 +88,15 @@ def report(
         result = pipeline(volume, policy=policy, max_new_tokens=max_new_tokens, on_progress=advance)
     if out is not None:
         write_text(out, json.dumps(result.to_json(), indent=2) + "\n", overwrite=True)
-    if sr is not None:
-        result.save_dicom_sr(sr)
-    if fhir is not None:
-        result.save_fhir(fhir)
     if as_json:
         stdout.print_json(json.dumps(result.to_json()))
     else:
         stdout.print(result.to_text(), markup=False)
+    # Last: a document that is refused must not take the answer with it.
+    if sr is not None:
+        result.save_dicom_sr(sr)
+    if fhir is not None:
+        result.save_fhir(fhir)
 
 
 def ask(
@@ -154,6 +168,7 @@ def find(
     """Look for a thing chip by chip, and put what is found on the map."""
     from longllava_domains.pipelines.remote_sensing_qa import RemoteSensingQA
 
+    save = None if out is None else _require_map_file(out)
     pipeline = RemoteSensingQA.from_pretrained(
         require_model(model),
         adapter=adapter,
@@ -170,22 +185,24 @@ def find(
             on_plan=lambda plan: stderr.print(str(plan), markup=False),
             on_progress=advance,
         )
-    if out is not None:
-        _save_findings(found, out)
+    if out is not None and save is not None:
+        getattr(found, save)(out)
     stdout.print_json(json.dumps(found.to_json()))
 
 
-def _save_findings(found: object, out: Path) -> None:
-    writers = {
-        ".geojson": "save_geojson",
-        ".gpkg": "save_geopackage",
-        ".parquet": "save_geoparquet",
-        ".json": "save_stac",
-    }
-    if out.suffix not in writers:
+def _require_map_file(out: Path) -> str:
+    """Return the name of the method that saves findings there; the search may take hours."""
+    from longllava_domains.export.features import FOOTPRINTS
+    from longllava_domains.export.geojson import beside
+
+    if out.suffix not in _MAP_FILES:
         raise UnsupportedInputError(
             "The ending of the output names no format.",
-            remedy=f"End it with one of {', '.join(writers)}.",
+            remedy=f"End it with one of {', '.join(_MAP_FILES)}.",
             code="cli.out",
         )
-    getattr(found, writers[out.suffix])(out)
+    method, has_second_file = _MAP_FILES[out.suffix]
+    require_place(out)
+    if has_second_file:
+        require_place(beside(out, FOOTPRINTS))
+    return method

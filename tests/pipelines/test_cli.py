@@ -49,6 +49,10 @@ def bad(tmp_path: Path) -> Path:
         (["ask", "photo.jpg", "What is it?", "--model", "demo"], "--domain"),
         (["views", "photo.jpg", "--out", "x.png"], "--domain"),
         (["views", PHANTOM, "--out", "x.png", "--window", "nonsense"], "window"),
+        (["views", PHANTOM, "--out", "no/x.png"], "existing folder"),
+        (["views", PHANTOM, "--out", "x.xyz"], ".png"),
+        (["views", PHANTOM, "--out", "photo"], ".png"),
+        (["views", PHANTOM, "--out", "empty"], ".png"),
     ],
 )
 def test_bad_input_is_refused_with_a_remedy_and_exit_code_2(
@@ -97,3 +101,46 @@ def test_inspect_prints_json_without_reading_weights(capfd) -> None:
 def test_doctor_proves_the_cpu(capfd) -> None:
     assert run(["doctor"]) == 0
     assert "scan: blocked" in " ".join(capfd.readouterr().out.split())
+
+
+def test_a_refused_document_does_not_take_the_report_with_it(tmp_path: Path, capfd) -> None:
+    arguments = ["report", PHANTOM, "--model", "demo", "--dtype", "float32", "--every-mm", "100"]
+    arguments += ["--max-new-tokens", "4", "--sr", str(tmp_path / "report.dcm")]
+    assert run(arguments) == 2
+    said = capfd.readouterr()
+    assert "Draft report:" in said.out
+    assert "demonstration model" in said.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["report", PHANTOM, "--model", "absent", "--out", "empty"], "There is a folder"),
+        (["report", PHANTOM, "--model", "absent", "--sr", "photo.jpg"], "exists"),
+        (["report", PHANTOM, "--model", "absent", "--fhir", "no/r.json"], "existing folder"),
+        (["find", "absent.tif", "ship", "--model", "absent", "--out", "x.txt"], ".geojson"),
+        (["find", "absent.tif", "ship", "--model", "absent", "--out", "no/x.gpkg"], "existing"),
+        (["find", "absent.tif", "ship", "--model", "absent", "--out", "old.geojson"], "exists"),
+        (["find", "absent.tif", "ship", "--model", "absent", "--out", "old.parquet"], "exists"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(
+    bad: Path, arguments: list[str], code: str, capfd, monkeypatch
+) -> None:
+    monkeypatch.chdir(bad)
+    Path("old.footprints.geojson").write_text("{}")
+    Path("old.parquet").write_text("")
+    before = sorted(bad.iterdir())
+    assert run(arguments) == 2
+    # The model that is absent too was not even looked for.
+    assert code in capfd.readouterr().err
+    assert sorted(bad.iterdir()) == before
+
+
+def test_a_contact_sheet_replaces_the_one_before_it_whole(tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.PNG"
+    sheet.write_bytes(b"not a picture")
+    assert run(["views", PHANTOM, "--out", str(sheet), "--most", "2"]) == 0
+    assert Image.open(sheet).format == "PNG"
+    assert list(tmp_path.iterdir()) == [sheet]
