@@ -1,14 +1,18 @@
 """Commands that look at an input without a model: `views`, `series`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from longllava_domains.errors import UnsupportedInputError
+from longllava_domains.export.files import new_file, require_place
 from longllava_domains.pipelines.cli_console import stdout
 from longllava_domains.pipelines.cli_ct import EveryMm, Hu, Repair, Series, WantedKernel, open_ct
 
 _SHOW_PATHS = typer.Option("--show-paths", help="Name files on this terminal in refusals")
+
+_PICTURES: Final = (".png", ".jpg", ".jpeg")
 
 
 def register(app: typer.Typer) -> None:
@@ -37,6 +41,7 @@ def views(
     from longllava_domains.pipelines.look import look_at, look_at_ct
     from longllava_domains.visual.contact_sheet import contact_sheet
 
+    _require_picture(out)
     if decide_domain(path, domain) == "ct":
         volume = open_ct(path, series=series, kernel=kernel, repair=repair, hu=hu)
         sequence = look_at_ct(
@@ -44,9 +49,20 @@ def views(
         )
     else:
         sequence = look_at(path, domain=domain)
-    contact_sheet(sequence).save(out)
+    with new_file(out, overwrite=True) as temporary:
+        contact_sheet(sequence).save(temporary)
     left_out = sum(sequence.left_out.values())
     stdout.print(f"{len(sequence)} views, {left_out} left out: {out}", markup=False)
+
+
+def _require_picture(out: Path) -> None:
+    if out.suffix.lower() not in _PICTURES:
+        raise UnsupportedInputError(
+            "The ending of the output names no kind of picture that is written here.",
+            remedy=f"End it with one of {', '.join(_PICTURES)}.",
+            code="cli.out",
+        )
+    require_place(out, overwrite=True)
 
 
 def series(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from longllava_domains.export.files import write_text
+from longllava_domains.export.files import require_place, write_text
 from longllava_domains.pipelines.cli_console import stdout
 from longllava_domains.pipelines.cli_options import AsJson, Checkpoint
 from longllava_domains.units import human_bytes
@@ -140,6 +140,7 @@ def verify(
     from longllava_domains.model.placement import resolve_device
     from longllava_domains.model.verify import verify_model
 
+    require_place(out, overwrite=True)
     found = verify_model(model, resolve_device(device), precision=precision)
     write_text(out, json.dumps(found.to_json(), indent=2) + "\n", overwrite=True)
     table = Table("check", "result", "numbers")

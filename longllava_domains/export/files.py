@@ -1,7 +1,8 @@
 """A new file appears whole or not at all, and an old one is replaced only when asked.
 
 `new_file` gives a name for any writer to write to; `write_text` and `write_private` write what is
-at hand, the second for its owner's eyes alone.
+at hand, the second for its owner's eyes alone. `require_place` refuses before long work what would
+be refused after it.
 """
 
 import os
@@ -25,24 +26,24 @@ def new_file(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         OutputError: The file exists, or the folder is missing, full or not writable.
     """
     target = Path(path)
-    if target.exists() and not overwrite:
-        raise OutputError(
-            "A file of that name exists.",
-            remedy="Choose another name, or pass overwrite=True.",
-            code="export.exists",
-        )
-    try:
-        folder = tempfile.TemporaryDirectory(prefix=".part-", dir=target.parent)
-    except OSError as error:
-        raise _not_writable(error) from None
-    with folder:
+    with _folder_beside(target, overwrite=overwrite) as folder:
         # The same name, because writers look at the suffix and record the stem.
-        temporary = Path(folder.name) / target.name
+        temporary = Path(folder) / target.name
         try:
             yield temporary
             os.replace(temporary, target)
         except OSError as error:
             raise _not_writable(error) from None
+
+
+def require_place(path: str | Path, *, overwrite: bool = False) -> None:
+    """Refuse a place that `new_file` could not write to, before the work that would be lost.
+
+    Raises:
+        OutputError: As `new_file`.
+    """
+    with _folder_beside(Path(path), overwrite=overwrite):
+        pass
 
 
 def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> None:
@@ -75,6 +76,26 @@ def write_private(files: Mapping[Path, bytes], *, overwrite: bool = False) -> No
                 file.write(data)
                 file.flush()
                 os.fsync(handle)
+
+
+def _folder_beside(target: Path, *, overwrite: bool) -> tempfile.TemporaryDirectory[str]:
+    """Return a new folder on the target's own disk, where the file grows unseen."""
+    if target.is_dir():
+        raise OutputError(
+            "There is a folder where the file shall be.",
+            remedy="Give the name of a file in that folder, or another name.",
+            code="export.folder",
+        )
+    if target.exists() and not overwrite:
+        raise OutputError(
+            "A file of that name exists.",
+            remedy="Choose another name, or pass overwrite=True.",
+            code="export.exists",
+        )
+    try:
+        return tempfile.TemporaryDirectory(prefix=".part-", dir=target.parent)
+    except OSError as error:
+        raise _not_writable(error) from None
 
 
 def _not_writable(error: OSError) -> OutputError:

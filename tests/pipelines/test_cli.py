@@ -142,5 +142,6 @@ def test_a_contact_sheet_replaces_the_one_before_it_whole(tmp_path: Path) -> Non
     sheet = tmp_path / "sheet.PNG"
     sheet.write_bytes(b"not a picture")
     assert run(["views", PHANTOM, "--out", str(sheet), "--most", "2"]) == 0
-    assert Image.open(sheet).format == "PNG"
+    with Image.open(sheet) as picture:
+        assert picture.format == "PNG"
     assert list(tmp_path.iterdir()) == [sheet]
