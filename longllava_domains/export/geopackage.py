@@ -40,8 +40,8 @@ def write_geopackage(path: str | Path, findings: Findings, *, overwrite: bool = 
     tables = frames(findings)
     with new_file(path, overwrite=overwrite) as temporary:
         try:
-            # Footprints first: what is written last is drawn on top.
-            for layer in (FOOTPRINTS, DETECTIONS):
+            # Detections first: readers that are asked for no layer take the first.
+            for layer in (DETECTIONS, FOOTPRINTS):
                 pyogrio.write_dataframe(
                     tables[layer],
                     temporary,

@@ -160,6 +160,14 @@ def test_geopackage_holds_both_layers_in_the_scenes_crs(tmp_path):
     assert status.tolist() == ["seen", "skipped", "failed", "seen"]
 
 
+@pytest.mark.filterwarnings("ignore:More than one layer")
+def test_the_layer_that_a_reader_takes_unasked_holds_the_detections(tmp_path):
+    path = tmp_path / "ships.gpkg"
+    write_geopackage(path, findings())
+    assert pyogrio.list_layers(path)[0, 0] == "detections"
+    assert geopandas.read_file(path)["class"].tolist() == ["ship", "ship"]
+
+
 def test_geopackage_brings_its_own_qgis_style(tmp_path):
     path = tmp_path / "ships.gpkg"
     write_geopackage(path, findings())
