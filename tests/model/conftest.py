@@ -19,3 +19,12 @@ def one_thread_and_one_seed() -> Iterator[None]:
     torch.manual_seed(0)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def released(tmp_path: Path) -> Path:
+    """A small checkpoint in the released layout, with experts."""
+    import tiny_released
+
+    tiny_released.write_released(tmp_path / "model", experts=4)
+    return tmp_path / "model"
