@@ -230,11 +230,13 @@ def _why(ranks: list[tuple[float, ...]], kernel: str) -> tuple[str, str]:
         return "choice.only_volume", "the only volume"
     pairs = zip(_CRITERIA, ranks[0], ranks[1], strict=True)
     decided = next(name for name, best, second in pairs if best != second)
+    other = next(name for name in _KERNELS if name != kernel)
+    is_known = ranks[0][_CRITERIA.index("kernel")] == 0
     words = {
         "kind": "a volume rather than a reformat",
         "plane": "axial",
         "original": "original rather than derived",
-        "kernel": f"{kernel} kernel",
+        "kernel": f"{kernel} kernel" if is_known else f"kernel unknown rather than {other}",
         "coverage": "covers most of what was scanned",
         "thin": "thinnest",
         "slices": "most slices",

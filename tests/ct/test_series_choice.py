@@ -40,6 +40,21 @@ def test_the_table_says_which_and_why(dicom, tmp_path):
     assert ct.open_volume(tmp_path, series=table[2].key).report.codes["choice.asked"] == 1
 
 
+@pytest.mark.parametrize(("asked", "other"), [("soft", "Br64"), ("sharp", "Br40")])
+def test_an_unknown_kernel_that_wins_is_not_called_what_was_asked_for(
+    asked, other, dicom, tmp_path
+):
+    for number, kernel in enumerate(("NEVER-HEARD-OF", other)):
+        images = dicom.datasets(series=str(number + 1))
+        for image in images:
+            image.ConvolutionKernel = kernel
+        dicom.write(images, tmp_path, kernel)
+    table = ct.list_series(tmp_path, kernel=asked)
+    assert [row.kernel for row in table if row.chosen] == ["unknown"]
+    known = "sharp" if asked == "soft" else "soft"
+    assert [row.reason for row in table if row.chosen] == [f"kernel unknown rather than {known}"]
+
+
 def test_keys_stay_when_files_are_added(dicom, tmp_path):
     dicom.write(dicom.datasets(series="2"), tmp_path, "b")
     before = ct.list_series(tmp_path)[0].key
