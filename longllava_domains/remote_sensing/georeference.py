@@ -87,14 +87,17 @@ class Georeference:
     Attributes:
         pixel_map: How pixels reach map coordinates; None without any georeference.
         crs: Authority code such as ``"EPSG:32618"``, else WKT; None when unknown.
+        size: (width, height) of the raster, pixels, by which a longitude is told from its other
+            name a whole turn away; None leaves longitudes as they are given.
     """
 
     pixel_map: PixelMap | None
     crs: str | None
+    size: tuple[int, int] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles carry the two facts, not PROJ's transformers."""
-        return {"pixel_map": self.pixel_map, "crs": self.crs}
+        """Copies and pickles carry the three facts, not PROJ's transformers."""
+        return {"pixel_map": self.pixel_map, "crs": self.crs, "size": self.size}
 
     @property
     def kind(self) -> str:
@@ -136,6 +139,9 @@ class Georeference:
     def lonlat_to_pixel(self, lon: float, lat: float) -> Point:
         """Return pixel (column, row) of a WGS 84 longitude and latitude, degrees.
 
+        A raster in degrees may run past 180; of a longitude's names the one nearest to its middle
+        holds.
+
         Raises:
             GeoreferenceError: No georeference or CRS, or a place the projection does not reach.
         """
@@ -146,7 +152,7 @@ class Georeference:
                 remedy="Pass longitude first, then latitude, inside the projection's area of use.",
                 code="raster.off_map",
             )
-        return self.map_to_pixel(x, y)
+        return self.map_to_pixel(self._turned(x), y)
 
     def ground_size_m(self, column: float, row: float, step_px: float = 1.0) -> Point | None:
         """Return the geodesic metres that one column and one row span around a pixel.
@@ -168,6 +174,15 @@ class Georeference:
         if not all(math.isfinite(span) and span > 0 for span in spans):
             return None
         return spans[0], spans[1]
+
+    def _turned(self, x: float) -> float:
+        """Move a longitude by whole turns to within half a turn of the raster's middle."""
+        if self.size is None or not self._pyproj_crs.is_geographic:
+            return x
+        turn = 360 / self._to_geodetic[1]
+        width, height = self.size
+        middle, _ = self.pixel_to_map(width / 2, height / 2)
+        return x + turn * round((middle - x) / turn)
 
     def _map(self) -> PixelMap:
         if self.pixel_map is None:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -79,7 +79,7 @@ class Raster:
         threads: int,
     ) -> None:
         self.source = source
-        self.georeference = georeference
+        self.georeference = replace(georeference, size=(source.width, source.height))
         self.rendering = rendering
         self.origin = origin
         self.threads = threads

@@ -33,8 +33,7 @@ def test_the_way_to_the_map_and_back_is_exact(raster_file, hazard):
         back = place.map_to_pixel(*place.pixel_to_map(column, row))
         assert math.dist(back, (column, row)) < 0.01
         back = place.lonlat_to_pixel(*place.pixel_to_lonlat(column, row))
-        if hazard != "lonlat_past_180":  # there one place has two names: 180.1 and -179.9
-            assert math.dist(back, (column, row)) < 0.01
+        assert math.dist(back, (column, row)) < 0.01
 
 
 @settings(deadline=None, max_examples=80)
@@ -112,6 +111,19 @@ def test_longitudes_stay_between_minus_180_and_180(raster_file):
         east, _ = raster.pixel_to_lonlat(raster.width, 0)
         assert 179 < west < 180
         assert -180 <= east < -179
+
+
+def test_a_place_beyond_180_is_found_by_any_of_its_names(raster_file):
+    raster = open_raster(raster_file("lonlat_past_180"))
+    column, row = raster.width - 3.5, 7.25
+    lon, lat = raster.pixel_to_lonlat(column, row)
+    assert lon < 0
+    for name in (lon - 360, lon, lon + 360):
+        back = raster.georeference.lonlat_to_pixel(name, lat)
+        assert back == pytest.approx((column, row), abs=0.01)
+    # Beside the raster is not once around the Earth.
+    west, north = raster.pixel_to_lonlat(0, 0)
+    assert raster.georeference.lonlat_to_pixel(west - 0.001, north)[0] < 0
 
 
 def test_degrees_become_metres_on_the_ellipsoid(raster_file):
