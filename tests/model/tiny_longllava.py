@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from tiny_jamba import give_long_memory
 from transformers import CLIPVisionConfig, JambaConfig
@@ -59,3 +60,16 @@ def views(count: int, seed: int = 0, layout: str = "images") -> VisualSequence:
         for index, one in enumerate(pixels)
     )
     return VisualSequence(tuple(shown), layout)
+
+
+def count_encoded(monkeypatch: pytest.MonkeyPatch, model: LongLlava) -> list[int]:
+    """Return a list that gets the number of views of each forward of the tower."""
+    batches: list[int] = []
+    encode = model.network.encode_images
+
+    def counting(pixels):
+        batches.append(len(pixels))
+        return encode(pixels)
+
+    monkeypatch.setattr(model.network, "encode_images", counting)
+    return batches
