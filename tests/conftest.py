@@ -6,6 +6,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
+
+# One commit gives one result; ``HYPOTHESIS_PROFILE=search`` looks for new examples at every run.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("search", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # The networks of the tests are tiny: a second thread only waits for the first, and where other
 # work runs beside it that waiting is most of the time. Read by OpenMP when torch is imported.
