@@ -120,7 +120,7 @@ def gcp_map(gcps: Sequence[Any], size: tuple[int, int]) -> tuple[ControlMap, flo
     if residual_px <= _TOLERATED_PX or len(gcps) > _SPLINE_POINTS:
         return polynomial, residual_px
     spline = ControlMap("gcp-tps", gcps, size)
-    _residual_px(spline)
+    _residual_px(spline)  # refuses points that fix no place
     # A spline meets its points, wrong ones too: only the polynomial's miss tells how far they stray.
     return spline, residual_px
 
