@@ -1,12 +1,14 @@
 """Commands that reckon before they run: `plan`, `plan train`; and `verify`, `convert`."""
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from longllava_domains.errors import PolicyError
 from longllava_domains.export.files import require_place, write_text
 from longllava_domains.pipelines.cli_console import stdout
 from longllava_domains.pipelines.cli_options import AsJson, Checkpoint
@@ -14,8 +16,32 @@ from longllava_domains.units import human_bytes
 
 planning = typer.Typer(help="What fits in a memory, before anything runs.")
 
+
+def _above_zero(option: typer.CallbackParam, value: float | None) -> float | None:
+    """Refuse numbers that no device and no body has."""
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise PolicyError(
+            f"{option.opts[0]} cannot be {value:g}.",
+            remedy="Give a finite number above 0.",
+            code="cli.number",
+        )
+    return value
+
+
 _Model = Annotated[str, typer.Option(help='"9b", "53b", "demo", a folder or a hub id')]
-_Gigabytes = Annotated[float, typer.Option("--gpu-memory", help="Memory of one device, GB (1e9)")]
+_Gigabytes = Annotated[
+    float,
+    typer.Option("--gpu-memory", help="Memory of one device, GB (1e9)", callback=_above_zero),
+]
+_ExtentMm = Annotated[
+    float | None, typer.Option(help="Length of a volume, for spacing", callback=_above_zero)
+]
+_Tflops = Annotated[
+    float | None, typer.Option(help="What the device achieves, TFLOP/s", callback=_above_zero)
+]
+_Bandwidth = Annotated[
+    float | None, typer.Option(help="Its memory's speed, GB/s", callback=_above_zero)
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,9 +63,9 @@ def plan(
     batch: Annotated[int, typer.Option(help="Requests held at once")] = 1,
     kv_cache_dtype: Annotated[str, typer.Option(help="Keys and values: auto or int8")] = "auto",
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cuda",
-    extent_mm: Annotated[float | None, typer.Option(help="Length of a volume, for spacing")] = None,
-    tflops: Annotated[float | None, typer.Option(help="What the device achieves, TFLOP/s")] = None,
-    bandwidth: Annotated[float | None, typer.Option(help="Its memory's speed, GB/s")] = None,
+    extent_mm: _ExtentMm = None,
+    tflops: _Tflops = None,
+    bandwidth: _Bandwidth = None,
     as_json: AsJson = False,
 ) -> None:
     """Parameters, memory, operations and time of a request; the most images; what to choose."""
@@ -53,6 +79,12 @@ def plan(
     request = Request(images, batch=batch, tokens_per_view=tokens_per_image, kv_cache_dtype=kept)
     if chunk_tokens is not None:
         request = Request(**{**vars(request), "chunk_tokens": chunk_tokens})
+    if (tflops is None) != (bandwidth is None):
+        raise PolicyError(
+            "A time needs both speeds of the device, and one is given.",
+            remedy="Give --tflops and --bandwidth, or neither.",
+            code="cli.rate",
+        )
     rate = None
     if tflops is not None and bandwidth is not None:
         rate = Rate(tflops * 1e12, bandwidth * 1e9, "given")
@@ -81,7 +113,9 @@ def train(
     lora_rank: Annotated[int, typer.Option(help="Rank of the adapter")] = 64,
     epochs: Annotated[int, typer.Option(help="Passes over the data")] = 1,
     views_per_row: Annotated[int, typer.Option(help="Views in a row")] = 0,
-    tflops: Annotated[float, typer.Option(help="What one GPU achieves, TFLOP/s")] = 120,
+    tflops: Annotated[
+        float, typer.Option(help="What one GPU achieves, TFLOP/s", callback=_above_zero)
+    ] = 120,
     as_json: AsJson = False,
 ) -> None:
     """Memory of each GPU by term under ZeRO-3 or FSDP2, operations and hours. Planned only."""
@@ -114,7 +148,10 @@ def convert(
         str | None, typer.Option(help="Make it dense: expert-0, mean or spherical")
     ] = None,
     down_scale: Annotated[
-        float, typer.Option(help="Factor on the dense down_proj; the original used 0.045")
+        float,
+        typer.Option(
+            help="Factor on the dense down_proj; the original used 0.045", callback=_above_zero
+        ),
     ] = 1.0,
     adapter: Annotated[Path | None, typer.Option(help="PEFT adapter to merge")] = None,
     quantization: Annotated[str | None, typer.Option(help="int8, int8+lm_head")] = None,

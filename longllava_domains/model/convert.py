@@ -118,6 +118,8 @@ def _require_sense(
             remedy="Leave out the way to combine experts.",
             code="convert.dense",
         )
+    if experts is not None:  # an unknown method is refused before the folder is made
+        combination(experts, checkpoint.config.text_config.num_experts)
 
 
 def _stored(checkpoint: Checkpoint) -> dict[Destination, Read]:

@@ -123,3 +123,42 @@ def test_convert_and_verify_write_what_they_say(tmp_path: Path, capfd) -> None:
 def test_convert_refuses_a_folder_that_is_not_empty(tmp_path: Path, capfd) -> None:
     (tmp_path / "mine").write_text("mine")
     assert run(["convert", "demo", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plan", "--gpu-memory", "0"],
+        ["plan", "--gpu-memory", "nan"],
+        ["plan", "--gpu-memory", "-5"],
+        ["plan", "--gpu-memory", "inf", "--json"],
+        ["plan", "--extent-mm", "nan"],
+        ["plan", "--extent-mm", "-3"],
+        ["plan", "--tflops", "0", "--bandwidth", "2000"],
+        ["plan", "--tflops", "100", "--bandwidth", "-1"],
+        ["plan", "train", "--rows", "10", "--tflops", "0"],
+        ["plan", "train", "--rows", "10", "--gpu-memory", "nan"],
+        ["convert", "demo", "new", "--experts", "mean", "--down-scale", "nan"],
+    ],
+)
+def test_numbers_that_no_device_has_are_refused_by_name(
+    arguments: list[str], capfd, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == 2
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert any(option in captured.err for option in arguments if option.startswith("--"))
+    assert "above 0" in captured.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("alone", ["--tflops", "--bandwidth"])
+def test_half_a_speed_is_refused_rather_than_ignored(alone: str, capfd) -> None:
+    assert run(["plan", alone, "100"]) == 2
+    assert "--tflops and --bandwidth" in capfd.readouterr().err
+
+
+def test_a_conversion_that_is_refused_leaves_no_folder(capfd, tmp_path: Path) -> None:
+    assert run(["convert", "demo", str(tmp_path / "new"), "--experts", "median"]) == 2
+    assert not list(tmp_path.iterdir())
