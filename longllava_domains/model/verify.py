@@ -5,6 +5,7 @@ each check with its numbers.
 """
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,11 +19,12 @@ from longllava_domains.model.budget import Request
 from longllava_domains.model.checkpoint import load_checkpoint
 from longllava_domains.model.fitting import require_fit
 from longllava_domains.model.load import LongLlava
+from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.machine import measure_rate
 from longllava_domains.model.processor import Processor
 from longllava_domains.model.scan_choice import kernel_report
 from longllava_domains.model.source import locate
-from longllava_domains.model.verify_checks import Check, run_check
+from longllava_domains.model.verify_checks import Check, Finding, run_check
 from longllava_domains.prompt import PromptTokenizer
 from longllava_domains.provenance import Provenance
 
@@ -82,42 +84,52 @@ def verify_model(
         QuantizationError: There is no such precision.
     """
     folder = locate(model).folder
-    require_fit(folder, Request(views), precision=precision, device=device)
+    request = Request(views, answer_tokens=answer_tokens)
+    require_fit(folder, request, precision=precision, device=device)
     quantization = precision if precision.startswith("int8") else None
     dtype = "bfloat16" if quantization else precision
     network = load_checkpoint(folder, dtype=dtype, device=device, quantization=quantization)
-    checks = [
-        run_check("kernels against float64", lambda: verify_checks.kernels(device)),
-        run_check(
-            "one period of layers against CPU float32",
-            lambda: verify_checks.layer_period(network, device),
-        ),
-        run_check("chunks against one forward", lambda: verify_checks.chunks(network)),
-        run_check("eight rows against one", lambda: verify_checks.batches(network)),
-        run_check(
-            "speed and memory against the plan",
-            lambda: verify_checks.speed_and_memory(network, device, views, answer_tokens),
-        ),
-    ]
-    try:
-        speller = PromptTokenizer.from_folder(folder)
-    except TokenizerError as error:
-        checks.append(Check("needle among views", "skipped", reason=error.message))
-    else:
-        loaded = LongLlava(network, Processor(speller, network.config), Provenance())
-        checks.append(run_check("needle among views", lambda: verify_checks.needle(loaded)))
-    checks.append(
-        run_check(
-            "8 bits against the precision loaded",
-            lambda: verify_checks.eight_bits(network, folder, device),
-        )
-    )
+    checks = _checks(network, folder, device, request)
     rate = measure_rate(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
     limits = {"flops_per_s": rate.flops_per_s, "bytes_per_s": rate.bytes_per_s}
     versions = {name: version(name) for name in _VERSIONS} | {"python": platform.python_version()}
     return Verification(
-        _describe(device), precision, tuple(checks), dict(kernel_report(device)), versions, limits
+        _describe(device), precision, checks, dict(kernel_report(device)), versions, limits
     )
+
+
+def _checks(
+    network: LongLlavaForConditionalGeneration,
+    folder: Path,
+    device: torch.device,
+    request: Request,
+) -> tuple[Check, ...]:
+    views, answer_tokens = request.views, request.answer_tokens
+    works: dict[str, Callable[[], Finding]] = {
+        "kernels against float64": lambda: verify_checks.kernels(device),
+        "one period of layers against CPU float32": (
+            lambda: verify_checks.layer_period(network, device)
+        ),
+        "chunks against one forward": lambda: verify_checks.chunks(network),
+        "eight rows against one": lambda: verify_checks.batches(network),
+        "speed and memory against the plan": (
+            lambda: verify_checks.speed_and_memory(network, device, views, answer_tokens)
+        ),
+        "needle among views": lambda: _needle(network, folder),
+        "8 bits against the precision loaded": (
+            lambda: verify_checks.eight_bits(network, folder, device)
+        ),
+    }
+    return tuple(run_check(name, work) for name, work in works.items())
+
+
+def _needle(network: LongLlavaForConditionalGeneration, folder: Path) -> Finding:
+    try:
+        speller = PromptTokenizer.from_folder(folder)
+    except TokenizerError as error:
+        return error.message
+    loaded = LongLlava(network, Processor(speller, network.config), Provenance())
+    return verify_checks.needle(loaded)
 
 
 def _describe(device: torch.device) -> str:
