@@ -141,7 +141,9 @@ class CTReport:
             found = self._findings(session, on_progress) if evidence.is_chest else {}
             answer = session.ask(
                 prompt or self.preset.report_prompt,
-                max_new_tokens=max_new_tokens or self.preset.max_new_tokens,
+                max_new_tokens=(
+                    self.preset.max_new_tokens if max_new_tokens is None else max_new_tokens
+                ),
             )
         assert session.sequence is not None
         findings, impression = split_sections(answer.text)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from longllava_domains.errors import PolicyError
 from longllava_domains.model.cpu_matmul import fast_products
 from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.prefill import Cancelled, cancelled_error
@@ -64,7 +65,14 @@ def decode(
 
     Raises:
         SessionError: Cancelled.
+        PolicyError: The longest answer is shorter than nothing.
     """
+    if max_new_tokens < 0:
+        raise PolicyError(
+            f"An answer cannot have {max_new_tokens} tokens.",
+            remedy="Give max_new_tokens of at least 0.",
+            code="session.max_new_tokens",
+        )
     results = [Decoded() for _ in caches]
     active = list(range(len(caches)))
     together = joined(caches)

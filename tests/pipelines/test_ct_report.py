@@ -54,6 +54,13 @@ def test_the_draft_equals_the_answer_to_the_report_prompt_alone(pipeline, result
     assert result.text == alone.text
 
 
+def test_no_tokens_are_no_draft_and_fewer_are_refused(pipeline) -> None:
+    one = ct.SlicePolicy(count=1, windows=("lung",), view_px=336)
+    assert pipeline(PHANTOM, policy=one, max_new_tokens=0).text == ""
+    with pytest.raises(PolicyError, match="-1 tokens"):
+        pipeline(PHANTOM, policy=one, max_new_tokens=-1)
+
+
 def test_every_output_says_research_only_and_demonstration(result) -> None:
     assert result.notices[0] == RESEARCH_NOTICE
     assert result.to_text().startswith(f"[{RESEARCH_NOTICE}]")
