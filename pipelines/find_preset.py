@@ -1,11 +1,20 @@
 """How a thing is asked for in a chip: the words, chip size and resolution a model was trained on."""
 
 import json
+import unicodedata
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Final
 
 from longllava_domains.boxes import Dialect
 from longllava_domains.errors import PolicyError
+
+# Control characters, halves of surrogate pairs, line and paragraph separators.
+_NO_TEXT: Final = ("Cc", "Cs", "Zl", "Zp")
+
+
+def _is_no_text(character: str) -> bool:
+    return unicodedata.category(character) in _NO_TEXT
 
 
 @dataclass(frozen=True)
@@ -68,11 +77,13 @@ class FindPreset:
             thing: Singular, such as ``"ship"``; FIT-RS writes ``"storage_tank"``.
 
         Raises:
-            PolicyError: The thing is empty, or holds characters that write boxes or tags.
+            PolicyError: The thing is empty, or holds characters that write boxes or tags, or that
+                no map file can name a class with: control characters, halves of surrogate pairs.
         """
-        if not thing.strip() or any(mark in thing for mark in "<>{}\n"):
+        if not thing.strip() or any(mark in "<>{}" or _is_no_text(mark) for mark in thing):
             raise PolicyError(
-                "What to look for is empty, or holds one of < > { } or a line break.",
+                "What to look for is empty, or holds one of < > { }, a line break or a character "
+                "that cannot be printed.",
                 remedy='Name one kind of thing in the singular, such as "ship".',
                 code="find.thing",
             )

@@ -120,7 +120,10 @@ def test_resolutions_outside_the_trained_range_are_noticed_or_refused(tmp_path, 
     assert len(trained.find(path, "ship").notices) == 1
 
 
-@pytest.mark.parametrize("thing", ["", "  ", "ship<ref>", "a{b}", "ship\nand more"])
+@pytest.mark.parametrize(
+    "thing",
+    ["", "  ", "ship<ref>", "a{b}", "ship\nand more", "a\0b", "\x1b[31m", "ship\ud800", "a\u2028b"],
+)
 def test_things_that_could_not_be_asked_for_are_refused(tmp_path, picture, thing):
     path = tmp_path / "scene.tif"
     SCENES["affine"](path, picture)
