@@ -1,6 +1,7 @@
 """Which domain is this input? Decided by evidence in the file, never by its name alone."""
 
 import json
+import os
 import struct
 from pathlib import Path
 from typing import Literal
@@ -29,7 +30,7 @@ def decide_domain(path: str | Path, domain: str | None = None) -> Domain:
         domain: The user's word, which wins.
 
     Raises:
-        NotFoundError: Nothing is there.
+        NotFoundError: Nothing is there, or it cannot be read.
         AmbiguousInputError: The evidence does not decide; the remedy names ``--domain``.
         UnsupportedInputError: `domain` is not one of the three.
     """
@@ -40,7 +41,15 @@ def decide_domain(path: str | Path, domain: str | None = None) -> Domain:
     place = Path(path)
     if not place.exists():
         raise NotFoundError("There is nothing at this path.", remedy="Check the path.")
-    found = _of_folder(place) if place.is_dir() else _of_file(place)
+    try:
+        found = _of_folder(place) if place.is_dir() else _of_file(place)
+    except OSError as error:
+        # The exception's own text names the path.
+        raise NotFoundError(
+            f"The input cannot be read ({os.strerror(error.errno or 0)}).",
+            remedy="Check that you may read it.",
+            code="input.unreadable",
+        ) from None
     if found is None:
         raise AmbiguousInputError(
             "Nothing in this input says whether it is a CT, a slide or a raster.",

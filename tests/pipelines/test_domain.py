@@ -87,3 +87,16 @@ def test_nothing_there_and_unknown_words_are_refused(tmp_path: Path) -> None:
 
 def test_urls_are_rasters_without_being_opened() -> None:
     assert decide_domain("https://host.invalid/scene.tif") == "remote_sensing"
+
+
+def test_what_cannot_be_read_is_refused_without_its_path(tmp_path: Path, monkeypatch) -> None:
+    def broken(self: Path, *arguments: object) -> None:
+        raise OSError(5, "Input/output error", str(self))
+
+    file = tmp_path / "DOE_JOHN.dcm"
+    file.write_bytes(b"")
+    monkeypatch.setattr(Path, "open", broken)
+    with pytest.raises(NotFoundError, match="Input/output") as caught:
+        decide_domain(file)
+    assert "DOE" not in str(caught.value)
+    assert caught.value.__suppress_context__
