@@ -95,11 +95,12 @@ def _made_by(findings: Findings) -> dict[str, Any]:
     }
 
 
-def require_located(findings: Findings, kind: str) -> None:
-    """Refuse findings without map coordinates.
+def require_mappable(findings: Findings, kind: str) -> None:
+    """Refuse findings without map coordinates, or with a class that no file can spell.
 
     Raises:
-        OutputError: The scene has no georeference; pixel coordinates are offered instead.
+        OutputError: The scene has no georeference (pixel coordinates are offered instead), or a
+            name is not Unicode.
     """
     if any(chip.place.pixel_to_map is None or chip.place.crs is None for chip in findings.chips):
         raise OutputError(
@@ -107,6 +108,17 @@ def require_located(findings: Findings, kind: str) -> None:
             remedy="Save the pixel coordinates with to_json(), or georeference the scene.",
             code="export.no_georeference",
         )
+    names = [findings.thing, *(found.name for found in findings.detections)]
+    if any(_has_half_surrogate(name) for name in names):
+        raise OutputError(
+            f"A class has a name that is not Unicode, and a {kind} file is.",
+            remedy="Decode the name with its real encoding before looking for it.",
+            code="export.unicode",
+        )
+
+
+def _has_half_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def detection_rings(findings: Findings, *, in_lonlat: bool) -> list[Ring | None]:

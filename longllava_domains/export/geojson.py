@@ -12,7 +12,7 @@ from longllava_domains.export.features import (
     detection_rows,
     footprint_rings,
     footprint_rows,
-    require_located,
+    require_mappable,
 )
 from longllava_domains.export.files import new_file
 from longllava_domains.provenance import RESEARCH_NOTICE
@@ -37,7 +37,7 @@ def write_geojson(path: str | Path, findings: Findings, *, overwrite: bool = Fal
         OutputError: The scene has no georeference, a file exists or cannot be written.
         GeoreferenceError: The CRS cannot be related to longitude and latitude.
     """
-    require_located(findings, "GeoJSON")
+    require_mappable(findings, "GeoJSON")
     detections = feature_collection(
         findings, detection_rows(findings), detection_rings(findings, in_lonlat=True)
     )

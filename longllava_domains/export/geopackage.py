@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 from longllava_domains.errors import OutputError
-from longllava_domains.export.features import DETECTIONS, FOOTPRINTS, frames, require_located
+from longllava_domains.export.features import DETECTIONS, FOOTPRINTS, frames, require_mappable
 from longllava_domains.export.files import new_file
 from longllava_domains.export.qgis_style import detection_style, embed_styles, footprint_style
 from longllava_domains.remote_sensing.findings import Findings
@@ -32,7 +32,7 @@ def write_geopackage(path: str | Path, findings: Findings, *, overwrite: bool = 
             remedy="Give a name with that ending.",
             code="export.suffix",
         )
-    require_located(findings, "GeoPackage")
+    require_mappable(findings, "GeoPackage")
     metadata = {
         "notice": " ".join(findings.notices),
         "provenance": json.dumps(findings.provenance.to_json(), sort_keys=True),

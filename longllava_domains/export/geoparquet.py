@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from longllava_domains.errors import OutputError
-from longllava_domains.export.features import DETECTIONS, FOOTPRINTS, frames, require_located
+from longllava_domains.export.features import DETECTIONS, FOOTPRINTS, frames, require_mappable
 from longllava_domains.export.files import new_file
 from longllava_domains.export.geojson import beside
 from longllava_domains.remote_sensing.findings import Findings
@@ -26,7 +26,7 @@ def write_geoparquet(path: str | Path, findings: Findings, *, overwrite: bool = 
     """
     from pyarrow import ArrowException
 
-    require_located(findings, "GeoParquet")
+    require_mappable(findings, "GeoParquet")
     tables = frames(findings)
     for table in tables.values():
         table.attrs = {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from longllava_domains.errors import OutputError
-from longllava_domains.export.features import FOOTPRINT_SEGMENTS, require_located
+from longllava_domains.export.features import FOOTPRINT_SEGMENTS, require_mappable
 from longllava_domains.export.files import write_text
 from longllava_domains.export.geojson import geometry, within_globe
 from longllava_domains.provenance import RESEARCH_NOTICE
@@ -67,7 +67,7 @@ def stac_item(item_id: str, findings: Findings) -> dict[str, Any]:
         OutputError: The scene has no georeference.
         GeoreferenceError: The CRS cannot be related to longitude and latitude.
     """
-    require_located(findings, "STAC")
+    require_mappable(findings, "STAC")
     scene = findings.scene
     ring = lonlat_ring(scene, view_ring(scene), segments=FOOTPRINT_SEGMENTS)
     made = findings.provenance

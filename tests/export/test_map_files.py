@@ -302,6 +302,26 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (write_geojson, "a.geojson"),
+        (write_geopackage, "a.gpkg"),
+        (write_geoparquet, "a.parquet"),
+        (write_stac_item, "a.json"),
+    ],
+)
+def test_a_class_that_is_not_unicode_is_refused_before_a_file_is_begun(tmp_path, write, name):
+    whole = findings()
+    halved = replace(whole.detections[0], name="ship\ud800")
+    for broken in (replace(whole, thing="ship\udfff"), replace(whole, detections=(halved,))):
+        with pytest.raises(OutputError, match="not Unicode") as caught:
+            write(tmp_path / name, broken)
+        assert caught.value.code == "export.unicode"
+    assert not list(tmp_path.iterdir())
+    write(tmp_path / name, replace(whole, thing="na\u00efve \u2603 \U0001f6a2"))
+
+
 def test_two_files_are_refused_together(tmp_path):
     (tmp_path / "ships.footprints.geojson").write_text("mine")
     with pytest.raises(OutputError, match="exists"):
