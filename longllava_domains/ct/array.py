@@ -1,7 +1,6 @@
 """A volume from an array in memory, and the slice source that decoded files share with it."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -105,7 +104,6 @@ def assemble(
     affine_ras_mm: NDArray[np.float64],
     source_kind: str,
     digest: Callable[[], str],
-    facts: dict[str, Any] | None = None,
 ) -> CTVolume:
     """Orient proved values and put the volume together.
 
@@ -114,9 +112,8 @@ def assemble(
         affine_ras_mm: (4, 4) from those indices to RAS millimetres, checked.
         source_kind: As `LoadReport.source_kind`.
         digest: Returns the SHA-256 of the source.
-        facts: As `CTVolume.facts`.
     """
     turned, affine = to_radiological(rescaled.hu, affine_ras_mm)
     numbers = {**rescaled.numbers, "oblique_deg": round(oblique_deg(affine), 4)}
     report = LoadReport(source_kind, rescaled.codes, numbers)
-    return CTVolume(ArraySource(turned, digest), affine, report, facts)
+    return CTVolume(ArraySource(turned, digest), affine, report)

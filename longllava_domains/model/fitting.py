@@ -147,28 +147,22 @@ def require_fit(
     return budget
 
 
-def fitting_pace(
-    network: LongLlavaForConditionalGeneration,
-    request: Request,
-    *,
-    memory_bytes: float | None = None,
-) -> Pace:
+def fitting_pace(network: LongLlavaForConditionalGeneration, request: Request) -> Pace:
     """Return the sizes of steps with which a loaded network can run a request.
 
-    They are the request's own, halved until its plan fits, as they would be halved after a GPU
-    ran out of memory; a processor ends the process instead of asking again. Views and precision
-    are never changed.
+    They are the request's own, halved until its plan fits in what is free now where the network
+    lies, as they would be halved after a GPU ran out of memory; a processor ends the process
+    instead of asking again. Views and precision are never changed.
 
     Args:
         network: Loaded; its weights are in memory already and not counted.
         request: What is to be run.
-        memory_bytes: What there is; by default what is free now where the network lies.
 
     Raises:
         MemoryBudgetError: Not even the smallest steps fit; facts as of `require_fit`.
     """
     places = devices_of(network)
-    available = sum(map(free_bytes, places)) if memory_bytes is None else memory_bytes
+    available = sum(map(free_bytes, places))
     kind = "cpu" if places[0].type == "cpu" else "cuda"
     pace = Pace(request.chunk_tokens, request.view_batch)
     while True:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # FIT-RS cuts STAR scenes into 512-pixel chips that overlap by 100 ("split_512_100").
 CHIP_PX: Final = 512
 OVERLAP_PX: Final = 100
+# Colour of padding and nodata, see `grid.COLOURS`.
+_PROTOCOL: Final[Protocol] = "neutral"
 
 
 class Chips:
@@ -27,7 +29,6 @@ class Chips:
         raster: The scene.
         size_px: Side of a chip, raster pixels.
         overlap_px: Pixels that neighbours share at least.
-        protocol: Colour of padding and nodata; see `grid.COLOURS`.
 
     Attributes:
         skipped: Places of the chips that held nothing but nodata, of the last iteration.
@@ -41,7 +42,6 @@ class Chips:
         raster: "Raster",
         size_px: int = CHIP_PX,
         overlap_px: int = OVERLAP_PX,
-        protocol: Protocol = "neutral",
     ) -> None:
         if size_px < 1 or not 0 <= overlap_px < size_px:
             raise PolicyError(
@@ -53,7 +53,6 @@ class Chips:
         self.raster = raster
         self.size_px = size_px
         self.overlap_px = overlap_px
-        self.protocol: Protocol = protocol
         self.tops = starts(raster.height, size_px, overlap_px)
         self.lefts = starts(raster.width, size_px, overlap_px)
         self.skipped: list[MapPlace] = []
@@ -70,9 +69,9 @@ class Chips:
         """
         self.skipped = []
         raster, size = self.raster, self.size_px
-        padding, _ = COLOURS[self.protocol]
+        padding, _ = COLOURS[_PROTOCOL]
         ground = raster.ground
-        strips = raster.source.sweep(raster.painter(self.protocol), raster.threads)
+        strips = raster.source.sweep(raster.painter(_PROTOCOL), raster.threads)
         spans = [(top, min(top + size, raster.height)) for top in self.tops]
         for (top, _), band in zip(spans, row_bands(strips, spans), strict=True):
             for left in self.lefts:

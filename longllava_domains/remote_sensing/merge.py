@@ -14,8 +14,8 @@ from longllava_domains.boxes import Point, intersection, polygon_area, polygon_i
 from longllava_domains.remote_sensing.detections import Detection, stitched
 from longllava_domains.remote_sensing.outlines import view_ring
 
-MATCH_IOU: Final = 0.5
-"""Two boxes at least this alike are one object (the usual threshold of rotated suppression)."""
+# Two boxes at least this alike are one object (the usual threshold of rotated suppression).
+_MATCH_IOU: Final = 0.5
 
 # From which share inside another box on a piece at a view's edge is part of that object. An edge
 # can leave the corner of an object: a triangle, which fills half of the rectangle around it.
@@ -69,7 +69,7 @@ class _Candidate:
         return common / self.area if self.area > 0 else 0.0
 
 
-def merge(detections: Sequence[Detection], *, iou: float = MATCH_IOU) -> tuple[Detection, ...]:
+def merge(detections: Sequence[Detection]) -> tuple[Detection, ...]:
     """Return each object once, whatever the order of the detections.
 
     Boxes that no view's edge cuts come first and suppress what matches them. What is left was
@@ -78,7 +78,6 @@ def merge(detections: Sequence[Detection], *, iou: float = MATCH_IOU) -> tuple[D
 
     Args:
         detections: Boxes of any number of views of one raster.
-        iou: From which overlap on two boxes are one object, 0 to 1.
 
     Returns:
         The objects from top to bottom, then left to right, of the raster.
@@ -86,11 +85,11 @@ def merge(detections: Sequence[Detection], *, iou: float = MATCH_IOU) -> tuple[D
     by_class: dict[str, list[_Candidate]] = {}
     for detection in detections:
         by_class.setdefault(detection.name, []).append(_Candidate(detection))
-    objects = [found for group in by_class.values() for found in _merge_class(group, iou)]
+    objects = [found for group in by_class.values() for found in _merge_class(group)]
     return tuple(sorted(objects, key=lambda d: (*_Candidate(d).bounds[1::-1], d.name)))
 
 
-def _merge_class(candidates: list[_Candidate], iou: float) -> list[Detection]:
+def _merge_class(candidates: list[_Candidate]) -> list[Detection]:
     ranked = sorted(candidates, key=lambda candidate: candidate.rank)
     neighbours = _neighbours(ranked)
     kept: set[int] = set()
@@ -100,12 +99,10 @@ def _merge_class(candidates: list[_Candidate], iou: float) -> list[Detection]:
             break  # ranked last: every whole box has been seen
         if index not in taken:
             kept.add(index)
-            taken.update(
-                other for other in neighbours[index] if _is_same(candidate, ranked[other], iou)
-            )
+            taken.update(other for other in neighbours[index] if _is_same(candidate, ranked[other]))
     objects = [ranked[index].detection for index in sorted(kept)]
     pieces = [i for i, c in enumerate(ranked) if c.is_cut and i not in taken]
-    for group in _connected(pieces, ranked, neighbours, iou):
+    for group in _connected(pieces, ranked, neighbours):
         objects.append(_join([ranked[index] for index in group]))
     return objects
 
@@ -127,9 +124,9 @@ def _neighbours(ranked: Sequence[_Candidate]) -> list[list[int]]:
     return found
 
 
-def _is_same(first: _Candidate, second: _Candidate, iou: float) -> bool:
+def _is_same(first: _Candidate, second: _Candidate) -> bool:
     """Tell whether two boxes of one class show one object."""
-    if polygon_iou(first.corners, second.corners) >= iou:
+    if polygon_iou(first.corners, second.corners) >= _MATCH_IOU:
         return True
     if first.detection.place == second.detection.place:
         return False
@@ -137,7 +134,7 @@ def _is_same(first: _Candidate, second: _Candidate, iou: float) -> bool:
     if abs(polygon_area(zone)) == 0:
         return False
     seen = intersection(first.corners, zone), intersection(second.corners, zone)
-    if polygon_iou(*seen) >= iou:
+    if polygon_iou(*seen) >= _MATCH_IOU:
         return True
     pairs = ((first, second), (second, first))
     return any(a.is_cut and a.share_inside(b) >= _INSIDE for a, b in pairs)
@@ -147,7 +144,6 @@ def _connected(
     pieces: Sequence[int],
     ranked: Sequence[_Candidate],
     neighbours: Sequence[Sequence[int]],
-    iou: float,
 ) -> list[list[int]]:
     """Return groups of pieces that match one another directly or through others, best first."""
     left = set(pieces)
@@ -160,7 +156,7 @@ def _connected(
         while frontier:
             here = frontier.pop()
             for other in sorted(left.intersection(neighbours[here])):
-                if _is_same(ranked[here], ranked[other], iou):
+                if _is_same(ranked[here], ranked[other]):
                     left.remove(other)
                     group.append(other)
                     frontier.append(other)
