@@ -11,7 +11,7 @@ import typer
 
 from longllava_domains.errors import LongLlavaError
 from longllava_domains.pipelines import cli_answer, cli_look, cli_model, cli_plan, cli_send
-from longllava_domains.pipelines.cli_console import reveal_paths, stderr
+from longllava_domains.pipelines.cli_console import reveal_paths, stderr, tolerate_any_encoding
 
 DONE, REFUSED = 0, 2
 
@@ -27,6 +27,7 @@ for group in (cli_answer, cli_look, cli_model, cli_plan, cli_send):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
+    tolerate_any_encoding()
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
 
 

@@ -89,7 +89,7 @@ def report(
     if out is not None:
         write_text(out, json.dumps(result.to_json(), indent=2) + "\n", overwrite=True)
     if as_json:
-        stdout.print_json(json.dumps(result.to_json()))
+        stdout.print_object(result.to_json())
     else:
         stdout.print(result.to_text(), markup=False)
     # Last: a document that is refused must not take the answer with it.
@@ -144,7 +144,7 @@ def ask(
             on_progress=advance,
         )
     if as_json:
-        stdout.print_json(json.dumps(answer.to_json()))
+        stdout.print_object(answer.to_json())
         return
     for notice in answer.provenance.get("notices", ()):
         stdout.print(f"[{notice}]", markup=False)
@@ -187,7 +187,7 @@ def find(
         )
     if out is not None and save is not None:
         getattr(found, save)(out)
-    stdout.print_json(json.dumps(found.to_json()))
+    stdout.print_object(found.to_json())
 
 
 def _require_map_file(out: Path) -> str:

@@ -1,16 +1,55 @@
 """What every command prints with: two consoles, progress, and paths on request."""
 
-from collections.abc import Callable, Iterator
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from longllava_domains.errors import PolicyError
+from longllava_domains.errors import OutputError, PolicyError
 from longllava_domains.units import short_hash
 
-stdout = Console(highlight=False, soft_wrap=True)
+
+class ResultConsole(Console):
+    """Prints results, in any encoding, or says in one sentence why it cannot."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does.
+
+        Raises:
+            OutputError: Nothing more can be written there.
+        """
+        try:
+            super().print(*objects, **options)
+        except OSError as error:
+            # What is left in the buffer would fail once more when the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise OutputError(
+                f"The result cannot be printed ({os.strerror(error.errno or 0)}).",
+                remedy="Send it to a file on a disk with space, or to a terminal.",
+                code="cli.stdout",
+            ) from None
+
+    def print_object(self, value: Mapping[str, Any]) -> None:
+        """Print JSON that stays JSON where the output cannot hold all of Unicode."""
+        is_unicode = self.encoding.replace("-", "").startswith("utf")
+        self.print_json(json.dumps(value), ensure_ascii=not is_unicode)
+
+
+def tolerate_any_encoding() -> None:
+    """Spell what the terminal's encoding lacks as escapes instead of ending in an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+stdout = ResultConsole(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 OnProgress = Callable[[str, int, int], None]

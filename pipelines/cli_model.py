@@ -1,7 +1,5 @@
 """Commands about a model: `inspect`, `doctor`."""
 
-import json
-
 import typer
 from rich.markup import escape
 from rich.table import Table
@@ -26,7 +24,7 @@ def inspect(
 
     found = inspect_checkpoint(model)
     if as_json:
-        stdout.print_json(json.dumps(found.to_json()))
+        stdout.print_object(found.to_json())
         _leave(failed=not found.complete)
         return
     table = Table("part", "tensors", "parameters", "size")

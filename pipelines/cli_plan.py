@@ -92,7 +92,7 @@ def plan(
         model, precision, request, gpu_memory * 1e9, device=device, extent_mm=extent_mm, rate=rate
     )
     if as_json:
-        stdout.print_json(json.dumps(found.to_json()))
+        stdout.print_object(found.to_json())
         return
     table = Table("term", "size", "share of the memory")
     for term, size in found.terms:
@@ -127,7 +127,7 @@ def train(
     budget = plan_training(network_of(model, "bfloat16"), run)
     hours = budget.hours(tflops * 1e12)
     if as_json:
-        stdout.print_json(json.dumps({**budget.to_json(), "hours": hours}))
+        stdout.print_object({**budget.to_json(), "hours": hours})
         return
     table = Table("on each GPU", "size")
     for term, size in budget.terms.items():

@@ -1,7 +1,11 @@
 """Exit codes and messages, as a shell sees them."""
 
+import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel
@@ -10,6 +14,7 @@ import pytest
 from PIL import Image
 
 from longllava_domains.pipelines.cli import run
+from longllava_domains.pipelines.cli_console import stdout
 
 ROOT = Path(__file__).parents[2]
 PHANTOM = str(ROOT / "examples/chest_phantom")
@@ -145,3 +150,40 @@ def test_a_contact_sheet_replaces_the_one_before_it_whole(tmp_path: Path) -> Non
     with Image.open(sheet) as picture:
         assert picture.format == "PNG"
     assert list(tmp_path.iterdir()) == [sheet]
+
+
+def as_a_process(*arguments: str, **options: object) -> subprocess.CompletedProcess[bytes]:
+    program = "from longllava_domains.pipelines.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments], stderr=subprocess.PIPE, timeout=60, **options
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is full is Linux's")
+def test_a_result_that_cannot_be_printed_is_refused_in_one_sentence() -> None:
+    with open("/dev/full", "wb") as full:
+        done = as_a_process("series", PHANTOM, stdout=full)
+    assert done.returncode == 2
+    said = done.stderr.decode()
+    assert said.startswith("Refused: The result cannot be printed (No space left on device).")
+    assert len(said.splitlines()) == 2
+
+
+def test_what_a_terminal_cannot_spell_is_escaped(tmp_path: Path) -> None:
+    sheet = tmp_path / "\u00fc\u2603.png"
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = as_a_process(
+        "views", PHANTOM, "--most", "1", "--out", str(sheet), stdout=subprocess.PIPE, env=ascii_only
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\xfc\\u2603.png" in done.stdout
+    assert sheet.exists()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_json_stays_json_in_any_encoding(encoding: str, monkeypatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding))
+    told = {"text": "\u00fc \u2603 \U0001f6a2 [red]"}
+    stdout.print_object(told)
+    assert json.loads(written.getvalue().decode(encoding)) == told
