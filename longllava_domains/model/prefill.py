@@ -1,9 +1,9 @@
 """Prefill in chunks: views are encoded as they are needed, and memory does not grow with them.
 
-Only keys and values grow with the sequence (16 KiB per token for the released models in
-bfloat16). Everything else is bounded by `chunk_tokens` and `view_batch`. Where a GPU runs out of
-memory both are halved and the work resumes at the last chunk boundary; views and precision never
-change by themselves.
+Keys and values grow with the sequence (16 KiB per token for the released models in bfloat16),
+and on a GPU the one attention layer that is being read, whose pieces are put together. Everything
+else is bounded by `chunk_tokens` and `view_batch`. Where a GPU runs out of memory both are halved
+and the work resumes at the last chunk boundary; views and precision never change by themselves.
 """
 
 from collections.abc import Callable, Sequence

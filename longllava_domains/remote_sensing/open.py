@@ -30,8 +30,8 @@ def open_raster(
             pystac object; or a list of any of these, read as a mosaic.
         bands: Band numbers from 1, names or roles, one or three; or a sensor:
             ``"sentinel-2"``, ``"landsat-8-9"``, ``"worldview"``, ``"naip"``. None: the file says.
-        stretch: ``"auto"`` (8-bit values as they are, else ``"percentile"``; zero is white where
-            a TIFF says so), ``"none"``,
+        stretch: ``"auto"`` (8-bit values as they are, else ``"percentile"``), ``"none"`` (as they
+            are; on their full scale where a TIFF stores fewer bits or shows zero as white),
             ``"percentile"``, a key of `stretch.PRESETS`, or the `Stretch` of another scene.
         crs: Overrides what the file says, such as ``"EPSG:32618"``.
         threads: Threads that decode blocks; by default the cores at hand, at most four.
