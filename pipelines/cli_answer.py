@@ -6,9 +6,15 @@ from typing import Annotated, Final
 
 import typer
 
-from longllava_domains.errors import UnsupportedInputError
+from longllava_domains.errors import PromptError, UnsupportedInputError
 from longllava_domains.export.files import require_place, write_text
-from longllava_domains.pipelines.cli_console import progress, require_model, stderr, stdout
+from longllava_domains.pipelines.cli_console import (
+    progress,
+    refuse_given,
+    require_model,
+    stderr,
+    stdout,
+)
 from longllava_domains.pipelines.cli_ct import EveryMm, Hu, Repair, Series, WantedKernel, open_ct
 from longllava_domains.pipelines.cli_options import (
     Adapter,
@@ -122,7 +128,13 @@ def ask(
     from longllava_domains.pipelines.ask import ask_input
     from longllava_domains.pipelines.domain import decide_domain
 
+    if not question.strip():
+        raise PromptError("The question is empty.", remedy="Ask something.", code="cli.question")
     decided = decide_domain(path, domain)
+    if decided == "ct":
+        refuse_given({"--max-tokens": max_tokens}, "a CT")
+    else:
+        refuse_given({"--every-mm": every_mm}, "a raster")
     loaded = load_model(
         require_model(model),
         adapter=adapter,

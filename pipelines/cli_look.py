@@ -7,11 +7,12 @@ import typer
 
 from longllava_domains.errors import UnsupportedInputError
 from longllava_domains.export.files import new_file, require_place
-from longllava_domains.pipelines.cli_console import stdout
+from longllava_domains.pipelines.cli_console import refuse_given, stdout
 from longllava_domains.pipelines.cli_ct import EveryMm, Hu, Repair, Series, WantedKernel, open_ct
 
 _SHOW_PATHS = typer.Option("--show-paths", help="Name files on this terminal in refusals")
 
+_MOST_VIEWS: Final = 60
 _PICTURES: Final = (".png", ".jpg", ".jpeg")
 
 
@@ -33,7 +34,9 @@ def views(
     kernel: WantedKernel = None,
     repair: Repair = None,
     hu: Hu = "prove",
-    most: Annotated[int, typer.Option(help="Largest number of views on the sheet")] = 60,
+    most: Annotated[
+        int | None, typer.Option(help="CT: largest number of views on the sheet, 60 by default")
+    ] = None,
     show_paths: Annotated[bool, _SHOW_PATHS] = False,
 ) -> None:
     """Write a contact sheet of exactly what a model would see."""
@@ -45,9 +48,18 @@ def views(
     if decide_domain(path, domain) == "ct":
         volume = open_ct(path, series=series, kernel=kernel, repair=repair, hu=hu)
         sequence = look_at_ct(
-            volume, windows=window, spacing_mm=every_mm, max_views=most, kernel=kernel
+            volume,
+            windows=window,
+            spacing_mm=every_mm,
+            max_views=_MOST_VIEWS if most is None else most,
+            kernel=kernel,
         )
     else:
+        only_for_ct = {
+            "--window": window, "--every-mm": every_mm, "--series": series, "--kernel": kernel,
+            "--repair": repair, "--hu": None if hu == "prove" else hu, "--most": most,
+        }  # fmt: skip
+        refuse_given(only_for_ct, "a raster")
         sequence = look_at(path, domain=domain)
     with new_file(out, overwrite=True) as temporary:
         contact_sheet(sequence).save(temporary)

@@ -11,7 +11,9 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
+from rasterio.transform import from_origin
 
 from longllava_domains.pipelines.cli import run
 from longllava_domains.pipelines.cli_console import stdout
@@ -150,6 +152,31 @@ def test_a_contact_sheet_replaces_the_one_before_it_whole(tmp_path: Path) -> Non
     with Image.open(sheet) as picture:
         assert picture.format == "PNG"
     assert list(tmp_path.iterdir()) == [sheet]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["views", "scene.tif", "--out", "x.png", "--window", "lung"], "--window"),
+        (["views", "scene.tif", "--out", "x.png", "--every-mm", "3"], "--every-mm"),
+        (["views", "scene.tif", "--out", "x.png", "--hu", "trust", "--most", "9"], "--hu and --m"),
+        (["ask", "scene.tif", "Where?", "--model", "absent", "--every-mm", "-3"], "--every-mm"),
+        (["ask", PHANTOM, "Where?", "--model", "absent", "--max-tokens", "9000"], "--max-tokens"),
+        (["ask", PHANTOM, " \n", "--model", "absent"], "The question is empty"),
+    ],
+)
+def test_what_would_be_ignored_is_refused_by_name(
+    arguments: list[str], named: str, bad: Path, capfd, monkeypatch
+) -> None:
+    monkeypatch.chdir(bad)
+    with rasterio.open(
+        "scene.tif", "w", driver="GTiff", width=64, height=64, count=3, dtype="uint8",
+        crs="EPSG:32618", transform=from_origin(500000, 4500000, 0.5, 0.5),
+    ) as file:  # fmt: skip
+        file.write(np.zeros((3, 64, 64), np.uint8))
+    assert run(arguments) == 2
+    assert named in capfd.readouterr().err
+    assert not (bad / "x.png").exists()
 
 
 def as_a_process(*arguments: str, **options: object) -> subprocess.CompletedProcess[bytes]:
