@@ -6,6 +6,7 @@ fork costs nothing, and what one session adds no other sees.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import torch
@@ -185,7 +186,6 @@ class SessionCache(Cache):
         attending = {"auto": SharedKeyValues, "int8": Int8KeyValues}[kv_cache_dtype]
         kinds = {"full_attention": attending, "linear_attention": CarriedState}
         super().__init__(layers=[kinds[kind]() for kind in config.layer_types])
-        self.config = config
 
     def fork(self) -> "SessionCache":
         """Return a cache that continues from here, at no cost."""
@@ -227,7 +227,7 @@ class SessionCache(Cache):
         return [layer for layer in self.layers if isinstance(layer, SharedKeyValues)]
 
     def _with(self, layers: list[Any]) -> "SessionCache":
-        twin = SessionCache(self.config)
+        twin = copy(self)
         twin.layers = layers
         return twin
 
