@@ -24,7 +24,7 @@ def write_geopackage(path: str | Path, findings: Findings, *, overwrite: bool = 
             standard's requirement 3) or cannot be written.
     """
     import pyogrio
-    from pyogrio.errors import DataSourceError
+    from pyogrio.errors import DataLayerError, DataSourceError
 
     if Path(path).suffix.lower() != ".gpkg":
         raise OutputError(
@@ -51,7 +51,7 @@ def write_geopackage(path: str | Path, findings: Findings, *, overwrite: bool = 
                     layer_metadata=metadata,
                 )
             embed_styles(temporary, {DETECTIONS: detection_style(), FOOTPRINTS: footprint_style()})
-        except (DataSourceError, sqlite3.Error):
+        except (DataSourceError, DataLayerError, sqlite3.Error):
             raise OutputError(
                 "The GeoPackage cannot be written.",
                 remedy="Check the space left on the disk, or save GeoJSON.",

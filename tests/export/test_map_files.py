@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import geopandas
 import pyarrow.parquet
 import pyogrio
+import pyogrio.errors
 import pystac
 import pytest
 import shapely
@@ -300,6 +301,21 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path):
     with pytest.raises(RuntimeError):
         pulled_plug(tmp_path / "a.txt")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "kind", [pyogrio.errors.FeatureError, pyogrio.errors.DataSourceError, sqlite3.OperationalError]
+)
+def test_a_full_disk_is_our_error_and_leaves_no_geopackage(tmp_path, monkeypatch, kind):
+    def full(table, path, **options):
+        Path(path).write_bytes(b"begun")
+        raise kind("database or disk is full")
+
+    monkeypatch.setattr(pyogrio, "write_dataframe", full)
+    with pytest.raises(OutputError) as caught:
+        write_geopackage(tmp_path / "ships.gpkg", findings())
+    assert caught.value.code == "export.geopackage"
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
