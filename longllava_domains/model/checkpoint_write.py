@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -88,7 +89,7 @@ class ShardWriter:
     def _write(self) -> None:
         try:
             save_file(self._held, self._temporary(len(self._shards)), metadata={"format": "pt"})
-        except OSError:
+        except (SafetensorError, OSError):
             raise _unwritable() from None
         self._shards.append(list(self._held))
         self._held, self._held_bytes = {}, 0
@@ -126,7 +127,10 @@ def save_quantized(
         writer.add(name, tensor)
     writer.close()
     network.config.architectures = [type(network).__name__]
-    network.config.save_pretrained(place)
+    try:
+        network.config.save_pretrained(place)
+    except OSError:
+        raise _unwritable() from None
     if companions is not None:
         copy_companions(Path(companions), place)
 

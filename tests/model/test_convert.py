@@ -1,6 +1,8 @@
 """Converted checkpoints load and equal a slow conversion in memory."""
 
 import json
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from longllava_domains.model.adapter import merge_adapter
 from longllava_domains.model.checkpoint_write import save_quantized
 from longllava_domains.model.convert import convert_checkpoint
 from longllava_domains.model.downcycle import REFERENCE_DOWN_SCALE
+from longllava_domains.model.source import locate
 
 IDS = torch.tensor([[1, 7, 900, 30, 31, 32, 5]])
 
@@ -186,6 +189,25 @@ def test_nothing_is_overwritten(moe: Path, tmp_path: Path) -> None:
         convert_checkpoint(moe, tmp_path / "out")
     with pytest.raises(OutputError):
         save_quantized(load_checkpoint(moe, quantization="int8"), tmp_path / "out")
+
+
+@pytest.fixture
+def small_files_only() -> Iterator[None]:
+    """As on a disk that is nearly full, files above 100 kB cannot be written."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("quantization", [None, "int8"])
+def test_a_full_disk_is_our_error_without_the_path(
+    tmp_path: Path, quantization: str | None, small_files_only: None
+) -> None:
+    with pytest.raises(OutputError, match="cannot be written") as caught:
+        convert_checkpoint(locate("demo").folder, tmp_path / "new", quantization=quantization)
+    assert str(tmp_path) not in str(caught.value)
+    assert caught.value.__suppress_context__
 
 
 @pytest.mark.skipif(not GOLDEN.is_dir(), reason="../shared/golden is absent; tiny ones are above")
