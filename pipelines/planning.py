@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from longllava_domains.errors import MemoryBudgetError
 from longllava_domains.model.budget import Budget, Rate, Request, plan
-from longllava_domains.model.fitting import RESERVE, FittingPolicies, fitting_policies
+from longllava_domains.model.fitting import FittingPolicies, fitting_policies
+from longllava_domains.model.free_memory import RESERVE
 from longllava_domains.model.known_shapes import network_of
 from longllava_domains.units import human_bytes
 

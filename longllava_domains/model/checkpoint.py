@@ -23,6 +23,7 @@ from longllava_domains.model.quantize import (
     resolve_quantization,
     stored_tensors,
 )
+from longllava_domains.model.room_to_load import require_room_to_load
 from longllava_domains.model.spread import connect, device_for, device_map_of
 from longllava_domains.model.tower import tower_config, tower_folder, tower_hub_id
 from longllava_domains.model.widened import widen_products
@@ -141,6 +142,7 @@ def load_checkpoint(
         PolicyError: An unknown dtype or an invalid pattern.
         DeviceError: The device is not there.
         QuantizationError: An unknown quantization, or the checkpoint is stored in another one.
+        MemoryBudgetError: The weights do not fit in the memory that is free; none was read.
     """
     checkpoint = open_checkpoint(path, tower=tower)
     checkpoint.require_clean(allow_unexpected)
@@ -150,6 +152,7 @@ def load_checkpoint(
     network = empty_network(config, wanted)
     network.allowed_unexpected = allow_unexpected
     devices = device_map_of(network, device, config.dtype)
+    require_room_to_load(network, config.dtype, devices)
     for place, tensor in _stream(checkpoint.files, match.placements):
         _fill(network, place, tensor, config.dtype, device_for(devices, place.parameter))
     if checkpoint.tower_files is not None:

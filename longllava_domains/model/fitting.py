@@ -10,15 +10,13 @@ import torch
 
 from longllava_domains.errors import MemoryBudgetError
 from longllava_domains.model.budget import TEXT_TOKENS_PER_VIEW, Budget, Request, plan
-from longllava_domains.model.free_memory import free_bytes
+from longllava_domains.model.free_memory import RESERVE, free_bytes
 from longllava_domains.model.known_shapes import network_of
 from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.prefill import Pace
 from longllava_domains.model.spread import devices_of
 from longllava_domains.units import human_bytes
 
-# Kept free: allocators fragment, and drivers take their share.
-RESERVE: Final = 0.03
 _MOST_VIEWS: Final = 1_000_000
 
 

@@ -7,6 +7,9 @@ from typing import Final
 
 import torch
 
+# Kept free: allocators fragment, and drivers take their share.
+RESERVE: Final = 0.03
+
 # A control group's files: its limit, what it uses, and the page cache in that, which the kernel
 # gives up on demand. Version 2 of the interface, then version 1 (kernel documentation,
 # admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst).

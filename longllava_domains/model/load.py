@@ -245,6 +245,7 @@ def load_model(
         DeviceError: The device is not there.
         QuantizationError: An unknown quantization, one that the checkpoint is not stored in, or
             one together with an adapter; or keys and values cannot be kept so.
+        MemoryBudgetError: The weights do not fit in the memory that is free; none was read.
     """
     kept = resolve_kv_cache_dtype(kv_cache_dtype)
     source = locate(model)

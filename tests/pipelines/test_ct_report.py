@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from monai.data import MetaTensor
 
 from longllava_domains import ct
 from longllava_domains.adapters.phantoms import chest_phantom
@@ -92,14 +93,8 @@ def test_provenance_rebuilds_the_policy_and_names_the_prompt_and_the_input(resul
 def test_paths_volumes_arrays_and_tensors_are_the_same_input(pipeline, result) -> None:
     phantom = chest_phantom(findings=("nodule", "effusion"))
     array = volume_from_array(phantom.hu, phantom.affine_ras_mm)
-
-    class MetaTensor:
-        affine = phantom.affine_ras_mm
-
-        def numpy(self) -> np.ndarray:
-            return phantom.hu[None]
-
-    for source in (array, (phantom.hu, phantom.affine_ras_mm), MetaTensor()):
+    tensor = MetaTensor(phantom.hu[None], affine=phantom.affine_ras_mm)
+    for source in (array, (phantom.hu, phantom.affine_ras_mm), tensor):
         other = pipeline(source, policy=FEW, max_new_tokens=4)
         assert other.text == result.text
         for ours, theirs in zip(other.sequence, result.sequence, strict=True):
