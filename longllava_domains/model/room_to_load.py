@@ -53,5 +53,5 @@ def require_room_to_load(
 
 def _weight_bytes(network: LongLlavaForConditionalGeneration, dtype: torch.dtype) -> int:
     """Return what the weights take: 8-bit weights and their scales are buffers."""
-    buffers: int = sum(buffer.nbytes for buffer in network.buffers())
-    return buffers + sum(weight.numel() for weight in network.parameters()) * dtype.itemsize
+    floating = sum(weight.numel() for weight in network.parameters()) * dtype.itemsize
+    return int(floating + sum(buffer.nbytes for buffer in network.buffers()))
