@@ -5,6 +5,7 @@ import math
 from PIL import Image, ImageDraw, ImageFont
 
 from longllava_domains.errors import PolicyError
+from longllava_domains.provenance import RESEARCH_NOTICE
 from longllava_domains.visual.place import MapPlace, Place, SlicePlace
 from longllava_domains.visual.sequence import View, VisualSequence
 
@@ -21,8 +22,9 @@ def contact_sheet(
 ) -> Image.Image:
     """Draw every view of a sequence in order, left to right, with its place below it.
 
-    Labels hold positions and window names only: nothing of a patient. A sequence with the layout
-    ``grid`` keeps its rows and columns, with the global view above them.
+    Labels hold positions and window names only: nothing of a patient. The notice of research use
+    stands at the foot. A sequence with the layout ``grid`` keeps its rows and columns, with the
+    global view above them.
 
     Args:
         sequence: What to draw.
@@ -49,7 +51,10 @@ def contact_sheet(
     width = max(max(picture.width for picture in thumbnails), 96) + _GAP_PX
     height = max(picture.height for picture in thumbnails) + _LABEL_PX + _GAP_PX
     cells = [0] + [position + lead for position in range(1, len(sequence))]
-    size = (across * width + _GAP_PX, (cells[-1] // across + 1) * height + _GAP_PX)
+    font = ImageFont.load_default(size=11)
+    foot = (cells[-1] // across + 1) * height + _GAP_PX
+    notice_px = math.ceil(font.getlength(RESEARCH_NOTICE)) + 2 * _GAP_PX
+    size = (max(across * width + _GAP_PX, notice_px), foot + _LABEL_PX)
     if size[0] * size[1] > _MAX_PIXELS:
         raise PolicyError(
             f"A contact sheet of {len(sequence)} views would be {size[0]} x {size[1]} pixels.",
@@ -58,7 +63,7 @@ def contact_sheet(
         )
     sheet = Image.new("RGB", size, _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=11)
+    draw.text((_GAP_PX, foot + 1), RESEARCH_NOTICE, fill=_INK, font=font)
     for cell, view, picture in zip(cells, sequence, thumbnails, strict=True):
         left = _GAP_PX + cell % across * width
         top = _GAP_PX + cell // across * height

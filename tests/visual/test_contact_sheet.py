@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from PIL import ImageFont
 
 from longllava_domains.errors import PolicyError
+from longllava_domains.provenance import RESEARCH_NOTICE
 from longllava_domains.visual import MapPlace, Place, SlicePlace, SlidePlace, View, VisualSequence
 from longllava_domains.visual.contact_sheet import contact_sheet, label
 
@@ -89,3 +91,13 @@ def test_a_sheet_too_large_to_open_again_is_refused() -> None:
     one = coloured(0, SlicePlace(0, 0, 1, "lung"), (400, 400))
     with pytest.raises(PolicyError):
         contact_sheet(VisualSequence((one,) * 600), cell_px=400)
+
+
+@pytest.mark.parametrize("count", [1, 9])
+def test_the_notice_of_research_use_stands_whole_at_the_foot(count: int) -> None:
+    sheet = contact_sheet(slices(count), columns=1)
+    foot = np.asarray(sheet)[-16:]
+    inked = np.flatnonzero((foot > 150).all(axis=2).any(axis=0))
+    notice_px = ImageFont.load_default(size=11).getlength(RESEARCH_NOTICE)
+    assert np.ptp(inked) == pytest.approx(notice_px, abs=4)
+    assert inked[-1] < sheet.width - 1
