@@ -81,17 +81,8 @@ def decode(
         if cancelled is not None and cancelled():
             raise cancelled_error(step, max_new_tokens)
         tokens = logits.argmax(-1)
-        chosen = logits.log_softmax(-1).gather(1, tokens.unsqueeze(1)).flatten().tolist()
-        ids = tokens.tolist()
-        for row, token, logprob in zip(active, ids, chosen, strict=True):
-            if token == stop_id:
-                results[row].stopped = "end"
-                continue
-            results[row].tokens.append(token)
-            results[row].logprobs.append(logprob)
-            if on_token is not None:
-                on_token(token)
-        going = [index for index, token in enumerate(ids) if token != stop_id]
+        _record([results[row] for row in active], logits, tokens, stop_id, on_token)
+        going = [index for index, token in enumerate(tokens.tolist()) if token != stop_id]
         if not going or step == max_new_tokens - 1:
             break
         if len(going) < len(active):
@@ -101,6 +92,25 @@ def decode(
         logits = step_logits(network, together, tokens[going])
     part(together, [caches[row] for row in active])
     return results
+
+
+def _record(
+    results: Sequence[Decoded],
+    logits: Tensor,
+    tokens: Tensor,
+    stop_id: int,
+    on_token: OnToken | None,
+) -> None:
+    """Note the token that each row takes (rows,), or that the row has ended with it."""
+    chosen = logits.log_softmax(-1).gather(1, tokens.unsqueeze(1)).flatten().tolist()
+    for result, token, logprob in zip(results, tokens.tolist(), chosen, strict=True):
+        if token == stop_id:
+            result.stopped = "end"
+            continue
+        result.tokens.append(token)
+        result.logprobs.append(logprob)
+        if on_token is not None:
+            on_token(token)
 
 
 def step_logits(
