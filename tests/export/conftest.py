@@ -1,13 +1,9 @@
 """Fixtures of the report exporters: a written CT series with planted names, and a report on it."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-# Builders that tests import by name are plain modules beside them.
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,10 @@
 """What every test of this room gets."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-
-# The slow reference and the builders of this room are plain modules beside the tests.
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
 from live_memory import LiveMemory
-from transformers import CLIPVisionConfig, JambaConfig
+from small_network import small_network
 
 from longllava_domains.errors import (
     CheckpointError,
@@ -17,38 +16,17 @@ from longllava_domains.errors import (
 from longllava_domains.model.activations import TOKENS_PER_CHUNK
 from longllava_domains.model.budget import Rate, Request, plan
 from longllava_domains.model.checkpoint import load_checkpoint
-from longllava_domains.model.config import LongLlavaConfig
 from longllava_domains.model.cpu_matmul import probe_products
 from longllava_domains.model.fitting import fitting_policies, largest_views, require_fit
 from longllava_domains.model.flops import count_flops
 from longllava_domains.model.known_shapes import network_of, shape_of
-from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.memory import key_value_bytes_per_token
 from longllava_domains.model.prefill import Pace, Watch, prefill
-from longllava_domains.model.quantize import quantize_network
 from longllava_domains.model.session_cache import SessionCache
 from longllava_domains.model.source import locate
 from longllava_domains.model.training_budget import TrainingRun, plan_training
 
 GB = 10**9
-
-
-def small_network(hidden: int, experts: int, precision: str) -> LongLlavaForConditionalGeneration:
-    text = JambaConfig(
-        vocab_size=500, hidden_size=hidden, intermediate_size=7 * hidden // 2, num_hidden_layers=4,
-        num_attention_heads=4, num_key_value_heads=1, attn_layer_period=4, attn_layer_offset=2,
-        num_experts=experts, num_experts_per_tok=min(2, experts), mamba_dt_rank=hidden // 16,
-    )  # fmt: skip
-    vision = CLIPVisionConfig(
-        hidden_size=64, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2,
-        image_size=112, patch_size=14,
-    )  # fmt: skip
-    config = LongLlavaConfig(text_config=text, vision_config=vision, image_token_index=19)
-    dtype = torch.float32 if precision == "float32" else torch.bfloat16
-    network = LongLlavaForConditionalGeneration(config).to(dtype).eval()
-    if precision == "int8":
-        quantize_network(network, precision)
-    return network
 
 
 @pytest.mark.parametrize(

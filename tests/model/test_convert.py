@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import tiny_released
 import torch
+from golden import GOLDEN
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
-from test_golden_parity import GOLDEN
 
 from longllava_domains.errors import OutputError, PolicyError, QuantizationError
 from longllava_domains.model import inspect_checkpoint, load_checkpoint, load_model

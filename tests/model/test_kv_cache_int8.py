@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import pytest
 import torch
+from golden import GOLDEN, Golden
 from live_memory import LiveMemory
-from test_budget import small_network
-from test_golden_parity import GOLDEN, Golden
+from small_network import small_network
 from tiny_longllava import tiny_model, views
 from tiny_released import write_released
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tiny_released
 import torch
-from test_golden_parity import GOLDEN, Golden
+from golden import GOLDEN, Golden
 from torch import nn
 
 from longllava_domains.errors import OutputError, QuantizationError

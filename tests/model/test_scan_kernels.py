@@ -16,7 +16,7 @@ pytest.importorskip("triton", reason="Triton is published for Linux only")
 
 def run(program: str, **environment: str) -> dict:
     finished = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name(program))],
+        [sys.executable, str(Path(__file__).parents[1] / "builders" / program)],
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,

@@ -1,13 +1,9 @@
 """Rasters on disk, written once per hazard."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-# The builder of rasters and the slow reference are plain modules beside the tests.
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,16 @@
 """Write tiny_released.json: what the slow reference says about the tiny checkpoints.
 
-Run from the repository root: python tests/model/oracles/write_tiny_released.py
+Run from the repository root: python tests/builders/write_tiny_released.py
 """
 
 import json
-import sys
 from pathlib import Path
 
-import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 import slow_reference
 import tiny_released
+import torch
 
+ORACLE = Path(__file__).parents[1] / "model/oracles/tiny_released.json"
 IDS = [1, 63, 700, -200, 236, -200, 414, 1554, 9, 2]
 
 
@@ -42,4 +40,4 @@ if __name__ == "__main__":
         oracle(experts, pooling) for experts in (1, 4) for pooling in ("2d", "4x4", "1d", "none")
     ]
     text = json.dumps(cases, indent=1)
-    Path(__file__).with_name("tiny_released.json").write_text(text + "\n")
+    ORACLE.write_text(text + "\n")
