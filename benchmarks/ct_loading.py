@@ -34,7 +34,7 @@ from pydicom.pixels import get_decoder, get_encoder
 from pydicom.uid import CTImageStorage, RLELossless
 
 from longllava_domains import ct
-from longllava_domains.adapters.phantoms import chest_phantom
+from longllava_domains.adapters.phantoms.chest import chest_phantom
 
 VIEW_PX = 336
 EXPLICIT = "1.2.840.10008.1.2.1"

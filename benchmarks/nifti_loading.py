@@ -18,7 +18,7 @@ import nibabel
 import numpy as np
 import SimpleITK
 
-from longllava_domains.adapters.phantoms import chest_phantom
+from longllava_domains.adapters.phantoms.chest import chest_phantom
 from longllava_domains.ct.nifti import open_nifti
 
 

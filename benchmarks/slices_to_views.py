@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from longllava_domains.adapters.phantoms import chest_phantom
+from longllava_domains.adapters.phantoms.chest import chest_phantom
 from longllava_domains.ct.array import volume_from_array
 from longllava_domains.ct.policy import SlicePolicy
 from longllava_domains.ct.slices import show

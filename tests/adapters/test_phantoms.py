@@ -5,8 +5,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from longllava_domains.adapters.phantom_files import write_dicom_series, write_nifti
-from longllava_domains.adapters.phantoms import BONE_HU, LUNG_HU, chest_phantom
+from longllava_domains.adapters.phantoms.chest import BONE_HU, LUNG_HU, chest_phantom
+from longllava_domains.adapters.phantoms.files import write_dicom_series, write_nifti
 from longllava_domains.errors import OutputError
 
 

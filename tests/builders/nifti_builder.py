@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from longllava_domains.adapters.phantoms import chest_phantom
+from longllava_domains.adapters.phantoms.chest import chest_phantom
 from longllava_domains.ct.nifti import open_nifti
 
 PHANTOM = chest_phantom(shape=(12, 40, 44), spacing_mm=(25.0, 9.0, 9.0))

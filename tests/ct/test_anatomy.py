@@ -1,6 +1,6 @@
 import numpy as np
 
-from longllava_domains.adapters.phantoms import chest_phantom
+from longllava_domains.adapters.phantoms.chest import chest_phantom
 from longllava_domains.ct.anatomy import chest_evidence
 from longllava_domains.ct.array import volume_from_array
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longllava_domains.adapters.phantoms import chest_phantom
+from longllava_domains.adapters.phantoms.chest import chest_phantom
 from longllava_domains.ct.array import volume_from_array
 from longllava_domains.errors import IntensityError, UnsupportedInputError
 

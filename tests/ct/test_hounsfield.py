@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from longllava_domains.adapters.phantoms import chest_phantom
+from longllava_domains.adapters.phantoms.chest import chest_phantom
 from longllava_domains.ct.hounsfield import judge, refuse, sample
 
 CHEST = chest_phantom(shape=(20, 96, 96), spacing_mm=(15.0, 4.0, 4.0), noise_hu=15).hu.astype(int)

@@ -12,7 +12,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from longllava_domains.adapters.phantoms import chest_phantom
+from longllava_domains.adapters.phantoms.chest import chest_phantom
 from longllava_domains.ct.nifti import open_nifti
 from longllava_domains.ct.policy import SlicePolicy
 from longllava_domains.errors import LongLlavaError

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from longllava_domains.adapters.phantoms import chest_phantom
+from longllava_domains.adapters.phantoms.chest import chest_phantom
 from longllava_domains.ct.array import volume_from_array
 from longllava_domains.ct.nifti import open_nifti
 from longllava_domains.ct.orientation import oblique_deg, to_radiological

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from longllava_domains.adapters.phantoms import chest_phantom
+from longllava_domains.adapters.phantoms.chest import chest_phantom
 from longllava_domains.ct.ct_rate import CtRateScan
 from longllava_domains.ct.rescale import HuRule, Scale, to_hounsfield, to_int16
 from longllava_domains.errors import IntensityError, PolicyError

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from longllava_domains.adapters.phantoms import chest_phantom
+from longllava_domains.adapters.phantoms.chest import chest_phantom
 from longllava_domains.ct.array import ArraySource, volume_from_array
 from longllava_domains.ct.policy import SlicePolicy
 from longllava_domains.ct.slices import choose_slices, medgemma_indices, show, view_size

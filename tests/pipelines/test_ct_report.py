@@ -8,7 +8,7 @@ import pytest
 from monai.data import MetaTensor
 
 from longllava_domains import ct
-from longllava_domains.adapters.phantoms import chest_phantom
+from longllava_domains.adapters.phantoms.chest import chest_phantom
 from longllava_domains.ct.array import volume_from_array
 from longllava_domains.errors import OutputError, PolicyError, UnsupportedInputError
 from longllava_domains.export.codes import CT_RATE_CODES

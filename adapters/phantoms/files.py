@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from longllava_domains.adapters.phantoms import ChestPhantom
+from longllava_domains.adapters.phantoms.chest import ChestPhantom
 from longllava_domains.errors import OutputError
 
 # Fixed, invented identifiers: writing the same phantom twice gives the same bytes.
