@@ -204,8 +204,8 @@ def find(
 
 def _require_map_file(out: Path) -> str:
     """Return the name of the method that saves findings there; the search may take hours."""
-    from longllava_domains.export.features import FOOTPRINTS
-    from longllava_domains.export.geojson import beside
+    from longllava_domains.export.maps.features import FOOTPRINTS
+    from longllava_domains.export.maps.geojson import beside
 
     if out.suffix not in _MAP_FILES:
         raise UnsupportedInputError(

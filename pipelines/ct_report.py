@@ -10,7 +10,7 @@ from longllava_domains import ct
 from longllava_domains.answer import Answer
 from longllava_domains.ct.anatomy import chest_evidence
 from longllava_domains.ct.policy import Kernel
-from longllava_domains.export.codes import CT_RATE_CODES
+from longllava_domains.export.dicom.codes import CT_RATE_CODES
 from longllava_domains.model import LongLlava, Session, Watch, load_model
 from longllava_domains.pipelines.calibration import Calibration
 from longllava_domains.pipelines.ct_findings import score_findings

@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 from longllava_domains.ct import CTVolume
-from longllava_domains.export.dicom_sr import save_dicom_sr
-from longllava_domains.export.fhir import save_fhir
+from longllava_domains.export.dicom.sr import save_dicom_sr
+from longllava_domains.export.fhir.bundle import save_fhir
 from longllava_domains.export.report_content import AbnormalityFinding, ReportContent, printable
 from longllava_domains.export.report_json import report_json
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from longllava_domains.answer import Answer
-from longllava_domains.export.geojson import write_geojson
-from longllava_domains.export.geopackage import write_geopackage
-from longllava_domains.export.geoparquet import write_geoparquet
-from longllava_domains.export.stac import write_stac_item
+from longllava_domains.export.maps.geojson import write_geojson
+from longllava_domains.export.maps.geopackage import write_geopackage
+from longllava_domains.export.maps.geoparquet import write_geoparquet
+from longllava_domains.export.maps.stac import write_stac_item
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 from longllava_domains.remote_sensing.findings import Findings
 from longllava_domains.visual import VisualSequence

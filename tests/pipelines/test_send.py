@@ -17,7 +17,7 @@ from longllava_domains.errors import (
     OutputError,
     PolicyError,
 )
-from longllava_domains.export.dicom_sr import save_dicom_sr
+from longllava_domains.export.dicom.sr import save_dicom_sr
 from longllava_domains.pipelines.send import send
 
 TOKEN = "let-me-in"  # noqa: S105 - of the test server

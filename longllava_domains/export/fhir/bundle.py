@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from longllava_domains.errors import OutputError
-from longllava_domains.export import fhir_types as types
-from longllava_domains.export.codes import (
+from longllava_domains.export.dicom.codes import (
     MARGIN,
     PRESENCE_CODES,
     PROBABILITY,
 )
-from longllava_domains.export.fhir_types import Resource
+from longllava_domains.export.dicom.source_study import SourceInstance, SourceStudy, read_source
+from longllava_domains.export.fhir import types
+from longllava_domains.export.fhir.types import Resource
 from longllava_domains.export.files import write_private
 from longllava_domains.export.report_content import (
     MANUFACTURER,
@@ -30,7 +31,6 @@ from longllava_domains.export.report_content import (
     refuse_unfit,
 )
 from longllava_domains.export.report_json import report_json
-from longllava_domains.export.source_study import SourceInstance, SourceStudy, read_source
 from longllava_domains.provenance import RESEARCH_NOTICE
 
 _KEYWORDS: Final = (

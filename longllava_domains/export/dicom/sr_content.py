@@ -13,14 +13,14 @@ from highdicom import sr
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
-from longllava_domains.export.codes import MARGIN, PRESENCE_CODES, PROBABILITY, Code
+from longllava_domains.export.dicom.codes import MARGIN, PRESENCE_CODES, PROBABILITY, Code
+from longllava_domains.export.dicom.source_study import SourceInstance, SourceStudy
 from longllava_domains.export.report_content import (
     MANUFACTURER,
     AbnormalityFinding,
     ReportContent,
     printable,
 )
-from longllava_domains.export.source_study import SourceInstance, SourceStudy
 
 _CT: Final = Code("77477000", "SCT", "Computed tomography")
 _ENGLISH: Final = Code("en", "RFC5646", "English")

@@ -8,8 +8,8 @@ import pytest
 from pydicom.datadict import DicomDictionary
 
 from longllava_domains.errors import OutputError
-from longllava_domains.export.dicom_sr import build_dicom_sr, save_dicom_sr
-from longllava_domains.export.fhir import build_fhir
+from longllava_domains.export.dicom.sr import build_dicom_sr, save_dicom_sr
+from longllava_domains.export.fhir.bundle import build_fhir
 from longllava_domains.export.report_json import report_json
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from longllava_domains.boxes import Point, clip_half_plane, polygon_area
-from longllava_domains.export.features import (
+from longllava_domains.export.files import new_file
+from longllava_domains.export.maps.features import (
     FOOTPRINTS,
     detection_rings,
     detection_rows,
@@ -14,7 +15,6 @@ from longllava_domains.export.features import (
     footprint_rows,
     require_mappable,
 )
-from longllava_domains.export.files import new_file
 from longllava_domains.provenance import RESEARCH_NOTICE
 from longllava_domains.remote_sensing.findings import Findings
 from longllava_domains.remote_sensing.outlines import Ring

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from longllava_domains.ct.dicom_pydicom import quiet
 from longllava_domains.errors import OutputError
-from longllava_domains.export.codes import Code
+from longllava_domains.export.dicom.codes import Code
 from longllava_domains.units import short_hash
 from longllava_domains.visual import SlicePlace
 

@@ -10,14 +10,14 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from longllava_domains.ct.dicom_pydicom import quiet
 from longllava_domains.errors import OutputError
-from longllava_domains.export.codes import (
+from longllava_domains.export.dicom.codes import (
     PRIVATE_SCHEME,
     PRIVATE_SCHEME_NAME,
     PRIVATE_SCHEME_UID,
     Code,
 )
+from longllava_domains.export.dicom.source_study import SourceInstance, SourceStudy
 from longllava_domains.export.report_content import MANUFACTURER, ReportContent
-from longllava_domains.export.source_study import SourceInstance, SourceStudy
 
 # PS3.3 C.7.1.1, C.7.2.1, C.7.2.2: type 2 attributes are written even when empty.
 _TYPE_2: Final = (

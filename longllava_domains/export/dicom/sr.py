@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from longllava_domains.ct.dicom_pydicom import quiet
+from longllava_domains.export.dicom.source_study import read_source
 from longllava_domains.export.files import write_private
 from longllava_domains.export.report_content import ReportContent, refuse_unfit
-from longllava_domains.export.source_study import read_source
 
 
 def save_dicom_sr(
@@ -41,7 +41,7 @@ def save_dicom_sr(
         OutputError: A demonstration result, no DICOM source, identifiers missing or changed, a
             file that exists, or a folder that cannot be written.
     """
-    from longllava_domains.export.sr_document import encoded
+    from longllava_domains.export.dicom.sr_document import encoded
 
     documents = build_dicom_sr(content, headers, allow_demo=allow_demo)
     first = Path(path)
@@ -66,8 +66,8 @@ def build_dicom_sr(
     """
     from pydicom.uid import BasicTextSRStorage, ComprehensiveSRStorage, generate_uid
 
-    from longllava_domains.export import sr_content
-    from longllava_domains.export.sr_document import KEYWORDS, make_document
+    from longllava_domains.export.dicom import sr_content
+    from longllava_domains.export.dicom.sr_document import KEYWORDS, make_document
 
     refuse_unfit(content, allow_demo=allow_demo)
     source = read_source(headers, KEYWORDS)
