@@ -59,7 +59,7 @@ _MEMORY_CHILD = """
 import sys
 from pathlib import Path
 from longllava_domains import ct
-import longllava_domains.ct.dicom_volume, longllava_domains.ct.slices, imagecodecs, PIL.Image
+import longllava_domains.ct.dicom.open, longllava_domains.ct.views.render, imagecodecs, PIL.Image
 ct.open_volume(sys.argv[2])
 Path("/proc/self/clear_refs").write_text("5")
 def peak():

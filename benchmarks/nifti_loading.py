@@ -19,7 +19,7 @@ import numpy as np
 import SimpleITK
 
 from longllava_domains.adapters.phantoms.chest import chest_phantom
-from longllava_domains.ct.nifti import open_nifti
+from longllava_domains.ct.nifti.open import open_nifti
 
 
 def median_ms(work: Callable[[], object], repeats: int) -> float:

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from longllava_domains.adapters.phantoms.chest import chest_phantom
-from longllava_domains.ct.array import volume_from_array
-from longllava_domains.ct.policy import SlicePolicy
-from longllava_domains.ct.slices import show
-from longllava_domains.ct.windows import LUNG
+from longllava_domains.ct.from_array import volume_from_array
+from longllava_domains.ct.views.policy import SlicePolicy
+from longllava_domains.ct.views.render import show
+from longllava_domains.ct.views.windows import LUNG
 
 VIEW_PX = 336
 Slice = NDArray[np.int16]

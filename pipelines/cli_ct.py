@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from longllava_domains.ct import CTVolume
-from longllava_domains.ct.policy import Kernel
-from longllava_domains.ct.rescale import HuRule
+from longllava_domains.ct.hounsfield.rescale import HuRule
+from longllava_domains.ct.views.policy import Kernel
 from longllava_domains.errors import PolicyError
 
 Repair = Annotated[

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from longllava_domains import ct
-from longllava_domains.ct.array import volume_from_array
-from longllava_domains.ct.policy import Kernel
+from longllava_domains.ct.from_array import volume_from_array
+from longllava_domains.ct.views.policy import Kernel
 from longllava_domains.errors import UnsupportedInputError
 
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 
-from longllava_domains.ct.policy import Kernel
+from longllava_domains.ct.views.policy import Kernel
 from longllava_domains.errors import PolicyError
 
 

@@ -11,9 +11,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
-from longllava_domains.ct.dicom_pydicom import PARSE_ERRORS, quiet
 from longllava_domains.errors import DamagedInputError, LongLlavaError, NotFoundError, PolicyError
 from longllava_domains.export.report_content import MANUFACTURER
+from longllava_domains.formats.dicom.pydicom_parser import PARSE_ERRORS, quiet
 from longllava_domains.pipelines.send_audit import Audit
 from longllava_domains.pipelines.send_transports import parse_destination, transmit
 

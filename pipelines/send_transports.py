@@ -5,8 +5,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from longllava_domains.ct.dicomweb_http import checked_url, connect, quiet_network, translated
 from longllava_domains.errors import NetworkError, PolicyError
+from longllava_domains.formats.dicom.dicomweb_http import (
+    checked_url,
+    connect,
+    quiet_network,
+    translated,
+)
 
 _TITLE: Final = re.compile(r"[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?")  # PS3.5 AE: no backslash
 _SUCCESS, _WARNINGS = 0x0000, frozenset({0x0001, 0xB000, 0xB006, 0xB007})

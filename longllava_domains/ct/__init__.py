@@ -1,9 +1,9 @@
 """Computed tomography: from a hostile folder to proved Hounsfield units and views."""
 
 from longllava_domains.ct.open import list_series, open_volume
-from longllava_domains.ct.policy import SlicePolicy
+from longllava_domains.ct.views.policy import SlicePolicy
+from longllava_domains.ct.views.windows import BONE, BRAIN, LUNG, MEDIASTINUM, Window
 from longllava_domains.ct.volume import CTVolume
-from longllava_domains.ct.windows import BONE, BRAIN, LUNG, MEDIASTINUM, Window
 from longllava_domains.load_report import LoadReport
 
 __all__ = [

@@ -3,8 +3,8 @@
 import math
 from dataclasses import replace
 
-from longllava_domains.ct.policy import SlicePolicy
-from longllava_domains.ct.slices import choose_slices
+from longllava_domains.ct.views.policy import SlicePolicy
+from longllava_domains.ct.views.render import choose_slices
 from longllava_domains.ct.volume import CTVolume
 from longllava_domains.errors import PolicyError
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Final, get_args
 
-from longllava_domains.ct.policy import Kernel
-from longllava_domains.ct.rescale import HuSource
-from longllava_domains.ct.series_choice import SeriesTable, tabulate
+from longllava_domains.ct.dicom.series.selection import SeriesTable, tabulate
+from longllava_domains.ct.hounsfield.rescale import HuSource
+from longllava_domains.ct.views.policy import Kernel
 from longllava_domains.ct.volume import CTVolume
 from longllava_domains.errors import PolicyError, UnsupportedInputError
 
@@ -53,7 +53,7 @@ def open_volume(
     """
     place = Path(path)
     if _is_nifti(place):
-        from longllava_domains.ct.nifti import open_nifti
+        from longllava_domains.ct.nifti.open import open_nifti
 
         if series not in (None, "soft", "sharp"):
             raise PolicyError(
@@ -62,7 +62,7 @@ def open_volume(
                 code="series.nifti",
             )
         return open_nifti(place, repair=repair, hu=hu)
-    from longllava_domains.ct.dicom_volume import open_dicom
+    from longllava_domains.ct.dicom.open import open_dicom
 
     return open_dicom(place, series=series, repair=repair, hu=hu)
 
@@ -84,7 +84,7 @@ def list_series(path: str | Path, *, kernel: Kernel | None = None) -> SeriesTabl
         BurnedInError: The only images are pages that may show a name.
         PolicyError: Another kernel than these two.
     """
-    from longllava_domains.ct.dicom_study import read_study
+    from longllava_domains.ct.dicom.series.study import read_study
 
     if _is_nifti(Path(path)):
         raise UnsupportedInputError(

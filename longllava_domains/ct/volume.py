@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from longllava_domains.load_report import LoadReport
 
 if TYPE_CHECKING:
-    from longllava_domains.ct.slices import SlicePolicy
+    from longllava_domains.ct.views.render import SlicePolicy
     from longllava_domains.visual import VisualSequence
 
 
@@ -112,6 +112,6 @@ class CTVolume:
         Raises:
             PolicyError: The policy cannot be followed on this volume.
         """
-        from longllava_domains.ct.slices import SlicePolicy, show
+        from longllava_domains.ct.views.render import SlicePolicy, show
 
         return show(self, policy or SlicePolicy())

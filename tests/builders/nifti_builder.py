@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from longllava_domains.adapters.phantoms.chest import chest_phantom
-from longllava_domains.ct.nifti import open_nifti
+from longllava_domains.ct.nifti.open import open_nifti
 
 PHANTOM = chest_phantom(shape=(12, 40, 44), spacing_mm=(25.0, 9.0, 9.0))
 VALUES = np.ascontiguousarray(PHANTOM.hu[::-1, ::-1, ::-1].transpose(2, 1, 0))  # right, front, head

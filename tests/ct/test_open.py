@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from longllava_domains import ct
-from longllava_domains.ct.ct_rate import CtRateScan
+from longllava_domains.ct.hounsfield.ct_rate import CtRateScan
 from longllava_domains.errors import NotFoundError, PolicyError, UnsupportedInputError
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +58,7 @@ def test_an_oblique_volume_keeps_its_exact_affine(dicom, tmp_path):
 
 
 def test_only_the_slices_asked_for_are_decoded(dicom, tmp_path, monkeypatch):
-    from longllava_domains.ct import dicom_source
+    from longllava_domains.ct.dicom import slice_source as dicom_source
 
     folder = dicom.write_series(tmp_path / "a", syntax=dicom.LOSSLESS["jpeg_ls"])
     decoded = []

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from longllava_domains.adapters.phantoms.chest import chest_phantom
-from longllava_domains.ct.array import volume_from_array
-from longllava_domains.ct.nifti import open_nifti
+from longllava_domains.ct.from_array import volume_from_array
+from longllava_domains.ct.nifti.open import open_nifti
 from longllava_domains.ct.orientation import oblique_deg, to_radiological
 from longllava_domains.errors import GeometryError
 

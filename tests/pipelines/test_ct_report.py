@@ -9,7 +9,7 @@ from monai.data import MetaTensor
 
 from longllava_domains import ct
 from longllava_domains.adapters.phantoms.chest import chest_phantom
-from longllava_domains.ct.array import volume_from_array
+from longllava_domains.ct.from_array import volume_from_array
 from longllava_domains.errors import OutputError, PolicyError, UnsupportedInputError
 from longllava_domains.export.dicom.codes import CT_RATE_CODES
 from longllava_domains.pipelines import CTReport

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from longllava_domains.ct.dicom_pydicom import quiet
 from longllava_domains.export.dicom.source_study import read_source
 from longllava_domains.export.files import write_private
 from longllava_domains.export.report_content import ReportContent, refuse_unfit
+from longllava_domains.formats.dicom.pydicom_parser import quiet
 
 
 def save_dicom_sr(

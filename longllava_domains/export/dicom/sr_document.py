@@ -8,7 +8,6 @@ from typing import Any, Final
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from longllava_domains.ct.dicom_pydicom import quiet
 from longllava_domains.errors import OutputError
 from longllava_domains.export.dicom.codes import (
     PRIVATE_SCHEME,
@@ -18,6 +17,7 @@ from longllava_domains.export.dicom.codes import (
 )
 from longllava_domains.export.dicom.source_study import SourceInstance, SourceStudy
 from longllava_domains.export.report_content import MANUFACTURER, ReportContent
+from longllava_domains.formats.dicom.pydicom_parser import quiet
 
 # PS3.3 C.7.1.1, C.7.2.1, C.7.2.2: type 2 attributes are written even when empty.
 _TYPE_2: Final = (

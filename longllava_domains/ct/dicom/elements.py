@@ -1,0 +1,159 @@
+"""The elements that are read from headers, and typed access to their raw bytes."""
+
+import hashlib
+from typing import Final
+
+from longllava_domains.formats.dicom.fast_parser import Scan
+from longllava_domains.formats.dicom.values import (
+    BadValueError,
+    decimal,
+    decimals,
+    integer,
+    text,
+    unsigned_short,
+    words,
+)
+
+# The allow-list: no name, date, description or comment is on it but the identity of the patient,
+# which is only ever hashed.
+TAGS: Final = {
+    "ImageType": 0x00080008,
+    "SOPClassUID": 0x00080016,
+    "SOPInstanceUID": 0x00080018,
+    "Modality": 0x00080060,
+    "PatientID": 0x00100020,
+    "PatientBirthDate": 0x00100030,
+    "AnatomicalOrientationType": 0x00102210,
+    "BodyPartExamined": 0x00180015,
+    "SliceThickness": 0x00180050,
+    "KVP": 0x00180060,
+    "SpacingBetweenSlices": 0x00180088,
+    "TriggerTime": 0x00181060,
+    "ConvolutionKernel": 0x00181210,
+    "NominalPercentageOfCardiacPhase": 0x00209241,
+    "StudyInstanceUID": 0x0020000D,
+    "SeriesInstanceUID": 0x0020000E,
+    "SeriesNumber": 0x00200011,
+    "AcquisitionNumber": 0x00200012,
+    "InstanceNumber": 0x00200013,
+    "ImagePositionPatient": 0x00200032,
+    "ImageOrientationPatient": 0x00200037,
+    "FrameOfReferenceUID": 0x00200052,
+    "TemporalPositionIdentifier": 0x00200100,
+    "SamplesPerPixel": 0x00280002,
+    "PhotometricInterpretation": 0x00280004,
+    "NumberOfFrames": 0x00280008,
+    "Rows": 0x00280010,
+    "Columns": 0x00280011,
+    "PixelSpacing": 0x00280030,
+    "BitsAllocated": 0x00280100,
+    "BitsStored": 0x00280101,
+    "HighBit": 0x00280102,
+    "PixelRepresentation": 0x00280103,
+    "PixelPaddingValue": 0x00280120,
+    "PixelPaddingRangeLimit": 0x00280121,
+    "BurnedInAnnotation": 0x00280301,
+    "RescaleIntercept": 0x00281052,
+    "RescaleSlope": 0x00281053,
+    "RescaleType": 0x00281054,
+    "WindowCenter": 0x00281050,
+    "WindowWidth": 0x00281051,
+    "VOILUTFunction": 0x00281056,
+    "LossyImageCompression": 0x00282110,
+    "ModalityLUTSequence": 0x00283000,
+    "RealWorldValueMappingSequence": 0x00409096,
+    "SharedFunctionalGroupsSequence": 0x52009229,
+    "PerFrameFunctionalGroupsSequence": 0x52009230,
+}
+WANTED: Final = frozenset(TAGS.values())
+
+_PHASE: Final = ("TemporalPositionIdentifier", "TriggerTime", "NominalPercentageOfCardiacPhase")
+
+
+def digest(value: bytes) -> str:
+    """Return 32 hexadecimal digits that stand for an identifier."""
+    return hashlib.sha256(value).hexdigest()[:32]
+
+
+class Elements:
+    """Typed access to raw elements by keyword.
+
+    Attributes:
+        bad: Keywords of elements whose value could not be read.
+    """
+
+    def __init__(self, found: Scan) -> None:
+        self._elements = found.elements
+        self._little_endian = found.little_endian
+        self.bad: set[str] = set()
+
+    def raw(self, keyword: str) -> bytes:
+        """Return the value without padding, empty where absent."""
+        return self._elements.get(TAGS[keyword], b"").strip(b"\0 ")
+
+    def present(self, keyword: str) -> bool:
+        """Tell whether the element is there and not empty."""
+        return bool(self._elements.get(TAGS[keyword]))
+
+    def text(self, keyword: str) -> str:
+        """Return one line of text, never for showing."""
+        return text(self._elements.get(TAGS[keyword], b""))
+
+    def words(self, keyword: str) -> tuple[str, ...]:
+        """Return the values of a text, upper case."""
+        return words(self._elements.get(TAGS[keyword], b""))
+
+    def digest(self, keyword: str) -> str:
+        """Return a digest of the value, empty where absent."""
+        raw = self.raw(keyword)
+        return digest(raw) if raw else ""
+
+    def decimals(self, keyword: str, count: int) -> tuple[float, ...]:
+        """Return exactly `count` numbers, or none."""
+        try:
+            numbers = decimals(self._elements.get(TAGS[keyword], b""))
+        except BadValueError:
+            numbers = (0.0,) * (count + 1)
+        if numbers and len(numbers) != count:
+            self.bad.add(keyword)
+            return ()
+        return numbers
+
+    def decimal(self, keyword: str) -> float | None:
+        """Return one number, None where absent or unreadable."""
+        try:
+            return decimal(self._elements.get(TAGS[keyword], b""))
+        except BadValueError:
+            self.bad.add(keyword)
+            return None
+
+    def integer(self, keyword: str) -> int | None:
+        """Return one whole number, None where absent or unreadable."""
+        try:
+            return integer(self._elements.get(TAGS[keyword], b""))
+        except BadValueError:
+            self.bad.add(keyword)
+            return None
+
+    def short(self, keyword: str) -> int | None:
+        """Return an unsigned 16-bit number, None where absent or unreadable."""
+        raw = self._elements.get(TAGS[keyword], b"")
+        try:
+            return unsigned_short(raw, self._little_endian)
+        except BadValueError:
+            self.bad.add(keyword)
+            return None
+
+    def windows(self) -> tuple[tuple[float, float], ...]:
+        """Return centre and width of each display window, in the header's order."""
+        try:
+            centres = decimals(self._elements.get(TAGS["WindowCenter"], b""))
+            widths = decimals(self._elements.get(TAGS["WindowWidth"], b""))
+        except BadValueError:  # only a suggestion for display: nothing is lost
+            return ()
+        return tuple(zip(centres, widths, strict=False))
+
+    def phase(self) -> str:
+        """Return a digest of what tells cardiac or temporal phases apart, empty for none."""
+        marks = [self.raw(keyword) for keyword in _PHASE]
+        return digest(b"/".join(marks)) if any(marks) else ""

@@ -1,0 +1,196 @@
+"""Read one DICOM header, once: an allow-list of elements, parsed without trust.
+
+Names, dates and descriptions are never read. Identifiers are kept as digests: enough to
+compare, nothing to leak. A value that cannot be parsed is recorded by its keyword in
+`Header.bad`; whoever needs it refuses.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from longllava_domains.ct.dicom.elements import WANTED, Elements, digest
+from longllava_domains.formats.dicom.fast_parser import Scan, scan
+from longllava_domains.formats.dicom.find import SourceFile
+from longllava_domains.formats.dicom.pydicom_parser import read_elements
+
+CT_CLASSES: Final = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.2",  # CT Image Storage
+        "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT
+        "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What one image says about itself; one frame of it where it has several.
+
+    Attributes:
+        file: The file it came from.
+        frame: Frame number from 0.
+        frames: Frames in the file.
+        syntax: Transfer syntax UID, empty where absent.
+        little_endian: Byte order of uncompressed pixels.
+        pixel_offset: As `Scan.pixel_offset`.
+        pixel_length: Its bytes, None where encapsulated.
+        spans: (offset, length) of the frame's fragments; empty where uncompressed, or where the
+            fragments are damaged.
+        sop_class: SOP class UID, empty where absent.
+        instance, series, study, patient, frame_of_reference: Digests, empty where absent.
+        position_mm, orientation: Image position and orientation (patient); empty where absent.
+        padding: Pixel padding value and range limit, as unsigned 16-bit patterns.
+        phase: Digest of cardiac or temporal phase.
+        grouped: Geometry and rescale are in functional groups (enhanced multi-frame).
+        bad: Keywords of elements whose value cannot be read.
+    """
+
+    file: SourceFile
+    syntax: str
+    little_endian: bool
+    pixel_offset: int | None
+    pixel_length: int | None
+    spans: tuple[tuple[int, int], ...] = field(default=(), repr=False)
+    frame: int = 0
+    frames: int = 1
+    sop_class: str = ""
+    modality: str = ""
+    instance: str = field(default="", repr=False)
+    series: str = field(default="", repr=False)
+    study: str = field(default="", repr=False)
+    patient: str = field(default="", repr=False)
+    frame_of_reference: str = field(default="", repr=False)
+    image_type: tuple[str, ...] = field(default=(), repr=False)
+    kernel: tuple[str, ...] = field(default=(), repr=False)
+    body_part: str = field(default="", repr=False)
+    quadruped: bool = False
+    series_number: int | None = None
+    acquisition: int | None = None
+    instance_number: int | None = None
+    phase: str = ""
+    kvp: float | None = None
+    thickness_mm: float | None = None
+    header_spacing_mm: float | None = None
+    position_mm: tuple[float, ...] = ()
+    orientation: tuple[float, ...] = ()
+    pixel_spacing_mm: tuple[float, ...] = ()
+    rows: int | None = None
+    columns: int | None = None
+    samples: int = 1
+    photometric: str = ""
+    bits_allocated: int | None = None
+    bits_stored: int | None = None
+    high_bit: int | None = None
+    signed: bool = False
+    padding: tuple[int, ...] = ()
+    slope: float | None = None
+    intercept: float | None = None
+    rescale_type: str = ""
+    modality_lut: bool = False
+    real_world: bool = False
+    burned_in: bool = False
+    lossy: bool = False
+    grouped: bool = False
+    windows: tuple[tuple[float, float], ...] = ()
+    window_function: str = "linear"
+    bad: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NotAnImage:
+    """Why a file is set aside.
+
+    Attributes:
+        code: Report code.
+        series: Digest of its series UID where it claims to be a CT slice.
+    """
+
+    code: str
+    series: str = ""
+
+
+def read_header(file: SourceFile) -> Header | NotAnImage:
+    """Read a file's header up to its pixel data; never raises for what the file holds."""
+    try:
+        with file.open() as stream:
+            found = scan(stream, WANTED)
+    except OSError:
+        return NotAnImage("file.unreadable")
+    if found is None:
+        outcome = read_elements(file, WANTED)
+        if isinstance(outcome, str):
+            return NotAnImage(outcome)
+        found = outcome
+    return parse_header(file, found)
+
+
+_WINDOW_FUNCTIONS: Final = {"LINEAR_EXACT": "linear_exact", "SIGMOID": "sigmoid"}
+
+
+def parse_header(file: SourceFile, found: Scan) -> Header | NotAnImage:
+    """Turn raw elements into a header, or say why the file is not an image."""
+    values = Elements(found)
+    if found.has_pixels:
+        return _image(file, found, values)
+    if values.text("SOPClassUID") in CT_CLASSES:
+        return NotAnImage("file.ct_without_pixels", values.digest("SeriesInstanceUID"))
+    return NotAnImage("file.no_image")
+
+
+def _image(file: SourceFile, found: Scan, values: Elements) -> Header:
+    rows, columns = values.short("Rows"), values.short("Columns")
+    padding = (values.short("PixelPaddingValue"), values.short("PixelPaddingRangeLimit"))
+    frames = values.integer("NumberOfFrames")
+    # The identity of a patient: both parts, so that an emptied id does not make two people one.
+    patient = values.raw("PatientID") + b"/" + values.raw("PatientBirthDate")
+    return Header(
+        file=file,
+        syntax=found.syntax,
+        little_endian=found.little_endian,
+        pixel_offset=found.pixel_offset,
+        pixel_length=found.pixel_length,
+        # Zero frames beside pixel data is a known slip of converters; the length is checked later.
+        frames=max(1, frames or 1),
+        sop_class=values.text("SOPClassUID"),
+        modality=values.text("Modality").upper(),
+        instance=values.digest("SOPInstanceUID"),
+        series=values.digest("SeriesInstanceUID"),
+        study=values.digest("StudyInstanceUID"),
+        patient=digest(patient),
+        frame_of_reference=values.digest("FrameOfReferenceUID"),
+        image_type=values.words("ImageType"),
+        kernel=values.words("ConvolutionKernel"),
+        body_part=values.text("BodyPartExamined").upper(),
+        quadruped=values.text("AnatomicalOrientationType").upper() == "QUADRUPED",
+        series_number=values.integer("SeriesNumber"),
+        acquisition=values.integer("AcquisitionNumber"),
+        instance_number=values.integer("InstanceNumber"),
+        phase=values.phase(),
+        kvp=values.decimal("KVP"),
+        thickness_mm=values.decimal("SliceThickness"),
+        header_spacing_mm=values.decimal("SpacingBetweenSlices"),
+        position_mm=values.decimals("ImagePositionPatient", 3),
+        orientation=values.decimals("ImageOrientationPatient", 6),
+        pixel_spacing_mm=values.decimals("PixelSpacing", 2),
+        rows=rows,
+        columns=columns,
+        samples=values.short("SamplesPerPixel") or 1,
+        photometric=values.text("PhotometricInterpretation").upper(),
+        bits_allocated=values.short("BitsAllocated"),
+        bits_stored=values.short("BitsStored"),
+        high_bit=values.short("HighBit"),
+        signed=values.short("PixelRepresentation") == 1,
+        padding=tuple(value for value in padding if value is not None),
+        slope=values.decimal("RescaleSlope"),
+        intercept=values.decimal("RescaleIntercept"),
+        rescale_type=values.text("RescaleType").upper(),
+        modality_lut=values.present("ModalityLUTSequence"),
+        real_world=values.present("RealWorldValueMappingSequence"),
+        burned_in=values.text("BurnedInAnnotation").upper() not in ("", "NO"),
+        lossy=values.text("LossyImageCompression") == "01",
+        grouped=values.present("SharedFunctionalGroupsSequence")
+        or values.present("PerFrameFunctionalGroupsSequence"),
+        windows=values.windows(),
+        window_function=_WINDOW_FUNCTIONS.get(values.text("VOILUTFunction").upper(), "linear"),
+        bad=tuple(sorted(values.bad)),
+    )

@@ -1,0 +1,188 @@
+"""The slices of a proved DICOM stack, decoded when they are asked for, in radiological order."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longllava_domains.ct.dicom.geometry.stack import Stack
+from longllava_domains.ct.dicom.geometry.tilt import Canvas
+from longllava_domains.ct.dicom.header import Header
+from longllava_domains.ct.dicom.stored_values import HuScale, naming, read_slice
+from longllava_domains.ct.orientation import to_radiological
+from longllava_domains.errors import DamagedInputError
+from longllava_domains.formats.dicom.codecs import RLE
+from longllava_domains.formats.dicom.find import SourceFile
+from longllava_domains.formats.dicom.pydicom_parser import UnparsableError, read_dataset
+from longllava_domains.units import content_hash
+
+_MAX_THREADS: Final = 4
+_BLOCK: Final = 1 << 20
+_LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+class DicomSource:
+    """Slices of one DICOM series; implements `SliceSource`.
+
+    Args:
+        stack: The proved geometry.
+        scale_of: The rescale of each slice.
+        size: Rows and columns of the stored slices.
+
+    Attributes:
+        affine_ras_mm: (4, 4) from (slice, row, column) to RAS millimetres of voxel centres.
+    """
+
+    def __init__(
+        self, stack: Stack, scale_of: Callable[[Header], HuScale], size: tuple[int, int]
+    ) -> None:
+        self._headers = stack.headers
+        self._scale_of = scale_of
+        self._canvas = Canvas(size, stack.shift_px)
+        slots = len(stack.headers)
+        stored = _LPS_TO_RAS @ stack.affine_lps_mm @ self._canvas.to_stored_index()
+        probe = np.broadcast_to(np.int8(0), (slots, *self._canvas.size))
+        turned, self.affine_ras_mm = to_radiological(probe, stored)
+        slices, rows, columns = turned.shape
+        self.shape: tuple[int, int, int] = (slices, rows, columns)
+        # Columns of the two affines are the same vectors, reordered and perhaps reversed.
+        cosines = self.affine_ras_mm[:3, :3].T @ stored[:3, :3]
+        cosines = cosines / np.linalg.norm(stored[:3, :3], axis=0) ** 2
+        self._order = [int(axis) for axis in np.argmax(np.abs(cosines), axis=1)]
+        self._flipped = [bool(cosines[a, self._order[a]] < 0) for a in range(3)]
+        self._sha256: str | None = None
+        self._across: NDArray[np.int16] | None = None
+
+    @property
+    def instances(self) -> tuple[tuple[str, ...], ...]:
+        """Short hashes of the source instances of each slice.
+
+        Where an instance has several frames, ``.N`` follows, the frame number from 1.
+        """
+        named = tuple(self._instances_of(slot) for slot in range(len(self._headers)))
+        if self._order[0] == 0:
+            return named[::-1] if self._flipped[0] else named
+        return (tuple(token for tokens in named for token in tokens),) * self.shape[0]
+
+    @property
+    def synthetic(self) -> tuple[bool, ...]:
+        """True for each slice that a repair made up."""
+        made = tuple(header is None for header in self._headers)
+        if self._order[0] == 0:
+            return made[::-1] if self._flipped[0] else made
+        return (False,) * self.shape[0]
+
+    def read(self, indices: Sequence[int]) -> NDArray[np.int16]:
+        """Decode these slices to Hounsfield units, and no others.
+
+        Slices across the acquisition (of a coronal or sagittal series) need every stored one:
+        the whole volume is decoded once and kept.
+
+        Raises:
+            DamagedInputError: The pixels cannot be read or decoded.
+            UnsupportedInputError: No decoder for them.
+            IntensityError: A value does not fit int16.
+        """
+        count, rows, columns = self.shape
+        if self._order[0] != 0:
+            if self._across is None:
+                self._across = self._read_across()
+            return self._across[list(indices)]
+        wanted = [count - 1 - i if self._flipped[0] else i for i in map(int, indices)]
+        slices = np.empty((len(wanted), rows, columns), np.int16)
+        stored = self._as_stored(slices)
+        for position, plane in enumerate(self._planes(wanted)):
+            stored[position] = plane
+        return slices
+
+    def _read_across(self) -> NDArray[np.int16]:
+        """Decode all of a series that was not stored slice by slice from head to foot."""
+        whole = np.empty(self.shape, np.int16)
+        stored = self._as_stored(np.flip(whole, 0) if self._flipped[0] else whole)
+        for slot, plane in enumerate(self._planes(range(len(self._headers)))):
+            stored[slot] = plane
+        return whole
+
+    def _as_stored(self, slices: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Return a view of slices with the axes and directions of the stored images."""
+        flips = tuple(axis for axis in (1, 2) if self._flipped[axis])
+        return np.flip(slices, flips).transpose(np.argsort(self._order))
+
+    def content_sha256(self) -> str:
+        """Return the SHA-256 of the files that the volume is made from, foot to head of stack."""
+        if self._sha256 is None:
+            self._sha256 = content_hash(self._file_bytes())
+        return self._sha256
+
+    def source_headers(self) -> list[Any]:
+        """Re-read the headers as pydicom data sets without pixels, one for each file.
+
+        Raises:
+            DamagedInputError: A file is gone or cannot be parsed.
+        """
+        headers = []
+        for file in self._files():
+            try:
+                headers.append(read_dataset(file))
+            except UnparsableError:
+                raise DamagedInputError(
+                    f"The header of {file.label} cannot be read again.",
+                    remedy="Keep the source files where they were until the result is saved.",
+                    code="ct.source_gone",
+                ) from None
+        return headers
+
+    def _files(self) -> list[SourceFile]:
+        headers = (header for header in self._headers if header is not None)
+        return list({header.file.position: header.file for header in headers}.values())
+
+    def _file_bytes(self) -> Iterator[bytes]:
+        for file in self._files():
+            with file.open() as stream:
+                while block := stream.read(_BLOCK):
+                    yield block
+
+    def _instances_of(self, slot: int) -> tuple[str, ...]:
+        header = self._headers[slot]
+        if header is not None:
+            token = (header.instance or header.file.token)[:8]
+            return (f"{token}.{header.frame + 1}" if header.frames > 1 else token,)
+        below, above = self._neighbours(slot)
+        return self._instances_of(below) + self._instances_of(above)
+
+    def _neighbours(self, slot: int) -> tuple[int, int]:
+        """Return the nearest slots with a slice on both sides of a missing one."""
+        below = next(i for i in range(slot, -1, -1) if self._headers[i] is not None)
+        above = next(i for i in range(slot, len(self._headers)) if self._headers[i] is not None)
+        return below, above
+
+    def _planes(self, slots: Sequence[int]) -> Iterator[NDArray[np.int16]]:
+        """Yield the planes of these slots in order."""
+        # Only imagecodecs releases the interpreter lock for long enough to pay for threads.
+        compressed = any(
+            header is not None and header.pixel_length is None and header.syntax != RLE
+            for header in self._headers
+        )
+        threads = min(_MAX_THREADS, os.cpu_count() or 1, len(slots))
+        if not compressed or threads < 2:
+            yield from map(self._plane, slots)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            # A window of a few slices, so that decoding never runs far ahead of the reader.
+            for start in range(0, len(slots), 4 * threads):
+                yield from pool.map(self._plane, slots[start : start + 4 * threads])
+
+    def _plane(self, slot: int) -> NDArray[np.int16]:
+        header = self._headers[slot]
+        if header is not None:
+            with naming(header):
+                plane = read_slice(header, self._scale_of(header))
+            return self._canvas.straighten(plane, slot)
+        below, above = self._neighbours(slot)
+        weight = (slot - below) / (above - below)
+        lower, upper = self._plane(below), self._plane(above)
+        blend = lower * np.float32(1 - weight) + upper * np.float32(weight)
+        return np.rint(blend).astype(np.int16)

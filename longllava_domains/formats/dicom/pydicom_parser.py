@@ -1,0 +1,179 @@
+"""The one place that calls pydicom to read files: quietly, and only for raw bytes.
+
+pydicom's warnings and log lines repeat header values, so both are silenced around every call.
+Values are taken as raw bytes; one that pydicom converts unasked is put back (`raw_bytes`).
+"""
+
+import logging
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from struct import error as StructError  # noqa: N812  (struct's own name is lower case)
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
+
+from longllava_domains.formats.dicom.fast_parser import DEFLATED, PIXEL_DATA, Scan
+from longllava_domains.formats.dicom.find import SourceFile
+
+if TYPE_CHECKING:
+    from pydicom.dataset import FileDataset
+
+# What pydicom raises on hostile files beside its own errors (found by fuzzing).
+PARSE_ERRORS: Final = (
+    EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, NotImplementedError,
+    OverflowError, RecursionError, MemoryError, StructError, zlib.error, OSError, AssertionError,
+)  # fmt: skip
+_ONE_AT_A_TIME: Final = threading.RLock()
+_UNDEFINED: Final = 0xFFFFFFFF
+_META_BYTES: Final = 4096
+_DIRECTORY_RECORDS: Final = 0x00041220
+_FLOAT_PIXELS: Final = (0x7FE00008, 0x7FE00009)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence warnings and pydicom's logger, which both repeat header values."""
+    logger = logging.getLogger("pydicom")
+    with _ONE_AT_A_TIME, warnings.catch_warnings():  # the filters belong to the process
+        was_disabled, logger.disabled = logger.disabled, True
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logger.disabled = was_disabled
+
+
+class UnparsableError(Exception):
+    """pydicom cannot make sense of the bytes; its own message is dropped."""
+
+
+@contextmanager
+def parsing() -> Iterator[None]:
+    """Silence pydicom, and turn whatever it raises on hostile bytes into `UnparsableError`."""
+    from pydicom.errors import BytesLengthException, InvalidDicomError
+
+    with quiet():
+        try:
+            yield
+        except (BytesLengthException, InvalidDicomError, *PARSE_ERRORS):
+            raise UnparsableError from None
+
+
+def read_dataset(file: SourceFile) -> "FileDataset":
+    """Parse a file's header with pydicom.
+
+    Raises:
+        UnparsableError: It cannot be parsed.
+    """
+    with parsing(), file.open() as stream:
+        return _parse(stream)
+
+
+def _parse(stream: BinaryIO) -> "FileDataset":
+    import pydicom
+
+    return pydicom.dcmread(stream, force=True, stop_before_pixels=True)
+
+
+def read_elements(file: SourceFile, wanted: frozenset[int]) -> Scan | str:
+    """Return raw elements as `dicom_scan.scan` does, or the report code that sets it aside."""
+    try:
+        with parsing(), file.open() as stream:
+            if not _may_be_dicom(stream):
+                return "file.not_dicom"
+            if _is_deflated(stream):
+                return "file.unparsable"
+            return _raw_elements(_parse(stream), stream, wanted)
+    except UnparsableError:
+        return "file.unparsable"
+
+
+def _raw_elements(dataset: "FileDataset", stream: BinaryIO, wanted: frozenset[int]) -> Scan | str:
+    """Take raw values from a data set whose stream stands at the pixel data."""
+    if len(dataset) == 0:
+        return "file.unparsable"
+    if _DIRECTORY_RECORDS in dataset:
+        return "file.dicomdir"
+    syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", "") or "")
+    little = dataset.original_encoding[1] is not False
+    elements = {
+        tag: raw_bytes(dataset.get_item(tag), little_endian=little)
+        for tag in wanted
+        if tag in dataset
+    }
+    tag, offset, length = _pixel_element(stream, little)
+    if tag in _FLOAT_PIXELS:
+        return "file.float_pixels"
+    return Scan(syntax, elements, little, offset, length, tag == PIXEL_DATA)
+
+
+def _pixel_element(stream: BinaryIO, little: bool) -> tuple[int, int | None, int | None]:
+    """Return tag, value offset and length (None where undefined) of the element that comes next.
+
+    Whether its VR is spelled out is seen here: a file's label may say otherwise.
+    """
+    order: Literal["little", "big"] = "little" if little else "big"
+    at = stream.tell()
+    head = stream.read(12)
+    if len(head) < 8:
+        return 0, None, None
+    tag = int.from_bytes(head[0:2], order) << 16 | int.from_bytes(head[2:4], order)
+    size, start = (12, 8) if head[4:6] in (b"OW", b"OB", b"UN", b"OF", b"OD") else (8, 4)
+    length = int.from_bytes(head[start : start + 4], order)
+    return tag, at + size, None if length == _UNDEFINED else length
+
+
+def raw_bytes(element: Any, *, little_endian: bool) -> bytes:
+    """Return an element's value as the file holds it; a marker for sequences.
+
+    Reading a sequence makes pydicom turn Pixel Representation, which it depends on, into a number.
+
+    Raises:
+        UnparsableError: pydicom has turned the value into something else.
+    """
+    value = element.value
+    if isinstance(value, bytes):
+        return value
+    if value is None or value == "":
+        return b""
+    if element.VR == "SQ":
+        return b"\0"
+    if element.VR == "US" and isinstance(value, int):
+        return value.to_bytes(2, "little" if little_endian else "big")
+    raise UnparsableError
+
+
+def _is_deflated(stream: BinaryIO) -> bool:
+    """Tell whether pydicom would inflate the file, which it does without a limit.
+
+    The scanner reads sound deflated files; what it leaves is damaged.
+    """
+    head = stream.read(_META_BYTES)
+    stream.seek(0)
+    return DEFLATED.encode() in head
+
+
+def _may_be_dicom(stream: BinaryIO) -> bool:
+    """Tell whether a file starts as DICOM does, with or without a preamble."""
+    head = stream.read(132)
+    stream.seek(0)
+    if head[128:132] == b"DICM":
+        return True
+    return _starts_a_dataset(head)
+
+
+def _starts_a_dataset(head: bytes) -> bool:
+    """Tell whether bytes are the start of a data set: group 2 or 8, and a plausible element."""
+    if len(head) < 16:
+        return False
+    if head[:2] in (b"\x02\x00", b"\x08\x00"):
+        element = int.from_bytes(head[2:4], "little")
+        length = int.from_bytes(head[4:8], "little")
+    elif head[:2] == b"\x00\x08":
+        element, length = int.from_bytes(head[2:4], "big"), 0
+        return element <= 0x0060 and head[4:6].isalpha() and head[4:6].isupper()
+    else:
+        return False
+    explicit = head[4:6].isalpha() and head[4:6].isupper()
+    return element <= 0x0060 and (explicit or length <= 64)

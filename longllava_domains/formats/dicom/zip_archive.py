@@ -1,0 +1,132 @@
+"""Read a zip archive of DICOM files in memory: nothing is written, nothing escapes.
+
+Names inside an archive are never used as paths. Limits hold before anything is inflated, and
+zipfile never inflates an entry beyond its declared size and checks its CRC at the end.
+"""
+
+import threading
+import zipfile
+import zlib
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from longllava_domains.errors import DamagedInputError, UnsupportedInputError
+from longllava_domains.formats.dicom.find import Found, SourceFile
+from longllava_domains.units import short_hash
+
+MAX_ENTRIES: Final = 100_000
+MAX_ENTRY_BYTES: Final = 4 * 1024**3
+MAX_TOTAL_BYTES: Final = 32 * 1024**3
+# Deflate reaches 1032:1 on constant bytes; whole archives of images stay far below this.
+MAX_RATIO: Final = 200
+_RATIO_FROM_BYTES: Final = 64 * 1024**2
+_ZIP_ERRORS: Final = (
+    zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, zlib.error, OSError,
+)  # fmt: skip
+_NESTED: Final = (".zip", ".gz", ".tar", ".7z", ".rar", ".tgz")
+
+
+def is_zip(path: Path) -> bool:
+    """Tell whether a file is a zip archive by its first bytes."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+
+
+def find_in_zip(path: Path) -> Found:
+    """List the entries of an archive that may be DICOM.
+
+    Raises:
+        DamagedInputError: The archive is cut short or inconsistent.
+        UnsupportedInputError: It is beyond the limits.
+    """
+    try:
+        # Kept open for as long as its files are: reading the index again for each would be quadratic.
+        archive = zipfile.ZipFile(path)
+        entries = archive.infolist()
+    except _ZIP_ERRORS:
+        raise DamagedInputError(
+            "The zip archive cannot be read; it is cut short or damaged.",
+            remedy="Copy or download it again.",
+            code="zip.damaged",
+        ) from None
+    _check_limits(entries, path.stat().st_size)
+    found = Found()
+    opened = _Archive(archive)
+    for entry in entries:
+        reason = _set_aside(entry)
+        if reason:
+            found.codes[reason] += 1
+        elif not entry.is_dir():
+            position = len(found.files) + 1
+            found.files.append(
+                SourceFile(
+                    position,
+                    short_hash(entry.filename),
+                    entry.file_size,
+                    partial(opened.stream, entry),
+                )
+            )
+    return found
+
+
+class _Archive:
+    """Inflates entries; the last one is kept, because frames of one entry are read in turn."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self._lock = threading.Lock()
+        self._last: tuple[int, bytes] = (-1, b"")
+
+    def stream(self, entry: zipfile.ZipInfo) -> BinaryIO:
+        """Open an entry for seeking.
+
+        Raises:
+            OSError: The entry is damaged, encrypted or compressed in an unknown way.
+        """
+        with self._lock:
+            offset, data = self._last
+            if offset != entry.header_offset:
+                data = self._inflate(entry)
+                self._last = (entry.header_offset, data)
+        return BytesIO(data)
+
+    def _inflate(self, entry: zipfile.ZipInfo) -> bytes:
+        try:
+            return self._archive.read(entry)
+        except _ZIP_ERRORS:
+            raise OSError("entry cannot be read") from None
+
+
+def _set_aside(entry: zipfile.ZipInfo) -> str | None:
+    name = entry.filename.lower()
+    last = name.rsplit("/", 1)[-1]
+    if entry.is_dir():
+        return None
+    if entry.flag_bits & 1:
+        return "file.encrypted"
+    if name.startswith("__macosx/") or last in (".ds_store", "thumbs.db") or last.startswith("._"):
+        return "file.clutter"
+    if entry.file_size == 0:
+        return "file.empty"
+    if last.endswith(_NESTED):
+        return "file.nested_archive"
+    return None
+
+
+def _check_limits(entries: list[zipfile.ZipInfo], size: int) -> None:
+    total = sum(entry.file_size for entry in entries)
+    largest = max((entry.file_size for entry in entries), default=0)
+    ratio = total / max(size, 1)
+    bomb = total > _RATIO_FROM_BYTES and ratio > MAX_RATIO
+    if len(entries) > MAX_ENTRIES or largest > MAX_ENTRY_BYTES or total > MAX_TOTAL_BYTES or bomb:
+        raise UnsupportedInputError(
+            f"The zip archive is beyond the limits: {len(entries)} entries, {total} bytes inflated "
+            f"({ratio:.0f} times its size).",
+            remedy="Unpack it yourself if you trust it, and pass the folder.",
+            code="zip.limits",
+            facts={"entries": len(entries), "bytes": total, "ratio": round(ratio, 1)},
+        )
