@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, Protocol
 
 from longllava_domains.answer import Answer
+from longllava_domains.boxes.merge import merge
 from longllava_domains.errors import ModelError, PolicyError
 from longllava_domains.pipelines.find_preset import FindPreset
 from longllava_domains.pipelines.scene_result import SceneFindings
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 from longllava_domains.remote_sensing import Raster
-from longllava_domains.remote_sensing.chips import Chips
-from longllava_domains.remote_sensing.detections import Detection, ViewReading, from_text
-from longllava_domains.remote_sensing.findings import ChipOutcome
-from longllava_domains.remote_sensing.merge import merge
+from longllava_domains.remote_sensing.detections.detection import Detection, ViewReading, from_text
+from longllava_domains.remote_sensing.detections.findings import ChipOutcome
+from longllava_domains.remote_sensing.views.chips import Chips
 from longllava_domains.units import content_hash
 from longllava_domains.visual import MapPlace, View, VisualSequence
 

@@ -11,7 +11,7 @@ from longllava_domains.export.maps.geopackage import write_geopackage
 from longllava_domains.export.maps.geoparquet import write_geoparquet
 from longllava_domains.export.maps.stac import write_stac_item
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
-from longllava_domains.remote_sensing.findings import Findings
+from longllava_domains.remote_sensing.detections.findings import Findings
 from longllava_domains.visual import VisualSequence
 
 

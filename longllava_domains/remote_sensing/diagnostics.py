@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from longllava_domains.remote_sensing.gdal_source import GdalSource
-from longllava_domains.remote_sensing.joined import MosaicSource, StackSource
-from longllava_domains.remote_sensing.pixels import PixelSource
-from longllava_domains.remote_sensing.tiff_source import TiffSource
+from longllava_domains.remote_sensing.io.gdal_source import GdalSource
+from longllava_domains.remote_sensing.io.pixel_source import PixelSource
+from longllava_domains.remote_sensing.io.tiff_source import TiffSource
+from longllava_domains.remote_sensing.mosaic.composite_source import MosaicSource, StackSource
 from longllava_domains.units import MIB, human_bytes
 
 if TYPE_CHECKING:

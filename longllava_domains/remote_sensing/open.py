@@ -5,12 +5,12 @@ from typing import Any
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.load_report import LoadReport
-from longllava_domains.remote_sensing.mosaic import mosaic
-from longllava_domains.remote_sensing.opened import Bands, Opened, open_one
-from longllava_domains.remote_sensing.pixels import PixelSource
+from longllava_domains.remote_sensing.io.opened_file import Bands, Opened, open_one
+from longllava_domains.remote_sensing.io.pixel_source import PixelSource
+from longllava_domains.remote_sensing.mosaic.mosaic import mosaic
 from longllava_domains.remote_sensing.raster import Origin, Raster, Rendering
-from longllava_domains.remote_sensing.stac import is_stac, open_item
-from longllava_domains.remote_sensing.stac_read import stac_items
+from longllava_domains.remote_sensing.stac.item import is_stac, open_item
+from longllava_domains.remote_sensing.stac.read import stac_items
 from longllava_domains.remote_sensing.stretch import Stretch, percentile_stretch, preset
 
 

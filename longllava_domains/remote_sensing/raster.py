@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from longllava_domains.load_report import LoadReport
 from longllava_domains.provenance import Provenance
-from longllava_domains.remote_sensing.chips import CHIP_PX, OVERLAP_PX, Chips
 from longllava_domains.remote_sensing.georeference import Georeference, Point
-from longllava_domains.remote_sensing.grid import COLOURS, Protocol
-from longllava_domains.remote_sensing.pixels import PixelSource, Rgb
-from longllava_domains.remote_sensing.planner import GridPolicy, Plan, plan
-from longllava_domains.remote_sensing.show import Ground
+from longllava_domains.remote_sensing.io.pixel_source import PixelSource, Rgb
 from longllava_domains.remote_sensing.stretch import Painter, Stretch
+from longllava_domains.remote_sensing.views.chips import CHIP_PX, OVERLAP_PX, Chips
+from longllava_domains.remote_sensing.views.grid import COLOURS, Protocol
+from longllava_domains.remote_sensing.views.policy import GridPolicy, Plan, plan
+from longllava_domains.remote_sensing.views.tiles import Ground
 from longllava_domains.units import MIB
 
 if TYPE_CHECKING:
@@ -191,13 +191,13 @@ class Raster:
             DamagedInputError: A block cannot be decoded.
             NotFoundError: The whole raster is nodata.
         """
-        from longllava_domains.remote_sensing.looking import views
+        from longllava_domains.remote_sensing.views.sequence import views
 
         return views(self, policy or GridPolicy())
 
     def tiles_then_global(self, policy: GridPolicy | None = None) -> Iterator["View"]:
         """Yield every tile at native resolution, then the global view, in one pass."""
-        from longllava_domains.remote_sensing.looking import tiles_then_global
+        from longllava_domains.remote_sensing.views.sequence import tiles_then_global
 
         return tiles_then_global(self, policy or GridPolicy())
 
@@ -209,7 +209,7 @@ class Raster:
             DamagedInputError: A block cannot be decoded.
             NotFoundError: The whole raster is nodata.
         """
-        from longllava_domains.remote_sensing.looking import to_sequence
+        from longllava_domains.remote_sensing.views.sequence import to_sequence
 
         return to_sequence(self, policy or GridPolicy())
 
@@ -221,7 +221,7 @@ class Raster:
             DamagedInputError: A block cannot be decoded.
             NotFoundError: The whole raster is nodata (empty super-tiles are passed over).
         """
-        from longllava_domains.remote_sensing.looking import to_sequences
+        from longllava_domains.remote_sensing.views.sequence import to_sequences
 
         return to_sequences(self, policy or GridPolicy())
 

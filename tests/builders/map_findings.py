@@ -2,8 +2,8 @@
 
 from longllava_domains.boxes import Box
 from longllava_domains.provenance import Provenance
-from longllava_domains.remote_sensing.detections import Detection
-from longllava_domains.remote_sensing.findings import ChipOutcome, Findings
+from longllava_domains.remote_sensing.detections.detection import Detection
+from longllava_domains.remote_sensing.detections.findings import ChipOutcome, Findings
 from longllava_domains.visual import MapPlace
 
 

@@ -17,8 +17,8 @@ from longllava_domains.errors import (
     UnsupportedInputError,
 )
 from longllava_domains.remote_sensing import GridPolicy, open_raster
-from longllava_domains.remote_sensing.dataset import require_pixels
-from longllava_domains.remote_sensing.pixels import Window
+from longllava_domains.remote_sensing.io.metadata import require_pixels
+from longllava_domains.remote_sensing.io.pixel_source import Window
 
 VRT = """<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{band}</VRTDataset>"""
 BAND = """<VRTRasterBand dataType="Byte" band="1"><SimpleSource>

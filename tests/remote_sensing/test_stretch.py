@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from longllava_domains.errors import NotFoundError, PolicyError
 from longllava_domains.remote_sensing import GridPolicy, Stretch, open_raster
-from longllava_domains.remote_sensing.pixels import Pixels
+from longllava_domains.remote_sensing.io.pixel_source import Pixels
 from longllava_domains.remote_sensing.stretch import FLAT_GREY, Painter, percentile_stretch, preset
 
 FILL = (1, 2, 3)

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from longllava_domains.errors import OutputError
-from longllava_domains.remote_sensing.detections import SCORE_KIND
-from longllava_domains.remote_sensing.findings import Findings
-from longllava_domains.remote_sensing.outlines import Ring, lonlat_ring, map_ring
+from longllava_domains.remote_sensing.detections.detection import SCORE_KIND
+from longllava_domains.remote_sensing.detections.findings import Findings
+from longllava_domains.remote_sensing.detections.polygons import Ring, lonlat_ring, map_ring
 
 if TYPE_CHECKING:
     import geopandas

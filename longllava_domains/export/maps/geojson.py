@@ -16,8 +16,8 @@ from longllava_domains.export.maps.features import (
     require_mappable,
 )
 from longllava_domains.provenance import RESEARCH_NOTICE
-from longllava_domains.remote_sensing.findings import Findings
-from longllava_domains.remote_sensing.outlines import Ring
+from longllava_domains.remote_sensing.detections.findings import Findings
+from longllava_domains.remote_sensing.detections.polygons import Ring
 
 # A millimetre on the ground: half a pixel of the finest aerial image is 10 mm.
 _DECIMALS: Final = 8

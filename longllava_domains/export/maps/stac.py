@@ -14,8 +14,8 @@ from longllava_domains.export.files import write_text
 from longllava_domains.export.maps.features import FOOTPRINT_SEGMENTS, require_mappable
 from longllava_domains.export.maps.geojson import geometry, within_globe
 from longllava_domains.provenance import RESEARCH_NOTICE
-from longllava_domains.remote_sensing.findings import Findings
-from longllava_domains.remote_sensing.outlines import Ring, lonlat_ring, view_ring
+from longllava_domains.remote_sensing.detections.findings import Findings
+from longllava_domains.remote_sensing.detections.polygons import Ring, lonlat_ring, view_ring
 
 MEDIA_TYPES: Final[Mapping[str, str]] = {
     ".geojson": "application/geo+json",

@@ -23,7 +23,7 @@ from longllava_domains.export.maps.geopackage import write_geopackage
 from longllava_domains.export.maps.geoparquet import write_geoparquet
 from longllava_domains.export.maps.stac import write_stac_item
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
-from longllava_domains.remote_sensing.detections import SCORE_KIND
+from longllava_domains.remote_sensing.detections.detection import SCORE_KIND
 
 COLUMNS = {
     "class", "score", "score_kind", "angle_deg", "resolution_m", "view_id", "datetime", "model",

@@ -1,0 +1,141 @@
+"""`Opened`: one file, its shown bands and its place, before scenes are joined or shown."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from longllava_domains.errors import NotFoundError
+from longllava_domains.privacy import quiet
+from longllava_domains.remote_sensing.georeference import Georeference
+from longllava_domains.remote_sensing.io.bands import choose_bands
+from longllava_domains.remote_sensing.io.gdal import open_dataset, reading
+from longllava_domains.remote_sensing.io.href import gdal_name, is_remote, recordable
+from longllava_domains.remote_sensing.io.metadata import (
+    acquired,
+    band_facts,
+    full_scale,
+    georeference,
+    palette,
+    physical_units,
+    require_pixels,
+)
+from longllava_domains.remote_sensing.io.pixel_source import PixelSource, Rgb
+from longllava_domains.remote_sensing.io.tiff_source import pixel_source
+from longllava_domains.units import short_hash
+
+Bands = str | int | Sequence[int | str] | None
+
+_VRT_SOURCE = re.compile(r"<SourceFilename([^>]*)>([^<]+)</SourceFilename>")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A source of pixels with all that is needed to place, join and show it.
+
+    Attributes:
+        source: Pixels of the shown bands.
+        place: Their georeference.
+        scales: Physical units per stored unit, per shown band.
+        offsets: Physical value of a stored 0, per shown band.
+        palette: uint8 (entries, 3), or None.
+        full_scale: Stored values of black and white where the file says other ones than usual.
+        codes: Decisions for the report.
+        numbers: Measurements for the report.
+        hrefs: Recordable names of what was opened.
+        files: Local files among them.
+        acquired: When the scene was taken, ISO 8601.
+        stac_id: Id of the STAC item.
+        dataset: The rasterio dataset behind one file; None once files are joined.
+    """
+
+    source: PixelSource
+    place: Georeference
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    palette: Rgb | None = None
+    full_scale: tuple[float, float] | None = None
+    codes: Mapping[str, int] = field(default_factory=dict)
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    hrefs: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    acquired: str | None = None
+    stac_id: str | None = None
+    dataset: Any = None
+
+
+def open_one(href: str | os.PathLike[str], bands: Bands = None, crs: str | None = None) -> Opened:
+    """Open one path or link with rasterio.
+
+    Args:
+        href: Anything GDAL opens.
+        bands: As for `open_raster`.
+        crs: Overrides what the file says.
+
+    Raises:
+        LongLlavaError: As `open_raster` lists them.
+    """
+    name = gdal_name(os.fspath(href))
+    _require_vrt_sources(name)
+    with quiet() as warned:
+        dataset = open_dataset(name)
+        with reading(name):  # damaged directories show on the first question about the bands
+            opened = _described(name, dataset, bands, crs)
+    if warned.count == 0:
+        return opened
+    return replace(opened, codes={**opened.codes, "gdal.warnings": warned.count})
+
+
+def _described(name: str, dataset: Any, bands: Bands, crs: str | None) -> Opened:
+    require_pixels(dataset)
+    choice = choose_bands(band_facts(dataset), bands)
+    place, numbers = georeference(dataset, crs)
+    classes = choice.how == "palette"
+    scales, offsets = physical_units(dataset, choice.numbers)
+    full = None if classes else full_scale(dataset, choice.numbers[0])
+    local = not is_remote(name) and os.path.isfile(name)
+    return Opened(
+        source=pixel_source(dataset, choice.numbers, name, categorical=classes),
+        place=place,
+        scales=scales,
+        offsets=offsets,
+        palette=palette(dataset, choice.numbers[0]) if classes else None,
+        full_scale=full,
+        codes={f"bands.{choice.how}": 1, **({"bands.full_scale": 1} if full else {})},
+        numbers=numbers,
+        hrefs=(recordable(name),),
+        files=(name,) if local else (),
+        acquired=acquired(dataset),
+        dataset=dataset,
+    )
+
+
+def _require_vrt_sources(name: str) -> None:
+    """Refuse a VRT whose sources are gone: GDAL opens it and only fails on the first pixel.
+
+    Raises:
+        NotFoundError: A local file that the VRT names is not there.
+    """
+    if not name.lower().endswith(".vrt") or not os.path.isfile(name):
+        return
+    with open(name, encoding="utf-8", errors="replace") as file:
+        text = file.read()
+    folder = os.path.dirname(os.path.abspath(name))
+    sources = [
+        os.path.join(folder, path) if 'relativeToVRT="1"' in attributes else path
+        for attributes, path in _VRT_SOURCE.findall(text)
+    ]
+    # Links, virtual paths and driver prefixes ("NETCDF:...") are GDAL's to resolve.
+    plain = [
+        path for path in sources if not is_remote(path) and not re.match(r"/vsi|\w{2,}:", path)
+    ]
+    missing = [path for path in plain if not os.path.exists(path)]
+    if missing:
+        raise NotFoundError(
+            f"The VRT {short_hash(name)} refers to {len(missing)} of {len(plain)} files that are "
+            "not there.",
+            remedy="Put the files back beside the VRT, or build it again.",
+            code="raster.missing_source",
+            facts={"missing": len(missing), "sources": len(plain)},
+        )

@@ -1,0 +1,200 @@
+"""STAC: which files of an item hold red, green and blue, and how they are reached."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from longllava_domains.errors import AmbiguousInputError, DamagedInputError, PolicyError
+from longllava_domains.remote_sensing.io.bands import RGB, SENSORS
+from longllava_domains.remote_sensing.io.href import is_remote
+from longllava_domains.remote_sensing.io.opened_file import Bands, Opened, open_one
+from longllava_domains.remote_sensing.mosaic.mosaic import stack
+from longllava_domains.units import short_hash
+
+_DATA_TYPES: Final = ("image/tiff", "image/jp2", "image/vnd", "application/x-hdf")
+_SUFFIXES: Final = (".tif", ".tiff", ".jp2", ".vrt")
+
+
+@dataclass(frozen=True)
+class BandFile:
+    """One band of an item: which file, and which band of it.
+
+    Attributes:
+        asset: Key of the asset.
+        href: Absolute, credentials and all.
+        number: Band of the file, from 1.
+        names: Lower-case names it goes by: band name, common name, asset key.
+        scale: Physical units per stored unit, where STAC says it.
+        offset: Physical value of a stored 0, where STAC says it.
+    """
+
+    asset: str
+    href: str
+    number: int
+    names: frozenset[str]
+    scale: float | None
+    offset: float | None
+
+
+def is_stac(source: Any) -> bool:
+    """Tell whether a source is a STAC object, or a link or path to a STAC document."""
+    if isinstance(source, Mapping) or hasattr(source, "assets") or hasattr(source, "get_items"):
+        return True
+    if isinstance(getattr(source, "items", None), list):
+        return True  # a pystac ItemCollection
+    if not isinstance(source, (str, os.PathLike)):
+        return False
+    text = os.fspath(source)
+    path = urlsplit(text).path if is_remote(text) else text
+    if PurePosixPath(path).suffix.lower() in (".json", ".geojson"):
+        return True
+    # A STAC API names an item .../collections/NAME/items/ID, without a suffix.
+    return text.startswith(("http://", "https://")) and "/items/" in path
+
+
+def open_item(item: Any, bands: Bands) -> Opened:
+    """Open the shown bands of one item.
+
+    The picture the provider made (an asset with the role "visual") is shown unless bands are
+    named; else the bands whose common names are red, green and blue.
+
+    Args:
+        item: A pystac item; its links may be signed.
+        bands: As for `open_raster`; names may be STAC band names, common names or asset keys.
+
+    Raises:
+        AmbiguousInputError: Nothing in the item says which bands to show.
+        LongLlavaError: As `open_raster` lists them.
+    """
+    if isinstance(bands, str) and bands in SENSORS:
+        bands = RGB
+    wanted: Sequence[int | str] | None = (bands,) if isinstance(bands, (str, int)) else bands
+    visual = [key for key, asset in item.assets.items() if "visual" in (asset.roles or [key])]
+    if wanted is None and visual:
+        return _dated(open_one(_href(item, visual[0])), item)
+    files = _band_files(item)
+    if wanted is not None and all(isinstance(band, int) for band in wanted):
+        return _dated(open_one(_only_href(item), wanted), item)
+    chosen = _named(files, [str(band) for band in wanted or RGB])
+    if chosen is None:
+        if wanted is None:
+            return _dated(open_one(_only_href(item)), item)
+        raise PolicyError(
+            "A band that was asked for is not in the STAC item.",
+            remedy="Use its band names, common names or asset keys.",
+            code="raster.no_band",
+            facts={"bands": len(files)},
+        )
+    return _dated(_open_bands(chosen), item)
+
+
+def item_facts(item: Any) -> tuple[str, str | None]:
+    """Return an item's id (a hash of it where it is no plain identifier) and its time, ISO 8601."""
+    name = str(item.id)
+    plain = all(sign.isalnum() or sign in "_.-" for sign in name) and len(name) <= 200
+    time = item.datetime
+    if time is None:
+        return (name if plain else short_hash(name)), None
+    text = time.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+    return (name if plain else short_hash(name)), text
+
+
+def _href(item: Any, key: str) -> str:
+    href = item.assets[key].get_absolute_href()
+    if href is None:
+        raise DamagedInputError(
+            "An asset of the STAC item has a relative link, and the item does not say from where.",
+            remedy="Open the item from its file or link.",
+            code="raster.stac_href",
+        )
+    return str(href)
+
+
+def _is_data(asset: Any) -> bool:
+    media = str(asset.media_type or "")
+    roles = asset.roles or []
+    if "thumbnail" in roles or "overview" in roles or "metadata" in roles:
+        return False
+    path = urlsplit(asset.href).path if is_remote(asset.href) else asset.href
+    return media.startswith(_DATA_TYPES) or PurePosixPath(path).suffix.lower() in _SUFFIXES
+
+
+def _only_href(item: Any) -> str:
+    """Return the one file of an item that holds pixels."""
+    keys = [key for key, asset in item.assets.items() if _is_data(asset)]
+    if len(keys) != 1:
+        raise AmbiguousInputError(
+            f"The STAC item has {len(keys)} files with pixels and does not name their bands red, "
+            "green and blue.",
+            remedy='Name bands as the item does, such as bands=("B04", "B03", "B02").',
+            code="raster.bands",
+            facts={"files": len(keys)},
+        )
+    return _href(item, keys[0])
+
+
+def _band_files(item: Any) -> list[BandFile]:
+    """Return every band that the item describes; an asset without description is one band."""
+    files = []
+    for key, asset in item.assets.items():
+        if not _is_data(asset) or "visual" in (asset.roles or []):
+            continue
+        fields = asset.extra_fields
+        described = fields.get("bands") or fields.get("eo:bands") or [{}]
+        stored = fields.get("raster:bands") or [{}] * len(described)
+        for number, (band, raster) in enumerate(zip(described, stored, strict=False), 1):
+            names = {
+                str(band.get(entry, "")) for entry in ("name", "common_name", "eo:common_name")
+            }
+            if len(described) == 1:
+                names.add(key)
+            facts = {**band, **raster}
+            scale, offset = (
+                facts.get(entry, facts.get(f"raster:{entry}")) for entry in ("scale", "offset")
+            )
+            files.append(
+                BandFile(
+                    asset=key,
+                    href=_href(item, key),
+                    number=number,
+                    names=frozenset(name.lower() for name in names if name),
+                    scale=None if scale is None else float(scale),
+                    offset=None if offset is None else float(offset),
+                )
+            )
+    return files
+
+
+def _named(files: Iterable[BandFile], wanted: Sequence[str]) -> list[BandFile] | None:
+    """Return the bands of these names, from one asset if one has them all."""
+    files = list(files)
+    by_asset = [
+        [file for file in files if file.asset == key] for key in {f.asset: 0 for f in files}
+    ]
+    for group in (*by_asset, files):
+        found = [next((f for f in group if name.lower() in f.names), None) for name in wanted]
+        if all(found):
+            return [file for file in found if file is not None]
+    return None
+
+
+def _open_bands(chosen: Sequence[BandFile]) -> Opened:
+    """Open bands from one file, or stack them from several; what STAC says of scale counts."""
+    if len({file.href for file in chosen}) == 1:
+        opened = open_one(chosen[0].href, [file.number for file in chosen])
+    else:
+        opened = stack([open_one(file.href, [file.number]) for file in chosen])
+    plain = set(opened.scales) == {1.0} and set(opened.offsets) == {0.0}
+    if plain:  # what the file itself declares comes first
+        scales = tuple(1.0 if file.scale is None else file.scale for file in chosen)
+        offsets = tuple(0.0 if file.offset is None else file.offset for file in chosen)
+        opened = replace(opened, scales=scales, offsets=offsets)
+    return replace(opened, codes={**opened.codes, "bands.stac": 1})
+
+
+def _dated(opened: Opened, item: Any) -> Opened:
+    name, time = item_facts(item)
+    return replace(opened, stac_id=name, acquired=time or opened.acquired)

@@ -1,0 +1,231 @@
+"""Reading a raster once and making the views a policy asks for."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from longllava_domains.errors import NotFoundError, PolicyError
+from longllava_domains.remote_sensing.io.pixel_source import Mask, Rgb, Strip, Window
+from longllava_domains.remote_sensing.views.grid import Grid
+from longllava_domains.remote_sensing.views.policy import GridPolicy, Plan, region_grid
+from longllava_domains.remote_sensing.views.tiles import (
+    Cut,
+    averaged,
+    bands_of,
+    global_size,
+    global_view,
+    tiles,
+)
+from longllava_domains.units import MIB
+from longllava_domains.visual import View, VisualSequence
+from longllava_domains.visual.area_average import GlobalView
+
+if TYPE_CHECKING:
+    from longllava_domains.remote_sensing.raster import Raster
+
+# Tiles held so that the global view can come first out of the same pass.
+SPOOL_BYTES = 256 * MIB
+# Rows of a region read together.
+_REGION_ROWS = 336
+
+
+class Pass:
+    """One pass over a region: strips in order, and the picture they make.
+
+    Args:
+        raster: The scene.
+        policy: Protocol and size of the global view.
+        region: What is looked at, raster pixels.
+        grid: Tiles; smaller than the region where it is averaged down.
+    """
+
+    def __init__(self, raster: "Raster", policy: GridPolicy, region: Window, grid: Grid) -> None:
+        self.raster = raster
+        self.policy = policy
+        self.region = region
+        self.grid = grid
+        self.paint = raster.painter(policy.protocol)
+        self.factor = min(region.width / grid.width, region.height / grid.height)
+        size = global_size(region.width, region.height, policy.global_px)
+        factor = min(region.width / size[0], region.height / size[1])
+        source = raster.source
+        # Colours of classes do not average, so classes are decimated before they are painted.
+        self.decimated_reads = self.factor > 1 and (
+            source.categorical or source.overview_factor(self.factor) >= 2
+        )
+        self.from_overviews = source.categorical or source.overview_factor(factor) >= 2
+        self.from_overviews = self.from_overviews or self.decimated_reads
+        self.listener = GlobalView(region.width, region.height, size, _fill(raster, policy))
+
+    def picture(self) -> tuple[Rgb, Mask | None]:
+        """Return the global picture: from overviews, or from the strips once all have passed."""
+        if not self.from_overviews:
+            return self.listener.picture()
+        pixels = self.raster.source.read(self.region, self.listener.size)
+        rgb = np.empty((*pixels.values.shape[:2], 3), np.uint8)
+        self.paint(pixels, rgb)
+        return rgb, pixels.valid
+
+    def strips(self) -> Iterator[Strip]:
+        """Yield the rows of the grid's image, top to bottom."""
+        if self.decimated_reads:
+            return self._decimated()
+        strips = self.native_strips()
+        if not self.from_overviews:
+            strips = self.listener.listen(strips)
+        if self.factor > 1:
+            size = (self.region.width, self.region.height)
+            return averaged(strips, size, self.grid, self.policy.protocol)
+        return strips
+
+    def cuts(self) -> Iterator[Cut]:
+        """Yield every tile."""
+        return tiles(self.strips(), self.grid, self.raster.ground, self.region)
+
+    def native_strips(self) -> Iterator[Strip]:
+        """Yield the rows of the region at full resolution, top to bottom."""
+        raster, region = self.raster, self.region
+        if region == Window(0, 0, raster.width, raster.height):
+            yield from raster.source.sweep(self.paint, raster.threads)
+            return
+        for top in range(0, region.height, _REGION_ROWS):
+            rows = min(_REGION_ROWS, region.height - top)
+            window = Window(region.column, region.row + top, region.width, rows)
+            yield self._painted(window, None, top)
+
+    def _decimated(self) -> Iterator[Strip]:
+        """Read row bands already averaged; their edges are whole raster rows."""
+        region, grid = self.region, self.grid
+        for top, bottom in bands_of(grid):
+            first = round(top * region.height / grid.height)
+            last = round(bottom * region.height / grid.height)
+            window = Window(region.column, region.row + first, region.width, last - first)
+            yield self._painted(window, (grid.width, bottom - top), top)
+
+    def _painted(self, window: Window, size: tuple[int, int] | None, top: int) -> Strip:
+        pixels = self.raster.source.read(window, size)
+        rgb = np.empty((*pixels.values.shape[:2], 3), np.uint8)
+        self.paint(pixels, rgb)
+        return Strip(top, rgb, pixels.valid)
+
+
+def views(raster: "Raster", policy: GridPolicy) -> Iterator[View]:
+    """Yield the global view, then every tile at native resolution."""
+    sweep = _native_pass(raster, policy)
+    if sweep.from_overviews:
+        yield _global(raster, sweep)
+        yield from (cut.view for cut in sweep.cuts())
+        return
+    if raster.width * raster.height * 3 <= SPOOL_BYTES:
+        cuts = list(sweep.cuts())
+        yield _global(raster, sweep)
+        yield from (cut.view for cut in cuts)
+        return
+    for _ in sweep.strips():
+        pass
+    yield _global(raster, sweep)
+    again = tiles(sweep.native_strips(), sweep.grid, raster.ground, sweep.region)
+    yield from (cut.view for cut in again)
+
+
+def tiles_then_global(raster: "Raster", policy: GridPolicy) -> Iterator[View]:
+    """Yield every tile at native resolution, then the global view: one pass."""
+    sweep = _native_pass(raster, policy)
+    yield from (cut.view for cut in sweep.cuts())
+    yield _global(raster, sweep)
+
+
+def to_sequence(raster: "Raster", policy: GridPolicy) -> VisualSequence:
+    """Show the whole raster in one sequence."""
+    plan = raster.plan(policy)
+    if len(plan.regions) > 1:
+        raise PolicyError(
+            f"This policy splits the raster into {len(plan.regions)} super-tiles.",
+            remedy="Iterate over to_sequences(policy), one sequence per super-tile.",
+            code="raster.super_tiles",
+            facts={"super_tiles": len(plan.regions)},
+        )
+    sequence = _sequence(raster, policy, plan, plan.regions[0], plan.grid)
+    if sequence is None:
+        raise _all_nodata()
+    return sequence
+
+
+def to_sequences(raster: "Raster", policy: GridPolicy) -> Iterator[VisualSequence]:
+    """Show the raster as one sequence per super-tile; empty super-tiles are passed over."""
+    plan = raster.plan(policy)
+    empty = 0
+    for region in plan.regions:
+        grid = region_grid(region, policy) if len(plan.regions) > 1 else plan.grid
+        sequence = _sequence(raster, policy, plan, region, grid)
+        if sequence is None:
+            empty += 1
+        else:
+            yield sequence
+    if empty == len(plan.regions):
+        raise _all_nodata()
+
+
+def _sequence(
+    raster: "Raster", policy: GridPolicy, plan: Plan, region: Window, grid: Grid
+) -> VisualSequence | None:
+    """Return the sequence of one region, or None where all of it is nodata."""
+    sweep = Pass(raster, policy, region, grid)
+    cuts = list(sweep.cuts())
+    picture, _ = sweep.picture()
+    empty = sum(not cut.has_data for cut in cuts)
+    if empty == len(cuts):
+        return None
+    shown = raster.report.with_({"tiles.nodata": empty} if empty else {})
+    left_out = {}
+    if plan.mode == "decimated":
+        left_out["native_tiles_averaged"] = plan.native_tiles - len(cuts)
+    provenance = raster.provenance.with_(
+        policy=policy.to_json() | {"mode": plan.mode, "region": list(region)},
+        layout="grid",
+        views=1 + len(cuts),
+        resolution_m=plan.resolution_m,
+        load_report=shown.to_json(),
+        left_out=left_out,
+    )
+    return VisualSequence(
+        views=(global_view(raster.ground, region, picture), *(cut.view for cut in cuts)),
+        layout="grid",
+        grid=(grid.rows, grid.columns),
+        provenance=provenance,
+        left_out=left_out,
+    )
+
+
+def _native_pass(raster: "Raster", policy: GridPolicy) -> Pass:
+    whole = Window(0, 0, raster.width, raster.height)
+    return Pass(raster, policy, whole, region_grid(whole, policy))
+
+
+def _global(raster: "Raster", sweep: Pass) -> View:
+    picture, valid = sweep.picture()
+    if valid is not None and not valid.any() and _nothing(raster):
+        raise _all_nodata()
+    return global_view(raster.ground, sweep.region, picture)
+
+
+def _nothing(raster: "Raster") -> bool:
+    """Tell whether not one pixel is data; averages may hide a few."""
+    paint = raster.painter("neutral")
+    return not any(
+        strip.valid is None or strip.valid.any() for strip in raster.source.sweep(paint, 1)
+    )
+
+
+def _fill(raster: "Raster", policy: GridPolicy) -> tuple[int, int, int]:
+    red, green, blue = raster.painter(policy.protocol).fill.tolist()
+    return red, green, blue
+
+
+def _all_nodata() -> NotFoundError:
+    return NotFoundError(
+        "Every pixel of the raster is nodata.",
+        remedy="Check the file, its nodata value and its mask.",
+        code="raster.all_nodata",
+    )

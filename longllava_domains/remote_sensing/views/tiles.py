@@ -1,0 +1,134 @@
+"""Views of a raster: the global view and the tiles, cut from one pass over its rows."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from longllava_domains.remote_sensing.cut import cut, row_bands
+from longllava_domains.remote_sensing.io.pixel_source import Rgb, Strip, Window, join
+from longllava_domains.remote_sensing.views.grid import COLOURS, Grid, Protocol
+from longllava_domains.visual import MapPlace, View
+from longllava_domains.visual.area_average import shrink
+
+# Raster rows averaged together; it bounds memory, not the result.
+_AVERAGED_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a place needs to know of the raster.
+
+    Attributes:
+        resolution_m: Ground metres per raster pixel; None where unknown.
+        crs: Authority code or WKT; None without a georeference.
+        pixel_to_map: The raster's own; None without a georeference.
+    """
+
+    resolution_m: float | None
+    crs: str | None
+    pixel_to_map: Callable[[float, float], tuple[float, float]] | None
+
+    def place(
+        self, role: str, window: tuple[float, float, float, float], factor: float
+    ) -> MapPlace:
+        """Return the place of a view.
+
+        Args:
+            role: ``"global"``, ``"tile"`` or ``"chip"``.
+            window: Column, row, width, height in raster pixels.
+            factor: Raster pixels per view pixel, geometric mean of both axes.
+        """
+        resolution_m = None if self.resolution_m is None else self.resolution_m * factor
+        return MapPlace(*window, role, resolution_m, self.crs, self.pixel_to_map)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One view, and whether any of it is data."""
+
+    view: View
+    has_data: bool
+
+
+def global_size(width: int, height: int, longer_px: int) -> tuple[int, int]:
+    """Return (width, height) of the global view: the raster's shape, never enlarged."""
+    factor = max(1.0, max(width, height) / longer_px)
+    return max(1, round(width / factor)), max(1, round(height / factor))
+
+
+def global_view(ground: Ground, region: Window, picture: Rgb) -> View:
+    """Return the global view of a region from its picture."""
+    picture = picture.copy() if picture.flags.writeable else picture
+    picture.flags.writeable = False
+    factor_x, factor_y = region.width / picture.shape[1], region.height / picture.shape[0]
+    return View(picture, ground.place("global", region, (factor_x * factor_y) ** 0.5))
+
+
+def tiles(
+    strips: Iterable[Strip],
+    grid: Grid,
+    ground: Ground,
+    region: Window,
+) -> Iterator[Cut]:
+    """Cut every tile, row by row.
+
+    Args:
+        strips: Rows of the region, from its first; already averaged to the grid's size.
+        grid: Where tiles lie.
+        ground: The raster's georeference.
+        region: What part of the raster the grid covers; a larger one was averaged down.
+    """
+    padding, _ = COLOURS[grid.protocol]
+    factor_x, factor_y = region.width / grid.width, region.height / grid.height
+    spans = [grid.row_span(row) for row in range(grid.rows)]
+    inside = [(max(0, top), min(grid.height, bottom)) for top, bottom in spans]
+    for (top, bottom), band in zip(spans, row_bands(strips, inside), strict=True):
+        for column in range(grid.columns):
+            left, right = grid.column_span(column)
+            window = Window(left, top, right - left, bottom - top)
+            pixels, has_data = cut(band, window, padding)
+            place = ground.place(
+                "tile",
+                (
+                    region.column + left * factor_x,
+                    region.row + top * factor_y,
+                    window.width * factor_x,
+                    window.height * factor_y,
+                ),
+                (factor_x * factor_y) ** 0.5,
+            )
+            yield Cut(View(pixels, place), has_data)
+
+
+def averaged(
+    strips: Iterable[Strip], source_size: tuple[int, int], grid: Grid, protocol: Protocol
+) -> Iterator[Strip]:
+    """Average full-resolution strips down to a grid's size, a few rows at a time.
+
+    Args:
+        strips: All rows, (width, height) = source_size.
+        source_size: Size before averaging.
+        grid: Gives the size after averaging.
+        protocol: Which colour stands for nodata.
+    """
+    width, height = source_size
+    factor = height / grid.height
+    step = max(1, int(_AVERAGED_ROWS / factor))
+    targets = [(top, min(top + step, grid.height)) for top in range(0, grid.height, step)]
+    spans = [
+        (int(top * factor), min(height, -int(-bottom * factor // 1))) for top, bottom in targets
+    ]
+    _, fill = COLOURS[protocol]
+    for (top, bottom), band in zip(targets, row_bands(strips, spans), strict=True):
+        pixels, mask = join(band)
+        first = band[0].top
+        # Rounding may put the exact edge a hair outside the rows at hand.
+        lower = min(bottom * factor - first, float(len(pixels)))
+        box = (0.0, top * factor - first, float(width), lower)
+        rgb, valid = shrink(pixels, mask, (grid.width, bottom - top), box, fill)
+        yield Strip(top, rgb, valid)
+
+
+def bands_of(grid: Grid) -> list[tuple[int, int]]:
+    """Return (first, one past last) image row of each row of tiles, inside the image."""
+    spans = (grid.row_span(row) for row in range(grid.rows))
+    return [(max(0, top), min(grid.height, bottom)) for top, bottom in spans]

@@ -1,0 +1,67 @@
+"""Bands and tiles out of strips, against plain slices of the whole image."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longllava_domains.remote_sensing.cut import cut, row_bands
+from longllava_domains.remote_sensing.io.pixel_source import Strip, Window
+
+GREY = (9, 8, 7)
+rng = np.random.default_rng(0)
+IMAGE = rng.integers(0, 255, (90, 40, 3), dtype=np.uint8)
+MASK = rng.random((90, 40)) > 0.3
+
+
+def strips(heights, masked):
+    top = 0
+    for index, height in enumerate([*heights, 90]):
+        bottom = min(90, top + height)
+        if bottom > top:
+            valid = MASK[top:bottom] if masked and index % 2 else None
+            yield Strip(top, IMAGE[top:bottom], valid)
+        top = bottom
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    heights=st.lists(st.integers(1, 40), max_size=12),
+    tops=st.lists(st.integers(0, 60), min_size=1, max_size=6, unique=True),
+    size=st.integers(1, 30),
+    left=st.integers(-20, 39),
+    above=st.integers(0, 10),
+    masked=st.booleans(),
+)
+def test_any_strips_give_the_same_tiles(heights, tops, size, left, above, masked):
+    spans = [(top, top + size) for top in sorted(tops)]
+    canvas = np.empty((90 + 20, 40 + 80, 3), np.uint8)
+    canvas[...] = GREY
+    canvas[10:100, 40:80] = IMAGE
+    for (top, bottom), band in zip(spans, row_bands(strips(heights, masked), spans), strict=True):
+        assert sum(len(strip.rgb) for strip in band) == bottom - top
+        # The first band may also be asked for with padding above the raster.
+        start = top - above if top == 0 else top
+        window = Window(left, start, 30, bottom - start)
+        seen, has_data = cut(band, window, GREY)
+        expected = canvas[start + 10 : bottom + 10, left + 40 : left + 70]
+        np.testing.assert_array_equal(seen, expected)
+        assert not seen.flags.writeable
+        assert has_data or masked
+
+
+def test_a_tile_of_masked_pixels_holds_no_data():
+    band = [Strip(0, IMAGE, np.zeros((90, 40), bool))]
+    assert cut(band, Window(0, 0, 10, 10), GREY)[1] is False
+    assert cut([Strip(0, IMAGE, None)], Window(0, 0, 10, 10), GREY)[1] is True
+
+
+def test_strips_below_the_last_band_are_drawn_too():
+    drawn = []
+
+    def source():
+        for strip in strips([10] * 9, masked=False):
+            drawn.append(strip.top)
+            yield strip
+
+    list(row_bands(source(), [(0, 5)]))
+    assert drawn == list(range(0, 90, 10))
