@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from longllava_domains.model.budget import Request, plan
-from longllava_domains.model.checkpoint import empty_network
-from longllava_domains.model.decoding import decode
-from longllava_domains.model.int8 import quantize_rows
-from longllava_domains.model.known_shapes import network_of, shape_of
-from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
-from longllava_domains.model.machine import measure_rate
-from longllava_domains.model.prefill import Pace, Watch, prefill
-from longllava_domains.model.session_cache import SessionCache
-from longllava_domains.model.widened import widen_products
+from longllava_domains.model.budget.known_models import network_of, shape_of
+from longllava_domains.model.budget.plan import Request, plan
+from longllava_domains.model.checkpoint.load import empty_network
+from longllava_domains.model.devices.throughput import measure_rate
+from longllava_domains.model.int8.linear import quantize_rows
+from longllava_domains.model.int8.upcast_linear import widen_products
+from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
+from longllava_domains.model.session.cache import SessionCache
+from longllava_domains.model.session.decoding import decode
+from longllava_domains.model.session.prefill import Pace, Watch, prefill
 
 TEXT_TOKENS = 49  # with 144 + 7 tokens of the view: 200
 

@@ -16,7 +16,7 @@ from hybrid import hybrid_config, machine, stock_network
 from transformers import Cache, DynamicCache, JambaForCausalLM
 
 from longllava_domains.model import use_exact_state
-from longllava_domains.model.session_cache import SessionCache
+from longllava_domains.model.session.cache import SessionCache
 
 
 def step(network: JambaForCausalLM, cache: Cache, token: torch.Tensor) -> torch.Tensor:

@@ -21,10 +21,10 @@ from transformers.models.jamba.modeling_jamba import (
     JambaMambaDecoderLayer,
 )
 
-from longllava_domains.model.exact_state import use_exact_state
-from longllava_domains.model.known_shapes import network_of, shape_of
-from longllava_domains.model.machine import measure_rate
-from longllava_domains.model.widened import widen_products
+from longllava_domains.model.budget.known_models import network_of, shape_of
+from longllava_domains.model.devices.throughput import measure_rate
+from longllava_domains.model.int8.upcast_linear import widen_products
+from longllava_domains.model.layers.carried_state import use_exact_state
 
 
 def kind_of(text: object, index: int) -> str:

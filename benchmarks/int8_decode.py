@@ -17,10 +17,10 @@ from torch import nn
 from transformers import DynamicCache
 from transformers.models.jamba.modeling_jamba import JambaMambaDecoderLayer
 
-from longllava_domains.model.exact_state import use_exact_state
-from longllava_domains.model.int8 import Int8Linear
-from longllava_domains.model.known_shapes import shape_of
-from longllava_domains.model.machine import measure_rate
+from longllava_domains.model.budget.known_models import shape_of
+from longllava_domains.model.devices.throughput import measure_rate
+from longllava_domains.model.int8.linear import Int8Linear
+from longllava_domains.model.layers.carried_state import use_exact_state
 
 
 def layer_of(text: object, index: int) -> nn.Module:

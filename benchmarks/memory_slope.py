@@ -27,9 +27,9 @@ from hybrid import (
     stock_network,
 )
 
-from longllava_domains.model.memory import key_value_bytes_per_token
-from longllava_domains.model.prefill import Pace, Watch, prefill
-from longllava_domains.model.session_cache import SessionCache
+from longllava_domains.model.session.cache import SessionCache
+from longllava_domains.model.session.prefill import Pace, Watch, prefill
+from longllava_domains.model.session.prefix_state import key_value_bytes_per_token
 
 # glibc maps every larger block by itself and unmaps it when it is freed.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}

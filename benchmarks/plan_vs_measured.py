@@ -38,13 +38,13 @@ def measure(hidden: int, layers: int, experts: int, precision: str, tokens: int)
     import torch
     from transformers import CLIPVisionConfig, JambaConfig
 
-    from longllava_domains.model.budget import Request, plan
-    from longllava_domains.model.config import LongLlavaConfig
-    from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
-    from longllava_domains.model.prefill import Pace, Watch, prefill
-    from longllava_domains.model.quantize import quantize_network
-    from longllava_domains.model.session_cache import SessionCache
-    from longllava_domains.model.widened import widen_products
+    from longllava_domains.model.budget.plan import Request, plan
+    from longllava_domains.model.int8.quantize import quantize_network
+    from longllava_domains.model.int8.upcast_linear import widen_products
+    from longllava_domains.model.network.config import LongLlavaConfig
+    from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
+    from longllava_domains.model.session.cache import SessionCache
+    from longllava_domains.model.session.prefill import Pace, Watch, prefill
 
     torch.set_num_threads(1)  # memory counts here, not time
     text = JambaConfig(

@@ -19,7 +19,7 @@ from hybrid import MIB, by_turns, forget_peak, hybrid_config, machine, peak_byte
 from transformers import JambaForCausalLM
 
 from longllava_domains.model import use_exact_state
-from longllava_domains.model.cpu_matmul import fast_products, probe_products
+from longllava_domains.model.kernels.cpu_matmul import fast_products, probe_products
 
 
 @torch.no_grad()

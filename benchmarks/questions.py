@@ -24,7 +24,7 @@ from transformers.models.jamba.modeling_jamba import (
 
 import longllava_domains
 from longllava_domains.model import LongLlava, LongLlavaForConditionalGeneration
-from longllava_domains.model.processor import Processor
+from longllava_domains.model.network.processor import Processor
 from longllava_domains.prompt import PromptTokenizer, compose
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 from longllava_domains.visual import SlicePlace, View, VisualSequence

@@ -13,8 +13,8 @@ from hybrid import by_turns, machine
 from torch import Tensor
 from transformers.models.jamba import modeling_jamba
 
-from longllava_domains.model.scan import selective_scan
-from longllava_domains.model.scan_reference import selective_scan_reference
+from longllava_domains.model.kernels.scan.reference import selective_scan_reference
+from longllava_domains.model.kernels.scan.selective_scan import selective_scan
 
 
 def arguments(tokens: int, channels: int) -> list[Tensor]:

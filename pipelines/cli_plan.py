@@ -71,8 +71,8 @@ def plan(
     """Parameters, memory, operations and time of a request; the most images; what to choose."""
     if context.invoked_subcommand is not None:
         return
-    from longllava_domains.model.budget import Rate, Request
-    from longllava_domains.model.keys_values import resolve_kv_cache_dtype
+    from longllava_domains.model.budget.plan import Rate, Request
+    from longllava_domains.model.layers.kv_storage import resolve_kv_cache_dtype
     from longllava_domains.pipelines.planning import make_plan
 
     kept = resolve_kv_cache_dtype(kv_cache_dtype)
@@ -119,8 +119,8 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Memory of each GPU by term under ZeRO-3 or FSDP2, operations and hours. Planned only."""
-    from longllava_domains.model.known_shapes import network_of
-    from longllava_domains.model.training_budget import TrainingRun, plan_training
+    from longllava_domains.model.budget.known_models import network_of
+    from longllava_domains.model.budget.training import TrainingRun, plan_training
 
     rank = lora_rank if lora else None
     run = TrainingRun(rows, tokens_per_row, gpus, rank, epochs, views_per_row)
@@ -157,8 +157,8 @@ def convert(
     quantization: Annotated[str | None, typer.Option(help="int8, int8+lm_head")] = None,
 ) -> None:
     """Write a checkpoint anew: released layout, dense, with an adapter, or in 8 bits."""
-    from longllava_domains.model.convert import convert_checkpoint
-    from longllava_domains.model.source import locate
+    from longllava_domains.model.checkpoint.convert import convert_checkpoint
+    from longllava_domains.model.checkpoint.source import locate
 
     convert_checkpoint(
         locate(model).folder, output, experts=experts, down_scale=down_scale, adapter=adapter,
@@ -174,8 +174,8 @@ def verify(
     precision: Annotated[str, typer.Option(help="bfloat16, float32 or int8")] = "bfloat16",
 ) -> None:
     """Prove a model on a device: kernels, chunks, batches, 8 bits, needle, speed and memory."""
-    from longllava_domains.model.placement import resolve_device
-    from longllava_domains.model.verify import verify_model
+    from longllava_domains.model.devices.placement import resolve_device
+    from longllava_domains.model.verify.verify import verify_model
 
     require_place(out, overwrite=True)
     found = verify_model(model, resolve_device(device), precision=precision)

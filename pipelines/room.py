@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from longllava_domains import ct
 from longllava_domains.ct.fewer import within_views
 from longllava_domains.errors import Fact, MemoryBudgetError
-from longllava_domains.model.fitting import load_otherwise
+from longllava_domains.model.budget.fit import load_otherwise
 from longllava_domains.remote_sensing import GridPolicy
 
 _FEWEST_GRID_VIEWS = 2  # the global view and a tile

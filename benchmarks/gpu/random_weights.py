@@ -21,15 +21,15 @@ from torch import Tensor, nn
 from transformers.models.jamba.modeling_jamba import JambaMambaMixer
 
 from longllava_domains.errors import LongLlavaError
-from longllava_domains.model.budget import Request, plan
-from longllava_domains.model.checkpoint import empty_network
-from longllava_domains.model.fitting import require_fit
-from longllava_domains.model.known_shapes import network_of, shape_of
-from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
-from longllava_domains.model.machine import measure_rate
-from longllava_domains.model.placement import resolve_device
-from longllava_domains.model.scan_choice import kernel_report
-from longllava_domains.model.verify_checks import (
+from longllava_domains.model.budget.fit import require_fit
+from longllava_domains.model.budget.known_models import network_of, shape_of
+from longllava_domains.model.budget.plan import Request, plan
+from longllava_domains.model.checkpoint.load import empty_network
+from longllava_domains.model.devices.placement import resolve_device
+from longllava_domains.model.devices.throughput import measure_rate
+from longllava_domains.model.kernels.selection import kernel_report
+from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
+from longllava_domains.model.verify.checks import (
     batches,
     chunks,
     kernels,

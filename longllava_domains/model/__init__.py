@@ -4,18 +4,18 @@ Importing this room registers the network with `transformers.AutoConfig` and
 `AutoModelForImageTextToText`; no remote code is involved.
 """
 
-from longllava_domains.model.batching import answer_many
-from longllava_domains.model.checkpoint import load_checkpoint
-from longllava_domains.model.config import LongLlavaConfig
-from longllava_domains.model.exact_state import use_exact_state
-from longllava_domains.model.inspect import Inspection, inspect_checkpoint
+from longllava_domains.model.checkpoint.inspect import Inspection, inspect_checkpoint
+from longllava_domains.model.checkpoint.load import load_checkpoint
+from longllava_domains.model.kernels.selection import kernel_report
+from longllava_domains.model.layers.attention_readout import AttentionReadout
+from longllava_domains.model.layers.carried_state import use_exact_state
 from longllava_domains.model.load import LongLlava, load_model
-from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
-from longllava_domains.model.prefill import Watch
-from longllava_domains.model.readout import AttentionReadout
-from longllava_domains.model.scan_choice import kernel_report
-from longllava_domains.model.scoring import ChoiceScore
-from longllava_domains.model.session import Session
+from longllava_domains.model.network.config import LongLlavaConfig
+from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
+from longllava_domains.model.session.batching import answer_many
+from longllava_domains.model.session.prefill import Watch
+from longllava_domains.model.session.scoring import ChoiceScore
+from longllava_domains.model.session.session import Session
 
 __all__ = [
     "AttentionReadout",

@@ -9,23 +9,23 @@ import torch
 
 from longllava_domains.answer import Answer
 from longllava_domains.errors import QuantizationError, SessionError
-from longllava_domains.model.adapter import merge_adapter
-from longllava_domains.model.budget import Request
-from longllava_domains.model.checkpoint import load_checkpoint, open_checkpoint
-from longllava_domains.model.decoding import MAX_NEW_TOKENS, Decoded
-from longllava_domains.model.fitting import fitting_pace
-from longllava_domains.model.keys_values import KvCacheDtype, resolve_kv_cache_dtype
-from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
-from longllava_domains.model.memory import Memory
-from longllava_domains.model.model_provenance import model_provenance
-from longllava_domains.model.placement import resolve_device
-from longllava_domains.model.prefill import CHUNK_TOKENS, VIEW_BATCH, Pace, Watch
-from longllava_domains.model.processor import Processor
-from longllava_domains.model.quantize import resolve_quantization
-from longllava_domains.model.scan_choice import kernel_report
-from longllava_domains.model.session import Session
-from longllava_domains.model.source import Source, download, locate
-from longllava_domains.model.spread import AUTO
+from longllava_domains.model.budget.fit import fitting_pace
+from longllava_domains.model.budget.plan import Request
+from longllava_domains.model.checkpoint.adapter import merge_adapter
+from longllava_domains.model.checkpoint.load import load_checkpoint, open_checkpoint
+from longllava_domains.model.checkpoint.source import Source, download, locate
+from longllava_domains.model.devices.device_map import AUTO
+from longllava_domains.model.devices.placement import resolve_device
+from longllava_domains.model.int8.quantize import resolve_quantization
+from longllava_domains.model.kernels.selection import kernel_report
+from longllava_domains.model.layers.kv_storage import KvCacheDtype, resolve_kv_cache_dtype
+from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
+from longllava_domains.model.network.processor import Processor
+from longllava_domains.model.provenance import model_provenance
+from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, Decoded
+from longllava_domains.model.session.prefill import CHUNK_TOKENS, VIEW_BATCH, Pace, Watch
+from longllava_domains.model.session.prefix_state import Memory
+from longllava_domains.model.session.session import Session
 from longllava_domains.prompt import Prompt, PromptTokenizer, Protocol, compose
 from longllava_domains.prompt.layouts import Arrangement
 from longllava_domains.provenance import Provenance

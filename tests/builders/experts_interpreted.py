@@ -12,11 +12,11 @@ import torch
 from hypothesis import example, given, seed, settings
 from hypothesis import strategies as st
 
-from longllava_domains.model import int8_experts_triton
-from longllava_domains.model.int8 import quantize_rows
-from longllava_domains.model.int8_experts_blocked import blocked_experts
-from longllava_domains.model.int8_experts_proof import experts_error
-from longllava_domains.model.int8_experts_triton import (
+from longllava_domains.model.int8.linear import quantize_rows
+from longllava_domains.model.kernels.int8_experts import triton as int8_experts_triton
+from longllava_domains.model.kernels.int8_experts.accuracy import experts_error
+from longllava_domains.model.kernels.int8_experts.blocked import blocked_experts
+from longllava_domains.model.kernels.int8_experts.triton import (
     grouped_experts,
     grouped_product,
     sort_by_expert,

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from longllava_domains.model import load_checkpoint
-from longllava_domains.model.preprocess import pixel_values
+from longllava_domains.model.network.preprocess import pixel_values
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 

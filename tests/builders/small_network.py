@@ -3,9 +3,9 @@
 import torch
 from transformers import CLIPVisionConfig, JambaConfig
 
-from longllava_domains.model.config import LongLlavaConfig
-from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
-from longllava_domains.model.quantize import quantize_network
+from longllava_domains.model.int8.quantize import quantize_network
+from longllava_domains.model.network.config import LongLlavaConfig
+from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 
 
 def small_network(hidden: int, experts: int, precision: str) -> LongLlavaForConditionalGeneration:

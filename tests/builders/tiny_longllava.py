@@ -10,7 +10,7 @@ from transformers import CLIPVisionConfig, JambaConfig
 
 import longllava_domains
 from longllava_domains.model import LongLlava, LongLlavaConfig, LongLlavaForConditionalGeneration
-from longllava_domains.model.processor import Processor
+from longllava_domains.model.network.processor import Processor
 from longllava_domains.prompt import PromptTokenizer
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 from longllava_domains.visual import SlicePlace, View, VisualSequence

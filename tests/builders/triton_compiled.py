@@ -9,7 +9,9 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from longllava_domains.model import conv_triton, int8_experts_triton, scan_triton
+from longllava_domains.model.kernels.conv import triton as conv_triton
+from longllava_domains.model.kernels.int8_experts import triton as int8_experts_triton
+from longllava_domains.model.kernels.scan import triton as scan_triton
 
 SCAN = {"HAS_RESETS": True, "STATES": 16, "TOKENS": 32, "CHANNELS": 8}
 TAPS = {"HAS_VISIBLE": True, "WIDTH": 4, "TOKENS": 32, "CHANNELS": 64}

@@ -9,11 +9,12 @@ import json
 import torch
 from torch import Tensor
 
-from longllava_domains.model import conv_triton, scan_triton
-from longllava_domains.model.conv_blocked import torch_convolution
-from longllava_domains.model.scan_blocked import ScanInputs
-from longllava_domains.model.scan_reference import selective_scan_reference
-from longllava_domains.model.segments import first_visible
+from longllava_domains.model.kernels.conv import triton as conv_triton
+from longllava_domains.model.kernels.conv.blocked import torch_convolution
+from longllava_domains.model.kernels.packing import first_visible
+from longllava_domains.model.kernels.scan import triton as scan_triton
+from longllava_domains.model.kernels.scan.blocked import ScanInputs
+from longllava_domains.model.kernels.scan.reference import selective_scan_reference
 
 scan_triton.TOKENS_PER_TILE = 4
 scan_triton.CHANNELS_PER_PROGRAM = 2

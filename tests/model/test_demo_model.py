@@ -11,7 +11,7 @@ import torch
 
 import longllava_domains
 from longllava_domains.model import LongLlavaForConditionalGeneration, load_checkpoint
-from longllava_domains.model.preprocess import pixel_values
+from longllava_domains.model.network.preprocess import pixel_values
 from longllava_domains.prompt import PromptTokenizer, compose
 from longllava_domains.visual import SlicePlace, View, VisualSequence
 

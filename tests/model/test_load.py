@@ -125,7 +125,7 @@ def test_a_name_of_nothing_is_refused_without_asking_the_hub(name: str, monkeypa
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the hub was asked")
 
-    monkeypatch.setattr("longllava_domains.model.source.snapshot_download", refuse)
+    monkeypatch.setattr("longllava_domains.model.checkpoint.source.snapshot_download", refuse)
     with pytest.raises(CheckpointError) as caught:
         load_model(name, device="cpu")
     assert caught.value.remedy
@@ -149,7 +149,7 @@ def test_a_hub_model_is_fetched_as_data_and_its_absent_tower_with_it(
         asked.append((hub_id, tuple(allow_patterns)))
         return str({"someone/longllava": commit, "some/clip": tower}[hub_id])
 
-    monkeypatch.setattr("longllava_domains.model.source.snapshot_download", fetch)
+    monkeypatch.setattr("longllava_domains.model.checkpoint.source.snapshot_download", fetch)
     model = load_model("someone/longllava", device="cpu")
     data = ("*.json", "*.safetensors")
     assert asked == [("someone/longllava", data), ("some/clip", data)]
@@ -165,7 +165,7 @@ def test_unknown_precisions_are_refused(demo: LongLlava) -> None:
 
 
 def test_an_absent_demonstration_model_says_how_to_get_it(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("longllava_domains.model.source.files", lambda _: tmp_path)
+    monkeypatch.setattr("longllava_domains.model.checkpoint.source.files", lambda _: tmp_path)
     with pytest.raises(CheckpointError, match="make_demo_model"):
         load_model("demo")
 

@@ -10,7 +10,7 @@ import rasterio
 from longllava_domains import ct
 from longllava_domains.errors import MemoryBudgetError
 from longllava_domains.model import LongLlava, load_model
-from longllava_domains.model.longllava import LongLlavaForConditionalGeneration
+from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.pipelines import CTReport, RemoteSensingQA
 from longllava_domains.pipelines.cli import run
 from longllava_domains.remote_sensing import GridPolicy
@@ -31,7 +31,7 @@ def free(monkeypatch):
     """Return a setter of the memory that is free, bytes."""
 
     def leave(size: float) -> None:
-        monkeypatch.setattr("longllava_domains.model.fitting.free_bytes", lambda _: size)
+        monkeypatch.setattr("longllava_domains.model.budget.fit.free_bytes", lambda _: size)
 
     return leave
 

@@ -1,0 +1,75 @@
+"""A PEFT adapter folder, merged into the network it was trained on."""
+
+import json
+from pathlib import Path
+
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors import SafetensorError, safe_open
+
+from longllava_domains.errors import CheckpointError
+from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
+from longllava_domains.units import content_hash
+
+_CONFIG = "adapter_config.json"
+_WEIGHTS = "adapter_model.safetensors"
+
+
+def merge_adapter(
+    network: LongLlavaForConditionalGeneration, folder: str | Path
+) -> LongLlavaForConditionalGeneration:
+    """Load a PEFT adapter strictly and fold it into the weights.
+
+    Args:
+        network: The network that the adapter was trained on; it is changed in place.
+        folder: ``adapter_config.json`` and ``adapter_model.safetensors``.
+
+    Returns:
+        The network, without a trace of peft around it.
+
+    Raises:
+        CheckpointError: No adapter, a damaged one, or one that was trained on another network.
+            Tensors that would stay unused are an error, not a warning.
+    """
+    place = Path(folder)
+    stored = _stored_shapes(place)
+    try:
+        adapted = PeftModel.from_pretrained(network, str(place), is_trainable=False)
+    except (ValueError, TypeError, KeyError, RuntimeError, OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"The adapter does not fit this network ({type(error).__name__}).",
+            remedy="Load it with the base model that it was trained on.",
+            code="adapter.mismatch",
+        ) from None  # it may quote the path
+    loaded = {name: tuple(t.shape) for name, t in get_peft_model_state_dict(adapted).items()}
+    unused = sorted(name for name, shape in stored.items() if loaded.get(name) != shape)
+    absent = sorted(loaded.keys() - stored.keys())
+    if unused or absent:
+        raise CheckpointError(
+            f"{len(unused)} tensors of the adapter have no place in this network and {len(absent)} "
+            f"are missing (such as {(unused + absent)[0]}).",
+            remedy="Load it with the base model that it was trained on.",
+            code="adapter.mismatch",
+            facts={"unused": len(unused), "missing": len(absent)},
+        )
+    merged: LongLlavaForConditionalGeneration = adapted.merge_and_unload()
+    return merged
+
+
+def adapter_sha256(folder: str | Path) -> str:
+    """Return the SHA-256 of an adapter's configuration and weights."""
+    place = Path(folder)
+    return content_hash((place / name).read_bytes() for name in (_CONFIG, _WEIGHTS))
+
+
+def _stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    try:
+        json.loads((folder / _CONFIG).read_text("utf-8"))
+        with safe_open(folder / _WEIGHTS, framework="pt") as opened:
+            names = list(opened.keys())
+            return {name: tuple(opened.get_slice(name).get_shape()) for name in names}
+    except (OSError, ValueError, SafetensorError):
+        raise CheckpointError(
+            "The adapter folder holds no readable adapter.",
+            remedy=f"It needs {_CONFIG} and {_WEIGHTS}, as peft's save_pretrained writes them.",
+            code="adapter.absent",
+        ) from None

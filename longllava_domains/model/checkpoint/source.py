@@ -1,0 +1,105 @@
+"""Which folder a model's name stands for: the demonstration model, a folder, or a hub repository."""
+
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError
+
+from longllava_domains.errors import CheckpointError, NetworkError
+from longllava_domains.model.checkpoint.files import has_weights
+
+DEMO: Final = "demo"
+
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*\Z")
+# Data only: nothing executable is ever fetched.
+_PATTERNS: Final = ("*.json", "*.safetensors")
+_PICKLED: Final = ("*.bin",)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model's files on this machine, and what to call it.
+
+    Attributes:
+        folder: Where config.json and the weights are.
+        hub_id: The repository they came from, None for a local folder.
+        revision: The commit of that repository.
+        demo: True for the packaged demonstration model.
+    """
+
+    folder: Path
+    hub_id: str | None = None
+    revision: str | None = None
+    demo: bool = False
+
+
+def locate(model: str | Path) -> Source:
+    """Find a model's files; only a hub id that is no folder here reaches the network.
+
+    Args:
+        model: ``"demo"``, a folder, or a hub id such as ``"FreedomIntelligence/LongLLaVA-9B"``.
+
+    Raises:
+        CheckpointError: No such folder and no hub id, or the package holds no demonstration model.
+        NetworkError: The hub refused, does not know the repository, or could not be reached.
+    """
+    if str(model) == DEMO:
+        return _demo()
+    folder = Path(model).expanduser()
+    if str(model) and folder.is_dir():
+        return Source(folder)
+    if isinstance(model, str) and is_hub_id(model):
+        return _from_hub(model)
+    raise CheckpointError(
+        "There is no model of that name: neither a folder nor a hub id.",
+        remedy='Use "demo", a folder with config.json and weights, or a hub id like owner/name.',
+        code="checkpoint.absent",
+    )
+
+
+def is_hub_id(name: str) -> bool:
+    """Tell whether a name is spelled like a hub repository: owner/name."""
+    return _HUB_ID.match(name) is not None
+
+
+def download(hub_id: str) -> Path:
+    """Fetch the configuration and weights of a hub repository; return its folder in the cache.
+
+    Raises:
+        NetworkError: The hub refused, does not know the repository, or could not be reached.
+    """
+    folder = _snapshot(hub_id, _PATTERNS)
+    return folder if has_weights(folder) else _snapshot(hub_id, (*_PATTERNS, *_PICKLED))
+
+
+def _demo() -> Source:
+    folder = Path(str(files("longllava_domains.model") / "demo"))
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            "This installation holds no demonstration model.",
+            remedy="Install a released wheel, or make it with scripts/make_demo_model.py.",
+            code="checkpoint.demo",
+        )
+    return Source(folder, demo=True)
+
+
+def _from_hub(hub_id: str) -> Source:
+    folder = download(hub_id)
+    # The cache names a snapshot's folder after its commit.
+    return Source(folder, hub_id=hub_id, revision=folder.name)
+
+
+def _snapshot(hub_id: str, patterns: tuple[str, ...]) -> Path:
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=list(patterns)))
+    except (OSError, HFValidationError) as error:  # every refusal of the hub is an OSError
+        raise NetworkError(
+            "The model is no folder here and could not be fetched from the hub "
+            f"({type(error).__name__}).",
+            remedy="Check the name and the connection, or download it elsewhere and name the folder.",
+            code="model.hub",
+        ) from None  # it may quote the cache's path

@@ -1,0 +1,37 @@
+"""What a device can do at most, measured in a second: matrix products and reading of memory."""
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from longllava_domains.model.budget.plan import Rate
+
+_REPETITIONS = 3
+
+
+def measure_rate(device: str | torch.device, dtype: torch.dtype = torch.float32) -> Rate:
+    """Measure a device; best of three.
+
+    Args:
+        device: A torch device.
+        dtype: Precision of the products.
+    """
+    place = torch.device(device)
+    side = 1024 if place.type == "cpu" else 8192
+    left, right = (torch.randn(side, side, device=place).to(dtype) for _ in range(2))
+    words = torch.zeros((32 if place.type == "cpu" else 512) * 1024**2, device=place)
+    products = 2 * side**3 / _best_seconds(lambda: torch.mm(left, right), place)
+    reading = words.numel() * words.element_size() / _best_seconds(lambda: words.sum(), place)
+    return Rate(products, reading, "measured")
+
+
+def _best_seconds(work: Callable[[], object], device: torch.device) -> float:
+    times = []
+    for _ in range(_REPETITIONS + 1):  # the first one warms up
+        start = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - start)
+    return min(times[1:])

@@ -1,0 +1,200 @@
+"""`use_exact_state`: give a Jamba or LongLLaVA network mixers, attention and layers that carry state.
+
+Only classes of modules change; parameters, their names and the configuration stay. Without
+gradients a layer runs in chunks of tokens, so that activations do not grow with the sequence;
+this changes no result, because everything outside attention is token-wise or carries its state.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.cache_utils import Cache, DynamicCache
+from transformers.modeling_utils import PreTrainedModel
+from transformers.models.jamba.modeling_jamba import (
+    JambaAttention,
+    JambaAttentionDecoderLayer,
+    JambaMambaDecoderLayer,
+    JambaMambaMixer,
+    JambaModel,
+)
+
+from longllava_domains.errors import PolicyError
+from longllava_domains.model.kernels.packing import (
+    resets_from_ids,
+    segment_bounds,
+    segment_ids_from_lengths,
+)
+from longllava_domains.model.layers.attention import AttendingLayer, ExactAttention, RowBounds
+from longllava_domains.model.layers.mamba_mixer import ExactMambaMixer
+
+# Tokens of all rows that a layer works on at once without gradients: enough for the products of
+# 16 experts to be fast on a CPU, and to fill a GPU.
+TOKENS_PER_CHUNK = {"cpu": 2048, "cuda": 8192}
+
+
+class ExactMambaLayer(JambaMambaDecoderLayer):
+    """`JambaMambaDecoderLayer` in chunks of tokens, with resets for packed rows."""
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        resets: Tensor | None = None,
+        **_: Any,
+    ) -> Tensor:
+        """Mix, then feed forward; (rows, tokens, hidden) to the same shape."""
+        spans = _chunks(hidden_states)
+        if len(spans) == 1:
+            return self._run(hidden_states, attention_mask, past_key_values, resets)
+        cache = (
+            DynamicCache(config=self.mamba.config) if past_key_values is None else past_key_values
+        )
+        output = torch.empty_like(hidden_states)
+        for span in spans:
+            output[:, span] = self._run(
+                hidden_states[:, span],
+                None if attention_mask is None else attention_mask[:, span],
+                cache,
+                None if resets is None else resets[:, span],
+            )
+        return output
+
+    def _run(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None,
+        cache: Cache | None,
+        resets: Tensor | None,
+    ) -> Tensor:
+        mixed = self.mamba(
+            self.input_layernorm(hidden_states),
+            cache_params=cache,
+            attention_mask=attention_mask,
+            resets=resets,
+        )
+        hidden_states = hidden_states + mixed
+        fed: Tensor = self.feed_forward(self.pre_ff_layernorm(hidden_states))
+        return hidden_states + fed
+
+
+class ExactAttentionLayer(JambaAttentionDecoderLayer):
+    """`JambaAttentionDecoderLayer` whose feed-forward runs in chunks of tokens."""
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        use_cache: bool | None = False,
+        segment_bounds: Sequence[RowBounds] | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Attend, then feed forward; (rows, tokens, hidden) to the same shape."""
+        kwargs.pop("resets", None)
+        attended, _ = self.self_attn(
+            hidden_states=self.input_layernorm(hidden_states),
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            segment_bounds=segment_bounds,
+            **kwargs,
+        )
+        hidden_states = hidden_states + attended
+        spans = _chunks(hidden_states)
+        if len(spans) == 1:
+            return self._feed(hidden_states)
+        for span in spans:
+            hidden_states[:, span] = self._feed(hidden_states[:, span])
+        return hidden_states
+
+    def _feed(self, hidden_states: Tensor) -> Tensor:
+        fed: Tensor = self.feed_forward(self.pre_ff_layernorm(hidden_states))
+        return hidden_states + fed
+
+
+def _chunks(hidden_states: Tensor) -> list[slice]:
+    """Cut the tokens; in one piece where gradients are recorded, which need all of it anyway."""
+    rows, tokens, _ = hidden_states.shape
+    limit = max(TOKENS_PER_CHUNK.get(hidden_states.device.type, 8192) // rows, 64)
+    if torch.is_grad_enabled() or tokens <= limit:
+        return [slice(0, tokens)]
+    return [slice(start, min(start + limit, tokens)) for start in range(0, tokens, limit)]
+
+
+_EXACT: dict[type[nn.Module], type[nn.Module]] = {
+    JambaMambaMixer: ExactMambaMixer,
+    JambaAttention: ExactAttention,
+    JambaMambaDecoderLayer: ExactMambaLayer,
+    JambaAttentionDecoderLayer: ExactAttentionLayer,
+}
+
+
+def use_exact_state(network: nn.Module) -> nn.Module:
+    """Make a network carry its state exactly, in place; calling it twice changes nothing more.
+
+    Afterwards `generate` with ``prefill_chunk_size``, a second turn on kept `past_key_values`
+    and forwards of any length on a non-empty cache give the result of one forward. Forwards take
+    ``segment_ids`` (rows, tokens) or ``cu_seqlens`` (of one row) for packed samples, which then
+    neither see nor disturb each other.
+
+    Args:
+        network: A transformers Jamba model, or one that contains it.
+
+    Returns:
+        The same network.
+    """
+    for module in list(network.modules()):
+        exact = _EXACT.get(type(module))
+        if exact is not None:
+            module.__class__ = exact
+        if isinstance(module, JambaModel) and not getattr(module, "_carries_state", False):
+            module._carries_state = True
+            module.register_forward_pre_hook(_prepare, with_kwargs=True)
+        if isinstance(module, PreTrainedModel):
+            kept_whole = {ExactMambaLayer.__name__, ExactAttentionLayer.__name__}
+            module._no_split_modules = set(module._no_split_modules or ()) | kept_whole
+    return network
+
+
+def _prepare(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Turn segment ids or lengths into resets and bounds; ask for no mask where none is needed."""
+    segment_ids = kwargs.pop("segment_ids", None)
+    cu_seqlens = kwargs.pop("cu_seqlens", None)
+    cache = kwargs.get("past_key_values")
+    if segment_ids is None and cu_seqlens is None:
+        if cache is not None and any(isinstance(layer, AttendingLayer) for layer in cache.layers):
+            kwargs["attention_mask"] = {"full_attention": None, "linear_attention": None}
+        return args, kwargs
+    tokens = next(
+        value
+        for value in (*args[:1], kwargs.get("input_ids"), kwargs.get("inputs_embeds"))
+        if value is not None
+    )
+    if cache is not None and cache.get_seq_length() > 0:
+        raise PolicyError(
+            "A packed row cannot continue a cache.",
+            remedy="Forward packed samples without past_key_values.",
+            code="packing.cache",
+        )
+    if segment_ids is None:
+        segment_ids = segment_ids_from_lengths(cu_seqlens, tokens.shape[1])
+    padding = kwargs.get("attention_mask")
+    if padding is not None:
+        segment_ids = segment_ids.masked_fill(padding == 0, -1)
+    resets = resets_from_ids(segment_ids)
+    kwargs.update(
+        attention_mask={"full_attention": None, "linear_attention": padding},
+        past_key_values=None,
+        use_cache=False,
+        resets=resets,
+        segment_bounds=segment_bounds(resets),
+    )
+    return args, kwargs

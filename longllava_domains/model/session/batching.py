@@ -1,0 +1,67 @@
+"""`answer_many`: questions to several sessions, decoded together."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from longllava_domains.answer import Answer
+from longllava_domains.errors import PolicyError
+from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, decode
+from longllava_domains.model.session.prefill import Watch
+from longllava_domains.model.session.session import Session
+
+
+def answer_many(
+    asks: Sequence[tuple[Session, str]],
+    *,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    cancelled: Callable[[], bool] | None = None,
+) -> tuple[Answer, ...]:
+    """Ask each session its question and decode all answers in one batch.
+
+    Each answer equals that of `Session.ask`; the sessions may differ in length, and their
+    conversations stay as they are.
+
+    Args:
+        asks: (session, question) pairs; a session may occur more than once.
+        max_new_tokens: Longest answer, tokens.
+        cancelled: Asked between chunks and tokens; true stops.
+
+    Returns:
+        The answers, in order.
+
+    Raises:
+        PolicyError: The sessions belong to different models.
+        SessionError: A session is closed, or the work was cancelled.
+    """
+    if not asks:
+        return ()
+    models = {id(session.model): session.model for session, _ in asks}
+    if len(models) > 1:
+        raise PolicyError(
+            f"The sessions belong to {len(models)} models.",
+            remedy="Answer the sessions of one model at a time.",
+            code="session.models",
+        )
+    (model,) = models.values()
+    began = time.perf_counter()
+    prompts = [session.prompt(question) for session, question in asks]
+    caches, states = [], []
+    for (session, _), prompt in zip(asks, prompts, strict=True):
+        ids = model.processor.encode(prompt)
+        cache, hidden = session.memory.continued(ids, Watch(cancelled=cancelled))
+        caches.append(cache)
+        states.append(hidden)
+    results = decode(
+        model.network,
+        caches,
+        torch.cat(states),
+        stop_id=model.processor.tokenizer.eos_id,
+        max_new_tokens=max_new_tokens,
+        cancelled=cancelled,
+    )
+    return tuple(
+        model.answered(session, prompt, decoded, max_new_tokens, began)
+        for (session, _), prompt, decoded in zip(asks, prompts, results, strict=True)
+    )

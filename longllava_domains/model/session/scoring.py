@@ -1,0 +1,107 @@
+"""Log-probabilities of given answers: all choices of a question from one cached state."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from longllava_domains.errors import PromptError
+from longllava_domains.model.kernels.cpu_matmul import fast_products
+from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
+from longllava_domains.model.session.cache import SessionCache
+from longllava_domains.prompt import PromptTokenizer
+
+
+@dataclass(frozen=True)
+class ChoiceScore:
+    """How likely a model finds one answer.
+
+    Attributes:
+        text: The choice.
+        token_logprobs: Log-probability of each of its tokens, given the ones before.
+    """
+
+    text: str
+    token_logprobs: tuple[float, ...]
+
+    @property
+    def sum_logprob(self) -> float:
+        """Log-probability of the choice; longer choices have less."""
+        return sum(self.token_logprobs)
+
+    @property
+    def mean_logprob(self) -> float:
+        """Mean over tokens, for choices of different lengths."""
+        return self.sum_logprob / len(self.token_logprobs)
+
+
+def encode_choices(tokenizer: PromptTokenizer, choices: Sequence[str]) -> list[list[int]]:
+    """Return the ids of each choice, as an answer would hold them.
+
+    Raises:
+        PromptError: No choices, or one that has no tokens.
+    """
+    encoded = [tokenizer.encode_text(choice) for choice in choices]
+    empty = [position for position, ids in enumerate(encoded) if not ids]
+    if not encoded or empty:
+        found = f"choice {empty[0]} has no tokens" if empty else "there are none"
+        raise PromptError(
+            f"Choices need a token each; {found}.",
+            remedy='Pass at least one text that is not empty, such as ("Yes", "No").',
+            code="session.choices",
+            facts={"choices": len(encoded), "empty": tuple(empty)},
+        )
+    return encoded
+
+
+@torch.no_grad()
+def score_choices(
+    network: LongLlavaForConditionalGeneration,
+    cache: SessionCache,
+    hidden: Tensor,
+    choices: Sequence[Sequence[int]],
+    rows_together: int,
+) -> list[tuple[float, ...]]:
+    """Return the log-probability of every token of every choice.
+
+    Args:
+        network: The model.
+        cache: Holds the question; left as it is.
+        hidden: Last hidden state of the question (1, hidden).
+        choices: Ids of each choice.
+        rows_together: Choices forwarded at once; bounds memory.
+    """
+    first = network.lm_head(hidden).float().log_softmax(-1)[0]
+    scores: list[tuple[float, ...]] = []
+    for start in range(0, len(choices), rows_together):
+        batch = choices[start : start + rows_together]
+        with fast_products(network):
+            following = _following(network, cache, batch)
+        for row, ids in enumerate(batch):
+            rest = [float(following[row, at, token]) for at, token in enumerate(ids[1:])]
+            scores.append((float(first[ids[0]]), *rest))
+    return scores
+
+
+def _following(
+    network: LongLlavaForConditionalGeneration,
+    cache: SessionCache,
+    choices: Sequence[Sequence[int]],
+) -> Tensor:
+    """Return log-probabilities (choices, tokens - 1, vocabulary) after each token but the last.
+
+    Shorter choices are filled up on the right, where nothing before can see it.
+    """
+    longest = max(len(ids) for ids in choices) - 1
+    device = network.get_input_embeddings().weight.device
+    if longest == 0:
+        return torch.empty(len(choices), 0, network.config.text_config.vocab_size, device=device)
+    filled = [[*ids[:-1], *[0] * (longest + 1 - len(ids))] for ids in choices]
+    embedding = network.get_input_embeddings()
+    embedded = embedding(torch.tensor(filled, device=embedding.weight.device))
+    run = network.model.language_model(
+        inputs_embeds=embedded, past_key_values=cache.repeat(len(choices)), use_cache=True
+    )
+    logprobs: Tensor = network.lm_head(run.last_hidden_state).float().log_softmax(-1)
+    return logprobs

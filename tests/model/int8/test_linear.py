@@ -1,0 +1,103 @@
+"""Numbers in 8 bits: what rounding may cost, and products that equal the dequantised ones."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longllava_domains.errors import QuantizationError
+from longllava_domains.model.int8 import linear as int8
+from longllava_domains.model.int8.linear import Int8Linear, int8_linear, quantize_rows
+
+
+@given(
+    rows=st.integers(1, 9),
+    columns=st.sampled_from([1, 7, 64, 1100]),
+    seed=st.integers(0, 2**31),
+    size=st.sampled_from([1e-6, 1.0, 300.0]),
+)
+@settings(deadline=None, max_examples=40)
+def test_a_weight_comes_back_within_half_a_step(rows, columns, seed, size) -> None:
+    weight = size * torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+    codes, scale = quantize_rows(weight)
+    back = codes.float() * scale[:, None]
+    assert codes.dtype == torch.int8
+    assert codes.abs().max() <= 127
+    # A searched scale may be a little smaller than max / 127: the largest numbers are then cut.
+    cut = (weight.abs() - 127 * scale[:, None]).clamp_min(0)
+    assert ((back - weight).abs() <= torch.maximum(scale[:, None] / 2, cut) * 1.0001).all()
+    assert (cut <= 0.05 * weight.abs().amax(1, keepdim=True)).all()
+
+
+def test_a_searched_scale_is_never_worse_than_the_largest_number_over_127() -> None:
+    weight = torch.randn(200, 32)
+    plain = weight.abs().amax(1, keepdim=True) / 127
+    plain_error = ((weight / plain).round() * plain - weight).square().sum(1)
+    codes, scale = quantize_rows(weight)
+    error = (codes.float() * scale[:, None] - weight).square().sum(1)
+    assert (error <= plain_error * 1.0001).all()
+    assert error.sum() < 0.95 * plain_error.sum()
+
+
+def test_zeros_stay_zero_and_fused_weights_keep_their_shape(monkeypatch) -> None:
+    monkeypatch.setattr(int8, "_QUANTISED_AT_ONCE", 40)  # several blocks
+    weight = torch.randn(3, 5, 8)
+    weight[1, 2] = 0
+    codes, scale = quantize_rows(weight)
+    assert codes.shape == (3, 5, 8)
+    assert scale.shape == (3, 5)
+    assert not codes[1, 2].any()
+    assert scale[1, 2] == 1
+    whole, whole_scale = quantize_rows(weight[0])
+    assert torch.equal(codes[0], whole)
+    assert torch.equal(scale[0], whole_scale)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_weight_that_is_not_finite_is_refused(bad: float) -> None:
+    weight = torch.randn(4, 16)
+    weight[2, 3] = bad
+    with pytest.raises(QuantizationError) as caught:
+        quantize_rows(weight)
+    assert caught.value.code == "quantization.not_finite"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rows", [1, int8.PACKED_ROWS, int8.PACKED_ROWS + 1, 60])
+def test_products_equal_those_of_the_dequantised_weight(dtype, rows, monkeypatch) -> None:
+    monkeypatch.setitem(int8.BLOCK_BYTES, "cpu", 4 * 64 * 10)  # blocks of ten rows, and a rest
+    x = torch.randn(2, rows, 64).to(dtype)
+    linear = torch.nn.Linear(64, 48)
+    layer = Int8Linear(linear)
+    exact = x.double() @ (layer.weight.double() * layer.weight_scale.double()[:, None]).t()
+    exact += linear.bias.detach().double()
+    found = layer(x.float()) if dtype == torch.float32 else layer.to(dtype)(x)
+    assert found.dtype == dtype
+    assert found.shape == (2, rows, 48)
+    assert (found.double() - exact).abs().max() < 8 * torch.finfo(dtype).eps * exact.abs().max()
+
+
+def test_one_row_gives_the_same_alone_and_among_others() -> None:
+    """Up to float32 rounding: no activation is quantised, so nothing depends on the company."""
+    x = torch.randn(40, 64)
+    codes, scale = quantize_rows(torch.randn(32, 64))
+    together = int8_linear(x, codes, scale)
+    alone = torch.cat([int8_linear(row[None], codes, scale) for row in x])
+    assert (together - alone).abs().max() < 1e-4
+
+
+def test_a_wrong_packed_kernel_is_not_used(monkeypatch) -> None:
+    int8.packed_kernel_works.cache_clear()
+    monkeypatch.setattr(int8, "_packed", lambda x, weight, scale: x.new_zeros(len(x), len(weight)))
+    assert not int8.packed_kernel_works("cpu", torch.bfloat16)
+    int8.packed_kernel_works.cache_clear()
+
+
+def test_an_absent_packed_kernel_is_not_used(monkeypatch) -> None:
+    def absent(*_):
+        raise NotImplementedError
+
+    int8.packed_kernel_works.cache_clear()
+    monkeypatch.setattr(int8, "_packed", absent)
+    assert not int8.packed_kernel_works("cpu", torch.bfloat16)
+    int8.packed_kernel_works.cache_clear()

@@ -1,0 +1,58 @@
+"""bfloat16 layers on processors without bfloat16 instructions: the same layer, better products."""
+
+import pytest
+import torch
+from torch import nn
+
+from longllava_domains.model.int8 import linear as int8
+from longllava_domains.model.int8 import upcast_linear as widened
+from longllava_domains.model.int8.upcast_linear import WidenedLinear, widen_products
+
+
+@pytest.fixture(autouse=True)
+def processor_without_bfloat16(monkeypatch) -> None:
+    def in_float32(device: str, dtype: torch.dtype) -> torch.dtype:
+        return torch.float32 if dtype == torch.bfloat16 else dtype
+
+    monkeypatch.setattr(int8, "compute_dtype", in_float32)
+    monkeypatch.setattr(widened, "compute_dtype", in_float32)
+
+
+def two_layers() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(48, 96), nn.Linear(96, 20, bias=False)).bfloat16()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("rows", [1, 40])
+def test_products_are_at_least_as_precise_as_before(rows: int) -> None:
+    network = two_layers()
+    x = torch.randn(3, rows, 48).bfloat16()
+    plain = network(x).double()
+    exact = network.double()(x.double())
+    network.bfloat16()
+    widen_products(network)
+    found = network(x)
+    assert found.dtype == torch.bfloat16
+    assert found.shape == (3, rows, 20)
+    assert (found - exact).abs().max() <= 1.5 * (plain - exact).abs().max()
+
+
+def test_only_classes_change() -> None:
+    network = two_layers()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    widen_products(network)
+    assert [type(layer) for layer in network] == [WidenedLinear, WidenedLinear]
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_float32_layers_and_time_steps_are_left_alone() -> None:
+    network = nn.ModuleDict({"dt_proj": nn.Linear(4, 4).bfloat16(), "other": nn.Linear(4, 4)})
+    widen_products(network)
+    assert [type(layer) for layer in network.values()] == [nn.Linear, nn.Linear]
+
+
+def test_gradients_flow_as_before() -> None:
+    network = two_layers()
+    widen_products(network)
+    network(torch.randn(60, 48).bfloat16()).float().sum().backward()
+    assert all(weight.grad is not None for weight in network.parameters())

@@ -1,0 +1,86 @@
+"""Attention over pieces equals attention over everything, on every path."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from longllava_domains.model.layers.attention import (
+    _attend_joined,
+    attend_pieces,
+    attend_within_segments,
+    attention_weights,
+)
+from longllava_domains.model.layers.kv_storage import KeysValues
+
+HEADS, KEY_HEADS, SIZE = 4, 2, 8
+SCALE = SIZE**-0.5
+
+
+def expected(query, keys, values):
+    """One softmax with an explicit mask that is causal at the end."""
+    tokens, total = query.shape[2], keys.shape[2]
+    mask = torch.ones(tokens, total, dtype=torch.bool).tril(total - tokens)
+    return functional.scaled_dot_product_attention(
+        query.double(), keys.double(), values.double(), mask, enable_gqa=True
+    ).float()
+
+
+def some(rows, heads, tokens):
+    return torch.randn(rows, heads, tokens, SIZE)
+
+
+def keys_values(rows, tokens):
+    return KeysValues(some(rows, KEY_HEADS, tokens), some(rows, KEY_HEADS, tokens))
+
+
+@pytest.mark.parametrize("attend", [attend_pieces, _attend_joined])
+@settings(deadline=None, max_examples=15)
+@given(
+    lengths=st.lists(st.integers(1, 40), max_size=3),
+    tokens=st.integers(1, 20),
+    rows=st.integers(1, 3),
+    seed=st.integers(0, 99),
+)
+def test_pieces_read_as_one(attend, lengths, tokens, rows, seed):
+    torch.manual_seed(seed)
+    # The first piece is shared by all rows, as a prefix is.
+    pieces = [keys_values(rows if index else 1, length) for index, length in enumerate(lengths)]
+    new, query = keys_values(rows, tokens), some(rows, HEADS, tokens)
+    whole = [piece.keys.expand(rows, -1, -1, -1) for piece in (*pieces, new)]
+    values = [piece.values.expand(rows, -1, -1, -1) for piece in (*pieces, new)]
+    found = attend(query, pieces, new, SCALE)
+    torch.testing.assert_close(
+        found, expected(query, torch.cat(whole, 2), torch.cat(values, 2)), rtol=0, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("attend", [attend_pieces, _attend_joined])
+def test_a_token_may_be_in_its_piece_already(attend):
+    pieces = [keys_values(1, 9), keys_values(1, 5)]
+    query = some(1, HEADS, 1)
+    whole = KeysValues(*(torch.cat(parts, 2) for parts in zip(*pieces, strict=True)))
+    found = attend(query, pieces, None, SCALE)
+    torch.testing.assert_close(found, expected(query, *whole), rtol=0, atol=1e-5)
+
+
+def test_weights_sum_to_one_and_are_those_of_the_softmax():
+    pieces = [keys_values(1, 9), keys_values(1, 5)]
+    query = some(1, HEADS, 1)
+    keys = torch.cat([piece.keys for piece in pieces], 2).repeat_interleave(2, 1)
+    softmax = (query @ keys.transpose(2, 3) * SCALE).softmax(-1).mean(1)[:, 0]
+    found = attention_weights(query, pieces, SCALE)
+    torch.testing.assert_close(found, softmax)
+    torch.testing.assert_close(found.sum(1), torch.ones(1))
+
+
+def test_segments_equal_a_block_diagonal_mask():
+    query, new = some(2, HEADS, 12), keys_values(2, 12)
+    bounds = (((0, 5), (5, 12)), ((0, 12),))
+    mask = torch.zeros(2, 1, 12, 12, dtype=torch.bool)
+    for row, spans in enumerate(bounds):
+        for start, end in spans:
+            mask[row, 0, start:end, start:end] = torch.ones(end - start, end - start).tril().bool()
+    masked = functional.scaled_dot_product_attention(query, *new, mask, enable_gqa=True)
+    torch.testing.assert_close(attend_within_segments(query, new, bounds), masked)

@@ -1,0 +1,144 @@
+"""The verification is rehearsed on the CPU: it passes on sound networks and fails on broken ones."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny_released
+import torch
+
+from longllava_domains.errors import MemoryBudgetError, QuantizationError
+from longllava_domains.model import load_checkpoint
+from longllava_domains.model.kernels.int8_experts.blocked import blocked_experts
+from longllava_domains.model.verify import checks as verify_checks
+from longllava_domains.model.verify import verify
+from longllava_domains.model.verify.verify import verify_model
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("released") / "model"
+    tiny_released.write_released(folder, experts=4)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def quick_limits(monkeypatch) -> None:
+    from longllava_domains.model.budget.plan import Rate
+
+    monkeypatch.setattr(verify, "measure_rate", lambda *_: Rate(1e11, 1e10, "given"))
+
+
+def test_a_released_checkpoint_passes_and_the_result_names_nobody(released: Path) -> None:
+    found = verify_model(released, CPU, precision="float32", views=3, answer_tokens=2)
+    status = {check.name: check.status for check in found.checks}
+    assert status.pop("needle among views") == "skipped"  # it has no tokenizer
+    assert set(status.values()) == {"pass"}, found.to_json()
+    assert len(status) == 6
+    assert found.passed
+    text = json.dumps(found.to_json())
+    assert str(released) not in text
+    assert released.parent.name not in text
+    assert json.loads(text)["kernels"]["scan"]["chosen"] == "blocked"
+
+
+def test_8_bits_are_verified_too(released: Path) -> None:
+    found = verify_model(released, CPU, precision="int8", views=2, answer_tokens=2)
+    status = {check.name: check.status for check in found.checks}
+    assert status["8 bits against the precision loaded"] == "skipped"
+    assert status["one period of layers against CPU float32"] == "pass"
+    assert found.passed
+
+
+def test_the_needle_asks_the_demo_model() -> None:
+    from longllava_domains.model import load_model
+
+    demo = load_model("demo", device="cpu")
+    found = verify_checks.needle(demo, views=3)
+    if demo.network.config.trained:
+        assert found[1]["of"] == 4
+    else:
+        assert found == "the model is untrained"
+
+
+def test_a_kernel_that_restarts_its_state_fails(monkeypatch) -> None:
+    carried = verify_checks.selective_scan
+
+    def restarted(*args, initial_state, **kwargs):
+        return carried(*args, initial_state=None, **kwargs)
+
+    assert verify_checks.kernels(CPU)[0] == "pass"
+    monkeypatch.setattr(verify_checks, "selective_scan", restarted)
+    status, numbers = verify_checks.kernels(CPU)
+    assert status == "fail"
+    assert numbers["scan_error"] > numbers["limit"]
+
+
+def test_a_device_with_wrong_experts_does_not_pass(monkeypatch) -> None:
+    numbers = verify_checks.kernels(CPU)[1]
+    assert numbers["int8_experts_error"] < numbers["int8_experts_limit"]
+
+    def without_router_weights(experts, x, index, weights):
+        return blocked_experts(experts, x, index, torch.ones_like(weights))
+
+    monkeypatch.setattr(verify_checks, "chosen_experts", lambda *_: without_router_weights)
+    status, numbers = verify_checks.kernels(CPU)
+    assert status == "fail"
+    assert numbers["int8_experts_error"] > numbers["int8_experts_limit"]
+
+
+@torch.no_grad()
+def test_layers_that_compute_something_else_on_the_device_fail(released: Path, monkeypatch) -> None:
+    network = load_checkpoint(released, dtype="float32")
+    assert verify_checks.layer_period(network, CPU)[0] == "pass"
+    first = network.model.language_model.layers[0]
+    plain = first.forward
+    first.forward = lambda hidden, **kwargs: plain(hidden, **kwargs) * 1.01
+    monkeypatch.setattr(verify_checks.copy, "deepcopy", lambda layer: _without_patch(layer))
+    status, numbers = verify_checks.layer_period(network, CPU)
+    assert status == "fail"
+    assert numbers["largest_error"] == pytest.approx(0.01, rel=0.1)
+
+
+def _without_patch(layer):
+    import types
+
+    layer.__dict__.pop("forward", None)
+    return types.SimpleNamespace(to=lambda _: types.SimpleNamespace(float=lambda: layer))
+
+
+def test_chunks_that_lose_their_state_fail(released: Path, monkeypatch) -> None:
+    network = load_checkpoint(released, dtype="float32")
+    assert verify_checks.chunks(network)[0] == "pass"
+    honest = verify_checks.prefill
+
+    def forgetful(network, cache, ids, views, pace, watch):
+        return honest(network, cache, ids[-pace.chunk_tokens :], views, pace, watch)
+
+    monkeypatch.setattr(verify_checks, "prefill", forgetful)
+    assert verify_checks.chunks(network)[0] == "fail"
+
+
+def test_rows_that_disturb_each_other_fail(released: Path, monkeypatch) -> None:
+    network = load_checkpoint(released, dtype="float32")
+    assert verify_checks.batches(network)[0] == "pass"
+    honest = verify_checks.decode
+
+    def mixed(network, caches, hidden, **kwargs):
+        return honest(network, caches, hidden.roll(1, 0) if len(hidden) > 1 else hidden, **kwargs)
+
+    monkeypatch.setattr(verify_checks, "decode", mixed)
+    assert verify_checks.batches(network)[0] == "fail"
+
+
+def test_what_cannot_fit_is_refused_before_it_is_loaded(released: Path, monkeypatch) -> None:
+    monkeypatch.setattr("longllava_domains.model.budget.fit.free_bytes", lambda _: 10**6)
+    with pytest.raises(MemoryBudgetError):
+        verify_model(released, CPU, precision="float32")
+
+
+def test_an_unknown_precision_is_refused(released: Path) -> None:
+    with pytest.raises(QuantizationError):
+        verify_model(released, CPU, precision="fp3")
