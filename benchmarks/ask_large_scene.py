@@ -35,7 +35,7 @@ class Asked(NamedTuple):
 
 def ask(scene: Path) -> Asked:
     """Ask in a process of its own, with the packaged demonstration model."""
-    code = "from longllava_domains.pipelines.cli import main; main()"
+    code = "from longllava_domains.pipelines.cli.main import main; main()"
     options = ["--model", "demo", "--dtype", "float32", "--max-new-tokens", "8", "--json"]
     start = time.perf_counter()
     child = subprocess.Popen(

@@ -4,12 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from longllava_domains.pipelines.ct_report import CTReport as CTReport
-    from longllava_domains.pipelines.remote_sensing_qa import RemoteSensingQA as RemoteSensingQA
+    from longllava_domains.pipelines.ct.report import CTReport as CTReport
+    from longllava_domains.pipelines.remote_sensing.qa import RemoteSensingQA as RemoteSensingQA
 
 _NAMES = {
-    "CTReport": "longllava_domains.pipelines.ct_report",
-    "RemoteSensingQA": "longllava_domains.pipelines.remote_sensing_qa",
+    "CTReport": "longllava_domains.pipelines.ct.report",
+    "RemoteSensingQA": "longllava_domains.pipelines.remote_sensing.qa",
 }
 
 __all__ = sorted(_NAMES)

@@ -6,9 +6,9 @@ from dataclasses import replace
 from longllava_domains.answer import Answer
 from longllava_domains.errors import UnsupportedInputError
 from longllava_domains.model import LongLlava
-from longllava_domains.pipelines.ct_report import CTReport
-from longllava_domains.pipelines.domain import Domain
-from longllava_domains.pipelines.remote_sensing_qa import RemoteSensingQA
+from longllava_domains.pipelines.ct.report import CTReport
+from longllava_domains.pipelines.domains import Domain
+from longllava_domains.pipelines.remote_sensing.qa import RemoteSensingQA
 
 
 def ask_input(

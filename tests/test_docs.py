@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from longllava_domains.pipelines.cli import run
+from longllava_domains.pipelines.cli.main import run
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

@@ -7,8 +7,15 @@ import typer
 
 from longllava_domains.errors import UnsupportedInputError
 from longllava_domains.export.files import new_file, require_place
-from longllava_domains.pipelines.cli_console import refuse_given, stdout
-from longllava_domains.pipelines.cli_ct import EveryMm, Hu, Repair, Series, WantedKernel, open_ct
+from longllava_domains.pipelines.cli.console import refuse_given, stdout
+from longllava_domains.pipelines.cli.ct_options import (
+    EveryMm,
+    Hu,
+    Repair,
+    Series,
+    WantedKernel,
+    open_ct,
+)
 
 _SHOW_PATHS = typer.Option("--show-paths", help="Name files on this terminal in refusals")
 
@@ -40,8 +47,8 @@ def views(
     show_paths: Annotated[bool, _SHOW_PATHS] = False,
 ) -> None:
     """Write a contact sheet of exactly what a model would see."""
-    from longllava_domains.pipelines.domain import decide_domain
-    from longllava_domains.pipelines.look import look_at, look_at_ct
+    from longllava_domains.pipelines.domains import decide_domain
+    from longllava_domains.pipelines.views import look_at, look_at_ct
     from longllava_domains.visual.contact_sheet import contact_sheet
 
     _require_picture(out)

@@ -13,14 +13,14 @@ from longllava_domains.ct.from_array import volume_from_array
 from longllava_domains.errors import OutputError, PolicyError, UnsupportedInputError
 from longllava_domains.export.dicom.codes import CT_RATE_CODES
 from longllava_domains.pipelines import CTReport
-from longllava_domains.pipelines.calibration import Calibration
-from longllava_domains.pipelines.ct_evidence import occlusion_evidence
-from longllava_domains.pipelines.ct_findings import most_attended
-from longllava_domains.pipelines.ct_preset import CTPreset
-from longllava_domains.pipelines.ct_result import split_sections
+from longllava_domains.pipelines.ct.calibration import Calibration
+from longllava_domains.pipelines.ct.findings import most_attended
+from longllava_domains.pipelines.ct.occlusion import occlusion_evidence
+from longllava_domains.pipelines.ct.preset import CTPreset
+from longllava_domains.pipelines.ct.result import split_sections
 from longllava_domains.provenance import RESEARCH_NOTICE
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PHANTOM = ROOT / "examples/chest_phantom"
 FEW = ct.SlicePolicy(count=3, windows=("lung",), view_px=336)
 

@@ -11,9 +11,9 @@ from PIL import Image
 from longllava_domains import ct
 from longllava_domains.errors import PolicyError
 from longllava_domains.pipelines import CTReport
-from longllava_domains.pipelines.cli import run
+from longllava_domains.pipelines.cli.main import run
 
-PHANTOM = Path(__file__).parents[2] / "examples/chest_phantom"
+PHANTOM = Path(__file__).parents[3] / "examples/chest_phantom"
 NOTICE = "The reconstruction kernel is not the one asked for."
 MARK = np.s_[96:112, 80:112]  # what only the sharp reconstruction shows
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from longllava_domains.pipelines.cli_console import stdout
+from longllava_domains.pipelines.cli.console import stdout
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +22,7 @@ def send(
     timeout_s: Annotated[float, typer.Option(help="Seconds to wait at each step")] = 30.0,
 ) -> None:
     """Send a draft report to a PACS; a bearer token is read from LONGLLAVA_TOKEN."""
-    from longllava_domains.pipelines import send as sending
+    from longllava_domains.pipelines.pacs import send as sending
 
     receipt = sending.send(
         report,

@@ -8,8 +8,8 @@ from typing import Final, Literal, Protocol
 from longllava_domains.answer import Answer
 from longllava_domains.boxes.merge import merge
 from longllava_domains.errors import ModelError, PolicyError
-from longllava_domains.pipelines.find_preset import FindPreset
-from longllava_domains.pipelines.scene_result import SceneFindings
+from longllava_domains.pipelines.remote_sensing.result import SceneFindings
+from longllava_domains.pipelines.remote_sensing.search_preset import FindPreset
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 from longllava_domains.remote_sensing import Raster
 from longllava_domains.remote_sensing.detections.detection import Detection, ViewReading, from_text

@@ -9,7 +9,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.transform import from_origin
 
 from longllava_domains.errors import AmbiguousInputError, NotFoundError, UnsupportedInputError
-from longllava_domains.pipelines.domain import decide_domain
+from longllava_domains.pipelines.domains import decide_domain
 
 ROOT = Path(__file__).parents[2]
 

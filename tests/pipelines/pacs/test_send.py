@@ -18,7 +18,7 @@ from longllava_domains.errors import (
     PolicyError,
 )
 from longllava_domains.export.dicom.sr import save_dicom_sr
-from longllava_domains.pipelines.send import send
+from longllava_domains.pipelines.pacs.send import send
 
 TOKEN = "let-me-in"  # noqa: S105 - of the test server
 
@@ -112,7 +112,7 @@ def test_an_interruption_is_on_record(web, reports, audit, monkeypatch):
     def interrupt(*_args, **_kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("longllava_domains.pipelines.send.transmit", interrupt)
+    monkeypatch.setattr("longllava_domains.pipelines.pacs.send.transmit", interrupt)
     with pytest.raises(KeyboardInterrupt):
         send(reports[0], destination=web.url, audit=audit)
     assert lines(audit)[-1]["event"] == "interrupted"

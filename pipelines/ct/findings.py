@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from longllava_domains.export.dicom.codes import CT_RATE_CODES
 from longllava_domains.model import Session
-from longllava_domains.pipelines.calibration import Calibration
-from longllava_domains.pipelines.ct_preset import CTPreset
-from longllava_domains.pipelines.ct_result import Abnormality
+from longllava_domains.pipelines.ct.calibration import Calibration
+from longllava_domains.pipelines.ct.preset import CTPreset
+from longllava_domains.pipelines.ct.result import Abnormality
 from longllava_domains.visual import SlicePlace, VisualSequence
 
 # Slices named for a finding: what a reader can look through.

@@ -15,10 +15,10 @@ import rasterio
 from PIL import Image
 from rasterio.transform import from_origin
 
-from longllava_domains.pipelines.cli import run
-from longllava_domains.pipelines.cli_console import stdout
+from longllava_domains.pipelines.cli.console import stdout
+from longllava_domains.pipelines.cli.main import run
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PHANTOM = str(ROOT / "examples/chest_phantom")
 DEMO = ROOT / "longllava_domains/model/demo"
 
@@ -180,7 +180,7 @@ def test_what_would_be_ignored_is_refused_by_name(
 
 
 def as_a_process(*arguments: str, **options: object) -> subprocess.CompletedProcess[bytes]:
-    program = "from longllava_domains.pipelines.cli import main; main()"
+    program = "from longllava_domains.pipelines.cli.main import main; main()"
     return subprocess.run(
         [sys.executable, "-c", program, *arguments], stderr=subprocess.PIPE, timeout=60, **options
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from longllava_domains.pipelines.cli import run
+from longllava_domains.pipelines.cli.main import run
 
 
 def printed(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:

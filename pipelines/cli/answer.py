@@ -8,15 +8,22 @@ import typer
 
 from longllava_domains.errors import PromptError, UnsupportedInputError
 from longllava_domains.export.files import require_place, write_text
-from longllava_domains.pipelines.cli_console import (
+from longllava_domains.pipelines.cli.console import (
     progress,
     refuse_given,
     require_model,
     stderr,
     stdout,
 )
-from longllava_domains.pipelines.cli_ct import EveryMm, Hu, Repair, Series, WantedKernel, open_ct
-from longllava_domains.pipelines.cli_options import (
+from longllava_domains.pipelines.cli.ct_options import (
+    EveryMm,
+    Hu,
+    Repair,
+    Series,
+    WantedKernel,
+    open_ct,
+)
+from longllava_domains.pipelines.cli.options import (
     Adapter,
     AsJson,
     Device,
@@ -69,8 +76,8 @@ def report(
 ) -> None:
     """Draft a report and 18 findings from one CT. For research use only."""
     from longllava_domains.model import load_model
-    from longllava_domains.pipelines.ct_preset import CTPreset
-    from longllava_domains.pipelines.ct_report import CTReport
+    from longllava_domains.pipelines.ct.preset import CTPreset
+    from longllava_domains.pipelines.ct.report import CTReport
 
     chosen = CTPreset.named(preset)
     if out is not None:
@@ -126,7 +133,7 @@ def ask(
     from longllava_domains.export.report_content import printable
     from longllava_domains.model import load_model
     from longllava_domains.pipelines.ask import ask_input
-    from longllava_domains.pipelines.domain import decide_domain
+    from longllava_domains.pipelines.domains import decide_domain
 
     if not question.strip():
         raise PromptError("The question is empty.", remedy="Ask something.", code="cli.question")
@@ -178,7 +185,7 @@ def find(
     ] = None,
 ) -> None:
     """Look for a thing chip by chip, and put what is found on the map."""
-    from longllava_domains.pipelines.remote_sensing_qa import RemoteSensingQA
+    from longllava_domains.pipelines.remote_sensing.qa import RemoteSensingQA
 
     save = None if out is None else _require_map_file(out)
     pipeline = RemoteSensingQA.from_pretrained(

@@ -12,12 +12,12 @@ from longllava_domains.ct.chest_evidence import chest_evidence
 from longllava_domains.ct.views.policy import Kernel
 from longllava_domains.export.dicom.codes import CT_RATE_CODES
 from longllava_domains.model import LongLlava, Session, Watch, load_model
-from longllava_domains.pipelines.calibration import Calibration
-from longllava_domains.pipelines.ct_findings import score_findings
-from longllava_domains.pipelines.ct_input import as_volume
-from longllava_domains.pipelines.ct_preset import CTPreset
-from longllava_domains.pipelines.ct_result import Abnormality, CTReportResult, split_sections
-from longllava_domains.pipelines.room import room_in_slices
+from longllava_domains.pipelines.ct.as_volume import as_volume
+from longllava_domains.pipelines.ct.calibration import Calibration
+from longllava_domains.pipelines.ct.findings import score_findings
+from longllava_domains.pipelines.ct.preset import CTPreset
+from longllava_domains.pipelines.ct.result import Abnormality, CTReportResult, split_sections
+from longllava_domains.pipelines.memory_remedies import room_in_slices
 from longllava_domains.provenance import Provenance
 
 OnProgress = Callable[[str, int, int], None]

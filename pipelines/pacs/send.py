@@ -14,8 +14,8 @@ from typing import Any, Final
 from longllava_domains.errors import DamagedInputError, LongLlavaError, NotFoundError, PolicyError
 from longllava_domains.export.report_content import MANUFACTURER
 from longllava_domains.formats.dicom.pydicom_parser import PARSE_ERRORS, quiet
-from longllava_domains.pipelines.send_audit import Audit
-from longllava_domains.pipelines.send_transports import parse_destination, transmit
+from longllava_domains.pipelines.pacs.audit import Audit
+from longllava_domains.pipelines.pacs.transports import parse_destination, transmit
 
 _MAX_BYTES: Final = 64 * 1024 * 1024
 

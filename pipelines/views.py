@@ -5,7 +5,7 @@ from pathlib import Path
 from longllava_domains import ct
 from longllava_domains.ct.views.policy import Kernel
 from longllava_domains.errors import UnsupportedInputError
-from longllava_domains.pipelines.domain import decide_domain
+from longllava_domains.pipelines.domains import decide_domain
 from longllava_domains.visual import VisualSequence
 
 

@@ -6,16 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from longllava_domains.boxes import Dialect
-from longllava_domains.pipelines.find import (
+from longllava_domains.pipelines.memory_remedies import room_in_tiles
+from longllava_domains.pipelines.remote_sensing.result import Count, SceneAnswer, SceneFindings
+from longllava_domains.pipelines.remote_sensing.search import (
     AnsweringModel,
     FindPlan,
     OnProgress,
     Outside,
     Search,
 )
-from longllava_domains.pipelines.find_preset import FindPreset
-from longllava_domains.pipelines.room import room_in_tiles
-from longllava_domains.pipelines.scene_result import Count, SceneAnswer, SceneFindings
+from longllava_domains.pipelines.remote_sensing.search_preset import FindPreset
 from longllava_domains.remote_sensing import GridPolicy, Raster, open_raster
 
 Scene = Raster | str | Path | Sequence[str]

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.export.files import require_place, write_text
-from longllava_domains.pipelines.cli_console import stdout
-from longllava_domains.pipelines.cli_options import AsJson, Checkpoint
+from longllava_domains.pipelines.cli.console import stdout
+from longllava_domains.pipelines.cli.options import AsJson, Checkpoint
 from longllava_domains.units import human_bytes
 
 planning = typer.Typer(help="What fits in a memory, before anything runs.")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.model import LongLlava
-from longllava_domains.pipelines.ct_preset import CTPreset
+from longllava_domains.pipelines.ct.preset import CTPreset
 from longllava_domains.visual import SlicePlace, VisualSequence
 
 

@@ -12,7 +12,7 @@ from longllava_domains.errors import MemoryBudgetError
 from longllava_domains.model import LongLlava, load_model
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.pipelines import CTReport, RemoteSensingQA
-from longllava_domains.pipelines.cli import run
+from longllava_domains.pipelines.cli.main import run
 from longllava_domains.remote_sensing import GridPolicy
 
 ROOT = Path(__file__).parents[2]

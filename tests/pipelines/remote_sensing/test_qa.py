@@ -13,7 +13,7 @@ from rasterio.transform import Affine
 
 from longllava_domains.answer import Answer
 from longllava_domains.errors import OutputError
-from longllava_domains.pipelines.remote_sensing_qa import RemoteSensingQA
+from longllava_domains.pipelines.remote_sensing.qa import RemoteSensingQA
 from longllava_domains.remote_sensing import open_raster
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

@@ -10,7 +10,7 @@ from rasterio.transform import Affine
 
 from longllava_domains.answer import Answer
 from longllava_domains.errors import ModelError, PolicyError
-from longllava_domains.pipelines.remote_sensing_qa import RemoteSensingQA
+from longllava_domains.pipelines.remote_sensing.qa import RemoteSensingQA
 
 
 def test_plan_comes_first_and_then_with_the_time(tmp_path, picture):
