@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, Protocol
 
 from longllava_domains.answer import Answer
-from longllava_domains.boxes.merge import merge
 from longllava_domains.errors import ModelError, PolicyError
 from longllava_domains.pipelines.remote_sensing.result import SceneFindings
 from longllava_domains.pipelines.remote_sensing.search_preset import FindPreset
@@ -14,6 +13,7 @@ from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 from longllava_domains.remote_sensing import Raster
 from longllava_domains.remote_sensing.detections.detection import Detection, ViewReading, from_text
 from longllava_domains.remote_sensing.detections.findings import ChipOutcome
+from longllava_domains.remote_sensing.detections.merge import merge
 from longllava_domains.remote_sensing.views.chips import Chips
 from longllava_domains.units import content_hash
 from longllava_domains.visual import MapPlace, View, VisualSequence

@@ -11,8 +11,8 @@ from longllava_domains.boxes import (
     polygon_area,
     polygon_iou,
 )
-from longllava_domains.boxes.merge import merge
 from longllava_domains.remote_sensing.detections.detection import Detection
+from longllava_domains.remote_sensing.detections.merge import merge
 from longllava_domains.visual import MapPlace
 
 CHIP, STEP = 100, 60  # overlap 40
