@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from longllava_domains import ct
-from longllava_domains.ct.fewer import within_views
+from longllava_domains.ct.views.selection import within_views
 from longllava_domains.errors import Fact, MemoryBudgetError
 from longllava_domains.model.budget.fit import load_otherwise
 from longllava_domains.remote_sensing import GridPolicy

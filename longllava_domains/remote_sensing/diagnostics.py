@@ -3,16 +3,14 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from longllava_domains.remote_sensing.io.gdal_source import GdalSource
 from longllava_domains.remote_sensing.io.pixel_source import PixelSource
 from longllava_domains.remote_sensing.io.tiff_source import TiffSource
 from longllava_domains.remote_sensing.mosaic.composite_source import MosaicSource, StackSource
+from longllava_domains.remote_sensing.scene import Scene
 from longllava_domains.units import MIB, human_bytes
-
-if TYPE_CHECKING:
-    from longllava_domains.remote_sensing.raster import Raster
 
 # A raster this small is read before anyone could read the advice.
 _LARGE_PX: Final = 2048**2
@@ -55,7 +53,7 @@ class Diagnosis:
         return " ".join(sentences)
 
 
-def diagnose(raster: "Raster") -> Diagnosis:
+def diagnose(raster: Scene) -> Diagnosis:
     """Look at a raster's layout and time a first half second of reading.
 
     Raises:
@@ -115,7 +113,7 @@ def _shared_overviews(files: list[Any]) -> tuple[int, ...]:
     return tuple(sorted(set.intersection(*levels)))
 
 
-def _trial(raster: "Raster") -> float:
+def _trial(raster: Scene) -> float:
     """Extrapolate the time of a sweep from its first half second."""
     start = time.perf_counter()
     rows = 0

@@ -10,8 +10,8 @@ from typing import Final
 
 from longllava_domains.ct.dicom.elements import WANTED, Elements, digest
 from longllava_domains.formats.dicom.fast_parser import Scan, scan
-from longllava_domains.formats.dicom.find import SourceFile
 from longllava_domains.formats.dicom.pydicom_parser import read_elements
+from longllava_domains.formats.dicom.source_file import SourceFile
 
 CT_CLASSES: Final = frozenset(
     {

@@ -26,7 +26,7 @@ from longllava_domains.errors import (
     GeometryError,
 )
 from longllava_domains.formats.dicom.codecs import COMPRESSED, MAY_BE_LOSSY, NATIVE
-from longllava_domains.formats.dicom.find import Found
+from longllava_domains.formats.dicom.source_file import Found
 from longllava_domains.load_report import LoadReport
 
 

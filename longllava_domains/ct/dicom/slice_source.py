@@ -15,8 +15,8 @@ from longllava_domains.ct.dicom.stored_values import HuScale, naming, read_slice
 from longllava_domains.ct.orientation import to_radiological
 from longllava_domains.errors import DamagedInputError
 from longllava_domains.formats.dicom.codecs import RLE
-from longllava_domains.formats.dicom.find import SourceFile
 from longllava_domains.formats.dicom.pydicom_parser import UnparsableError, read_dataset
+from longllava_domains.formats.dicom.source_file import SourceFile
 from longllava_domains.units import content_hash
 
 _MAX_THREADS: Final = 4

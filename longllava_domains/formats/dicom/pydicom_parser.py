@@ -14,7 +14,7 @@ from struct import error as StructError  # noqa: N812  (struct's own name is low
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 from longllava_domains.formats.dicom.fast_parser import DEFLATED, PIXEL_DATA, Scan
-from longllava_domains.formats.dicom.find import SourceFile
+from longllava_domains.formats.dicom.source_file import SourceFile
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset

@@ -62,6 +62,14 @@ def answer_many(
         cancelled=cancelled,
     )
     return tuple(
-        model.answered(session, prompt, decoded, max_new_tokens, began)
+        model.build_answer(
+            session.sequence,
+            prompt,
+            decoded,
+            protocol=session.protocol,
+            pace=session.memory.pace,
+            max_new_tokens=max_new_tokens,
+            began=began,
+        )
         for (session, _), prompt, decoded in zip(asks, prompts, results, strict=True)
     )

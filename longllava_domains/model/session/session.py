@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from longllava_domains.answer import Answer
 from longllava_domains.errors import PolicyError, SessionError
 from longllava_domains.model.layers.attention_readout import AttentionReadout
+from longllava_domains.model.loaded import LoadedModel
 from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, TextStream, decode
 from longllava_domains.model.session.prefill import Watch
 from longllava_domains.model.session.prefix_state import Memory
@@ -14,9 +15,6 @@ from longllava_domains.model.session.scoring import ChoiceScore, encode_choices,
 from longllava_domains.prompt import Prompt, Protocol, compose
 from longllava_domains.prompt.layouts import Arrangement
 from longllava_domains.visual import VisualSequence
-
-if TYPE_CHECKING:
-    from longllava_domains.model.load import LongLlava
 
 Round = tuple[str, str]
 Cancelled = Callable[[], bool]
@@ -47,7 +45,7 @@ class Session:
 
     def __init__(
         self,
-        model: "LongLlava",
+        model: LoadedModel,
         sequence: VisualSequence | None,
         opening: str,
         prefix: Prompt,
@@ -133,7 +131,15 @@ class Session:
         if stream is not None:
             stream.finish()
         memory.keep(ids, decoded, cache)
-        return model.answered(self, prompt, decoded, max_new_tokens, began)
+        return model.build_answer(
+            self.sequence,
+            prompt,
+            decoded,
+            protocol=self.protocol,
+            pace=memory.pace,
+            max_new_tokens=max_new_tokens,
+            began=began,
+        )
 
     def score(
         self,
@@ -256,7 +262,7 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open(self) -> "tuple[Memory, LongLlava]":
+    def _open(self) -> tuple[Memory, LoadedModel]:
         """Return memory and model, or raise `SessionError` where one of them is gone."""
         if self._memory is None:
             raise SessionError(

@@ -1,12 +1,12 @@
 """Reading a raster once and making the views a policy asks for."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from longllava_domains.errors import NotFoundError, PolicyError
 from longllava_domains.remote_sensing.io.pixel_source import Mask, Rgb, Strip, Window
+from longllava_domains.remote_sensing.scene import Scene
 from longllava_domains.remote_sensing.views.grid import Grid
 from longllava_domains.remote_sensing.views.policy import GridPolicy, Plan, region_grid
 from longllava_domains.remote_sensing.views.tiles import (
@@ -20,9 +20,6 @@ from longllava_domains.remote_sensing.views.tiles import (
 from longllava_domains.units import MIB
 from longllava_domains.visual import View, VisualSequence
 from longllava_domains.visual.area_average import GlobalView
-
-if TYPE_CHECKING:
-    from longllava_domains.remote_sensing.raster import Raster
 
 # Tiles held so that the global view can come first out of the same pass.
 SPOOL_BYTES = 256 * MIB
@@ -40,7 +37,7 @@ class Pass:
         grid: Tiles; smaller than the region where it is averaged down.
     """
 
-    def __init__(self, raster: "Raster", policy: GridPolicy, region: Window, grid: Grid) -> None:
+    def __init__(self, raster: Scene, policy: GridPolicy, region: Window, grid: Grid) -> None:
         self.raster = raster
         self.policy = policy
         self.region = region
@@ -110,7 +107,7 @@ class Pass:
         return Strip(top, rgb, pixels.valid)
 
 
-def views(raster: "Raster", policy: GridPolicy) -> Iterator[View]:
+def views(raster: Scene, policy: GridPolicy) -> Iterator[View]:
     """Yield the global view, then every tile at native resolution."""
     sweep = _native_pass(raster, policy)
     if sweep.from_overviews:
@@ -129,14 +126,14 @@ def views(raster: "Raster", policy: GridPolicy) -> Iterator[View]:
     yield from (cut.view for cut in again)
 
 
-def tiles_then_global(raster: "Raster", policy: GridPolicy) -> Iterator[View]:
+def tiles_then_global(raster: Scene, policy: GridPolicy) -> Iterator[View]:
     """Yield every tile at native resolution, then the global view: one pass."""
     sweep = _native_pass(raster, policy)
     yield from (cut.view for cut in sweep.cuts())
     yield _global(raster, sweep)
 
 
-def to_sequence(raster: "Raster", policy: GridPolicy) -> VisualSequence:
+def to_sequence(raster: Scene, policy: GridPolicy) -> VisualSequence:
     """Show the whole raster in one sequence."""
     plan = raster.plan(policy)
     if len(plan.regions) > 1:
@@ -152,7 +149,7 @@ def to_sequence(raster: "Raster", policy: GridPolicy) -> VisualSequence:
     return sequence
 
 
-def to_sequences(raster: "Raster", policy: GridPolicy) -> Iterator[VisualSequence]:
+def to_sequences(raster: Scene, policy: GridPolicy) -> Iterator[VisualSequence]:
     """Show the raster as one sequence per super-tile; empty super-tiles are passed over."""
     plan = raster.plan(policy)
     empty = 0
@@ -168,7 +165,7 @@ def to_sequences(raster: "Raster", policy: GridPolicy) -> Iterator[VisualSequenc
 
 
 def _sequence(
-    raster: "Raster", policy: GridPolicy, plan: Plan, region: Window, grid: Grid
+    raster: Scene, policy: GridPolicy, plan: Plan, region: Window, grid: Grid
 ) -> VisualSequence | None:
     """Return the sequence of one region, or None where all of it is nodata."""
     sweep = Pass(raster, policy, region, grid)
@@ -198,19 +195,19 @@ def _sequence(
     )
 
 
-def _native_pass(raster: "Raster", policy: GridPolicy) -> Pass:
+def _native_pass(raster: Scene, policy: GridPolicy) -> Pass:
     whole = Window(0, 0, raster.width, raster.height)
     return Pass(raster, policy, whole, region_grid(whole, policy))
 
 
-def _global(raster: "Raster", sweep: Pass) -> View:
+def _global(raster: Scene, sweep: Pass) -> View:
     picture, valid = sweep.picture()
     if valid is not None and not valid.any() and _nothing(raster):
         raise _all_nodata()
     return global_view(raster.ground, sweep.region, picture)
 
 
-def _nothing(raster: "Raster") -> bool:
+def _nothing(raster: Scene) -> bool:
     """Tell whether not one pixel is data; averages may hide a few."""
     paint = raster.painter("neutral")
     return not any(
@@ -218,7 +215,7 @@ def _nothing(raster: "Raster") -> bool:
     )
 
 
-def _fill(raster: "Raster", policy: GridPolicy) -> tuple[int, int, int]:
+def _fill(raster: Scene, policy: GridPolicy) -> tuple[int, int, int]:
     red, green, blue = raster.painter(policy.protocol).fill.tolist()
     return red, green, blue
 

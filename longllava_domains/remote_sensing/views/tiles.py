@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from longllava_domains.remote_sensing.cut import cut, row_bands
 from longllava_domains.remote_sensing.io.pixel_source import Rgb, Strip, Window, join
+from longllava_domains.remote_sensing.views.crop import crop, row_bands
 from longllava_domains.remote_sensing.views.grid import COLOURS, Grid, Protocol
 from longllava_domains.visual import MapPlace, View
 from longllava_domains.visual.area_average import shrink
@@ -85,7 +85,7 @@ def tiles(
         for column in range(grid.columns):
             left, right = grid.column_span(column)
             window = Window(left, top, right - left, bottom - top)
-            pixels, has_data = cut(band, window, padding)
+            pixels, has_data = crop(band, window, padding)
             place = ground.place(
                 "tile",
                 (

@@ -12,7 +12,8 @@ from PIL import Image
 from longllava_domains.adapters.phantoms.chest import chest_phantom
 from longllava_domains.ct.from_array import ArraySource, volume_from_array
 from longllava_domains.ct.views.policy import SlicePolicy
-from longllava_domains.ct.views.render import choose_slices, medgemma_indices, show, view_size
+from longllava_domains.ct.views.render import show, view_size
+from longllava_domains.ct.views.selection import choose_slices, medgemma_indices
 from longllava_domains.ct.views.windows import BONE, LUNG, MEDGEMMA_15
 from longllava_domains.ct.volume import CTVolume
 from longllava_domains.errors import PolicyError

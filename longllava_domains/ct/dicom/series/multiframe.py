@@ -18,7 +18,6 @@ from longllava_domains.ct.dicom.header import (
 from longllava_domains.errors import DamagedInputError
 from longllava_domains.formats.dicom.codecs import RLE
 from longllava_domains.formats.dicom.fast_parser import Scan
-from longllava_domains.formats.dicom.find import SourceFile
 from longllava_domains.formats.dicom.fragments import locate_frames
 from longllava_domains.formats.dicom.pydicom_parser import (
     UnparsableError,
@@ -26,6 +25,7 @@ from longllava_domains.formats.dicom.pydicom_parser import (
     raw_bytes,
     read_dataset,
 )
+from longllava_domains.formats.dicom.source_file import SourceFile
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -20,7 +20,8 @@ from longllava_domains.errors import (
     UnsupportedInputError,
 )
 from longllava_domains.formats.dicom.dicomdir import compare
-from longllava_domains.formats.dicom.find import Found, find
+from longllava_domains.formats.dicom.find import find
+from longllava_domains.formats.dicom.source_file import Found
 
 # What set a file aside, in words; everything with a page's code may show a name.
 _WORDS: Final = {
