@@ -18,6 +18,9 @@ from longllava_domains.errors import QuantizationError
 # Up to this many rows the weights' bandwidth decides and the packed kernel wins; beyond it the
 # arithmetic does, and a dequantised block feeds the ordinary matrix product.
 PACKED_ROWS: Final = 16
+# torch's packed kernel reads whole vectors: with AVX-512 and bfloat16 it reads beyond a row whose
+# length 16 does not divide, and ends the process where that memory is not its own (torch 2.13).
+_PACKED_WIDTH: Final = 32
 # Bytes of one dequantised block of weights and its product: fits a processor's cache, fills a GPU.
 BLOCK_BYTES: Final = {"cpu": 8 * 1024**2, "cuda": 256 * 1024**2}
 
@@ -96,7 +99,11 @@ def int8_linear(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None = 
         (..., N) in the precision of `x`.
     """
     rows = x.reshape(-1, x.shape[-1])
-    packed = len(rows) <= PACKED_ROWS and packed_kernel_works(x.device.type, x.dtype)
+    packed = (
+        len(rows) <= PACKED_ROWS
+        and rows.shape[1] % _PACKED_WIDTH == 0
+        and packed_kernel_works(x.device.type, x.dtype)
+    )
     product = _packed(rows, weight, scale) if packed else blocked_product(rows, weight, scale)
     if bias is not None:
         product += bias

@@ -1,5 +1,9 @@
 """Numbers in 8 bits: what rounding may cost, and products that equal the dequantised ones."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -101,3 +105,13 @@ def test_an_absent_packed_kernel_is_not_used(monkeypatch) -> None:
     monkeypatch.setattr(int8, "_packed", absent)
     assert not int8.packed_kernel_works("cpu", torch.bfloat16)
     int8.packed_kernel_works.cache_clear()
+
+
+@pytest.mark.parametrize("width", [24, 32, 104, 200])
+def test_a_product_reads_no_byte_beyond_its_weights(width: int) -> None:
+    program = Path(__file__).parents[2] / "builders/int8_guarded.py"
+    ran = subprocess.run(
+        [sys.executable, str(program), str(width)], capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 0, ran.stderr[-500:]
+    assert float(ran.stdout) < 0.02

@@ -92,7 +92,7 @@ def test_on_the_cpu_plain_torch_runs_without_a_word_even_beside_cuda_packages(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert chosen_scan(CPU) is blocked_scan
-        assert chosen_convolution(CPU).__module__.endswith("conv_blocked")
+        assert chosen_convolution(CPU).__module__.endswith("conv.blocked")
 
 
 def test_provenance_takes_the_report():
