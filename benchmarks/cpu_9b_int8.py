@@ -19,8 +19,8 @@ from longllava_domains.model.budget.known_models import network_of, shape_of
 from longllava_domains.model.budget.plan import Request, plan
 from longllava_domains.model.checkpoint.load import empty_network
 from longllava_domains.model.devices.throughput import measure_rate
-from longllava_domains.model.int8.linear import quantize_rows
 from longllava_domains.model.int8.upcast_linear import widen_products
+from longllava_domains.model.kernels.int8_matmul import quantize_rows
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.session.cache import SessionCache
 from longllava_domains.model.session.decoding import decode

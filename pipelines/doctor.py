@@ -99,7 +99,7 @@ def _device(device: str) -> Finding:
 def _kernels(device: str) -> str:
     import torch
 
-    from longllava_domains.model.kernels.selection import kernel_report
+    from longllava_domains.model.kernels.report import kernel_report
 
     report = kernel_report(torch.device(device))
     return ", ".join(f"{what}: {found['chosen']}" for what, found in report.items())

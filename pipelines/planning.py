@@ -6,8 +6,9 @@ from typing import Any, Final
 from longllava_domains.errors import MemoryBudgetError
 from longllava_domains.model.budget.fit import FittingPolicies, fitting_policies
 from longllava_domains.model.budget.known_models import network_of
-from longllava_domains.model.budget.plan import Budget, Rate, Request, plan
+from longllava_domains.model.budget.plan import Budget, Request, plan
 from longllava_domains.model.devices.free_memory import RESERVE
+from longllava_domains.model.devices.throughput import Rate
 from longllava_domains.units import human_bytes
 
 # arXiv 2409.02889: the abstract's headline, for the 53B model in int8 on one 80 GB GPU.

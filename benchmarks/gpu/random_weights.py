@@ -27,7 +27,7 @@ from longllava_domains.model.budget.plan import Request, plan
 from longllava_domains.model.checkpoint.load import empty_network
 from longllava_domains.model.devices.placement import resolve_device
 from longllava_domains.model.devices.throughput import measure_rate
-from longllava_domains.model.kernels.selection import kernel_report
+from longllava_domains.model.kernels.report import kernel_report
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.verify.checks import (
     batches,

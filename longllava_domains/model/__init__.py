@@ -6,7 +6,7 @@ Importing this room registers the network with `transformers.AutoConfig` and
 
 from longllava_domains.model.checkpoint.inspect import Inspection, inspect_checkpoint
 from longllava_domains.model.checkpoint.load import load_checkpoint
-from longllava_domains.model.kernels.selection import kernel_report
+from longllava_domains.model.kernels.report import kernel_report
 from longllava_domains.model.layers.attention_readout import AttentionReadout
 from longllava_domains.model.layers.carried_state import use_exact_state
 from longllava_domains.model.load import LongLlava, load_model

@@ -17,6 +17,7 @@ _LARGE_PX: Final = 2048**2
 _FLAT_ROWS: Final = 64
 _HELD_BYTES: Final = 256 * MIB
 _TRIAL_S: Final = 0.5
+_UNSEEN: Final = (0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _trial(raster: Scene) -> float:
     """Extrapolate the time of a sweep from its first half second."""
     start = time.perf_counter()
     rows = 0
-    for strip in raster.source.sweep(raster.painter("neutral"), raster.threads):
+    for strip in raster.source.sweep(raster.painter(_UNSEEN), raster.threads):
         rows += len(strip.rgb)
         if time.perf_counter() - start > _TRIAL_S:
             break

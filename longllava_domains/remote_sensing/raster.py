@@ -6,12 +6,20 @@ from longllava_domains.remote_sensing.diagnostics import Diagnosis, diagnose
 from longllava_domains.remote_sensing.scene import Scene
 from longllava_domains.remote_sensing.views import sequence
 from longllava_domains.remote_sensing.views.chips import CHIP_PX, OVERLAP_PX, Chips
-from longllava_domains.remote_sensing.views.policy import GridPolicy
+from longllava_domains.remote_sensing.views.policy import GridPolicy, Plan, plan
 from longllava_domains.visual import View, VisualSequence
 
 
 class Raster(Scene):
     """A scene opened by `open_raster`; a context manager that closes its files."""
+
+    def plan(self, policy: GridPolicy | None = None) -> Plan:
+        """Say what a policy would show, without reading pixels.
+
+        Raises:
+            PolicyError: The policy refuses a raster this large.
+        """
+        return plan(self.width, self.height, policy or GridPolicy(), self.resolution_m)
 
     def views(self, policy: GridPolicy | None = None) -> Iterator[View]:
         """Yield the global view, then every tile at native resolution, whatever the budget.

@@ -1,6 +1,7 @@
 """`Scene`: pixels, their place on Earth and how they are shown, below everything that views them."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import TracebackType
@@ -9,12 +10,11 @@ from typing import Any, Self
 from longllava_domains.load_report import LoadReport
 from longllava_domains.provenance import Provenance
 from longllava_domains.remote_sensing.georeference import Georeference, Point
-from longllava_domains.remote_sensing.io.pixel_source import PixelSource, Rgb
+from longllava_domains.remote_sensing.io.pixel_source import PixelSource
 from longllava_domains.remote_sensing.stretch import Painter, Stretch
-from longllava_domains.remote_sensing.views.grid import COLOURS, Protocol
-from longllava_domains.remote_sensing.views.policy import GridPolicy, Plan, plan
-from longllava_domains.remote_sensing.views.tiles import Ground
 from longllava_domains.units import MIB
+from longllava_domains.visual import MapPlace
+from longllava_domains.visual.strips import Rgb
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,34 @@ class Origin:
     files: tuple[str, ...] = ()
     stac_id: str | None = None
     acquired: str | None = None
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a place needs to know of the raster.
+
+    Attributes:
+        resolution_m: Ground metres per raster pixel; None where unknown.
+        crs: Authority code or WKT; None without a georeference.
+        pixel_to_map: The raster's own; None without a georeference.
+    """
+
+    resolution_m: float | None
+    crs: str | None
+    pixel_to_map: Callable[[float, float], tuple[float, float]] | None
+
+    def place(
+        self, role: str, window: tuple[float, float, float, float], factor: float
+    ) -> MapPlace:
+        """Return the place of a view.
+
+        Args:
+            role: ``"global"``, ``"tile"`` or ``"chip"``.
+            window: Column, row, width, height in raster pixels.
+            factor: Raster pixels per view pixel, geometric mean of both axes.
+        """
+        resolution_m = None if self.resolution_m is None else self.resolution_m * factor
+        return MapPlace(*window, role, resolution_m, self.crs, self.pixel_to_map)
 
 
 class Scene:
@@ -154,23 +182,15 @@ class Scene:
             return Ground(None, None, None)
         return Ground(self.resolution_m, self.crs, self.georeference.pixel_to_map)
 
-    def plan(self, policy: GridPolicy | None = None) -> Plan:
-        """Say what a policy would show, without reading pixels.
-
-        Raises:
-            PolicyError: The policy refuses a raster this large.
-        """
-        return plan(self.width, self.height, policy or GridPolicy(), self.resolution_m)
-
-    def painter(self, protocol: Protocol) -> Painter:
-        """Return what turns stored values into RGB, nodata in the protocol's colour."""
+    def painter(self, fill: tuple[int, int, int]) -> Painter:
+        """Return what turns stored values into RGB, with `fill` where there is no data."""
         rendering = self.rendering
         return Painter(
             rendering.stretch,
             self.source.dtype,
             rendering.scales,
             rendering.offsets,
-            fill=COLOURS[protocol][1],
+            fill=fill,
             palette=rendering.palette,
         )
 

@@ -71,7 +71,8 @@ def plan(
     """Parameters, memory, operations and time of a request; the most images; what to choose."""
     if context.invoked_subcommand is not None:
         return
-    from longllava_domains.model.budget.plan import Rate, Request
+    from longllava_domains.model.budget.plan import Request
+    from longllava_domains.model.devices.throughput import Rate
     from longllava_domains.model.layers.kv_storage import resolve_kv_cache_dtype
     from longllava_domains.pipelines.planning import make_plan
 

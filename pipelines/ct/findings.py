@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from longllava_domains.export.dicom.codes import CT_RATE_CODES
+from longllava_domains.export.codes import CT_RATE_CODES
 from longllava_domains.model import Session
 from longllava_domains.pipelines.ct.calibration import Calibration
 from longllava_domains.pipelines.ct.preset import CTPreset

@@ -10,7 +10,7 @@ from longllava_domains import ct
 from longllava_domains.answer import Answer
 from longllava_domains.ct.chest_evidence import chest_evidence
 from longllava_domains.ct.views.policy import Kernel
-from longllava_domains.export.dicom.codes import CT_RATE_CODES
+from longllava_domains.export.codes import CT_RATE_CODES
 from longllava_domains.model import LongLlava, Session, Watch, load_model
 from longllava_domains.pipelines.ct.as_volume import as_volume
 from longllava_domains.pipelines.ct.calibration import Calibration

@@ -10,7 +10,7 @@ import sys
 import torch
 from torch import Tensor
 
-from longllava_domains.model.int8.linear import int8_linear, quantize_rows
+from longllava_domains.model.kernels.int8_matmul import int8_linear, quantize_rows
 
 PAGE = mmap.PAGESIZE
 _KEPT: list[mmap.mmap] = []

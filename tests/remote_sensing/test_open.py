@@ -18,7 +18,7 @@ from longllava_domains.errors import (
 )
 from longllava_domains.remote_sensing import GridPolicy, open_raster
 from longllava_domains.remote_sensing.io.metadata import require_pixels
-from longllava_domains.remote_sensing.io.pixel_source import Window
+from longllava_domains.visual.strips import Window
 
 VRT = """<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{band}</VRTDataset>"""
 BAND = """<VRTRasterBand dataType="Byte" band="1"><SimpleSource>

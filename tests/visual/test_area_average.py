@@ -6,13 +6,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longllava_domains.remote_sensing.io.pixel_source import Strip
 from longllava_domains.visual.area_average import (
     GlobalView,
     cell_means,
     masked_cell_means,
     shrink,
 )
+from longllava_domains.visual.strips import Strip
 
 FILL = (1, 2, 3)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from longllava_domains.errors import OutputError
-from longllava_domains.export.dicom.codes import Code
+from longllava_domains.export.codes import Code
 from longllava_domains.formats.dicom.pydicom_parser import quiet
 from longllava_domains.units import short_hash
 from longllava_domains.visual import SlicePlace

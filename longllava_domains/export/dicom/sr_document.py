@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from longllava_domains.errors import OutputError
-from longllava_domains.export.dicom.codes import (
+from longllava_domains.export.codes import (
     PRIVATE_SCHEME,
     PRIVATE_SCHEME_NAME,
     PRIVATE_SCHEME_UID,

@@ -13,8 +13,9 @@ from torch import Tensor
 from longllava_domains.errors import PolicyError
 from longllava_domains.model.budget.activations import Step, language_stages, tower_stage
 from longllava_domains.model.budget.flops import Flops, count_flops
-from longllava_domains.model.int8.linear import QUANTISING_BYTES
+from longllava_domains.model.devices.throughput import Rate
 from longllava_domains.model.int8.quantize import stored_tensors
+from longllava_domains.model.kernels.int8_matmul import QUANTISING_BYTES
 from longllava_domains.model.layers.kv_storage import KvCacheDtype, resolve_kv_cache_dtype
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.network.parameter_groups import LANGUAGE_PARTS, PARTS, part_of
@@ -67,21 +68,6 @@ class Request:
                     code="plan.request",
                     facts={name: value},
                 )
-
-
-@dataclass(frozen=True)
-class Rate:
-    """How fast a device is, measured or given.
-
-    Attributes:
-        flops_per_s: Matrix products.
-        bytes_per_s: Reading of memory.
-        source: ``"measured"`` or ``"given"``.
-    """
-
-    flops_per_s: float
-    bytes_per_s: float
-    source: str
 
 
 @dataclass(frozen=True)

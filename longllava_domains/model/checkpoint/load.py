@@ -18,13 +18,13 @@ from longllava_domains.model.checkpoint.tower import tower_config, tower_folder,
 from longllava_domains.model.devices.device_map import connect, device_for, device_map_of
 from longllava_domains.model.devices.load_check import require_room_to_load
 from longllava_domains.model.devices.placement import resolve_dtype
-from longllava_domains.model.int8.linear import quantize_rows
 from longllava_domains.model.int8.quantize import (
     quantize_network,
     resolve_quantization,
     stored_tensors,
 )
 from longllava_domains.model.int8.upcast_linear import widen_products
+from longllava_domains.model.kernels.int8_matmul import quantize_rows
 from longllava_domains.model.network.config import LongLlavaConfig, from_released, from_stock_llava
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 

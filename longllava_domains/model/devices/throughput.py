@@ -2,12 +2,26 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
-from longllava_domains.model.budget.plan import Rate
-
 _REPETITIONS = 3
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How fast a device is, measured or given.
+
+    Attributes:
+        flops_per_s: Matrix products.
+        bytes_per_s: Reading of memory.
+        source: ``"measured"`` or ``"given"``.
+    """
+
+    flops_per_s: float
+    bytes_per_s: float
+    source: str
 
 
 def measure_rate(device: str | torch.device, dtype: torch.dtype = torch.float32) -> Rate:

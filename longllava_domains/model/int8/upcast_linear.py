@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from longllava_domains.model.int8.linear import PACKED_ROWS, blocked_product, compute_dtype
+from longllava_domains.model.kernels.int8_matmul import PACKED_ROWS, blocked_product, compute_dtype
 
 
 class WidenedLinear(nn.Linear):

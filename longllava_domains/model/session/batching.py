@@ -7,6 +7,7 @@ import torch
 
 from longllava_domains.answer import Answer
 from longllava_domains.errors import PolicyError
+from longllava_domains.model.session.answers import build_answer
 from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, decode
 from longllava_domains.model.session.prefill import Watch
 from longllava_domains.model.session.session import Session
@@ -62,7 +63,8 @@ def answer_many(
         cancelled=cancelled,
     )
     return tuple(
-        model.build_answer(
+        build_answer(
+            model,
             session.sequence,
             prompt,
             decoded,

@@ -8,6 +8,7 @@ from longllava_domains.answer import Answer
 from longllava_domains.errors import PolicyError, SessionError
 from longllava_domains.model.layers.attention_readout import AttentionReadout
 from longllava_domains.model.loaded import LoadedModel
+from longllava_domains.model.session.answers import build_answer
 from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, TextStream, decode
 from longllava_domains.model.session.prefill import Watch
 from longllava_domains.model.session.prefix_state import Memory
@@ -131,7 +132,8 @@ class Session:
         if stream is not None:
             stream.finish()
         memory.keep(ids, decoded, cache)
-        return model.build_answer(
+        return build_answer(
+            model,
             self.sequence,
             prompt,
             decoded,

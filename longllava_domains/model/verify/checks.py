@@ -16,9 +16,9 @@ from longllava_domains.model.budget.fit import require_fit
 from longllava_domains.model.budget.plan import Request, plan
 from longllava_domains.model.checkpoint.load import load_checkpoint
 from longllava_domains.model.kernels.int8_experts.accuracy import TOLERANCE_EPS, experts_error
+from longllava_domains.model.kernels.int8_experts.choice import chosen_experts
 from longllava_domains.model.kernels.scan.reference import selective_scan_reference
 from longllava_domains.model.kernels.scan.selective_scan import selective_scan
-from longllava_domains.model.kernels.selection import chosen_experts
 from longllava_domains.model.load import LongLlava
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.session.cache import SessionCache

@@ -19,7 +19,7 @@ from longllava_domains.model.budget.plan import Request
 from longllava_domains.model.checkpoint.load import load_checkpoint
 from longllava_domains.model.checkpoint.source import locate
 from longllava_domains.model.devices.throughput import measure_rate
-from longllava_domains.model.kernels.selection import kernel_report
+from longllava_domains.model.kernels.report import kernel_report
 from longllava_domains.model.load import LongLlava
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.network.processor import Processor

@@ -9,18 +9,15 @@ from longllava_domains.errors import UnsupportedInputError
 from longllava_domains.remote_sensing.io.gdal import CACHE_BYTES, gdal_settings, reading
 from longllava_domains.remote_sensing.io.href import is_remote
 from longllava_domains.remote_sensing.io.pixel_source import (
-    Mask,
     Paint,
     Pixels,
     PixelSource,
-    Strip,
-    Window,
     data_mask,
-    some_valid,
     sweep_windows,
 )
 from longllava_domains.remote_sensing.io.sampling import spread
 from longllava_domains.units import MIB
+from longllava_domains.visual.strips import Mask, Strip, Window, some_valid
 
 # Rows read together where blocks are flat: enough to amortise a call, little to hold.
 _BAND_BYTES = 16 * MIB

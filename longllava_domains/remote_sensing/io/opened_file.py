@@ -21,9 +21,10 @@ from longllava_domains.remote_sensing.io.metadata import (
     physical_units,
     require_pixels,
 )
-from longllava_domains.remote_sensing.io.pixel_source import PixelSource, Rgb
+from longllava_domains.remote_sensing.io.pixel_source import PixelSource
 from longllava_domains.remote_sensing.io.tiff_source import pixel_source
 from longllava_domains.units import short_hash
+from longllava_domains.visual.strips import Rgb
 
 Bands = str | int | Sequence[int | str] | None
 

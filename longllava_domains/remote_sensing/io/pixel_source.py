@@ -1,23 +1,13 @@
 """What every source of pixels promises, and the small types that travel from it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Mask = NDArray[np.bool_]
-Rgb = NDArray[np.uint8]
-
-
-class Window(NamedTuple):
-    """A rectangle of raster pixels."""
-
-    column: int
-    row: int
-    width: int
-    height: int
+from longllava_domains.visual.strips import Mask, Rgb, Strip, Window, some_valid
 
 
 @dataclass(frozen=True)
@@ -31,21 +21,6 @@ class Pixels:
     """
 
     values: NDArray[Any]
-    valid: Mask | None
-
-
-@dataclass(frozen=True)
-class Strip:
-    """Whole rows of a raster, ready to show.
-
-    Attributes:
-        top: Raster row of the first row.
-        rgb: uint8 (rows, width, 3).
-        valid: (rows, width); None where all are data.
-    """
-
-    top: int
-    rgb: Rgb
     valid: Mask | None
 
 
@@ -111,25 +86,6 @@ def sweep_windows(
         rgb = np.empty((window.height, source.width, 3), np.uint8)
         paint(pixels, rgb)
         yield Strip(top, rgb, pixels.valid)
-
-
-def join(strips: Sequence[Strip]) -> tuple[Rgb, Mask | None]:
-    """Stack strips that follow each other; one strip is handed back without a copy."""
-    if len(strips) == 1:
-        return strips[0].rgb, strips[0].valid
-    rgb = np.concatenate([strip.rgb for strip in strips])
-    if all(strip.valid is None for strip in strips):
-        return rgb, None
-    masks = [
-        np.ones(strip.rgb.shape[:2], np.bool_) if strip.valid is None else strip.valid
-        for strip in strips
-    ]
-    return rgb, np.concatenate(masks)
-
-
-def some_valid(valid: Mask | None) -> Mask | None:
-    """Return None in place of a mask that is True everywhere."""
-    return None if valid is None or bool(valid.all()) else valid
 
 
 def data_mask(values: NDArray[Any], nodata: tuple[float | None, ...]) -> Mask | None:

@@ -5,7 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from longllava_domains.remote_sensing.io.pixel_source import Pixels, PixelSource, Window
+from longllava_domains.remote_sensing.io.pixel_source import Pixels, PixelSource
+from longllava_domains.visual.strips import Window
 
 # The scene averaged to this many pixels on its longer side, where overviews make that cheap.
 _VIEW_PX: Final = 1024

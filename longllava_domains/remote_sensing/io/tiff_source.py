@@ -18,16 +18,9 @@ from longllava_domains.formats.tiff.layout import (
     undo_predictor,
 )
 from longllava_domains.remote_sensing.io.gdal_source import GdalSource
-from longllava_domains.remote_sensing.io.pixel_source import (
-    Mask,
-    Paint,
-    Pixels,
-    Strip,
-    Window,
-    data_mask,
-    some_valid,
-)
+from longllava_domains.remote_sensing.io.pixel_source import Paint, Pixels, data_mask
 from longllava_domains.units import MIB
+from longllava_domains.visual.strips import Mask, Strip, Window, some_valid
 
 # Beyond this a block is decoded as a stream of rows, or left to GDAL.
 _GIANT_BLOCK_BYTES: Final = 64 * MIB

@@ -10,12 +10,10 @@ from longllava_domains.remote_sensing.io.pixel_source import (
     Paint,
     Pixels,
     PixelSource,
-    Strip,
-    Window,
-    some_valid,
     sweep_windows,
 )
 from longllava_domains.remote_sensing.io.sampling import spread
+from longllava_domains.visual.strips import Strip, Window, some_valid
 
 _BAND_ROWS = 512
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.remote_sensing.io.pixel_source import Window
 from longllava_domains.remote_sensing.scene import Scene
 from longllava_domains.remote_sensing.views.crop import crop, row_bands
 from longllava_domains.remote_sensing.views.grid import COLOURS, Protocol
 from longllava_domains.visual import MapPlace, View
+from longllava_domains.visual.strips import Window
 
 # FIT-RS cuts STAR scenes into 512-pixel chips that overlap by 100 ("split_512_100").
 CHIP_PX: Final = 512
@@ -67,9 +67,9 @@ class Chips:
         """
         self.skipped = []
         raster, size = self.raster, self.size_px
-        padding, _ = COLOURS[_PROTOCOL]
+        padding, fill = COLOURS[_PROTOCOL]
         ground = raster.ground
-        strips = raster.source.sweep(raster.painter(_PROTOCOL), raster.threads)
+        strips = raster.source.sweep(raster.painter(fill), raster.threads)
         spans = [(top, min(top + size, raster.height)) for top in self.tops]
         for (top, _), band in zip(spans, row_bands(strips, spans), strict=True):
             for left in self.lefts:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from longllava_domains.remote_sensing.io.pixel_source import Rgb, Strip, Window
+from longllava_domains.visual.strips import Rgb, Strip, Window
 
 
 def row_bands(strips: Iterable[Strip], spans: Sequence[tuple[int, int]]) -> Iterator[list[Strip]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.remote_sensing.io.pixel_source import Window
+from longllava_domains.visual.strips import Window
 
 Protocol = Literal["neutral", "reference"]
 

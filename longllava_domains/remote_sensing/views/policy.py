@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, get_args
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.remote_sensing.io.pixel_source import Window
 from longllava_domains.remote_sensing.views.grid import Grid, Protocol
+from longllava_domains.visual.strips import Window
 
 BeyondBudget = Literal["decimate", "super-tiles", "refuse"]
 

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from longllava_domains.errors import NotFoundError, PolicyError
-from longllava_domains.remote_sensing.io.pixel_source import Mask, Rgb, Strip, Window
 from longllava_domains.remote_sensing.scene import Scene
-from longllava_domains.remote_sensing.views.grid import Grid
-from longllava_domains.remote_sensing.views.policy import GridPolicy, Plan, region_grid
+from longllava_domains.remote_sensing.views.grid import COLOURS, Grid
+from longllava_domains.remote_sensing.views.policy import GridPolicy, Plan, plan, region_grid
 from longllava_domains.remote_sensing.views.tiles import (
     Cut,
     averaged,
@@ -20,6 +19,7 @@ from longllava_domains.remote_sensing.views.tiles import (
 from longllava_domains.units import MIB
 from longllava_domains.visual import View, VisualSequence
 from longllava_domains.visual.area_average import GlobalView
+from longllava_domains.visual.strips import Mask, Rgb, Strip, Window
 
 # Tiles held so that the global view can come first out of the same pass.
 SPOOL_BYTES = 256 * MIB
@@ -42,7 +42,7 @@ class Pass:
         self.policy = policy
         self.region = region
         self.grid = grid
-        self.paint = raster.painter(policy.protocol)
+        self.paint = raster.painter(COLOURS[policy.protocol][1])
         self.factor = min(region.width / grid.width, region.height / grid.height)
         size = global_size(region.width, region.height, policy.global_px)
         factor = min(region.width / size[0], region.height / size[1])
@@ -53,7 +53,7 @@ class Pass:
         )
         self.from_overviews = source.categorical or source.overview_factor(factor) >= 2
         self.from_overviews = self.from_overviews or self.decimated_reads
-        self.listener = GlobalView(region.width, region.height, size, _fill(raster, policy))
+        self.listener = GlobalView(region.width, region.height, size, COLOURS[policy.protocol][1])
 
     def picture(self) -> tuple[Rgb, Mask | None]:
         """Return the global picture: from overviews, or from the strips once all have passed."""
@@ -135,15 +135,15 @@ def tiles_then_global(raster: Scene, policy: GridPolicy) -> Iterator[View]:
 
 def to_sequence(raster: Scene, policy: GridPolicy) -> VisualSequence:
     """Show the whole raster in one sequence."""
-    plan = raster.plan(policy)
-    if len(plan.regions) > 1:
+    planned = plan(raster.width, raster.height, policy, raster.resolution_m)
+    if len(planned.regions) > 1:
         raise PolicyError(
-            f"This policy splits the raster into {len(plan.regions)} super-tiles.",
+            f"This policy splits the raster into {len(planned.regions)} super-tiles.",
             remedy="Iterate over to_sequences(policy), one sequence per super-tile.",
             code="raster.super_tiles",
-            facts={"super_tiles": len(plan.regions)},
+            facts={"super_tiles": len(planned.regions)},
         )
-    sequence = _sequence(raster, policy, plan, plan.regions[0], plan.grid)
+    sequence = _sequence(raster, policy, planned, planned.regions[0], planned.grid)
     if sequence is None:
         raise _all_nodata()
     return sequence
@@ -151,16 +151,16 @@ def to_sequence(raster: Scene, policy: GridPolicy) -> VisualSequence:
 
 def to_sequences(raster: Scene, policy: GridPolicy) -> Iterator[VisualSequence]:
     """Show the raster as one sequence per super-tile; empty super-tiles are passed over."""
-    plan = raster.plan(policy)
+    planned = plan(raster.width, raster.height, policy, raster.resolution_m)
     empty = 0
-    for region in plan.regions:
-        grid = region_grid(region, policy) if len(plan.regions) > 1 else plan.grid
-        sequence = _sequence(raster, policy, plan, region, grid)
+    for region in planned.regions:
+        grid = region_grid(region, policy) if len(planned.regions) > 1 else planned.grid
+        sequence = _sequence(raster, policy, planned, region, grid)
         if sequence is None:
             empty += 1
         else:
             yield sequence
-    if empty == len(plan.regions):
+    if empty == len(planned.regions):
         raise _all_nodata()
 
 
@@ -209,15 +209,10 @@ def _global(raster: Scene, sweep: Pass) -> View:
 
 def _nothing(raster: Scene) -> bool:
     """Tell whether not one pixel is data; averages may hide a few."""
-    paint = raster.painter("neutral")
+    paint = raster.painter(COLOURS["neutral"][1])
     return not any(
         strip.valid is None or strip.valid.any() for strip in raster.source.sweep(paint, 1)
     )
-
-
-def _fill(raster: Scene, policy: GridPolicy) -> tuple[int, int, int]:
-    red, green, blue = raster.painter(policy.protocol).fill.tolist()
-    return red, green, blue
 
 
 def _all_nodata() -> NotFoundError:

@@ -1,44 +1,17 @@
 """Views of a raster: the global view and the tiles, cut from one pass over its rows."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from longllava_domains.remote_sensing.io.pixel_source import Rgb, Strip, Window, join
+from longllava_domains.remote_sensing.scene import Ground
 from longllava_domains.remote_sensing.views.crop import crop, row_bands
 from longllava_domains.remote_sensing.views.grid import COLOURS, Grid, Protocol
-from longllava_domains.visual import MapPlace, View
+from longllava_domains.visual import View
 from longllava_domains.visual.area_average import shrink
+from longllava_domains.visual.strips import Rgb, Strip, Window, join
 
 # Raster rows averaged together; it bounds memory, not the result.
 _AVERAGED_ROWS = 256
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What a place needs to know of the raster.
-
-    Attributes:
-        resolution_m: Ground metres per raster pixel; None where unknown.
-        crs: Authority code or WKT; None without a georeference.
-        pixel_to_map: The raster's own; None without a georeference.
-    """
-
-    resolution_m: float | None
-    crs: str | None
-    pixel_to_map: Callable[[float, float], tuple[float, float]] | None
-
-    def place(
-        self, role: str, window: tuple[float, float, float, float], factor: float
-    ) -> MapPlace:
-        """Return the place of a view.
-
-        Args:
-            role: ``"global"``, ``"tile"`` or ``"chip"``.
-            window: Column, row, width, height in raster pixels.
-            factor: Raster pixels per view pixel, geometric mean of both axes.
-        """
-        resolution_m = None if self.resolution_m is None else self.resolution_m * factor
-        return MapPlace(*window, role, resolution_m, self.crs, self.pixel_to_map)
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ from longllava_domains.model.budget.activations import TOKENS_PER_CHUNK
 from longllava_domains.model.budget.fit import fitting_policies, largest_views, require_fit
 from longllava_domains.model.budget.flops import count_flops
 from longllava_domains.model.budget.known_models import network_of, shape_of
-from longllava_domains.model.budget.plan import Rate, Request, plan
+from longllava_domains.model.budget.plan import Request, plan
 from longllava_domains.model.budget.training import TrainingRun, plan_training
 from longllava_domains.model.checkpoint.load import load_checkpoint
 from longllava_domains.model.checkpoint.source import locate
+from longllava_domains.model.devices.throughput import Rate
 from longllava_domains.model.kernels.cpu_matmul import probe_products
 from longllava_domains.model.session.cache import SessionCache
 from longllava_domains.model.session.prefill import Pace, Watch, prefill

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longllava_domains.errors import QuantizationError
-from longllava_domains.model.int8 import linear as int8
-from longllava_domains.model.int8.linear import Int8Linear, int8_linear, quantize_rows
+from longllava_domains.model.int8.linear import Int8Linear
+from longllava_domains.model.kernels import int8_matmul as int8
+from longllava_domains.model.kernels.int8_matmul import int8_linear, quantize_rows
 
 
 @given(

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from longllava_domains.model.int8 import linear as int8
 from longllava_domains.model.int8 import upcast_linear as widened
 from longllava_domains.model.int8.upcast_linear import WidenedLinear, widen_products
+from longllava_domains.model.kernels import int8_matmul as int8
 
 
 @pytest.fixture(autouse=True)

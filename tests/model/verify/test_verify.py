@@ -26,7 +26,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick_limits(monkeypatch) -> None:
-    from longllava_domains.model.budget.plan import Rate
+    from longllava_domains.model.devices.throughput import Rate
 
     monkeypatch.setattr(verify, "measure_rate", lambda *_: Rate(1e11, 1e10, "given"))
 

@@ -22,7 +22,7 @@ from longllava_domains.errors import (
     UnsupportedInputError,
 )
 from longllava_domains.remote_sensing import open_raster, search_stac
-from longllava_domains.remote_sensing.io.pixel_source import Window
+from longllava_domains.visual.strips import Window
 
 NOON = datetime.datetime(2024, 5, 1, 12, tzinfo=datetime.UTC)
 TIFF = "image/tiff; application=geotiff; profile=cloud-optimized"

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longllava_domains.remote_sensing.io.pixel_source import Strip, Window
 from longllava_domains.remote_sensing.views.crop import crop, row_bands
+from longllava_domains.visual.strips import Strip, Window
 
 GREY = (9, 8, 7)
 rng = np.random.default_rng(0)

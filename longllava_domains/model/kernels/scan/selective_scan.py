@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from longllava_domains.model.kernels.scan.blocked import ScanInputs, blocked_scan
-from longllava_domains.model.kernels.selection import chosen_scan
+from longllava_domains.model.kernels.scan.choice import chosen_scan
 
 
 def selective_scan(

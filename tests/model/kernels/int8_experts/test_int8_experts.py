@@ -16,7 +16,9 @@ from longllava_domains.model.kernels.int8_experts.accuracy import (
     experts_error,
 )
 from longllava_domains.model.kernels.int8_experts.blocked import blocked_experts
-from longllava_domains.model.kernels.selection import choose, chosen_experts, kernel_report
+from longllava_domains.model.kernels.int8_experts.choice import chosen_experts
+from longllava_domains.model.kernels.report import kernel_report
+from longllava_domains.model.kernels.selection import choose
 
 CPU = torch.device("cpu")
 BF16 = torch.bfloat16
