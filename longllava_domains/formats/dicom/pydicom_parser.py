@@ -4,9 +4,6 @@ pydicom's warnings and log lines repeat header values, so both are silenced arou
 Values are taken as raw bytes; one that pydicom converts unasked is put back (`raw_bytes`).
 """
 
-import logging
-import threading
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 from longllava_domains.formats.dicom.fast_parser import DEFLATED, PIXEL_DATA, Scan
 from longllava_domains.formats.dicom.source_file import SourceFile
+from longllava_domains.privacy import silenced
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
@@ -24,24 +22,10 @@ PARSE_ERRORS: Final = (
     EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, NotImplementedError,
     OverflowError, RecursionError, MemoryError, StructError, zlib.error, OSError, AssertionError,
 )  # fmt: skip
-_ONE_AT_A_TIME: Final = threading.RLock()
 _UNDEFINED: Final = 0xFFFFFFFF
 _META_BYTES: Final = 4096
 _DIRECTORY_RECORDS: Final = 0x00041220
 _FLOAT_PIXELS: Final = (0x7FE00008, 0x7FE00009)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence warnings and pydicom's logger, which both repeat header values."""
-    logger = logging.getLogger("pydicom")
-    with _ONE_AT_A_TIME, warnings.catch_warnings():  # the filters belong to the process
-        was_disabled, logger.disabled = logger.disabled, True
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logger.disabled = was_disabled
 
 
 class UnparsableError(Exception):
@@ -53,7 +37,7 @@ def parsing() -> Iterator[None]:
     """Silence pydicom, and turn whatever it raises on hostile bytes into `UnparsableError`."""
     from pydicom.errors import BytesLengthException, InvalidDicomError
 
-    with quiet():
+    with silenced():
         try:
             yield
         except (BytesLengthException, InvalidDicomError, *PARSE_ERRORS):

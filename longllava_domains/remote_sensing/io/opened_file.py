@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from longllava_domains.errors import NotFoundError
-from longllava_domains.privacy import quiet
+from longllava_domains.privacy import silenced
 from longllava_domains.remote_sensing.georeference import Georeference
 from longllava_domains.remote_sensing.io.bands import choose_bands
 from longllava_domains.remote_sensing.io.gdal import open_dataset, reading
@@ -79,7 +79,7 @@ def open_one(href: str | os.PathLike[str], bands: Bands = None, crs: str | None 
     """
     name = gdal_name(os.fspath(href))
     _require_vrt_sources(name)
-    with quiet() as warned:
+    with silenced() as warned:
         dataset = open_dataset(name)
         with reading(name):  # damaged directories show on the first question about the bands
             opened = _described(name, dataset, bands, crs)
