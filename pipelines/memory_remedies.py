@@ -17,7 +17,7 @@ _FEWEST_GRID_VIEWS = 2  # the global view and a tile
 
 
 @contextmanager
-def room_in_slices(volume: ct.CTVolume, policy: ct.SlicePolicy) -> Iterator[None]:
+def with_slice_spacing_remedy(volume: ct.CTVolume, policy: ct.SlicePolicy) -> Iterator[None]:
     """Let refusals for want of memory name the slice spacing that fits.
 
     Raises:
@@ -41,7 +41,7 @@ def room_in_slices(volume: ct.CTVolume, policy: ct.SlicePolicy) -> Iterator[None
 
 
 @contextmanager
-def room_in_tiles(policy: GridPolicy) -> Iterator[None]:
+def with_token_budget_remedy(policy: GridPolicy) -> Iterator[None]:
     """Let refusals for want of memory name the token budget of a grid that fits.
 
     Raises:

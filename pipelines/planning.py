@@ -17,7 +17,7 @@ _PUBLISHED_PARAMETERS: Final = 51_570_323_328
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """A budget and what follows from it.
 
     Attributes:
@@ -133,7 +133,7 @@ def make_plan(
     device: str = "cuda",
     extent_mm: float | None = None,
     rate: Rate | None = None,
-) -> Plan:
+) -> MemoryPlan:
     """Plan a request on a device.
 
     Args:
@@ -158,4 +158,4 @@ def make_plan(
         )
     except MemoryBudgetError:  # not even one view: the plan says so
         policies = None
-    return Plan(budget, memory_bytes, policies, rate)
+    return MemoryPlan(budget, memory_bytes, policies, rate)

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from longllava_domains import ct
-from longllava_domains.ct.views.policy import Kernel
+from longllava_domains.ct.views.policy import ReconstructionKernel
 from longllava_domains.errors import UnsupportedInputError
 from longllava_domains.pipelines.domains import decide_domain
 from longllava_domains.visual import VisualSequence
 
 
-def look_at(path: str | Path, *, domain: str | None = None) -> VisualSequence:
+def views_of(path: str | Path, *, domain: str | None = None) -> VisualSequence:
     """Return the views of a CT or a raster as its domain shows them without further wishes.
 
     Args:
@@ -21,7 +21,7 @@ def look_at(path: str | Path, *, domain: str | None = None) -> VisualSequence:
     """
     decided = decide_domain(path, domain)
     if decided == "ct":
-        return look_at_ct(ct.open_volume(path))
+        return views_of_ct(ct.open_volume(path))
     if decided == "remote_sensing":
         from longllava_domains import remote_sensing
 
@@ -34,13 +34,13 @@ def look_at(path: str | Path, *, domain: str | None = None) -> VisualSequence:
     )
 
 
-def look_at_ct(
+def views_of_ct(
     volume: ct.CTVolume,
     *,
     windows: list[str] | None = None,
     spacing_mm: float | None = None,
     max_views: int | None = None,
-    kernel: Kernel | None = None,
+    kernel: ReconstructionKernel | None = None,
 ) -> VisualSequence:
     """Return the views of a CT.
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from longllava_domains.ct.slice_source import SliceStack
 from longllava_domains.ct.views.policy import SlicePolicy
-from longllava_domains.ct.views.render import show
+from longllava_domains.ct.views.render import render_sequence
 from longllava_domains.visual import VisualSequence
 
 
@@ -33,4 +33,4 @@ class CTVolume(SliceStack):
         Raises:
             PolicyError: The policy cannot be followed on this volume.
         """
-        return show(self, policy or SlicePolicy())
+        return render_sequence(self, policy or SlicePolicy())

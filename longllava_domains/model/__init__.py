@@ -1,6 +1,6 @@
 """The LongLLaVA network: configuration, checkpoints, carried state and sessions.
 
-Importing this room registers the network with `transformers.AutoConfig` and
+Importing this package registers the network with `transformers.AutoConfig` and
 `AutoModelForImageTextToText`; no remote code is involved.
 """
 
@@ -13,7 +13,7 @@ from longllava_domains.model.load import LongLlava, load_model
 from longllava_domains.model.network.config import LongLlavaConfig
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.session.batching import answer_many
-from longllava_domains.model.session.prefill import Watch
+from longllava_domains.model.session.prefill import Monitor
 from longllava_domains.model.session.scoring import ChoiceScore
 from longllava_domains.model.session.session import Session
 
@@ -24,8 +24,8 @@ __all__ = [
     "LongLlava",
     "LongLlavaConfig",
     "LongLlavaForConditionalGeneration",
+    "Monitor",
     "Session",
-    "Watch",
     "answer_many",
     "inspect_checkpoint",
     "kernel_report",

@@ -7,7 +7,7 @@ import torch
 
 from longllava_domains.answer import Answer
 from longllava_domains.errors import QuantizationError
-from longllava_domains.model.budget.fit import fitting_pace
+from longllava_domains.model.budget.fit import fitting_steps
 from longllava_domains.model.budget.plan import Request
 from longllava_domains.model.checkpoint.adapter import merge_adapter
 from longllava_domains.model.checkpoint.load import load_checkpoint, open_checkpoint
@@ -20,10 +20,10 @@ from longllava_domains.model.loaded import LoadedModel
 from longllava_domains.model.network.processor import Processor
 from longllava_domains.model.provenance import model_provenance
 from longllava_domains.model.session.decoding import MAX_NEW_TOKENS
-from longllava_domains.model.session.prefill import CHUNK_TOKENS, VIEW_BATCH, Pace, Watch
-from longllava_domains.model.session.prefix_state import Memory
+from longllava_domains.model.session.prefill import CHUNK_TOKENS, VIEW_BATCH, Monitor, StepSizes
+from longllava_domains.model.session.prefix_state import PrefixState
 from longllava_domains.model.session.session import Session
-from longllava_domains.prompt import PromptTokenizer, Protocol, compose
+from longllava_domains.prompt import PromptProtocol, PromptTokenizer, compose
 from longllava_domains.prompt.layouts import Arrangement
 from longllava_domains.visual import VisualSequence
 
@@ -36,11 +36,11 @@ class LongLlava(LoadedModel):
         sequence: VisualSequence | None,
         *,
         preamble: str = "",
-        protocol: Protocol = "reference",
+        protocol: PromptProtocol = "reference",
         chunk_tokens: int = CHUNK_TOKENS,
         view_batch: int = VIEW_BATCH,
         memory_limit_bytes: int | None = None,
-        watch: Watch | None = None,
+        watch: Monitor | None = None,
     ) -> Session:
         """Look at a sequence of views once, to ask about it many times.
 
@@ -64,8 +64,8 @@ class LongLlava(LoadedModel):
                 the bytes it needs; nothing was run.
             SessionError: Cancelled, or the model was unloaded.
         """
-        pace = self._pace(sequence, MAX_NEW_TOKENS, Pace(chunk_tokens, view_batch))
-        memory = Memory(self.network, pace, memory_limit_bytes, self.kv_cache_dtype)
+        steps = self._steps(sequence, MAX_NEW_TOKENS, StepSizes(chunk_tokens, view_batch))
+        memory = PrefixState(self.network, steps, memory_limit_bytes, self.kv_cache_dtype)
         lead = "" if sequence is None else Arrangement.of(sequence, protocol).lead()
         opening = preamble + lead
         prefix, _ = compose(sequence, opening, protocol=protocol).split()
@@ -77,9 +77,9 @@ class LongLlava(LoadedModel):
         question: str,
         *,
         history: Sequence[tuple[str, str]] = (),
-        protocol: Protocol = "reference",
+        protocol: PromptProtocol = "reference",
         max_new_tokens: int = MAX_NEW_TOKENS,
-        watch: Watch | None = None,
+        watch: Monitor | None = None,
     ) -> Answer:
         """Answer one question about a sequence of views, greedily.
 
@@ -98,12 +98,14 @@ class LongLlava(LoadedModel):
         """
         prompt = compose(sequence, question, history, protocol=protocol)
         prefix, _ = prompt.split()
-        pace = self._pace(sequence, max_new_tokens, Pace())
-        memory = Memory(self.network, pace, kv_cache_dtype=self.kv_cache_dtype)
+        steps = self._steps(sequence, max_new_tokens, StepSizes())
+        memory = PrefixState(self.network, steps, kv_cache_dtype=self.kv_cache_dtype)
         with Session(self, sequence, "", prefix, memory, protocol=protocol, watch=watch) as session:
             return session.answer_prompt(prompt, max_new_tokens=max_new_tokens)
 
-    def _pace(self, sequence: VisualSequence | None, answer_tokens: int, most: Pace) -> Pace:
+    def _steps(
+        self, sequence: VisualSequence | None, answer_tokens: int, most: StepSizes
+    ) -> StepSizes:
         """Ask the budget before anything runs; text alone takes next to nothing."""
         if sequence is None:
             return most
@@ -114,7 +116,7 @@ class LongLlava(LoadedModel):
             view_batch=most.view_batch,
             kv_cache_dtype=self.kv_cache_dtype,
         )
-        return fitting_pace(self.network, request)
+        return fitting_steps(self.network, request)
 
 
 def load_model(

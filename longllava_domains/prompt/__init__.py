@@ -1,6 +1,6 @@
 """The only place that spells tags, newlines and role strings."""
 
-from longllava_domains.prompt.layouts import PROTOCOLS, Protocol
+from longllava_domains.prompt.layouts import PROTOCOLS, PromptProtocol
 from longllava_domains.prompt.pieces import Mark, Prompt
 from longllava_domains.prompt.protocol import compose, compose_next
 from longllava_domains.prompt.tokens import PromptTokenizer
@@ -10,8 +10,8 @@ __all__ = [
     "PROTOCOLS",
     "Mark",
     "Prompt",
+    "PromptProtocol",
     "PromptTokenizer",
-    "Protocol",
     "TrainingText",
     "compose",
     "compose_next",

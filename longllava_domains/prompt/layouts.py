@@ -16,8 +16,8 @@ from typing import Literal, get_args
 from longllava_domains.errors import PromptError
 from longllava_domains.visual import Layout, VisualSequence
 
-Protocol = Literal["reference", "repaired", "paper"]
-PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+PromptProtocol = Literal["reference", "repaired", "paper"]
+PROTOCOLS: tuple[PromptProtocol, ...] = get_args(PromptProtocol)
 
 MARKER = "<image>"
 _TAGGED = f"<img>{MARKER}</img>"
@@ -40,7 +40,7 @@ class Arrangement:
     count: int
     layout: Layout
     grid: tuple[int, int] | None
-    protocol: Protocol
+    protocol: PromptProtocol
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
@@ -51,7 +51,7 @@ class Arrangement:
             )
 
     @classmethod
-    def of(cls, shown: VisualSequence | int | None, protocol: Protocol) -> "Arrangement":
+    def of(cls, shown: VisualSequence | int | None, protocol: PromptProtocol) -> "Arrangement":
         """Describe a sequence, a number of separate images, or nothing."""
         if isinstance(shown, VisualSequence):
             return cls(len(shown), shown.layout, shown.grid, protocol)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from longllava_domains.errors import PromptError
-from longllava_domains.prompt.layouts import MARKER, Arrangement, Protocol, place_views
+from longllava_domains.prompt.layouts import MARKER, Arrangement, PromptProtocol, place_views
 from longllava_domains.prompt.pieces import Mark, Piece, Prompt
 from longllava_domains.visual import VisualSequence
 
@@ -25,7 +25,7 @@ def compose(
     question: str,
     history: Sequence[Round] = (),
     *,
-    protocol: Protocol = "reference",
+    protocol: PromptProtocol = "reference",
 ) -> Prompt:
     r"""Write the prompt that asks one question about a sequence of views.
 

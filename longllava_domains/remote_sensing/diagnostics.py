@@ -88,8 +88,8 @@ def diagnose(raster: Scene) -> Diagnosis:
 
 def _files(source: PixelSource) -> Iterator[Any]:
     if isinstance(source, MosaicSource):
-        for part in source.parts:
-            yield from _files(part.source)
+        for tile in source.tiles:
+            yield from _files(tile.source)
     elif isinstance(source, StackSource):
         for band in source.sources:
             yield from _files(band)

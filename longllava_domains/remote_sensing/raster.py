@@ -6,14 +6,14 @@ from longllava_domains.remote_sensing.diagnostics import Diagnosis, diagnose
 from longllava_domains.remote_sensing.scene import Scene
 from longllava_domains.remote_sensing.views import sequence
 from longllava_domains.remote_sensing.views.chips import CHIP_PX, OVERLAP_PX, Chips
-from longllava_domains.remote_sensing.views.policy import GridPolicy, Plan, plan
+from longllava_domains.remote_sensing.views.policy import GridPolicy, ViewPlan, plan
 from longllava_domains.visual import View, VisualSequence
 
 
 class Raster(Scene):
     """A scene opened by `open_raster`; a context manager that closes its files."""
 
-    def plan(self, policy: GridPolicy | None = None) -> Plan:
+    def plan(self, policy: GridPolicy | None = None) -> ViewPlan:
         """Say what a policy would show, without reading pixels.
 
         Raises:

@@ -18,7 +18,7 @@ _OVERSAMPLING = 3
 _MAX_CELL = 256
 
 
-class GlobalView:
+class GlobalAverager:
     """The whole raster averaged to a small picture while its strips pass by.
 
     Args:

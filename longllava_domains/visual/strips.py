@@ -11,7 +11,7 @@ Mask = NDArray[np.bool_]
 Rgb = NDArray[np.uint8]
 
 
-class Window(NamedTuple):
+class PixelWindow(NamedTuple):
     """A rectangle of a picture, whole pixels."""
 
     column: int

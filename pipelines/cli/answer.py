@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from longllava_domains.errors import PromptError, UnsupportedInputError
-from longllava_domains.export.files import require_place, write_text
+from longllava_domains.export.files import require_writable, write_text
 from longllava_domains.pipelines.cli.console import (
     progress,
     refuse_given,
@@ -81,10 +81,10 @@ def report(
 
     chosen = CTPreset.named(preset)
     if out is not None:
-        require_place(out, overwrite=True)
+        require_writable(out, overwrite=True)
     for record in (sr, fhir):
         if record is not None:
-            require_place(record)
+            require_writable(record)
     loaded = load_model(
         require_model(model),
         adapter=adapter,
@@ -221,7 +221,7 @@ def _require_map_file(out: Path) -> str:
             code="cli.out",
         )
     method, has_second_file = _MAP_FILES[out.suffix]
-    require_place(out)
+    require_writable(out)
     if has_second_file:
-        require_place(beside(out, FOOTPRINTS))
+        require_writable(beside(out, FOOTPRINTS))
     return method

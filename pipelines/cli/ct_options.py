@@ -7,7 +7,7 @@ import typer
 
 from longllava_domains.ct import CTVolume
 from longllava_domains.ct.hounsfield.rescale import HuRule
-from longllava_domains.ct.views.policy import Kernel
+from longllava_domains.ct.views.policy import ReconstructionKernel
 from longllava_domains.errors import PolicyError
 
 Repair = Annotated[
@@ -15,7 +15,9 @@ Repair = Annotated[
     typer.Option(help="CT: tilt, gaps, gaps:K, duplicates, single; repeat for several"),
 ]
 Series = Annotated[str | None, typer.Option(help="Which series; see longllava series")]
-WantedKernel = Annotated[Kernel | None, typer.Option(help="CT: reconstruction preferred")]
+WantedKernel = Annotated[
+    ReconstructionKernel | None, typer.Option(help="CT: reconstruction preferred")
+]
 EveryMm = Annotated[float | None, typer.Option(help="CT: millimetres between slices")]
 _WORDS: dict[str, HuRule] = {"prove": "prove", "trust": "trust"}
 Hu = Annotated[str, typer.Option(help="CT: prove, trust, or SLOPE,INTERCEPT")]
@@ -25,7 +27,7 @@ def open_ct(
     path: str | Path,
     *,
     series: str | None,
-    kernel: Kernel | None,
+    kernel: ReconstructionKernel | None,
     repair: list[str] | None,
     hu: str,
 ) -> CTVolume:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.export.files import require_place, write_text
+from longllava_domains.export.files import require_writable, write_text
 from longllava_domains.pipelines.cli.console import stdout
 from longllava_domains.pipelines.cli.options import AsJson, Checkpoint
 from longllava_domains.units import human_bytes
@@ -178,7 +178,7 @@ def verify(
     from longllava_domains.model.devices.placement import resolve_device
     from longllava_domains.model.verify.verify import verify_model
 
-    require_place(out, overwrite=True)
+    require_writable(out, overwrite=True)
     found = verify_model(model, resolve_device(device), precision=precision)
     write_text(out, json.dumps(found.to_json(), indent=2) + "\n", overwrite=True)
     table = Table("check", "result", "numbers")

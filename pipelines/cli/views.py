@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from longllava_domains.errors import UnsupportedInputError
-from longllava_domains.export.files import new_file, require_place
+from longllava_domains.export.files import new_file, require_writable
 from longllava_domains.pipelines.cli.console import refuse_given, stdout
 from longllava_domains.pipelines.cli.ct_options import (
     EveryMm,
@@ -48,13 +48,13 @@ def views(
 ) -> None:
     """Write a contact sheet of exactly what a model would see."""
     from longllava_domains.pipelines.domains import decide_domain
-    from longllava_domains.pipelines.views import look_at, look_at_ct
+    from longllava_domains.pipelines.views import views_of, views_of_ct
     from longllava_domains.visual.contact_sheet import contact_sheet
 
     _require_picture(out)
     if decide_domain(path, domain) == "ct":
         volume = open_ct(path, series=series, kernel=kernel, repair=repair, hu=hu)
-        sequence = look_at_ct(
+        sequence = views_of_ct(
             volume,
             windows=window,
             spacing_mm=every_mm,
@@ -67,7 +67,7 @@ def views(
             "--repair": repair, "--hu": None if hu == "prove" else hu, "--most": most,
         }  # fmt: skip
         refuse_given(only_for_ct, "a raster")
-        sequence = look_at(path, domain=domain)
+        sequence = views_of(path, domain=domain)
     with new_file(out, overwrite=True) as temporary:
         contact_sheet(sequence).save(temporary)
     left_out = sum(sequence.left_out.values())
@@ -81,7 +81,7 @@ def _require_picture(out: Path) -> None:
             remedy=f"End it with one of {', '.join(_PICTURES)}.",
             code="cli.out",
         )
-    require_place(out, overwrite=True)
+    require_writable(out, overwrite=True)
 
 
 def series(

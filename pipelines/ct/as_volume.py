@@ -7,12 +7,12 @@ import numpy as np
 
 from longllava_domains import ct
 from longllava_domains.ct.from_array import volume_from_array
-from longllava_domains.ct.views.policy import Kernel
+from longllava_domains.ct.views.policy import ReconstructionKernel
 from longllava_domains.errors import UnsupportedInputError
 
 
 def as_volume(
-    source: Any, *, series: int | str | None = None, kernel: Kernel | None = None
+    source: Any, *, series: int | str | None = None, kernel: ReconstructionKernel | None = None
 ) -> ct.CTVolume:
     """Open or wrap a CT.
 

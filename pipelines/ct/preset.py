@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 
-from longllava_domains.ct.views.policy import Kernel
+from longllava_domains.ct.views.policy import ReconstructionKernel
 from longllava_domains.errors import PolicyError
 
 
@@ -27,7 +27,7 @@ class CTPreset:
     """
 
     name: str
-    kernel: Kernel
+    kernel: ReconstructionKernel
     spacing_mm: float
     windows: tuple[str, ...]
     max_views: int

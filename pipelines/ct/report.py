@@ -9,15 +9,15 @@ from typing import Any
 from longllava_domains import ct
 from longllava_domains.answer import Answer
 from longllava_domains.ct.chest_evidence import chest_evidence
-from longllava_domains.ct.views.policy import Kernel
+from longllava_domains.ct.views.policy import ReconstructionKernel
 from longllava_domains.export.codes import CT_RATE_CODES
-from longllava_domains.model import LongLlava, Session, Watch, load_model
+from longllava_domains.model import LongLlava, Monitor, Session, load_model
 from longllava_domains.pipelines.ct.as_volume import as_volume
 from longllava_domains.pipelines.ct.calibration import Calibration
 from longllava_domains.pipelines.ct.findings import score_findings
 from longllava_domains.pipelines.ct.preset import CTPreset
 from longllava_domains.pipelines.ct.result import Abnormality, CTReportResult, split_sections
-from longllava_domains.pipelines.memory_remedies import room_in_slices
+from longllava_domains.pipelines.memory_remedies import with_slice_spacing_remedy
 from longllava_domains.provenance import Provenance
 
 OnProgress = Callable[[str, int, int], None]
@@ -86,7 +86,7 @@ class CTReport:
         return cls(loaded, preset=chosen, calibration=fitted)
 
     def policy(
-        self, *, spacing_mm: float | None = None, kernel: Kernel | None = None
+        self, *, spacing_mm: float | None = None, kernel: ReconstructionKernel | None = None
     ) -> ct.SlicePolicy:
         """Return the slice policy of the preset, for this network's image size.
 
@@ -186,7 +186,7 @@ class CTReport:
         """Show a volume to the model; what does not fit in memory is refused before it runs."""
         sequence = volume.to_sequence(policy)
         with (
-            room_in_slices(volume, policy),
+            with_slice_spacing_remedy(volume, policy),
             self.model.open(sequence, watch=_watch("reading views", on_progress)) as session,
         ):
             yield session
@@ -206,8 +206,8 @@ class CTReport:
         return made.with_(preset=self.preset.name, withheld=withheld, notices=notices)
 
 
-def _watch(stage: str, on_progress: OnProgress | None) -> Watch | None:
+def _watch(stage: str, on_progress: OnProgress | None) -> Monitor | None:
     """Name the stage of a progress callback."""
     if on_progress is None:
         return None
-    return Watch(on_progress=lambda done, total: on_progress(stage, done, total))
+    return Monitor(on_progress=lambda done, total: on_progress(stage, done, total))

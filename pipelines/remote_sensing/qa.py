@@ -6,16 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from longllava_domains.boxes import Dialect
-from longllava_domains.pipelines.memory_remedies import room_in_tiles
-from longllava_domains.pipelines.remote_sensing.result import Count, SceneAnswer, SceneFindings
+from longllava_domains.pipelines.memory_remedies import with_token_budget_remedy
+from longllava_domains.pipelines.remote_sensing.result import Count, SceneAnswer, SceneDetections
 from longllava_domains.pipelines.remote_sensing.search import (
     AnsweringModel,
-    FindPlan,
     OnProgress,
     Outside,
     Search,
+    SearchPlan,
 )
-from longllava_domains.pipelines.remote_sensing.search_preset import FindPreset
+from longllava_domains.pipelines.remote_sensing.search_preset import SearchPreset
 from longllava_domains.remote_sensing import GridPolicy, Raster, open_raster
 
 Scene = Raster | str | Path | Sequence[str]
@@ -111,32 +111,32 @@ class RemoteSensingQA:
         chosen = policy or self.policy
         with ExitStack() as stack:
             sequence = _opened(scene, stack).to_sequence(chosen)
-        with room_in_tiles(chosen):
+        with with_token_budget_remedy(chosen):
             answer = self.model.answer(sequence, question, max_new_tokens=max_new_tokens)
         return SceneAnswer(answer, sequence)
 
     def find(
         self,
         scene: Scene,
-        thing: str,
+        category: str,
         *,
         dialect: Dialect = "fit-rs",
         size_px: int | None = None,
         overlap_px: int | None = None,
         max_new_tokens: int | None = None,
-        on_plan: Callable[[FindPlan], None] | None = None,
+        on_plan: Callable[[SearchPlan], None] | None = None,
         on_progress: OnProgress | None = None,
-    ) -> SceneFindings:
+    ) -> SceneDetections:
         """Look for one kind of thing in every part of a scene, at native resolution.
 
         Args:
             scene: An open `Raster`, or what `open_raster` takes.
-            thing: What to look for, singular, such as ``"ship"``.
+            category: What to look for, singular, such as ``"ship"``.
             dialect: How the model was taught to be asked and to write boxes.
             size_px: Side of a chip, raster pixels; the dialect's training chips by default.
             overlap_px: Pixels that neighbouring chips share. An object longer than this may be
                 shown whole by no chip, and is then stitched.
-            max_new_tokens: Longest answer about one chip; 768 by default, room for 20 boxes.
+            max_new_tokens: Longest answer about one chip; 768 by default, enough for 20 boxes.
             on_plan: Told the number of chips before the first, and the expected time after it.
             on_progress: Called with (stage, chips done, chips in all).
 
@@ -145,7 +145,7 @@ class RemoteSensingQA:
             PolicyError: The chips cannot be cut, or the resolution is refused.
             ModelError: The model cannot run on a chip.
         """
-        preset = FindPreset.named(dialect)
+        preset = SearchPreset.named(dialect)
         preset = replace(
             preset,
             chip_px=preset.chip_px if size_px is None else size_px,
@@ -154,20 +154,22 @@ class RemoteSensingQA:
             trained_resolution_m=self.trained_resolution_m or preset.trained_resolution_m,
         )
         with ExitStack() as stack:
-            search = Search(self.model, _opened(scene, stack), thing, preset, self.outside)
+            search = Search(self.model, _opened(scene, stack), category, preset, self.outside)
             return search.run(on_plan, on_progress)
 
     def count(
         self,
         scene: Scene,
-        thing: str,
+        category: str,
         *,
         dialect: Dialect = "fit-rs",
-        on_plan: Callable[[FindPlan], None] | None = None,
+        on_plan: Callable[[SearchPlan], None] | None = None,
         on_progress: OnProgress | None = None,
     ) -> Count:
         """Count one kind of thing by finding each; arguments and errors as in `find`."""
-        found = self.find(scene, thing, dialect=dialect, on_plan=on_plan, on_progress=on_progress)
+        found = self.find(
+            scene, category, dialect=dialect, on_plan=on_plan, on_progress=on_progress
+        )
         return Count(found)
 
 

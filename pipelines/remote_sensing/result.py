@@ -11,7 +11,7 @@ from longllava_domains.export.maps.geopackage import write_geopackage
 from longllava_domains.export.maps.geoparquet import write_geoparquet
 from longllava_domains.export.maps.stac import write_stac_item
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
-from longllava_domains.remote_sensing.detections.findings import Findings
+from longllava_domains.remote_sensing.detections.detections import Detections
 from longllava_domains.visual import VisualSequence
 
 
@@ -55,7 +55,7 @@ class SceneAnswer:
 
 
 @dataclass(frozen=True)
-class SceneFindings(Findings):
+class SceneDetections(Detections):
     """Things found in a scene, and the files they can be saved as."""
 
     def save_geojson(self, path: str | Path, *, overwrite: bool = False) -> None:
@@ -110,7 +110,7 @@ class Count:
         findings: What was counted.
     """
 
-    findings: SceneFindings
+    findings: SceneDetections
 
     @property
     def count(self) -> int:

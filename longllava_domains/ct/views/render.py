@@ -31,7 +31,7 @@ class _Slab(NamedTuple):
     members: range
 
 
-def show(volume: SliceStack, policy: SlicePolicy) -> VisualSequence:
+def render_sequence(volume: SliceStack, policy: SlicePolicy) -> VisualSequence:
     """Turn a volume into views: patient right on image left, anterior up, head first.
 
     Slabs are formed in Hounsfield units; then the window is applied, then one grey channel is

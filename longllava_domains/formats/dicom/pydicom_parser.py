@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from struct import error as StructError  # noqa: N812  (struct's own name is lower case)
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
-from longllava_domains.formats.dicom.fast_parser import DEFLATED, PIXEL_DATA, Scan
+from longllava_domains.formats.dicom.fast_parser import DEFLATED, PIXEL_DATA, ParsedElements
 from longllava_domains.formats.dicom.source_file import SourceFile
 from longllava_domains.privacy import silenced
 
@@ -60,8 +60,8 @@ def _parse(stream: BinaryIO) -> "FileDataset":
     return pydicom.dcmread(stream, force=True, stop_before_pixels=True)
 
 
-def read_elements(file: SourceFile, wanted: frozenset[int]) -> Scan | str:
-    """Return raw elements as `dicom_scan.scan` does, or the report code that sets it aside."""
+def read_elements(file: SourceFile, wanted: frozenset[int]) -> ParsedElements | str:
+    """Return raw elements as `fast_parser.parse` does, or the report code that sets it aside."""
     try:
         with parsing(), file.open() as stream:
             if not _may_be_dicom(stream):
@@ -73,7 +73,9 @@ def read_elements(file: SourceFile, wanted: frozenset[int]) -> Scan | str:
         return "file.unparsable"
 
 
-def _raw_elements(dataset: "FileDataset", stream: BinaryIO, wanted: frozenset[int]) -> Scan | str:
+def _raw_elements(
+    dataset: "FileDataset", stream: BinaryIO, wanted: frozenset[int]
+) -> ParsedElements | str:
     """Take raw values from a data set whose stream stands at the pixel data."""
     if len(dataset) == 0:
         return "file.unparsable"
@@ -89,7 +91,7 @@ def _raw_elements(dataset: "FileDataset", stream: BinaryIO, wanted: frozenset[in
     tag, offset, length = _pixel_element(stream, little)
     if tag in _FLOAT_PIXELS:
         return "file.float_pixels"
-    return Scan(syntax, elements, little, offset, length, tag == PIXEL_DATA)
+    return ParsedElements(syntax, elements, little, offset, length, tag == PIXEL_DATA)
 
 
 def _pixel_element(stream: BinaryIO, little: bool) -> tuple[int, int | None, int | None]:

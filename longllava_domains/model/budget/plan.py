@@ -18,7 +18,11 @@ from longllava_domains.model.int8.quantize import stored_tensors
 from longllava_domains.model.kernels.int8_matmul import QUANTISING_BYTES
 from longllava_domains.model.layers.kv_storage import KvCacheDtype, resolve_kv_cache_dtype
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
-from longllava_domains.model.network.parameter_groups import LANGUAGE_PARTS, PARTS, part_of
+from longllava_domains.model.network.parameter_groups import (
+    LANGUAGE_GROUPS,
+    PARAMETER_GROUPS,
+    group_of,
+)
 from longllava_domains.model.session.prefill import CHUNK_TOKENS, VIEW_BATCH
 from longllava_domains.model.session.prefix_state import key_value_bytes_per_token
 
@@ -125,7 +129,7 @@ class Budget:
     @property
     def language_parameters(self) -> int:
         """Parameters of the language model, without tower and projector."""
-        return sum(self.parameters.get(part, 0) for part in LANGUAGE_PARTS)
+        return sum(self.parameters.get(part, 0) for part in LANGUAGE_GROUPS)
 
     @property
     def beyond_trained_length(self) -> int:
@@ -239,9 +243,9 @@ def _is_scale(name: str) -> bool:
 
 
 def _sum(held: Mapping[str, Tensor], size: Callable[[str, Tensor], int]) -> dict[str, int]:
-    sums = dict.fromkeys(PARTS, 0)
+    sums = dict.fromkeys(PARAMETER_GROUPS, 0)
     for name, weight in held.items():
-        sums[part_of(name)] += size(name, weight)
+        sums[group_of(name)] += size(name, weight)
     return {part: total for part, total in sums.items() if total}
 
 

@@ -9,7 +9,7 @@ class Int8Linear(nn.Module):
     """`nn.Linear` with int8 weights; inference only.
 
     Args:
-        linear: The layer it stands for; one without memory yet (meta device) leaves room only.
+        linear: The layer it stands for; one without memory yet (meta device) reserves the shape only.
 
     Attributes:
         weight: int8 (out, in).

@@ -136,11 +136,11 @@ def blocked_product(x: Tensor, weight: Tensor, scale: Tensor | None = None) -> T
     product = torch.empty(len(x), len(weight), dtype=x.dtype, device=x.device)
     at_once = BLOCK_BYTES.get(x.device.type, BLOCK_BYTES["cuda"])
     block = max(1, at_once // ((weight.shape[1] + len(x)) * precision.itemsize))
-    # One room for all blocks: fresh memory for each would cost a third of the product's own time.
-    room = torch.empty(min(block, len(weight)), weight.shape[1], dtype=precision, device=x.device)
+    # One buffer for all blocks: fresh memory for each would cost a third of the product's own time.
+    buffer = torch.empty(min(block, len(weight)), weight.shape[1], dtype=precision, device=x.device)
     for start in range(0, len(weight), block):
         part = slice(start, start + block)
-        converted = room[: len(weight[part])].copy_(weight[part])
+        converted = buffer[: len(weight[part])].copy_(weight[part])
         exact = torch.mm(activations, converted.t())
         product[:, part] = exact if scale is None else exact.mul_(scale[part].to(precision))
     return product
@@ -176,7 +176,7 @@ def packed_kernel_works(device: str, dtype: torch.dtype) -> bool:
 
 
 def quantized_like(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Quantise, or only make room where the weight has no memory yet (meta device)."""
+    """Quantise, or only reserve the shapes where the weight has no memory yet (meta device)."""
     if weight.device.type != "meta":
         return quantize_rows(weight)
     return (

@@ -17,13 +17,13 @@ from typing import Any, Final, Generic, TypeVar
 import torch
 from torch import Tensor
 
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+Candidate = TypeVar("Candidate", bound=Callable[..., Any])
 
 TOLERANCE: Final = 1e-4  # relative to the largest value; float32 kernels reach 1e-6
 
 
 @dataclass(frozen=True)
-class Choice(Generic[Kernel]):
+class Choice(Generic[Candidate]):
     """A kernel and why it was chosen.
 
     Attributes:
@@ -35,7 +35,7 @@ class Choice(Generic[Kernel]):
     """
 
     name: str
-    kernel: Kernel
+    kernel: Candidate
     verdicts: Mapping[str, str] = field(default_factory=dict)
     milliseconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -49,14 +49,14 @@ class Choice(Generic[Kernel]):
 
 
 def choose(
-    loaders: Mapping[str, Callable[[], Kernel]],
-    fallback: Kernel,
+    loaders: Mapping[str, Callable[[], Candidate]],
+    fallback: Candidate,
     *,
-    proof: Callable[[Kernel], float],
-    work: Callable[[Kernel], object],
+    proof: Callable[[Candidate], float],
+    work: Callable[[Candidate], object],
     device: torch.device,
     tolerance: float = TOLERANCE,
-) -> Choice[Kernel]:
+) -> Choice[Candidate]:
     """Prove and time candidates, and return the fastest that is right.
 
     Args:
@@ -72,7 +72,7 @@ def choose(
     """
     verdicts: dict[str, str] = {}
     milliseconds: dict[str, float] = {}
-    proved: dict[str, Kernel] = {}
+    proved: dict[str, Candidate] = {}
     for name, load in loaders.items():
         try:
             kernel = load()
@@ -108,7 +108,7 @@ def relative_error(results: tuple[Tensor, ...], expected: tuple[Tensor, ...]) ->
 
 
 def _best_milliseconds(
-    kernel: Kernel, work: Callable[[Kernel], object], device: torch.device
+    kernel: Candidate, work: Callable[[Candidate], object], device: torch.device
 ) -> float:
     times = []
     with torch.no_grad():

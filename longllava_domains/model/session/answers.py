@@ -7,8 +7,8 @@ from longllava_domains.answer import Answer
 from longllava_domains.model.kernels.report import kernel_report
 from longllava_domains.model.loaded import LoadedModel
 from longllava_domains.model.session.decoding import Decoded
-from longllava_domains.model.session.prefill import Pace
-from longllava_domains.prompt import Prompt, Protocol
+from longllava_domains.model.session.prefill import StepSizes
+from longllava_domains.prompt import Prompt, PromptProtocol
 from longllava_domains.provenance import Provenance
 from longllava_domains.visual import VisualSequence
 
@@ -19,8 +19,8 @@ def build_answer(
     prompt: Prompt,
     decoded: Decoded,
     *,
-    protocol: Protocol,
-    pace: Pace,
+    protocol: PromptProtocol,
+    steps: StepSizes,
     max_new_tokens: int,
     began: float,
 ) -> Answer:
@@ -32,7 +32,7 @@ def build_answer(
         prompt: The whole prompt.
         decoded: What was generated.
         protocol: How views were spelled.
-        pace: Tokens and views of one step.
+        steps: Tokens and views of one step.
         max_new_tokens: Longest answer allowed.
         began: `time.perf_counter` when the question was asked.
     """
@@ -42,9 +42,9 @@ def build_answer(
         max_new_tokens=max_new_tokens,
         stop=decoded.stopped,
         kv_cache_dtype=model.kv_cache_dtype,
-        chunk_tokens=pace.chunk_tokens,
-        view_batch=pace.view_batch,
-        out_of_memory_retries=pace.retries,
+        chunk_tokens=steps.chunk_tokens,
+        view_batch=steps.view_batch,
+        out_of_memory_retries=steps.retries,
         kernels=kernel_report(model.device),
         seconds=round(time.perf_counter() - began, 3),
     )

@@ -9,7 +9,7 @@ from longllava_domains.answer import Answer
 from longllava_domains.errors import PolicyError
 from longllava_domains.model.session.answers import build_answer
 from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, decode
-from longllava_domains.model.session.prefill import Watch
+from longllava_domains.model.session.prefill import Monitor
 from longllava_domains.model.session.session import Session
 
 
@@ -51,7 +51,7 @@ def answer_many(
     caches, states = [], []
     for (session, _), prompt in zip(asks, prompts, strict=True):
         ids = model.processor.encode(prompt)
-        cache, hidden = session.memory.continued(ids, Watch(cancelled=cancelled))
+        cache, hidden = session.memory.prefill_prompt(ids, Monitor(cancelled=cancelled))
         caches.append(cache)
         states.append(hidden)
     results = decode(
@@ -69,7 +69,7 @@ def answer_many(
             prompt,
             decoded,
             protocol=session.protocol,
-            pace=session.memory.pace,
+            steps=session.memory.steps,
             max_new_tokens=max_new_tokens,
             began=began,
         )

@@ -17,7 +17,7 @@ from longllava_domains.remote_sensing.io.pixel_source import (
 )
 from longllava_domains.remote_sensing.io.sampling import spread
 from longllava_domains.units import MIB
-from longllava_domains.visual.strips import Mask, Strip, Window, some_valid
+from longllava_domains.visual.strips import Mask, PixelWindow, Strip, some_valid
 
 # Rows read together where blocks are flat: enough to amortise a call, little to hold.
 _BAND_BYTES = 16 * MIB
@@ -54,11 +54,11 @@ class GdalSource:
         self.alpha, self.has_mask = _masks(dataset, numbers)
         self.beneath: PixelSource | None = None
 
-    def read(self, window: Window, out_size: tuple[int, int] | None = None) -> Pixels:
+    def read(self, window: PixelWindow, out_size: tuple[int, int] | None = None) -> Pixels:
         """Read a window, averaged down to out_size (width, height) where one is given."""
         return self._read(window, out_size, threads=1)
 
-    def _read(self, window: Window, out_size: tuple[int, int] | None, threads: int) -> Pixels:
+    def _read(self, window: PixelWindow, out_size: tuple[int, int] | None, threads: int) -> Pixels:
         from rasterio.enums import Resampling
         from rasterio.windows import Window as RasterioWindow
 

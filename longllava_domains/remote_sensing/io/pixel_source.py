@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from longllava_domains.visual.strips import Mask, Rgb, Strip, Window, some_valid
+from longllava_domains.visual.strips import Mask, PixelWindow, Rgb, Strip, some_valid
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class PixelSource(Protocol):
     nodata: tuple[float | None, ...]
     categorical: bool
 
-    def read(self, window: Window, out_size: tuple[int, int] | None = None) -> Pixels:
+    def read(self, window: PixelWindow, out_size: tuple[int, int] | None = None) -> Pixels:
         """Read a window, averaged down to out_size (width, height) where one is given.
 
         Classes (`categorical`) are never averaged: the most frequent one stands for its cell.
@@ -76,12 +76,12 @@ def sweep_windows(
     source: PixelSource,
     rows: int,
     paint: Paint,
-    read: Callable[[Window], Pixels] | None = None,
+    read: Callable[[PixelWindow], Pixels] | None = None,
 ) -> Iterator[Strip]:
     """Paint all rows, `rows` at a time, through windows as wide as the raster."""
     read = read or source.read
     for top in range(0, source.height, rows):
-        window = Window(0, top, source.width, min(rows, source.height - top))
+        window = PixelWindow(0, top, source.width, min(rows, source.height - top))
         pixels = read(window)
         rgb = np.empty((window.height, source.width, 3), np.uint8)
         paint(pixels, rgb)

@@ -6,15 +6,15 @@ from typing import Final
 from longllava_domains.errors import PolicyError
 from longllava_domains.remote_sensing.scene import Scene
 from longllava_domains.remote_sensing.views.crop import crop, row_bands
-from longllava_domains.remote_sensing.views.grid import COLOURS, Protocol
+from longllava_domains.remote_sensing.views.grid import COLOURS, GridProtocol
 from longllava_domains.visual import MapPlace, View
-from longllava_domains.visual.strips import Window
+from longllava_domains.visual.strips import PixelWindow
 
 # FIT-RS cuts STAR scenes into 512-pixel chips that overlap by 100 ("split_512_100").
 CHIP_PX: Final = 512
 OVERLAP_PX: Final = 100
 # Colour of padding and nodata, see `grid.COLOURS`.
-_PROTOCOL: Final[Protocol] = "neutral"
+_PROTOCOL: Final[GridProtocol] = "neutral"
 
 
 class Chips:
@@ -73,7 +73,7 @@ class Chips:
         spans = [(top, min(top + size, raster.height)) for top in self.tops]
         for (top, _), band in zip(spans, row_bands(strips, spans), strict=True):
             for left in self.lefts:
-                window = Window(left, top, size, size)
+                window = PixelWindow(left, top, size, size)
                 place = ground.place("chip", window, 1.0)
                 pixels, has_data = crop(band, window, padding)
                 if has_data:

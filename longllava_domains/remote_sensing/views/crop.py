@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from longllava_domains.visual.strips import Rgb, Strip, Window
+from longllava_domains.visual.strips import PixelWindow, Rgb, Strip
 
 
 def row_bands(strips: Iterable[Strip], spans: Sequence[tuple[int, int]]) -> Iterator[list[Strip]]:
@@ -33,7 +33,9 @@ def row_bands(strips: Iterable[Strip], spans: Sequence[tuple[int, int]]) -> Iter
         pass
 
 
-def crop(band: Sequence[Strip], window: Window, padding: tuple[int, int, int]) -> tuple[Rgb, bool]:
+def crop(
+    band: Sequence[Strip], window: PixelWindow, padding: tuple[int, int, int]
+) -> tuple[Rgb, bool]:
     """Crop one window out of a band, padded where it reaches outside the raster.
 
     Args:

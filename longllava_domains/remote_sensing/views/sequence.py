@@ -7,9 +7,9 @@ import numpy as np
 from longllava_domains.errors import NotFoundError, PolicyError
 from longllava_domains.remote_sensing.scene import Scene
 from longllava_domains.remote_sensing.views.grid import COLOURS, Grid
-from longllava_domains.remote_sensing.views.policy import GridPolicy, Plan, plan, region_grid
+from longllava_domains.remote_sensing.views.policy import GridPolicy, ViewPlan, plan, region_grid
 from longllava_domains.remote_sensing.views.tiles import (
-    Cut,
+    Crop,
     averaged,
     bands_of,
     global_size,
@@ -18,8 +18,8 @@ from longllava_domains.remote_sensing.views.tiles import (
 )
 from longllava_domains.units import MIB
 from longllava_domains.visual import View, VisualSequence
-from longllava_domains.visual.area_average import GlobalView
-from longllava_domains.visual.strips import Mask, Rgb, Strip, Window
+from longllava_domains.visual.area_average import GlobalAverager
+from longllava_domains.visual.strips import Mask, PixelWindow, Rgb, Strip
 
 # Tiles held so that the global view can come first out of the same pass.
 SPOOL_BYTES = 256 * MIB
@@ -27,7 +27,7 @@ SPOOL_BYTES = 256 * MIB
 _REGION_ROWS = 336
 
 
-class Pass:
+class SinglePassReader:
     """One pass over a region: strips in order, and the picture they make.
 
     Args:
@@ -37,7 +37,7 @@ class Pass:
         grid: Tiles; smaller than the region where it is averaged down.
     """
 
-    def __init__(self, raster: Scene, policy: GridPolicy, region: Window, grid: Grid) -> None:
+    def __init__(self, raster: Scene, policy: GridPolicy, region: PixelWindow, grid: Grid) -> None:
         self.raster = raster
         self.policy = policy
         self.region = region
@@ -53,13 +53,15 @@ class Pass:
         )
         self.from_overviews = source.categorical or source.overview_factor(factor) >= 2
         self.from_overviews = self.from_overviews or self.decimated_reads
-        self.listener = GlobalView(region.width, region.height, size, COLOURS[policy.protocol][1])
+        self.averager = GlobalAverager(
+            region.width, region.height, size, COLOURS[policy.protocol][1]
+        )
 
     def picture(self) -> tuple[Rgb, Mask | None]:
         """Return the global picture: from overviews, or from the strips once all have passed."""
         if not self.from_overviews:
-            return self.listener.picture()
-        pixels = self.raster.source.read(self.region, self.listener.size)
+            return self.averager.picture()
+        pixels = self.raster.source.read(self.region, self.averager.size)
         rgb = np.empty((*pixels.values.shape[:2], 3), np.uint8)
         self.paint(pixels, rgb)
         return rgb, pixels.valid
@@ -70,25 +72,25 @@ class Pass:
             return self._decimated()
         strips = self.native_strips()
         if not self.from_overviews:
-            strips = self.listener.listen(strips)
+            strips = self.averager.listen(strips)
         if self.factor > 1:
             size = (self.region.width, self.region.height)
             return averaged(strips, size, self.grid, self.policy.protocol)
         return strips
 
-    def cuts(self) -> Iterator[Cut]:
+    def crops(self) -> Iterator[Crop]:
         """Yield every tile."""
         return tiles(self.strips(), self.grid, self.raster.ground, self.region)
 
     def native_strips(self) -> Iterator[Strip]:
         """Yield the rows of the region at full resolution, top to bottom."""
         raster, region = self.raster, self.region
-        if region == Window(0, 0, raster.width, raster.height):
+        if region == PixelWindow(0, 0, raster.width, raster.height):
             yield from raster.source.sweep(self.paint, raster.threads)
             return
         for top in range(0, region.height, _REGION_ROWS):
             rows = min(_REGION_ROWS, region.height - top)
-            window = Window(region.column, region.row + top, region.width, rows)
+            window = PixelWindow(region.column, region.row + top, region.width, rows)
             yield self._painted(window, None, top)
 
     def _decimated(self) -> Iterator[Strip]:
@@ -97,10 +99,10 @@ class Pass:
         for top, bottom in bands_of(grid):
             first = round(top * region.height / grid.height)
             last = round(bottom * region.height / grid.height)
-            window = Window(region.column, region.row + first, region.width, last - first)
+            window = PixelWindow(region.column, region.row + first, region.width, last - first)
             yield self._painted(window, (grid.width, bottom - top), top)
 
-    def _painted(self, window: Window, size: tuple[int, int] | None, top: int) -> Strip:
+    def _painted(self, window: PixelWindow, size: tuple[int, int] | None, top: int) -> Strip:
         pixels = self.raster.source.read(window, size)
         rgb = np.empty((*pixels.values.shape[:2], 3), np.uint8)
         self.paint(pixels, rgb)
@@ -112,24 +114,24 @@ def views(raster: Scene, policy: GridPolicy) -> Iterator[View]:
     sweep = _native_pass(raster, policy)
     if sweep.from_overviews:
         yield _global(raster, sweep)
-        yield from (cut.view for cut in sweep.cuts())
+        yield from (crop.view for crop in sweep.crops())
         return
     if raster.width * raster.height * 3 <= SPOOL_BYTES:
-        cuts = list(sweep.cuts())
+        crops = list(sweep.crops())
         yield _global(raster, sweep)
-        yield from (cut.view for cut in cuts)
+        yield from (crop.view for crop in crops)
         return
     for _ in sweep.strips():
         pass
     yield _global(raster, sweep)
     again = tiles(sweep.native_strips(), sweep.grid, raster.ground, sweep.region)
-    yield from (cut.view for cut in again)
+    yield from (crop.view for crop in again)
 
 
 def tiles_then_global(raster: Scene, policy: GridPolicy) -> Iterator[View]:
     """Yield every tile at native resolution, then the global view: one pass."""
     sweep = _native_pass(raster, policy)
-    yield from (cut.view for cut in sweep.cuts())
+    yield from (crop.view for crop in sweep.crops())
     yield _global(raster, sweep)
 
 
@@ -165,29 +167,29 @@ def to_sequences(raster: Scene, policy: GridPolicy) -> Iterator[VisualSequence]:
 
 
 def _sequence(
-    raster: Scene, policy: GridPolicy, plan: Plan, region: Window, grid: Grid
+    raster: Scene, policy: GridPolicy, plan: ViewPlan, region: PixelWindow, grid: Grid
 ) -> VisualSequence | None:
     """Return the sequence of one region, or None where all of it is nodata."""
-    sweep = Pass(raster, policy, region, grid)
-    cuts = list(sweep.cuts())
+    sweep = SinglePassReader(raster, policy, region, grid)
+    crops = list(sweep.crops())
     picture, _ = sweep.picture()
-    empty = sum(not cut.has_data for cut in cuts)
-    if empty == len(cuts):
+    empty = sum(not crop.has_data for crop in crops)
+    if empty == len(crops):
         return None
     shown = raster.report.with_({"tiles.nodata": empty} if empty else {})
     left_out = {}
     if plan.mode == "decimated":
-        left_out["native_tiles_averaged"] = plan.native_tiles - len(cuts)
+        left_out["native_tiles_averaged"] = plan.native_tiles - len(crops)
     provenance = raster.provenance.with_(
         policy=policy.to_json() | {"mode": plan.mode, "region": list(region)},
         layout="grid",
-        views=1 + len(cuts),
+        views=1 + len(crops),
         resolution_m=plan.resolution_m,
         load_report=shown.to_json(),
         left_out=left_out,
     )
     return VisualSequence(
-        views=(global_view(raster.ground, region, picture), *(cut.view for cut in cuts)),
+        views=(global_view(raster.ground, region, picture), *(crop.view for crop in crops)),
         layout="grid",
         grid=(grid.rows, grid.columns),
         provenance=provenance,
@@ -195,12 +197,12 @@ def _sequence(
     )
 
 
-def _native_pass(raster: Scene, policy: GridPolicy) -> Pass:
-    whole = Window(0, 0, raster.width, raster.height)
-    return Pass(raster, policy, whole, region_grid(whole, policy))
+def _native_pass(raster: Scene, policy: GridPolicy) -> SinglePassReader:
+    whole = PixelWindow(0, 0, raster.width, raster.height)
+    return SinglePassReader(raster, policy, whole, region_grid(whole, policy))
 
 
-def _global(raster: Scene, sweep: Pass) -> View:
+def _global(raster: Scene, sweep: SinglePassReader) -> View:
     picture, valid = sweep.picture()
     if valid is not None and not valid.any() and _nothing(raster):
         raise _all_nodata()

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 
 from longllava_domains.remote_sensing.scene import Ground
 from longllava_domains.remote_sensing.views.crop import crop, row_bands
-from longllava_domains.remote_sensing.views.grid import COLOURS, Grid, Protocol
+from longllava_domains.remote_sensing.views.grid import COLOURS, Grid, GridProtocol
 from longllava_domains.visual import View
 from longllava_domains.visual.area_average import shrink
-from longllava_domains.visual.strips import Rgb, Strip, Window, join
+from longllava_domains.visual.strips import PixelWindow, Rgb, Strip, join
 
 # Raster rows averaged together; it bounds memory, not the result.
 _AVERAGED_ROWS = 256
 
 
 @dataclass(frozen=True)
-class Cut:
+class Crop:
     """One view, and whether any of it is data."""
 
     view: View
@@ -28,7 +28,7 @@ def global_size(width: int, height: int, longer_px: int) -> tuple[int, int]:
     return max(1, round(width / factor)), max(1, round(height / factor))
 
 
-def global_view(ground: Ground, region: Window, picture: Rgb) -> View:
+def global_view(ground: Ground, region: PixelWindow, picture: Rgb) -> View:
     """Return the global view of a region from its picture."""
     picture = picture.copy() if picture.flags.writeable else picture
     picture.flags.writeable = False
@@ -40,8 +40,8 @@ def tiles(
     strips: Iterable[Strip],
     grid: Grid,
     ground: Ground,
-    region: Window,
-) -> Iterator[Cut]:
+    region: PixelWindow,
+) -> Iterator[Crop]:
     """Cut every tile, row by row.
 
     Args:
@@ -57,7 +57,7 @@ def tiles(
     for (top, bottom), band in zip(spans, row_bands(strips, inside), strict=True):
         for column in range(grid.columns):
             left, right = grid.column_span(column)
-            window = Window(left, top, right - left, bottom - top)
+            window = PixelWindow(left, top, right - left, bottom - top)
             pixels, has_data = crop(band, window, padding)
             place = ground.place(
                 "tile",
@@ -69,11 +69,11 @@ def tiles(
                 ),
                 (factor_x * factor_y) ** 0.5,
             )
-            yield Cut(View(pixels, place), has_data)
+            yield Crop(View(pixels, place), has_data)
 
 
 def averaged(
-    strips: Iterable[Strip], source_size: tuple[int, int], grid: Grid, protocol: Protocol
+    strips: Iterable[Strip], source_size: tuple[int, int], grid: Grid, protocol: GridProtocol
 ) -> Iterator[Strip]:
     """Average full-resolution strips down to a grid's size, a few rows at a time.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from longllava_domains.ct.hounsfield.ct_rate import CtRateScan, read_metadata
+from longllava_domains.ct.hounsfield.ct_rate import CtRateVolume, read_metadata
 from longllava_domains.errors import DamagedInputError, NotFoundError
 
 COLUMNS = (
@@ -26,8 +26,8 @@ def write(folder: Path, text: str) -> Path:
 def test_a_table_is_read(tmp_path: Path, mark: str) -> None:
     table = read_metadata(write(tmp_path, f"{mark}{COLUMNS}\n{ROWS}"))
     assert dict(table) == {
-        "made_1_a_1.nii.gz": CtRateScan(1, -1024, (1.5, 0.341796875, 0.341796875), "B"),
-        "made_2_a_1.nii.gz": CtRateScan(1, -8192, (0.75, 0.75, 0.75), "Br40f"),
+        "made_1_a_1.nii.gz": CtRateVolume(1, -1024, (1.5, 0.341796875, 0.341796875), "B"),
+        "made_2_a_1.nii.gz": CtRateVolume(1, -8192, (0.75, 0.75, 0.75), "Br40f"),
     }
 
 

@@ -7,7 +7,7 @@ import torch
 from tiny_longllava import count_encoded, tiny_model, views
 
 from longllava_domains.model import answer_many
-from longllava_domains.model.session.prefill import Watch
+from longllava_domains.model.session.prefill import Monitor
 from longllava_domains.model.session.scoring import ChoiceScore
 from longllava_domains.prompt import PROTOCOLS, compose
 from longllava_domains.visual import VisualSequence
@@ -164,7 +164,7 @@ def test_views_are_encoded_while_the_prompt_is_read(monkeypatch):
         SEQUENCE,
         chunk_tokens=20,
         view_batch=2,
-        watch=Watch(on_progress=lambda done, total: seen.append((done, total, sum(batches)))),
+        watch=Monitor(on_progress=lambda done, total: seen.append((done, total, sum(batches)))),
     )
     assert sum(batches) == 7
     assert max(batches) == 2

@@ -114,8 +114,8 @@ def test_chunks_that_lose_their_state_fail(released: Path, monkeypatch) -> None:
     assert verify_checks.chunks(network)[0] == "pass"
     honest = verify_checks.prefill
 
-    def forgetful(network, cache, ids, views, pace, watch):
-        return honest(network, cache, ids[-pace.chunk_tokens :], views, pace, watch)
+    def forgetful(network, cache, ids, views, steps, watch):
+        return honest(network, cache, ids[-steps.chunk_tokens :], views, steps, watch)
 
     monkeypatch.setattr(verify_checks, "prefill", forgetful)
     assert verify_checks.chunks(network)[0] == "fail"

@@ -13,7 +13,7 @@ from longllava_domains.remote_sensing import GridPolicy, Raster, open_raster
 from longllava_domains.remote_sensing.georeference import AffineMap
 from longllava_domains.remote_sensing.io.opened_file import open_one
 from longllava_domains.remote_sensing.mosaic.warp import MapGrid, warp
-from longllava_domains.visual.strips import Window as PixelWindow
+from longllava_domains.visual.strips import PixelWindow
 
 
 def pieces(path, folder, splits=((0, 0, 400, 300), (350, 0, 351, 300), (0, 300, 701, 187))):

@@ -1,6 +1,6 @@
 """The selective scan of Mamba-1 with a state that is carried: in at the start, out at the end.
 
-Shapes, throughout this room: tokens before channels, as the linear layers produce them.
+Shapes, throughout this package: tokens before channels, as the linear layers produce them.
 """
 
 import torch
