@@ -24,7 +24,8 @@ from longllava_domains.model.kernels.int8_matmul import quantize_rows
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.session.cache import SessionCache
 from longllava_domains.model.session.decoding import decode
-from longllava_domains.model.session.prefill import Monitor, StepSizes, prefill
+from longllava_domains.model.session.prefill import StepSizes, prefill
+from longllava_domains.vision_language import Monitor
 
 TEXT_TOKENS = 49  # with 144 + 7 tokens of the view: 200
 

@@ -28,8 +28,9 @@ from hybrid import (
 )
 
 from longllava_domains.model.session.cache import SessionCache
-from longllava_domains.model.session.prefill import Monitor, StepSizes, prefill
+from longllava_domains.model.session.prefill import StepSizes, prefill
 from longllava_domains.model.session.prefix_state import key_value_bytes_per_token
+from longllava_domains.vision_language import Monitor
 
 # glibc maps every larger block by itself and unmaps it when it is freed.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}

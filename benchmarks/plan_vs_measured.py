@@ -44,7 +44,8 @@ def measure(hidden: int, layers: int, experts: int, precision: str, tokens: int)
     from longllava_domains.model.network.config import LongLlavaConfig
     from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
     from longllava_domains.model.session.cache import SessionCache
-    from longllava_domains.model.session.prefill import Monitor, StepSizes, prefill
+    from longllava_domains.model.session.prefill import StepSizes, prefill
+    from longllava_domains.vision_language import Monitor
 
     torch.set_num_threads(1)  # memory counts here, not time
     text = JambaConfig(

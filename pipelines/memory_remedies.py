@@ -1,7 +1,7 @@
 """Refusals for want of memory, told in the settings of the domain: slice spacing, token budget.
 
-The budget is asked by `LongLlava.open` and `LongLlava.answer`, before anything runs. What they
-refuse names a number of views; here it is turned into what a user sets.
+A model asks its budget before anything runs. What it then
+refuses names a number of views; here it is turned into what a user sets.
 """
 
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from longllava_domains import ct
 from longllava_domains.ct.views.selection import within_views
 from longllava_domains.errors import Fact, MemoryBudgetError
-from longllava_domains.model.budget.fit import load_otherwise
 from longllava_domains.remote_sensing import GridPolicy
+from longllava_domains.vision_language import load_otherwise
 
 _FEWEST_GRID_VIEWS = 2  # the global view and a tile
 

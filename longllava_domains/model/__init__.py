@@ -13,9 +13,8 @@ from longllava_domains.model.load import LongLlava, load_model
 from longllava_domains.model.network.config import LongLlavaConfig
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.session.batching import answer_many
-from longllava_domains.model.session.prefill import Monitor
-from longllava_domains.model.session.scoring import ChoiceScore
 from longllava_domains.model.session.session import Session
+from longllava_domains.vision_language import ChoiceScore, Monitor
 
 __all__ = [
     "AttentionReadout",

@@ -20,11 +20,12 @@ from longllava_domains.model.loaded import LoadedModel
 from longllava_domains.model.network.processor import Processor
 from longllava_domains.model.provenance import model_provenance
 from longllava_domains.model.session.decoding import MAX_NEW_TOKENS
-from longllava_domains.model.session.prefill import CHUNK_TOKENS, VIEW_BATCH, Monitor, StepSizes
+from longllava_domains.model.session.prefill import CHUNK_TOKENS, VIEW_BATCH, StepSizes
 from longllava_domains.model.session.prefix_state import PrefixState
 from longllava_domains.model.session.session import Session
 from longllava_domains.prompt import PromptProtocol, PromptTokenizer, compose
 from longllava_domains.prompt.layouts import Arrangement
+from longllava_domains.vision_language import Monitor
 from longllava_domains.visual import VisualSequence
 
 

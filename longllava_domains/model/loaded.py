@@ -7,6 +7,7 @@ from longllava_domains.model.layers.kv_storage import KvCacheDtype
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.network.processor import Processor
 from longllava_domains.provenance import Provenance
+from longllava_domains.vision_language import ViewFormat
 
 
 class LoadedModel:
@@ -52,6 +53,12 @@ class LoadedModel:
         """Where the network is."""
         device: torch.device = self.network.get_input_embeddings().weight.device
         return device
+
+    @property
+    def view_format(self) -> ViewFormat:
+        """What the network takes as one view, and what a view costs it."""
+        config = self.network.config
+        return ViewFormat(config.view_px, config.tokens_per_image, config.trained_length)
 
     def unload(self) -> None:
         """Let go of the network; its sessions can then only be closed."""

@@ -11,13 +11,10 @@ with them (decision record 0001):
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from longllava_domains.errors import PromptError
+from longllava_domains.vision_language import PROMPT_PROTOCOLS, PromptProtocol
 from longllava_domains.visual import Layout, VisualSequence
-
-PromptProtocol = Literal["reference", "repaired", "paper"]
-PROTOCOLS: tuple[PromptProtocol, ...] = get_args(PromptProtocol)
 
 MARKER = "<image>"
 _TAGGED = f"<img>{MARKER}</img>"
@@ -31,7 +28,7 @@ class Arrangement:
         count: Number of views.
         layout: As in `VisualSequence`.
         grid: (rows, columns) of the tiles, only with layout ``grid``.
-        protocol: One of `PROTOCOLS`.
+        protocol: One of `PROMPT_PROTOCOLS`.
 
     Raises:
         PromptError: There is no such protocol.
@@ -43,10 +40,10 @@ class Arrangement:
     protocol: PromptProtocol
 
     def __post_init__(self) -> None:
-        if self.protocol not in PROTOCOLS:
+        if self.protocol not in PROMPT_PROTOCOLS:
             raise PromptError(
                 "There is no prompt protocol of that name.",
-                remedy=f"Use one of {', '.join(PROTOCOLS)}.",
+                remedy=f"Use one of {', '.join(PROMPT_PROTOCOLS)}.",
                 code="prompt.protocol",
             )
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from longllava_domains.errors import PromptError, TokenizerError
-from longllava_domains.prompt.layouts import Arrangement, PromptProtocol, place_views
+from longllava_domains.prompt.layouts import Arrangement, place_views
 from longllava_domains.prompt.pieces import Mark, Piece, Prompt
 from longllava_domains.prompt.protocol import ASSISTANT_HEADER, Round, check_text, user_turn
 from longllava_domains.prompt.tokens import PromptTokenizer
+from longllava_domains.vision_language import PromptProtocol
 from longllava_domains.visual import VisualSequence
 
 IGNORED: Final = -100

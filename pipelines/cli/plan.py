@@ -13,6 +13,7 @@ from longllava_domains.export.files import require_writable, write_text
 from longllava_domains.pipelines.cli.console import stdout
 from longllava_domains.pipelines.cli.options import AsJson, Checkpoint
 from longllava_domains.units import human_bytes
+from longllava_domains.vision_language import TRAINED_TOKENS
 
 planning = typer.Typer(help="What fits in a memory, before anything runs.")
 
@@ -106,7 +107,7 @@ def plan(
 @planning.command()
 def train(
     rows: Annotated[int, typer.Option(help="Packed rows in the data")],
-    tokens_per_row: Annotated[int, typer.Option(help="Length of a row")] = 40960,
+    tokens_per_row: Annotated[int, typer.Option(help="Length of a row")] = TRAINED_TOKENS,
     model: _Model = "9b",
     gpus: Annotated[int, typer.Option(help="GPUs that share the model")] = 8,
     gpu_memory: _Gigabytes = 80,

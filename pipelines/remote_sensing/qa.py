@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from longllava_domains.boxes import Dialect
+from longllava_domains.pipelines.loading import load
 from longllava_domains.pipelines.memory_remedies import with_token_budget_remedy
 from longllava_domains.pipelines.remote_sensing.result import Count, SceneAnswer, SceneDetections
 from longllava_domains.pipelines.remote_sensing.search import (
@@ -17,6 +19,7 @@ from longllava_domains.pipelines.remote_sensing.search import (
 )
 from longllava_domains.pipelines.remote_sensing.search_preset import SearchPreset
 from longllava_domains.remote_sensing import GridPolicy, Raster, open_raster
+from longllava_domains.vision_language import TRAINED_TOKENS, LoadOptions, ViewFormat
 
 Scene = Raster | str | Path | Sequence[str]
 
@@ -53,37 +56,29 @@ class RemoteSensingQA:
         outside: Outside = "warn",
     ) -> None:
         self.model = model
-        self.policy = policy or _policy_for(model)
+        self.policy = policy or grid_policy(getattr(model, "view_format", None))
         self.trained_resolution_m = trained_resolution_m
         self.outside: Outside = outside
 
     @classmethod
     def from_pretrained(
         cls,
-        model: str,
+        model: str | Path,
         *,
-        adapter: str | None = None,
-        tokenizer: str | None = None,
-        device: str | None = None,
-        dtype: str = "auto",
+        adapter: str | Path | None = None,
+        tokenizer: str | Path | None = None,
+        device: Any = None,
+        dtype: Any = "auto",
         quantization: str | None = None,
+        kv_cache_dtype: str = "auto",
     ) -> "RemoteSensingQA":
         """Load a model ("demo", a folder or a hub id) and make the pipeline.
 
         Raises:
             ModelError: The model cannot be loaded.
         """
-        from longllava_domains.model import load_model
-
-        loaded = load_model(
-            model,
-            adapter=adapter,
-            tokenizer=tokenizer,
-            device=device,
-            dtype=dtype,
-            quantization=quantization,
-        )
-        return cls(loaded)
+        options = LoadOptions(adapter, tokenizer, device, dtype, quantization, kv_cache_dtype)
+        return cls(load(model, options))
 
     def __call__(
         self,
@@ -178,14 +173,13 @@ def _opened(scene: Scene, stack: ExitStack) -> Raster:
     return scene if isinstance(scene, Raster) else stack.enter_context(open_raster(scene))
 
 
-def _policy_for(model: AnsweringModel) -> GridPolicy:
-    """Return the grid that a network was made for; the plain default where it does not say."""
-    config = getattr(getattr(model, "network", None), "config", None)
-    if config is None:
+def grid_policy(view_format: ViewFormat | None) -> GridPolicy:
+    """Return the grid that a model was made for; the plain default where it does not say."""
+    if view_format is None:
         return GridPolicy()
-    plain = GridPolicy(
-        tile_px=config.view_px,
-        global_px=config.view_px,
-        tokens_per_view=config.tokens_per_image,
+    return GridPolicy(
+        tile_px=view_format.view_px,
+        global_px=view_format.view_px,
+        tokens_per_view=view_format.tokens_per_view,
+        max_tokens=view_format.trained_tokens or TRAINED_TOKENS,
     )
-    return replace(plain, max_tokens=config.trained_length) if config.trained_length else plain

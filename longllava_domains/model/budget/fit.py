@@ -16,6 +16,7 @@ from longllava_domains.model.devices.free_memory import RESERVE, free_bytes
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.session.prefill import StepSizes
 from longllava_domains.units import human_bytes
+from longllava_domains.vision_language import load_otherwise
 
 _MOST_VIEWS: Final = 1_000_000
 
@@ -174,13 +175,6 @@ def fitting_steps(network: LongLlavaForConditionalGeneration, request: Request) 
             most = largest_views(network, stepped, available, device=kind, loaded=True)
             raise _too_large(budget, budget.running, available, most)
         steps = steps.halved()
-
-
-def load_otherwise(precision: str) -> str:
-    """Return the end of a remedy: how a model of that precision is loaded to leave more memory."""
-    larger = "on a device with more free memory"
-    smaller = "" if precision.startswith("int8") else "in int8 or "
-    return f"load the model {smaller}{larger}."
 
 
 def _needed(budget: Budget, loaded: bool) -> int:

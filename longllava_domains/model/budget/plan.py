@@ -25,9 +25,9 @@ from longllava_domains.model.network.parameter_groups import (
 )
 from longllava_domains.model.session.prefill import CHUNK_TOKENS, VIEW_BATCH
 from longllava_domains.model.session.prefix_state import key_value_bytes_per_token
+from longllava_domains.vision_language import TAG_TOKENS
 
-# "<img>" and "</img>" are three pieces each, and a line feed.
-TEXT_TOKENS_PER_VIEW: Final = 7
+TEXT_TOKENS_PER_VIEW: Final = TAG_TOKENS + 1  # and a line feed
 # What a process holds before any weight: interpreter and libraries on a processor (measured:
 # 0.45 GB), context and library workspaces on a GPU (an estimate).
 PROCESS_BYTES: Final = {"cpu": 450 * 10**6, "cuda": 10**9}

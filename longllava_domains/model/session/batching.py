@@ -9,8 +9,8 @@ from longllava_domains.answer import Answer
 from longllava_domains.errors import PolicyError
 from longllava_domains.model.session.answers import build_answer
 from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, decode
-from longllava_domains.model.session.prefill import Monitor
 from longllava_domains.model.session.session import Session
+from longllava_domains.vision_language import Monitor
 
 
 def answer_many(

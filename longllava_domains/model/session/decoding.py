@@ -10,8 +10,8 @@ from longllava_domains.errors import PolicyError
 from longllava_domains.model.kernels.cpu_matmul import fast_products
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.session.cache import SessionCache, stack_rows, unstack_rows
-from longllava_domains.model.session.prefill import Cancelled, cancelled_error
 from longllava_domains.prompt import PromptTokenizer
+from longllava_domains.vision_language import Cancelled, cancelled_error
 
 # Longest answer of the original implementation.
 MAX_NEW_TOKENS = 768

@@ -6,24 +6,22 @@ else is bounded by `chunk_tokens` and `view_batch`. Where a GPU runs out of memo
 and the work resumes at the last chunk boundary; views and precision never change by themselves.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from longllava_domains.errors import MemoryBudgetError, PolicyError, SessionError
+from longllava_domains.errors import MemoryBudgetError, PolicyError
 from longllava_domains.model.kernels.cpu_matmul import fast_products
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.network.preprocess import Picture, pixel_values
 from longllava_domains.model.session.cache import SessionCache
+from longllava_domains.vision_language import Monitor
 
 CHUNK_TOKENS = 4096
 VIEW_BATCH = 8
 _SMALLEST_CHUNK = 32  # a chunk this small that does not fit means that nothing will
-
-Progress = Callable[[int, int], None]
-Cancelled = Callable[[], bool]
 
 
 @dataclass
@@ -81,35 +79,6 @@ class StepSizes:
             )
         smaller = self.halved()
         self.chunk_tokens, self.view_batch = smaller.chunk_tokens, smaller.view_batch
-
-
-@dataclass(frozen=True)
-class Monitor:
-    """Who is told between chunks, and who may stop the work."""
-
-    on_progress: Progress | None = None
-    cancelled: Cancelled | None = None
-
-    def between_chunks(self, done: int, total: int) -> None:
-        """Report progress.
-
-        Raises:
-            SessionError: The work was cancelled.
-        """
-        if self.on_progress is not None:
-            self.on_progress(done, total)
-        if self.cancelled is not None and self.cancelled():
-            raise cancelled_error(done, total)
-
-
-def cancelled_error(done: int, total: int) -> SessionError:
-    """Say that the work was stopped by whoever asked for it."""
-    return SessionError(
-        f"Cancelled after {done} of {total} tokens.",
-        remedy="Open the session or ask again when you want the answer.",
-        code="session.cancelled",
-        facts={"done": done, "total": total},
-    )
 
 
 class ViewFeatures:

@@ -12,9 +12,10 @@ from longllava_domains.model.network.longllava import LongLlavaForConditionalGen
 from longllava_domains.model.network.preprocess import Picture
 from longllava_domains.model.session.cache import SessionCache
 from longllava_domains.model.session.decoding import Decoded
-from longllava_domains.model.session.prefill import Monitor, StepSizes
+from longllava_domains.model.session.prefill import StepSizes
 from longllava_domains.model.session.prefill import prefill as run_prefill
 from longllava_domains.units import human_bytes
+from longllava_domains.vision_language import Monitor
 
 
 class PrefixState:

@@ -10,15 +10,14 @@ from longllava_domains.model.layers.attention_readout import AttentionReadout
 from longllava_domains.model.loaded import LoadedModel
 from longllava_domains.model.session.answers import build_answer
 from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, TextStream, decode
-from longllava_domains.model.session.prefill import Monitor
 from longllava_domains.model.session.prefix_state import PrefixState
-from longllava_domains.model.session.scoring import ChoiceScore, encode_choices, score_choices
+from longllava_domains.model.session.scoring import encode_choices, score_choices
 from longllava_domains.prompt import Prompt, PromptProtocol, compose
 from longllava_domains.prompt.layouts import Arrangement
+from longllava_domains.vision_language import Cancelled, ChoiceScore, Monitor
 from longllava_domains.visual import VisualSequence
 
 Round = tuple[str, str]
-Cancelled = Callable[[], bool]
 
 
 class Session:

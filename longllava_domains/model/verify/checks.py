@@ -23,7 +23,8 @@ from longllava_domains.model.load import LongLlava
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.session.cache import SessionCache
 from longllava_domains.model.session.decoding import decode
-from longllava_domains.model.session.prefill import Monitor, StepSizes, prefill
+from longllava_domains.model.session.prefill import StepSizes, prefill
+from longllava_domains.vision_language import Monitor
 from longllava_domains.visual import SlicePlace, View, VisualSequence
 
 # Largest relative difference that rounding explains, by precision of the activations.

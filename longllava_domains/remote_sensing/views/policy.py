@@ -1,18 +1,14 @@
 """How much of a raster the model sees at once, and how sharply: arithmetic on a token budget."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, get_args
+from typing import Any, Literal, get_args
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.remote_sensing.views.grid import Grid, GridProtocol
+from longllava_domains.vision_language import TAG_TOKENS, TRAINED_TOKENS
 from longllava_domains.visual.strips import PixelWindow
 
 BeyondBudget = Literal["decimate", "super-tiles", "refuse"]
-
-# LongLLaVA spells <img> and </img> as plain text, three tokens each, around every view; rows of
-# tiles are joined by a line break.
-TAG_TOKENS: Final = 6
-TRAINED_TOKENS: Final = 40960
 
 
 @dataclass(frozen=True)

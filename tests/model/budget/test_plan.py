@@ -24,8 +24,9 @@ from longllava_domains.model.checkpoint.source import locate
 from longllava_domains.model.devices.throughput import Rate
 from longllava_domains.model.kernels.cpu_matmul import probe_products
 from longllava_domains.model.session.cache import SessionCache
-from longllava_domains.model.session.prefill import Monitor, StepSizes, prefill
+from longllava_domains.model.session.prefill import StepSizes, prefill
 from longllava_domains.model.session.prefix_state import key_value_bytes_per_token
+from longllava_domains.vision_language import Monitor
 
 GB = 10**9
 

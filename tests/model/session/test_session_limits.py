@@ -8,8 +8,8 @@ from tiny_longllava import count_encoded, tiny_model, views
 
 from longllava_domains.errors import MemoryBudgetError, PolicyError, PromptError, SessionError
 from longllava_domains.model import answer_many
-from longllava_domains.model.session.prefill import Monitor
 from longllava_domains.model.session.prefix_state import key_value_bytes_per_token
+from longllava_domains.vision_language import Monitor
 from longllava_domains.visual import VisualSequence
 
 MODEL = tiny_model()
