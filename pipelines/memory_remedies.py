@@ -1,7 +1,7 @@
 """Refusals for want of memory, told in the settings of the domain: slice spacing, token budget.
 
-A model asks its budget before anything runs. What it then
-refuses names a number of views; here it is turned into what a user sets.
+A model asks its budget before anything runs. What it then refuses
+names a number of views; here it is turned into what a user sets.
 """
 
 from collections.abc import Iterator

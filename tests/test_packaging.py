@@ -1,8 +1,11 @@
 """What a user installs is what stands in the tree, and importing it is light."""
 
+import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -60,17 +63,52 @@ def test_importing_the_package_and_its_loaders_is_quick_and_never_loads_torch() 
     assert float(out[0]) < 1.0
 
 
-def test_the_public_names_are_few_and_pinned() -> None:
+PUBLIC_PACKAGES = (
+    "adapters.phantoms",
+    "ct",
+    "export",
+    "model",
+    "model.budget",
+    "pipelines",
+    "prompt",
+    "remote_sensing",
+    "visual",
+)
+PUBLIC_MODULES = ("provenance", "vision_language")
+
+
+def test_the_public_names_are_pinned() -> None:
     names = (ROOT / "tests/public_names.txt").read_text().split()
+    modules = tuple(f"{module}." for module in PUBLIC_MODULES)
     found = [*longllava_domains.__all__]
-    for folder in ("ct", "remote_sensing", "pipelines"):
-        found += [f"{folder}.{name}" for name in getattr(longllava_domains, folder).__all__]
-    assert sorted(found) == sorted(names)
-    assert len(names) <= 36
-    for name in found:
-        target = longllava_domains
-        for part in name.split("."):
-            target = getattr(target, part)
+    for package in PUBLIC_PACKAGES:
+        public = import_module(f"longllava_domains.{package}").__all__
+        found += [f"{package}.{name}" for name in public]
+    assert sorted(found) == sorted(name for name in names if not name.startswith(modules))
+
+
+def test_the_page_of_public_names_is_the_one_that_the_script_writes() -> None:
+    spec = spec_from_file_location("api_page", ROOT / "scripts/api_page.py")
+    assert spec is not None
+    assert spec.loader is not None
+    api_page = module_from_spec(spec)
+    spec.loader.exec_module(api_page)
+    names = (ROOT / "tests/public_names.txt").read_text().split()
+    assert api_page.page(names) == (ROOT / "docs/api.md").read_text()
+
+
+def test_docs_and_examples_import_public_names_only() -> None:
+    names = set((ROOT / "tests/public_names.txt").read_text().split())
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.py")]
+    deep = re.compile(r"^ *from longllava_domains(?:\.([\w.]+))? import (.+)$", re.MULTILINE)
+    private = {
+        f"{package}.{name.strip()}".strip(".")
+        for page in pages
+        for package, imported in deep.findall(page.read_text())
+        for name in imported.strip("()").split(",")
+    }
+    private = {name for name in private if not name.startswith("errors.")} - names
+    assert private == set()
 
 
 def test_no_dependency_is_under_the_gpl(settings: dict) -> None:

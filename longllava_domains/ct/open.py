@@ -36,7 +36,7 @@ def open_volume(
             `open_nifti`.
         hu: ``"prove"`` (by header, or by the values), ``"trust"``, or (slope, intercept) instead
             of the header's; for NIfTI also a scan of CT-RATE's metadata, or the whole table that
-            `ct_rate.read_metadata` returns, where the file's name picks the scan.
+            `ct_rate.read_ct_rate_metadata` returns, where the file's name picks the scan.
 
     Returns:
         int16 Hounsfield units, head first, anterior first, patient right first.

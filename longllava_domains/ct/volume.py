@@ -4,10 +4,12 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from longllava_domains.ct.slice_source import SliceStack
 from longllava_domains.ct.views.policy import SlicePolicy
 from longllava_domains.ct.views.render import render_sequence
+from longllava_domains.html.table import facts_table
 from longllava_domains.visual import VisualSequence
 
 
@@ -34,3 +36,34 @@ class CTVolume(SliceStack):
             PolicyError: The policy cannot be followed on this volume.
         """
         return render_sequence(self, policy or SlicePolicy())
+
+    def show(self, *, max_views: int = 20, window: str = "mediastinum") -> Image.Image:
+        """Return a contact sheet of slices spread over the volume, as a notebook shows a picture.
+
+        Args:
+            max_views: Most slices on the sheet.
+            window: A window preset or "width/level".
+
+        Raises:
+            PolicyError: The window or the number cannot be followed.
+        """
+        return self.to_sequence(SlicePolicy(windows=(window,), max_views=max_views)).show()
+
+    def __repr__(self) -> str:
+        facts = self._facts()
+        return f"CTVolume({facts['size']}, {facts['spacing']}, {facts['read from']})"
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook: geometry and findings of the loader, no identifiers."""
+        return facts_table("CTVolume", self._facts())
+
+    def _facts(self) -> dict[str, object]:
+        slices, rows, columns = self.shape
+        codes = ", ".join(f"{code} ({count})" for code, count in self.report.codes.items())
+        return {
+            "size": f"{slices} slices of {columns} x {rows}",
+            "spacing": " x ".join(f"{step:.3g}" for step in self.spacing_mm) + " mm",
+            "read from": self.report.source_kind,
+            "found by the loader": codes or "nothing to report",
+            **self.facts,
+        }

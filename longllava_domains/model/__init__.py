@@ -6,6 +6,7 @@ Importing this package registers the network with `transformers.AutoConfig` and
 
 from longllava_domains.model.checkpoint.inspect import Inspection, inspect_checkpoint
 from longllava_domains.model.checkpoint.load import load_checkpoint
+from longllava_domains.model.int8.quantize import coverage
 from longllava_domains.model.kernels.report import kernel_report
 from longllava_domains.model.layers.attention_readout import AttentionReadout
 from longllava_domains.model.layers.carried_state import use_exact_state
@@ -26,6 +27,7 @@ __all__ = [
     "Monitor",
     "Session",
     "answer_many",
+    "coverage",
     "inspect_checkpoint",
     "kernel_report",
     "load_checkpoint",

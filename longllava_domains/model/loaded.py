@@ -33,6 +33,10 @@ class LoadedModel:
         self.provenance = provenance
         self.kv_cache_dtype: KvCacheDtype = kv_cache_dtype
 
+    def __repr__(self) -> str:
+        name, precision = self.provenance.get("model"), self.provenance.get("precision")
+        return f"{type(self).__name__}({name!r}, {precision})"
+
     @property
     def network(self) -> LongLlavaForConditionalGeneration:
         """The torch module.

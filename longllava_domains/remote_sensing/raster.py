@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 
+from PIL import Image
+
+from longllava_domains.html.table import facts_table
 from longllava_domains.remote_sensing.diagnostics import Diagnosis, diagnose
 from longllava_domains.remote_sensing.scene import Scene
 from longllava_domains.remote_sensing.views import sequence
@@ -78,3 +81,31 @@ class Raster(Scene):
         Reads for up to half a second.
         """
         return diagnose(self)
+
+    def show(self, policy: GridPolicy | None = None) -> Image.Image:
+        """Return a contact sheet of what a model would see, as a notebook shows a picture.
+
+        Raises:
+            PolicyError: The policy refuses.
+            DamagedInputError: A block cannot be decoded.
+        """
+        return self.to_sequence(policy).show()
+
+    def __repr__(self) -> str:
+        facts = self._facts()
+        return f"Raster({facts['size']}, {facts['CRS']}, {facts['resolution']})"
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook."""
+        return facts_table("Raster", self._facts())
+
+    def _facts(self) -> dict[str, object]:
+        resolution_m = self.resolution_m
+        codes = ", ".join(f"{code} ({count})" for code, count in self.report.codes.items())
+        return {
+            "size": f"{self.width} x {self.height} pixels",
+            "CRS": self.crs or "no CRS",
+            "resolution": "unknown" if resolution_m is None else f"{resolution_m:.3g} m",
+            "acquired": self.origin.acquired,
+            "found by the loader": codes or "nothing to report",
+        }

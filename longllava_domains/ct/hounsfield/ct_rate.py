@@ -29,7 +29,7 @@ class CtRateVolume:
     kernel: str = ""
 
 
-def read_metadata(path: str | Path) -> Mapping[str, CtRateVolume]:
+def read_ct_rate_metadata(path: str | Path) -> Mapping[str, CtRateVolume]:
     """Read ``train_metadata.csv`` or ``validation_metadata.csv``.
 
     Args:

@@ -39,7 +39,7 @@ def open_nifti(
             (nifti1.h, method 1); ``"sform"`` or ``"qform"`` settles a disagreement between the
             two or with pixdim; ``"ct_rate_spacing"`` takes CT-RATE's spacing over the header's.
         hu: ``"prove"``, ``"trust"``, (slope, intercept) instead of the header's, a `CtRateVolume`,
-            or the table `read_metadata` returns, looked up by the file's name.
+            or the table `read_ct_rate_metadata` returns, looked up by the file's name.
 
     Raises:
         NotFoundError: No such file, or CT-RATE's table does not list it.

@@ -63,6 +63,11 @@ class Session:
         views = () if sequence is None else sequence.views
         memory.prefill(model.processor.encode(prefix), views, watch or Monitor())
 
+    def __repr__(self) -> str:
+        views = 0 if self.sequence is None else len(self.sequence)
+        state = "closed" if self._memory is None else f"{len(self.history)} questions asked"
+        return f"Session({views} views, {state})"
+
     def ask(
         self,
         question: str,
