@@ -11,7 +11,7 @@ from longllava_domains.pipelines.cli.main import run
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
-    *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.name != "contributing.md"),
+    *sorted((ROOT / "docs").glob("*.md")),
 ]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -43,8 +43,17 @@ def test_the_blocks_of_a_page_run_in_order(page: Path, workplace: Path, capfd) -
                     assert run(shlex.split(line.removeprefix("$ longllava "))) == 0, line
                     ran += 1
     every = BLOCK.findall(page.read_text())
-    assert ran or not every or page.name in {"performance.md"}, f"nothing of {page.name} was run"
-    assert {language for language, _ in every} <= {"python", "console", "sh", "text", "json"}
+    assert ran or not every or page.name in {"performance.md", "architecture.md"}, (
+        f"nothing of {page.name} was run"
+    )
+    assert {language for language, _ in every} <= {
+        "python",
+        "console",
+        "sh",
+        "text",
+        "json",
+        "mermaid",
+    }
 
 
 def test_the_readme_has_exactly_two_set_up_commands_of_one_line() -> None:
@@ -53,3 +62,16 @@ def test_the_readme_has_exactly_two_set_up_commands_of_one_line() -> None:
     assert len(commands) == 2
     assert "longllava report examples/chest_phantom --model demo" in commands[0]
     assert commands[1].endswith("pytest")
+
+
+def test_every_file_that_the_architecture_page_names_is_there() -> None:
+    text = (ROOT / "docs/architecture.md").read_text().partition("## Five trips")[2]
+    named = {name for name in re.findall(r"`([\w/@.*-]+)`", text) if "/" in name or ".py" in name}
+    assert len(named) > 50
+    for name in named:
+        folders = (ROOT, ROOT / "longllava_domains")
+        endings = ("", ".py")
+        found = [
+            match for folder in folders for end in endings for match in folder.glob(name + end)
+        ]
+        assert found, name

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from importlib import import_module
+from importlib.metadata import version as installed_version
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -116,3 +117,12 @@ def test_no_dependency_is_under_the_gpl(settings: dict) -> None:
     assert "libjpeg" not in declared
     assert "pydicom>=3.0.2" in declared.replace(" ", "")
     assert "openslide-bin>=4.0.1" in declared.replace(" ", "")
+
+
+def test_the_version_stands_once_and_the_changelog_and_the_citation_know_it() -> None:
+    version = longllava_domains.__version__
+    assert installed_version("longllava-domains") == version
+    heading = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert heading is not None
+    assert heading[1] == version
+    assert f"version: {version}" in (ROOT / "CITATION.cff").read_text()
