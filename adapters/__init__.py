@@ -1,1 +1,1 @@
-"""How the model is taught a domain, and the phantoms it is taught and tested with."""
+"""Teaching the model a domain, and the phantoms it is taught and tested with."""

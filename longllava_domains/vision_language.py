@@ -1,4 +1,4 @@
-"""What pipelines depend on: a vision-language model and its sessions, of whatever family.
+"""The model that pipelines depend on, of whatever family: protocols of it and its sessions.
 
 Protocols and the small types that travel through them. `LongLlava` and `Session` of
 `longllava_domains.model` satisfy them by shape; a model of another family can as well. Nothing
@@ -30,7 +30,7 @@ Cancelled = Callable[[], bool]
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How a model is loaded: what `load_model` takes beside the model.
+    """The options of `load_model` beside the model.
 
     Attributes:
         adapter: Folder or hub id of a PEFT adapter, merged into the weights.
@@ -51,7 +51,7 @@ class LoadOptions:
 
 @dataclass(frozen=True)
 class ViewFormat:
-    """What a model takes as one view, and what a view costs it.
+    """The size of one view for a model, and its cost in tokens.
 
     Attributes:
         view_px: Longer side of a view, pixels.
@@ -66,7 +66,7 @@ class ViewFormat:
 
 @dataclass(frozen=True)
 class ChoiceScore:
-    """How likely a model finds one answer.
+    """The probability of one answer, as a model sees it.
 
     Attributes:
         text: The choice.
@@ -89,7 +89,7 @@ class ChoiceScore:
 
 @dataclass(frozen=True)
 class Monitor:
-    """Who is told between chunks, and who may stop the work.
+    """Progress and cancellation: who is told between chunks, and who may stop the work.
 
     Attributes:
         on_progress: Called with tokens done and in total.
@@ -129,7 +129,7 @@ def load_otherwise(precision: str) -> str:
 
 
 class Readout(Protocol):
-    """How much a model looked at each view while it answered."""
+    """A readout of the attention that an answer pays to each view."""
 
     @property
     def per_view(self) -> tuple[float, ...]:
@@ -146,7 +146,7 @@ class VisionSession(Protocol):
 
     @property
     def sequence(self) -> VisualSequence | None:
-        """What the model looks at."""
+        """The views that the model looks at."""
         ...
 
     def ask(
@@ -202,12 +202,12 @@ class VisionLanguageModel(Protocol):
 
     @property
     def provenance(self) -> Provenance:
-        """Which weights these are and how they were loaded."""
+        """The weights, and how they were loaded."""
         ...
 
     @property
     def view_format(self) -> ViewFormat:
-        """What the model takes as one view, and what a view costs it."""
+        """The size of one view for the model, and its cost in tokens."""
         ...
 
     def open(

@@ -1,4 +1,4 @@
-"""What a user calls: one class or one command for each job. For research use only."""
+"""The pipelines: one class or one command for each job. For research use only."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -34,7 +34,7 @@ class MemoryPlan:
 
     @property
     def fits(self) -> bool:
-        """Whether the peak stays below the memory, less 3 % kept free."""
+        """True if the peak stays below the memory, less 3 % kept free."""
         return self.budget.peak <= self.memory_bytes * (1 - RESERVE)
 
     @property
@@ -53,7 +53,7 @@ class MemoryPlan:
         ]
 
     def lines(self) -> list[str]:
-        """What `longllava plan` prints below its table."""
+        """Return the lines that `longllava plan` prints below its table."""
         budget, flops = self.budget, self.budget.flops
         spoken = [
             f"parameters: {sum(budget.parameters.values()):,} "
@@ -86,7 +86,7 @@ class MemoryPlan:
     def evidence_line(self) -> str:
         """The third of the three verdicts."""
         if self.budget.language_parameters != _PUBLISHED_PARAMETERS:
-            return "published evidence: none for so many images with this model"
+            return "published evidence: none for this number of images with this model"
         known = "yes" if self.budget.request.views <= PUBLISHED_IMAGES else "no"
         return (
             f"published evidence: {known} (arXiv 2409.02889 reports {PUBLISHED_IMAGES:,} images on "

@@ -1,4 +1,4 @@
-"""What a model would see: the views of any input, without a model."""
+"""The views of any input as a model would see them, without a model."""
 
 from pathlib import Path
 from typing import Any

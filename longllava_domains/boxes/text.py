@@ -41,7 +41,7 @@ PROBLEMS: Final[Mapping[str, str]] = MappingProxyType(
         "outside_scene": "a centre in the padding of a view that reaches beyond its scene",
     }
 )
-"""What can be wrong with a box text: code -> meaning."""
+"""Faults of a box text: code -> meaning."""
 
 # One pass over a text. Excluded characters keep every alternative linear on hostile input.
 _TOKEN = re.compile(

@@ -114,7 +114,7 @@ class ReportContent:
 
     @property
     def all_notices(self) -> tuple[str, ...]:
-        """What every reader must see first: research use, draft, then the report's own."""
+        """The notices that a reader must see first: research use, draft, then the report's own."""
         return tuple(dict.fromkeys((RESEARCH_NOTICE, DRAFT_NOTICE, *self.notices)))
 
     @property

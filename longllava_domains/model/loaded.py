@@ -60,7 +60,7 @@ class LoadedModel:
 
     @property
     def view_format(self) -> ViewFormat:
-        """What the network takes as one view, and what a view costs it."""
+        """The size of one view for this network, and its cost in tokens."""
         config = self.network.config
         return ViewFormat(config.view_px, config.tokens_per_image, config.trained_length)
 

@@ -1,4 +1,4 @@
-"""How views are spelled inside a user's turn: tags, frame marks and rows of tiles.
+"""Spell views inside a user's turn: tags, frame marks and rows of tiles.
 
 All tags are plain text for the tokenizer; only the ``<image>`` marker becomes a view. The
 original code's two slips are kept under ``reference`` because every published number was made
@@ -22,7 +22,7 @@ _TAGGED = f"<img>{MARKER}</img>"
 
 @dataclass(frozen=True)
 class Arrangement:
-    """How many views there are and how they belong together.
+    """The number of views, and how they belong together.
 
     Attributes:
         count: Number of views.

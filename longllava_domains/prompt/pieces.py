@@ -48,7 +48,7 @@ class Prompt:
 
     @property
     def image_count(self) -> int:
-        """How many views the prompt places."""
+        """The number of views that the prompt places."""
         return self.pieces.count(Mark.IMAGE)
 
     def split(self) -> tuple["Prompt", "Prompt"]:

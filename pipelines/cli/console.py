@@ -1,4 +1,4 @@
-"""What every command prints with: two consoles, progress, and paths on request."""
+"""Output of every command: two consoles, progress, and paths on request."""
 
 import io
 import json

@@ -15,7 +15,7 @@ from longllava_domains.errors import UnsupportedInputError
 
 @dataclass(frozen=True)
 class CTOpenOptions:
-    """How a CT is opened: what `ct.open_volume` takes beside the path.
+    """The options of `ct.open_volume` beside the path.
 
     Attributes:
         series: Which series of a folder, see `ct.list_series`.

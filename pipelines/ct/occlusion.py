@@ -12,7 +12,7 @@ from longllava_domains.visual import SlicePlace, VisualSequence
 
 @dataclass(frozen=True)
 class Evidence:
-    """What leaving out one part of the scan does to a finding.
+    """The effect on a finding if one part of the scan is left out.
 
     Attributes:
         z_mm: Lowest and highest slice left out.

@@ -1,4 +1,4 @@
-"""What `CTReport` returns: the draft, the findings, how both came about, and where they can go."""
+"""The result of `CTReport`: the draft, the findings, how both came about, and where they can go."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ class CTReportResult:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What a reader must know before reading, the research notice first."""
+        """The notices for a reader, the research notice first."""
         told = self.provenance.get("notices", ())
         return (RESEARCH_NOTICE, *(notice for notice in told if notice != RESEARCH_NOTICE))
 

@@ -21,7 +21,7 @@ _SLIDE_SOP_CLASS: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"
 
 @dataclass(frozen=True)
 class CTSettings(CTOpenOptions):
-    """What a user may set of a CT.
+    """The settings of a CT.
 
     Attributes:
         spacing_mm: Distance between slices.

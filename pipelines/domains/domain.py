@@ -26,7 +26,7 @@ class Domain(Protocol):
 
     @property
     def noun(self) -> str:
-        """What one input is called in sentences, such as ``"a raster"``."""
+        """The name of one input in sentences, such as ``"a raster"``."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""What a file's own bytes say about its kind. Never its name alone, and never its pixels."""
+"""Evidence of a file's kind in its own bytes. Never its name alone, and never its pixels."""
 
 import json
 import os
@@ -19,7 +19,7 @@ _ENOUGH_FILES: Final = 64
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one file says of itself.
+    """The facts that one file states of itself.
 
     Attributes:
         kind: The format, by its magic; ``"remote"`` for a link, which is not opened.

@@ -20,7 +20,7 @@ _KINDS: Final = ("remote", "vrt", "stac")
 
 @dataclass(frozen=True)
 class RasterSettings:
-    """What a user may set of a raster.
+    """The settings of a raster.
 
     Attributes:
         max_tokens: Budget of the whole prompt, `GridPolicy.max_tokens`.

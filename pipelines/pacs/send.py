@@ -23,7 +23,7 @@ _MAX_BYTES: Final = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class SendReceipt:
-    """What was sent where.
+    """A receipt: the report, and where it was sent.
 
     Attributes:
         item_sha256: SHA-256 of the file.

@@ -108,7 +108,7 @@ def build_fhir(
 
 @dataclass(frozen=True)
 class _About:
-    """What every resource of one Bundle refers to."""
+    """The references that all resources of one Bundle share."""
 
     content: ReportContent
     source: SourceStudy

@@ -1,4 +1,4 @@
-"""What every map file says of a feature: one row of properties per detection or footprint."""
+"""The properties of features in every map file: one row per detection or footprint."""
 
 from typing import TYPE_CHECKING, Any, Final
 

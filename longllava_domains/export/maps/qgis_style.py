@@ -1,4 +1,4 @@
-"""How QGIS draws the layers when a GeoPackage is opened: a QML style for each layer.
+"""Styles for QGIS: one in QML for each layer of a GeoPackage.
 
 QGIS reads styles from the table ``layer_styles`` of the GeoPackage and applies the one marked
 as default. Outlines only, so that the scene stays visible below.

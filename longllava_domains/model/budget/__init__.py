@@ -1,4 +1,4 @@
-"""What a request or a training run needs in memory, operations and time, before anything runs."""
+"""Memory, operations and time of a request or a training run, before anything runs."""
 
 from longllava_domains.model.budget.fit import require_fit
 from longllava_domains.model.budget.plan import Budget, Request, plan

@@ -23,7 +23,7 @@ _FLOAT32: Final = 4
 
 @dataclass(frozen=True)
 class Step:
-    """How much runs through the network at once.
+    """The amount that runs through the network at once.
 
     Attributes:
         tokens: Tokens of one chunk.
@@ -151,7 +151,7 @@ def _experts(text: Any, step: Step) -> int:
 
 
 def _product(step: Step, rows: int, inputs: int, outputs: int) -> int:
-    """What one product with a dequantised weight needs besides input and output."""
+    """Return the bytes that one product with a dequantised weight needs besides input and output."""
     if not step.int8:
         return 0
     precision = compute_dtype(step.device, step.dtype)

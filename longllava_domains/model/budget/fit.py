@@ -23,11 +23,11 @@ _MOST_VIEWS: Final = 1_000_000
 
 @dataclass(frozen=True)
 class FittingPolicies:
-    """How finely a study or a scene can be shown in a memory.
+    """The finest policies for a study and a scene that fit in a memory.
 
     Attributes:
         views: The largest number of views.
-        tokens: Tokens of a prompt with so many.
+        tokens: Tokens of a prompt with that number of views.
         slice_spacing_mm: The closest spacing at which slices over the extent fit, rounded up to
             0.5 mm; for `ct.SlicePolicy(spacing_mm=..., max_views=views)`. None without an extent.
         grid_max_tokens: For `remote_sensing.GridPolicy(max_tokens=...)`.

@@ -35,7 +35,7 @@ PROCESS_BYTES: Final = {"cpu": 450 * 10**6, "cuda": 10**9}
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be run.
+    """The size of a request.
 
     Attributes:
         views: Views of one request.
@@ -76,7 +76,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a request needs. Bytes unless said otherwise.
+    """The needs of a request. Bytes unless said otherwise.
 
     Attributes:
         precision: Such as ``"bfloat16"`` or ``"int8"``.
@@ -118,7 +118,7 @@ class Budget:
 
     @property
     def running(self) -> int:
-        """What a request adds to the weights: cache, states and the largest stage."""
+        """Bytes that a request adds to the weights: cache, states and the largest stage."""
         return self.key_values + self.states + max(self.activations.values())
 
     @property

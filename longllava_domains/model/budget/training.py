@@ -73,7 +73,7 @@ class TrainingRun:
 
 @dataclass(frozen=True)
 class TrainingBudget:
-    """What a run needs on each GPU (bytes), and in all.
+    """The needs of a run on each GPU (bytes), and in all.
 
     Attributes:
         run: The run.

@@ -52,7 +52,7 @@ _SAMPLES: Final = 64
 
 @dataclass(frozen=True)
 class TensorHeader:
-    """What a weight file says about one tensor.
+    """The facts about one tensor in the header of a weight file.
 
     Attributes:
         shape: Its sizes.
@@ -147,7 +147,7 @@ class WeightFiles:
 
 
 def has_weights(folder: Path) -> bool:
-    """Tell whether a folder holds weights under a name that `WeightFiles` reads."""
+    """Return True for a folder that holds weights under a name that `WeightFiles` reads."""
     return any((folder / name).is_file() for name in (*_SINGLE, *_INDEXES))
 
 

@@ -32,7 +32,7 @@ class GroupSize:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What `longllava inspect` shows.
+    """The facts that `longllava inspect` shows.
 
     Attributes:
         layout: ``released``, ``stock`` or ``own``: how the tensors are spelled.

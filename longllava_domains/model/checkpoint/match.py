@@ -1,4 +1,4 @@
-"""What a checkpoint holds against what the network needs: decided from headers alone."""
+"""Match the tensors of a checkpoint with the needs of a network, from headers alone."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ _SHOWN = 5
 
 @dataclass
 class Match:
-    """How the tensors of a checkpoint and the parameters of a network fit together.
+    """The match of a checkpoint's tensors with a network's parameters.
 
     Attributes:
         layout: The spelling that the checkpoint uses.

@@ -108,12 +108,12 @@ class NameMap:
 
 
 def is_derived(name: str) -> bool:
-    """Tell whether a tensor is a computed buffer that old checkpoints store."""
+    """Return True for a computed buffer that old checkpoints store."""
     return _DERIVED.match(name) is not None
 
 
 def layout_of(names: list[str]) -> Layout:
-    """Tell which layout the names follow, judged by the ones that only one layout has."""
+    """Return the layout of the names, judged by those that only one layout has."""
     if any(name.startswith(("model.layers.", "model.mm_projector.")) for name in names):
         return "released"
     if any(name.startswith(("language_model.", "multi_modal_projector.")) for name in names):

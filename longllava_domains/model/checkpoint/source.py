@@ -1,4 +1,4 @@
-"""Which folder a model's name stands for: the demonstration model, a folder, or a hub repository."""
+"""Find the folder of a model by its name: the demonstration model, a folder, or a hub repository."""
 
 import re
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ def locate(model: str | Path) -> Source:
 
 
 def is_hub_id(name: str) -> bool:
-    """Tell whether a name is spelled like a hub repository: owner/name."""
+    """Return True for a name that is spelled like a hub repository: owner/name."""
     return _HUB_ID.match(name) is not None
 
 

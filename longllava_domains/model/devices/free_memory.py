@@ -1,4 +1,4 @@
-"""How much memory is free for a run: on a GPU, on a machine, and inside a container's limit."""
+"""Free memory for a run: on a GPU, on a machine, and inside a container's limit."""
 
 import os
 from collections.abc import Iterator

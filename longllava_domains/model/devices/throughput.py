@@ -1,4 +1,4 @@
-"""What a device can do at most, measured in a second: matrix products and reading of memory."""
+"""The peak speed of a device, measured in a second: matrix products and reading of memory."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ _REPETITIONS = 3
 
 @dataclass(frozen=True)
 class Rate:
-    """How fast a device is, measured or given.
+    """The speed of a device, measured or given.
 
     Attributes:
         flops_per_s: Matrix products.

@@ -1,4 +1,4 @@
-"""Which weights become 8-bit, and the proof that all of them did.
+"""Put weights into 8 bits, and prove that all of them are.
 
 In int8: the projections of Mamba, of attention and of dense MLPs, and all experts. In the
 checkpoint's precision, because they are small or their errors spread: router, norms,
@@ -39,7 +39,7 @@ _OPTIONAL: Final = {
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of one part is in 8 bits.
+    """The share of one part that is in 8 bits.
 
     Attributes:
         part: One of `parts.PARAMETER_GROUPS`.

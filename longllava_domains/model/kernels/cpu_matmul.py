@@ -25,7 +25,7 @@ _SHAPES = ((1024, 512, 1024), (1, 1024, 2048), (256, 32, 512), (37, 113, 61))
 
 @dataclass(frozen=True)
 class ProductProbe:
-    """What oneDNN's products are worth on this machine.
+    """The speed and accuracy of oneDNN's products on this machine.
 
     Attributes:
         speedup: Times faster than torch's default, on a chunk of tokens.
@@ -37,7 +37,7 @@ class ProductProbe:
 
     @property
     def worth_it(self) -> bool:
-        """Whether the products are float32 still, and faster."""
+        """True if the products are still float32, and faster."""
         return self.error <= LARGEST_ERROR and self.speedup >= LEAST_SPEEDUP
 
 

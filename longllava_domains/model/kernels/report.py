@@ -1,4 +1,4 @@
-"""Which kernels run on a device and why, in values that provenance can record."""
+"""A report of the kernels that run on a device and why, in values that provenance can record."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Which of several kernels runs on a device: present, proved on it, and fastest.
+"""Choose a kernel for a device: the fastest of those that are present and proved on it.
 
 On a GPU there may be several kernels for the same thing, and an import that succeeds says little:
 a build for another torch, or one that left the Mamba-1 kernel out, fails when it is called. So

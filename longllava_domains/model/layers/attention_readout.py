@@ -1,4 +1,4 @@
-"""How much a model looked at each view while it answered."""
+"""A readout of the attention that an answer pays to each view."""
 
 from collections.abc import Sequence
 

@@ -21,7 +21,7 @@ from longllava_domains.model.kernels.scan.selective_scan import selective_scan, 
 
 
 class MixerState(NamedTuple):
-    """What a mixer remembers of the tokens before.
+    """The memory of a mixer: what came before the next token.
 
     Attributes:
         inputs: The last d_conv - 1 inputs of the convolution (rows, d_conv - 1, channels).

@@ -15,7 +15,7 @@ from longllava_domains.visual import VisualSequence
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the network is called with, and the prompt it came from.
+    """The arguments of one call of the network, and the prompt they came from.
 
     Attributes:
         input_ids: int64 (1, tokens), the image id repeated for each image.

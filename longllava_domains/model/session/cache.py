@@ -1,4 +1,4 @@
-"""What sessions remember: keys and values in shared pieces, and states that are never overwritten.
+"""The memory of sessions: keys and values in shared pieces, and states that are never overwritten.
 
 A session's prefix (hundreds of views) is held once. A fork reads it in place and writes only what
 it adds: keys and values into a tail of its own, states by replacing them, never in place. So a

@@ -21,7 +21,7 @@ OnToken = Callable[[int], None]
 
 @dataclass
 class Decoded:
-    """What was generated for one prompt.
+    """The tokens generated for one prompt.
 
     Attributes:
         tokens: Ids in order, the stop token left out.

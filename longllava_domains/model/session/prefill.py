@@ -26,7 +26,7 @@ _SMALLEST_CHUNK = 32  # a chunk this small that does not fit means that nothing 
 
 @dataclass
 class StepSizes:
-    """How much is worked on at once; halved when memory runs out.
+    """The amount worked on at once; halved when memory runs out.
 
     Attributes:
         chunk_tokens: Tokens per forward of the language model.
@@ -54,7 +54,7 @@ class StepSizes:
 
     @property
     def is_smallest(self) -> bool:
-        """Whether the chunk is too small to be halved again."""
+        """True if the chunk is too small to be halved again."""
         return self.chunk_tokens <= _SMALLEST_CHUNK
 
     def halved(self) -> "StepSizes":

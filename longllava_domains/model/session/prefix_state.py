@@ -1,4 +1,4 @@
-"""What a session remembers: its views, and where its conversation stands."""
+"""The memory of a session: its views, and where its conversation stands."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -122,7 +122,7 @@ class PrefixState:
         return SessionCache(self._network.config.text_config, self._kv_cache_dtype)
 
     def _check(self, tokens: int) -> None:
-        """Raise `MemoryBudgetError` where keys and values of so many tokens exceed the limit."""
+        """Raise `MemoryBudgetError` if the keys and values of that number of tokens exceed the limit."""
         needed = tokens * key_value_bytes_per_token(self._network, self._kv_cache_dtype)
         if self._limit is not None and needed > self._limit:
             raise MemoryBudgetError(

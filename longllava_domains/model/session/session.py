@@ -251,7 +251,7 @@ class Session:
 
     @property
     def memory(self) -> PrefixState:
-        """What the session remembers.
+        """The memory of the session.
 
         Raises:
             SessionError: The session is closed or its model unloaded.

@@ -33,7 +33,7 @@ _VERSIONS = ("longllava-domains", "torch", "transformers", "accelerate")
 
 @dataclass(frozen=True)
 class Verification:
-    """What was verified.
+    """The result of a verification.
 
     Attributes:
         device: Kind and model of the device.

@@ -1,4 +1,4 @@
-"""Which convolution runs on a device."""
+"""The choice of a convolution for a device."""
 
 from collections.abc import Callable
 from functools import cache

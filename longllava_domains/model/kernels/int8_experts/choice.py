@@ -1,4 +1,4 @@
-"""Which kernel runs experts in 8 bits on a device."""
+"""The choice of a kernel for experts in 8 bits on a device."""
 
 from collections.abc import Callable
 from functools import cache

@@ -19,7 +19,7 @@ ELEMENTS_PER_STRIP = 1024  # rows x channels worked on together
 
 
 class ScanInputs(NamedTuple):
-    """What a scan reads: shapes as in `scan.selective_scan`, all of the state's dtype."""
+    """The inputs of a scan: shapes as in `scan.selective_scan`, all of the state's dtype."""
 
     x: Tensor
     dt: Tensor

@@ -1,4 +1,4 @@
-"""Which scan runs on a device."""
+"""The choice of a scan for a device."""
 
 from collections.abc import Callable
 from functools import cache
