@@ -1,0 +1,1 @@
+"""Scores of prediction files, whoever made them, under named and versioned protocols."""
