@@ -17,6 +17,7 @@ _ROOMS = (
     "adapters",
     "ct",
     "errors",
+    "evaluate",
     "export",
     "model",
     "pipelines",

@@ -34,6 +34,7 @@ class Result:
         cluster: Column of `rows` that names what is drawn together in a bootstrap (patient,
             image), None for the rows themselves.
         notes: What must be read beside the numbers.
+        headline: Names of the metrics that the protocol's source publishes, shown first.
 
     Raises:
         InputError: Nothing was scored.
@@ -48,6 +49,7 @@ class Result:
     statistics: Mapping[str, Statistic] = field(default_factory=dict)
     cluster: str | None = None
     notes: tuple[str, ...] = ()
+    headline: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.metrics:
@@ -57,6 +59,7 @@ class Result:
                 code="evaluate.nothing",
             )
         assert all(math.isfinite(value) for value in self.metrics.values()), self.metrics
+        assert all(name in self.metrics for name in self.headline), self.headline
         assert all(len(found.contributions) == len(self.rows) for found in self.statistics.values())
         for name in ("metrics", "settings", "statistics"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
@@ -71,6 +74,7 @@ class Result:
         return {
             "benchmark": self.benchmark,
             "protocol": self.protocol,
+            "headline": list(self.headline),
             "metrics": dict(self.metrics),
             "counts": self.counts.to_json(),
             "settings": dict(self.settings),
@@ -83,12 +87,17 @@ class Result:
         parts = [
             f"# {self.benchmark}, {self.protocol}",
             *(f"> {note}" for note in self.notes),
-            _table(("metric", "value"), ((k, f"{v:.4f}") for k, v in self.metrics.items())),
+            _table(
+                ("metric", "value"), ((name, f"{self.metrics[name]:.4f}") for name in self._order())
+            ),
             _table(("rows", "count"), ((k, str(v)) for k, v in self.counts.to_json().items())),
             _table(("setting", "value"), ((k, json.dumps(v)) for k, v in self.settings.items())),
             RESEARCH_NOTICE,
         ]
         return "\n\n".join(part for part in parts if part) + "\n"
+
+    def _order(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.headline, *self.metrics)))
 
     def save_card(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the card as ``.md`` or ``.json``, whole or not at all.
