@@ -4,42 +4,34 @@ One reference for each caption. The values equal those of pycocoevalcap on the s
 """
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from longllava_domains.evaluate.fit_rsfg.captions.ngrams import LONGEST, GramCounts
 from longllava_domains.evaluate.statistic import Statistic
 
 Floats = NDArray[np.float64]
 Tokens = Sequence[str]
-NGrams = list[Counter[tuple[str, ...]]]
 
-LONGEST: Final = 4  # words of an n-gram
 _TINY: Final = 1e-15
 _SMALL: Final = 1e-9
 _ROUGE_BETA: Final = 1.2
 _CIDER_SIGMA: Final = 6.0
 
 
-def ngrams(tokens: Tokens) -> NGrams:
-    """Count the n-grams of one caption, for n from 1 to 4."""
-    return [
-        Counter(zip(*(tokens[start:] for start in range(n)), strict=False))
-        for n in range(1, LONGEST + 1)
-    ]
+def bleu(grams: Sequence[GramCounts]) -> dict[str, Statistic]:
+    """Return corpus BLEU for n-grams up to 1, 2, 3 and 4 words, named ``Bleu_1`` to ``Bleu_4``.
 
-
-def bleu(answers: Sequence[NGrams], truths: Sequence[NGrams]) -> dict[str, Statistic]:
-    """Return corpus BLEU for n-grams up to 1, 2, 3 and 4 words, named ``Bleu_1`` to ``Bleu_4``."""
-    sums = np.zeros((len(answers), 2 * LONGEST + 2))
-    for row, (answer, truth) in enumerate(zip(answers, truths, strict=True)):
-        for n in range(LONGEST):
-            sums[row, n] = (answer[n] & truth[n]).total()
-            sums[row, LONGEST + n] = answer[n].total()
-        sums[row, -2], sums[row, -1] = answer[0].total(), truth[0].total()
+    Args:
+        grams: From `count_ngrams`.
+    """
+    correct = [counts.over_rows(np.minimum(counts.answered, counts.true)) for counts in grams]
+    guessed = [counts.answer_length for counts in grams]
+    lengths = [grams[0].answer_length, grams[0].truth_length]
+    sums = np.stack([*correct, *guessed, *lengths], axis=1).astype(np.float64)
     return {f"Bleu_{n}": Statistic(sums, _BleuOf(n)) for n in range(1, LONGEST + 1)}
 
 
@@ -58,6 +50,29 @@ class _BleuOf:
             brevity = np.where(ratio < 1, np.exp(1 - 1 / ratio), 1.0)
         score: Floats = mean * brevity
         return score
+
+
+def cider(grams: Sequence[GramCounts]) -> Floats:
+    """Return CIDEr-D of each caption, from 0 to 10.
+
+    Words are weighted by how few of the truths hold them, so a score depends on all truths: of
+    a single caption it is always 0.
+
+    Args:
+        grams: From `count_ngrams`.
+    """
+    total = np.zeros(grams[0].captions)
+    for counts in grams:
+        weight = math.log(counts.captions) - np.log(np.maximum(counts.documents(), 1))
+        said, meant = counts.answered * weight, counts.true * weight
+        shared = counts.over_rows(np.minimum(said, meant) * meant)
+        norms = [np.sqrt(counts.over_rows(each**2)) for each in (said, meant)]
+        length = norms[0] * norms[1]
+        total += np.where(length > 0, shared / np.where(length > 0, length, 1), shared)
+    delta = grams[1].answer_length - grams[1].truth_length  # pairs of words, as officially
+    penalty = np.exp(-(delta.astype(np.float64) ** 2) / (2 * _CIDER_SIGMA**2))
+    score: Floats = 10 * penalty * total / LONGEST
+    return score
 
 
 def rouge_l(answer: Tokens, truth: Tokens) -> float:
@@ -90,43 +105,3 @@ def _common_subsequence(first: Tokens, second: Tokens) -> int:
         if met:
             free = ((free + met) | (free - met)) & every
     return len(short) - free.bit_count()
-
-
-def cider(answers: Sequence[NGrams], truths: Sequence[NGrams]) -> Floats:
-    """Return CIDEr-D of each caption, from 0 to 10.
-
-    Words are weighted by how few of the truths hold them, so a score depends on all truths: of
-    a single caption it is always 0.
-    """
-    documents: Counter[tuple[str, ...]] = Counter()
-    for truth in truths:
-        for counts in truth:
-            documents.update(counts.keys())
-    logarithm = math.log(len(truths))
-    weights = {gram: logarithm - math.log(count) for gram, count in documents.items()}
-    return np.array(
-        [
-            _similarity(answer, truth, weights, logarithm)
-            for answer, truth in zip(answers, truths, strict=True)
-        ]
-    )
-
-
-def _similarity(
-    answer: NGrams, truth: NGrams, weights: dict[tuple[str, ...], float], unseen: float
-) -> float:
-    total = 0.0
-    for said, meant in zip(answer, truth, strict=True):
-        vector = {gram: count * weights.get(gram, unseen) for gram, count in said.items()}
-        target = {gram: count * weights[gram] for gram, count in meant.items()}
-        shared = sum(
-            min(vector[gram], target[gram]) * target[gram] for gram in vector if gram in target
-        )
-        length = _length(vector.values()) * _length(target.values())
-        total += shared / length if length else shared
-    delta = answer[1].total() - truth[1].total()  # pairs of words, as officially
-    return 10 * math.exp(-(delta**2) / (2 * _CIDER_SIGMA**2)) * total / LONGEST
-
-
-def _length(values: Iterable[float]) -> float:
-    return math.sqrt(sum(value * value for value in values))

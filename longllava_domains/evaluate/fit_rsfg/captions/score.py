@@ -12,7 +12,8 @@ from longllava_domains.evaluate.fit_rsfg.captions.coco_java import (
     meteor,
     official_tokens,
 )
-from longllava_domains.evaluate.fit_rsfg.captions.metrics import bleu, cider, ngrams, rouge_l
+from longllava_domains.evaluate.fit_rsfg.captions.metrics import bleu, cider, rouge_l
+from longllava_domains.evaluate.fit_rsfg.captions.ngrams import count_ngrams
 from longllava_domains.evaluate.fit_rsfg.captions.tokens import plain_tokens
 from longllava_domains.evaluate.fit_rsfg.rows import Item, ProtocolName, Scored, Verdict
 from longllava_domains.evaluate.statistic import mean_statistic
@@ -46,12 +47,12 @@ def score_captions(
     texts = [text for item in items for text in (item.answer, item.truth)]
     tokens, used, notes = _tokens(texts, tokenizer)
     answers, truths = tokens[::2], tokens[1::2]
-    said, meant = [ngrams(one) for one in answers], [ngrams(one) for one in truths]
+    grams = count_ngrams(answers, truths)
     rouge = [rouge_l(answer, truth) for answer, truth in zip(answers, truths, strict=True)]
     statistics = {
-        **bleu(said, meant),
+        **bleu(grams),
         "ROUGE_L": mean_statistic(np.array(rouge)),
-        "CIDEr": mean_statistic(cider(said, meant)),
+        "CIDEr": mean_statistic(cider(grams)),
     }
     metrics = {name: found.value for name, found in statistics.items()}
     if used == "ptb":

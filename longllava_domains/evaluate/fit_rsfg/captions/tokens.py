@@ -44,6 +44,9 @@ def plain_tokens(text: str) -> list[str]:
     tokenizer. Rare abbreviations and symbols can differ.
     """
     text = text.translate(_APOSTROPHES).lower()
-    text = _CANNOT.sub("can not", _SUFFIX.sub(r" '\1", _NOT.sub(" n't", text)))
+    if "'" in text:
+        text = _SUFFIX.sub(r" '\1", _NOT.sub(" n't", text))
+    if "cannot" in text:
+        text = _CANNOT.sub("can not", text)
     found = (_BRACKETS.get(token, token) for token in _TOKEN.findall(text))
     return [token for token in found if token not in _PUNCTUATION]

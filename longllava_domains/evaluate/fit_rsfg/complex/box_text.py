@@ -32,9 +32,10 @@ def is_usable(box: OfficialBox) -> bool:
 
 
 def read_values(text: str) -> OfficialBox:
-    """Read the values in angle brackets, the last as an angle in degrees."""
+    """Read the values in angle brackets of one line, the last as an angle in degrees."""
+    closed = text.split(">")[:-1]
     try:
-        values = [float(value) for value in between(text, "<", ">")]
+        values = [float(part.partition("<")[2]) for part in closed if "<" in part]
     except ValueError:
         return UNREADABLE
     return (*values[:-1], math.radians(values[-1])) if values else UNREADABLE

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longllava_domains.evaluate.fit_rsfg.captions.coco_java import absent_tool, official_tokens
-from longllava_domains.evaluate.fit_rsfg.captions.metrics import bleu, cider, ngrams, rouge_l
+from longllava_domains.evaluate.fit_rsfg.captions.metrics import bleu, cider, rouge_l
+from longllava_domains.evaluate.fit_rsfg.captions.ngrams import count_ngrams
 from longllava_domains.evaluate.fit_rsfg.captions.tokens import plain_tokens
 
 words = st.lists(st.sampled_from(["a", "ship", "near", "the", "dock", "of"]), max_size=12)
@@ -37,7 +38,7 @@ def test_rouge_l_is_the_weighted_f_of_the_longest_common_subsequence(
 
 @given(pairs)
 def test_bleu_is_the_mean_of_clipped_precisions_and_a_brevity_penalty(pairs: list) -> None:
-    found = bleu(*([ngrams(pair[side]) for pair in pairs] for side in (0, 1)))
+    found = bleu(count_ngrams(*([pair[side] for pair in pairs] for side in (0, 1))))
     said, meant = (sum(len(pair[side]) for pair in pairs) for side in (0, 1))
     for n in range(1, 5):
         precisions = []
@@ -58,10 +59,10 @@ THREE = ["a ship near the dock", "two tanks beside a road", "an airplane parked 
 
 
 def scores(answers: list[str], truths: list[str]) -> dict[str, float]:
-    said, meant = ([ngrams(text.split()) for text in texts] for texts in (answers, truths))
+    grams = count_ngrams(*([text.split() for text in texts] for texts in (answers, truths)))
     rouge = [rouge_l(a.split(), t.split()) for a, t in zip(answers, truths, strict=True)]
-    found = {name: one.value for name, one in bleu(said, meant).items()}
-    return {**found, "ROUGE_L": sum(rouge) / len(rouge), "CIDEr": float(cider(said, meant).mean())}
+    found = {name: one.value for name, one in bleu(grams).items()}
+    return {**found, "ROUGE_L": sum(rouge) / len(rouge), "CIDEr": float(cider(grams).mean())}
 
 
 def test_identical_captions_have_full_marks() -> None:
