@@ -33,6 +33,18 @@ def test_a_box_is_exactly_itself() -> None:
     assert rotated_iou(turned, turned).tolist() == [1.0, 1.0]
 
 
+@given(values, st.sampled_from([0.25, 0.5, 1.0]))
+def test_a_box_in_a_corner_or_the_middle_of_another(box: tuple, share: float) -> None:
+    cx, cy, w, h, angle = box
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    shift = w * (1 - share) / 2  # along the side w: the edges of both boxes coincide
+    inner = [
+        (cx, cy, w * share, h, angle),
+        (cx + shift * cos, cy + shift * sin, w * share, h, angle),
+    ]
+    assert rotated_iou(as_array([box] * 2), as_array(inner)) == pytest.approx([share] * 2)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e300])
 @pytest.mark.parametrize("place", range(5))
 def test_a_value_without_sense_meets_nothing(value: float, place: int) -> None:

@@ -38,7 +38,7 @@ class GramCounts:
 
     def over_rows(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Add up a value of each entry, by pair."""
-        return np.bincount(self.rows, weights=values, minlength=self.captions)
+        return np.bincount(self.rows, weights=values, minlength=self.captions).astype(np.float64)
 
     def documents(self) -> Integers:
         """Return for each entry how many truths hold its n-gram."""

@@ -11,13 +11,14 @@ _APOSTROPHES: Final = str.maketrans("\u2019\u2018\u0060\u201c\u201d", "'''\"\"")
 _NOT = re.compile(r"(?<=\w)n't\b")
 _SUFFIX = re.compile(r"(?<=\w)'(s|m|d|re|ve|ll)\b")
 _CANNOT = re.compile(r"\bcannot\b")
-_ABBREVIATIONS: Final = r"(?:mr|mrs|ms|dr|st|no|etc|vs|approx|fig)\."
+_ABBREVIATIONS: Final = r"(?:mr|mrs|ms|dr|st|no|etc|vs|fig)\."
 
 # A token starts where the last one ended, and no alternative looks back over more than one
 # token: the time grows with the text and no faster.
 _TOKEN = re.compile(
     r"n't\b|'(?:s|m|d|re|ve|ll)\b"
     r"|</?[a-z]+>"
+    r"|-[lr][rsc]b-"  # a bracket that was tokenized before
     rf"|\b{_ABBREVIATIONS}"
     r"|\b(?:[a-z]\.)+(?![a-z0-9])"
     r"|(?:(?<=\s)|^)[-+]\d+(?:[.,]\d+)*"

@@ -107,6 +107,12 @@ def test_plain_words_are_those_of_the_official_tokenizer(text: str, tokens: str)
         assert official_tokens([text]) == [tokens.split()]
 
 
+@given(st.text(alphabet="abs1.,-'()[] n\tt", max_size=30))
+def test_words_that_were_found_are_found_again(text: str) -> None:
+    tokens = plain_tokens(text)
+    assert plain_tokens(" ".join(tokens)) == tokens
+
+
 @pytest.mark.parametrize("text", ["a-" * 200_000, "1," * 200_000, "'" * 400_000, " -1" * 150_000])
 def test_a_huge_caption_is_read_in_one_pass(text: str) -> None:
     assert sum(map(len, plain_tokens(text))) <= len(text)
