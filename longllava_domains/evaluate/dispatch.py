@@ -11,9 +11,10 @@ from longllava_domains.evaluate.ct_rate import PROTOCOLS as CT_RATE
 from longllava_domains.evaluate.medical_vqa import PROTOCOLS as MEDICAL_VQA
 from longllava_domains.evaluate.predictions import Matching, Source
 from longllava_domains.evaluate.protocol import Protocol
+from longllava_domains.evaluate.reports import PROTOCOLS as REPORTS
 from longllava_domains.evaluate.result import Result
 
-_ALL: Final = (*CT_RATE, *MEDICAL_VQA)
+_ALL: Final = (*CT_RATE, *REPORTS, *MEDICAL_VQA)
 
 PROTOCOLS: Final[Mapping[str, Mapping[str, Protocol]]] = MappingProxyType(
     {

@@ -126,7 +126,7 @@ def judge_open(question: Question, candidates: Sequence[str]) -> Judgement:
         "open/exact_match": found.exact_match,
     }
     words, others = answer.split(), truth.split()
-    scores |= {name: nltk_bleu(words, others, weights) for name, weights in _BLEU.items()}
+    scores |= zip(_BLEU, nltk_bleu(words, others, tuple(_BLEU.values())), strict=True)
     if candidates:
         scores["open/accuracy"] = float(_nearest(answer, candidates) == normalise(truth))
     return Judgement(scores, f"{found.recall:.2f} of the reference's words were said", answer)

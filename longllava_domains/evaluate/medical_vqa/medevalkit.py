@@ -14,6 +14,7 @@ _LEADS: Final = (
     "**answer**:", "**answer**", "*answer*:", "**answer:**", "answer is", "answer:", "答案:",
     "final answer", "final answer is",
 )  # fmt: skip
+_BLEU: Final = {f"open/bleu{size}": (1 / size,) * size for size in range(1, 5)}
 
 
 def judge(question: Question) -> Judgement:
@@ -50,8 +51,7 @@ def judge(question: Question) -> Judgement:
         "open/rougel": longest,
     }
     words, others = _words(said), _words(truth)
-    for size in range(1, 5):
-        scores[f"open/bleu{size}"] = nltk_bleu(words, others, [1 / size] * size)
+    scores |= zip(_BLEU, nltk_bleu(words, others, tuple(_BLEU.values())), strict=True)
     return Judgement(scores, "equal" if exact else "not equal", said)
 
 
