@@ -10,14 +10,14 @@ from typing import Final
 import numpy as np
 
 from longllava_domains.evaluate.statistic import Floats, Statistic
-from longllava_domains.evaluate.text_overlap.ngrams import NgramCounts, shared
+from longllava_domains.evaluate.text_overlap.ngrams import NgramPairs
 
 _SMALL: Final = 1e-9
 _TINY: Final = 1e-15
 
 
 def pycocoevalcap_bleu(
-    counts: Sequence[tuple[NgramCounts, NgramCounts]], lengths: Floats, reference_lengths: Floats
+    counts: Sequence[NgramPairs], lengths: Floats, reference_lengths: Floats
 ) -> list[Statistic]:
     """Return BLEU-1 to BLEU-n of the whole corpus, one reference for each text.
 
@@ -32,10 +32,10 @@ def pycocoevalcap_bleu(
         One statistic over texts for each length of run.
     """
     correct = []
-    for candidate, reference in counts:
-        mine, theirs = shared(candidate, reference)
-        matches = np.minimum(candidate.count[mine], reference.count[theirs])
-        correct.append(np.bincount(candidate.text[mine], matches, len(lengths)))
+    for runs in counts:
+        mine, theirs = runs.shared
+        matches = np.minimum(runs.candidate.count[mine], runs.reference.count[theirs])
+        correct.append(np.bincount(runs.candidate.text[mine], matches, len(lengths)))
     guessed = [np.maximum(lengths - size, 0) for size in range(len(counts))]
     added = np.stack([lengths, reference_lengths, *correct, *guessed], axis=1)
     return [Statistic(added, partial(_bleu, size)) for size in range(1, len(counts) + 1)]

@@ -1,4 +1,4 @@
-"""Runs of words in many texts at once, as sorted arrays instead of dictionaries."""
+"""Runs of words in many pairs of texts at once, as sorted arrays instead of dictionaries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,68 +15,80 @@ class NgramCounts:
 
     Attributes:
         text: (entries,) index of the text, ascending.
-        ngram: (entries,) number of the run, the same in all texts counted together; ascending
-            within a text.
+        ngram: (entries,) number of the run, the same in both lists; ascending within a text.
         count: (entries,).
-        kinds: Number of different runs.
     """
 
     text: Integers
     ngram: Integers
     count: Integers
-    kinds: int
 
-    def keys(self) -> Integers:
-        """Return one number for each text and run; ascending."""
-        return self.text * self.kinds + self.ngram
+
+@dataclass(frozen=True)
+class NgramPairs:
+    """Runs of one length in candidates and in their references.
+
+    Attributes:
+        candidate: Counts in the candidates.
+        reference: Counts in the references.
+        shared: Entries of candidate and of reference, (common,) each, that are the same run in
+            the same pair.
+        kinds: Number of different runs.
+    """
+
+    candidate: NgramCounts
+    reference: NgramCounts
+    shared: tuple[Integers, Integers]
+    kinds: int
 
 
 def count_ngrams(
-    first: Sequence[Sequence[str]], second: Sequence[Sequence[str]], longest: int
-) -> list[tuple[NgramCounts, NgramCounts]]:
-    """Count the runs of 1 to `longest` words in two lists of texts, with common numbers.
+    candidates: Sequence[Sequence[str]], references: Sequence[Sequence[str]], longest: int
+) -> list[NgramPairs]:
+    """Count the runs of 1 to `longest` words.
 
     Args:
-        first: Words of each text.
-        second: Words of each text of the other list.
+        candidates: Words of each text.
+        references: Words of each reference, in the same order.
         longest: Words in the longest run.
 
     Returns:
-        For each length the counts in the first and in the second list.
+        One for each length.
     """
-    texts = [*first, *second]
+    texts = [*candidates, *references]
     numbers: dict[str, int] = {}
     words = np.fromiter(
         (numbers.setdefault(word, len(numbers)) for text in texts for word in text), np.int64
     )
-    lengths = np.array([len(text) for text in texts], np.int64)
-    owner = np.repeat(np.arange(len(texts)), lengths)
+    owner = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
     found = []
     runs = words
     for size in range(1, longest + 1):
         if size > 1:
             # A run is the shorter run that begins it, and the word after that.
             runs = runs[:-1] * max(len(numbers), 1) + words[size - 1 :]
-        _, runs = np.unique(runs, return_inverse=True)
-        inside = owner[: len(runs)] == owner[size - 1 :] if len(runs) else np.zeros(0, bool)
-        kinds = int(runs.max()) + 1 if len(runs) else 1
+            _, runs = np.unique(runs, return_inverse=True)
+        inside = owner[: len(runs)] == owner[size - 1 :]
+        kinds = int(runs.max(initial=0)) + 1
         keys, counts = np.unique(
             owner[: len(runs)][inside] * kinds + runs[inside], return_counts=True
         )
-        text, ngram = keys // kinds, keys % kinds
-        split = int(np.searchsorted(text, len(first)))
-        found.append(
-            (
-                NgramCounts(text[:split], ngram[:split], counts[:split], kinds),
-                NgramCounts(text[split:] - len(first), ngram[split:], counts[split:], kinds),
-            )
-        )
+        found.append(_pairs(keys, counts, kinds, len(candidates)))
     return found
 
 
-def shared(one: NgramCounts, other: NgramCounts) -> tuple[Integers, Integers]:
-    """Return the entries of both for the runs that stand in the same text of both lists."""
-    _, mine, theirs = np.intersect1d(
-        one.keys(), other.keys(), assume_unique=True, return_indices=True
+def _pairs(keys: Integers, counts: Integers, kinds: int, pairs: int) -> NgramPairs:
+    """Part the entries of candidates and references, and find the common ones."""
+    split = int(np.searchsorted(keys, pairs * kinds))
+    mine, theirs = keys[:split], keys[split:] - pairs * kinds
+    # Both are sorted, so that each search starts where the last one ended in the cache.
+    place = np.searchsorted(theirs, mine)
+    common = np.zeros(len(mine), bool)
+    reachable = place < len(theirs)
+    common[reachable] = theirs[place[reachable]] == mine[reachable]
+    return NgramPairs(
+        NgramCounts(mine // kinds, mine % kinds, counts[:split]),
+        NgramCounts(theirs // kinds, theirs % kinds, counts[split:]),
+        (np.flatnonzero(common), place[common]),
+        kinds,
     )
-    return mine, theirs

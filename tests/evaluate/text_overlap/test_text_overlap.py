@@ -28,10 +28,13 @@ def grams(words: list[str], size: int) -> Counter:
 @given(PAIRS)
 def test_runs_are_counted_as_a_dictionary_counts_them(pairs) -> None:
     first, second = zip(*pairs, strict=True)
-    for size, parts in enumerate(count_ngrams(first, second, 4), 1):
-        for part, texts in zip(parts, (first, second), strict=True):
+    for size, runs in enumerate(count_ngrams(first, second, 4), 1):
+        for part, texts in ((runs.candidate, first), (runs.reference, second)):
             for index, words in enumerate(texts):
                 assert sorted(part.count[part.text == index]) == sorted(grams(words, size).values())
+        common = [len(grams(a, size).keys() & grams(b, size).keys()) for a, b in pairs]
+        text = runs.candidate.text[runs.shared[0]]
+        assert np.bincount(text, minlength=len(pairs)).tolist() == common
 
 
 def slow_bleu(pairs, size: int) -> float:
