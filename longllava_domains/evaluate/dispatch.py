@@ -9,11 +9,13 @@ from typing import Any, Final
 from longllava_domains.errors import PolicyError
 from longllava_domains.evaluate.ct_rate import PROTOCOLS as CT_RATE
 from longllava_domains.evaluate.fit_rsfg import PROTOCOLS as FIT_RSFG
+from longllava_domains.evaluate.medical_vqa import PROTOCOLS as MEDICAL_VQA
 from longllava_domains.evaluate.predictions import Matching, Source
 from longllava_domains.evaluate.protocol import Protocol
+from longllava_domains.evaluate.reports import PROTOCOLS as REPORTS
 from longllava_domains.evaluate.result import Result
 
-_ALL: Final = (*CT_RATE, *FIT_RSFG)
+_ALL: Final = (*CT_RATE, *REPORTS, *MEDICAL_VQA, *FIT_RSFG)
 
 PROTOCOLS: Final[Mapping[str, Mapping[str, Protocol]]] = MappingProxyType(
     {

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -74,20 +75,13 @@ def read_labels(
         PolicyError: Volumes are missing and no policy was chosen.
     """
     given = read_table(predictions)
-    rows = [_flat(row, _SCORES, labels) for row in _unwrapped(given.rows)]
-    known = rows if references is None else None
-    notes = given.notes
-    if references is not None:
-        table = read_table(references)
-        notes += table.notes
-        known = [_flat(row, _TRUTHS, labels) for row in table.rows]
-    assert known is not None
-    truths = (
-        known
-        if references is not None
-        else [_flat(row, _TRUTHS, labels) for row in _unwrapped(given.rows)]
-    )
-    columns = tuple(labels or (name for name in CT_RATE_LABELS if any(name in r for r in truths)))
+    known = given if references is None else read_table(references)
+    named = CT_RATE_LABELS if labels is None else tuple(labels)
+    answered = _unwrapped(given.rows)
+    rows = [_flat(row, _SCORES, named) for row in answered]
+    labelled = answered if references is None else known.rows
+    truths = [_flat(row, _TRUTHS, named) for row in labelled]
+    columns = tuple(labels or (name for name in named if any(name in row for row in truths)))
     if not columns:
         raise InputError(
             "No row of the references has a column of a CT-RATE label.",
@@ -95,9 +89,9 @@ def read_labels(
             code="ct_rate.no_labels",
         )
     pairing = pair_rows(
-        rows, None if references is None else known, how,
+        rows, None if references is None else truths, how,
         usable=lambda row: _scores(row, columns, absent_score) is not None,
-        notes=notes, id_fields=VOLUME_FIELDS,
+        notes=tuple(dict.fromkeys(given.notes + known.notes)), id_fields=VOLUME_FIELDS,
     )  # fmt: skip
     truth = np.array([_truth(truths[pair.position], columns) for pair in pairing.pairs])
     scores = np.array([
@@ -121,23 +115,29 @@ def _unwrapped(rows: Sequence[Row]) -> Sequence[Row]:
     return rows
 
 
-def _flat(row: Row, nested: Sequence[str], labels: Sequence[str] | None) -> dict[str, Any]:
+def _flat(row: Row, nested: Sequence[str], labels: tuple[str, ...]) -> dict[str, Any]:
     """Return a row with a column for each label, under the labels' own names."""
-    names = {name.lower(): name for name in labels or CT_RATE_LABELS} | (
-        _ALIASES if labels is None else {}
-    )
     values: dict[str, Any] = dict(row)
     for field in nested:
         found = row.get(field)
         if isinstance(found, Mapping):
             values |= found
-        elif isinstance(found, (list, tuple)) and len(found) == len(labels or CT_RATE_LABELS):
-            values |= dict(zip(labels or CT_RATE_LABELS, found, strict=True))
-    flat = {names.get(str(key).lower().strip(), str(key)): value for key, value in values.items()}
+        elif isinstance(found, (list, tuple)) and len(found) == len(labels):
+            values |= zip(labels, found, strict=True)
+    flat = {_column(str(key), labels): value for key, value in values.items()}
     for field in VOLUME_FIELDS:
         if isinstance(flat.get(field), str):
             flat[field] = plain_name(flat[field])
     return flat
+
+
+@lru_cache(maxsize=4096)
+def _column(name: str, labels: tuple[str, ...]) -> str:
+    """Return the label that a column's name means, the name itself where it means none."""
+    plain = name.strip().lower()
+    if plain in _ALIASES and labels == CT_RATE_LABELS:
+        return _ALIASES[plain]
+    return next((label for label in labels if label.lower() == plain), name)
 
 
 def _scores(row: Row, labels: Sequence[str], absent: float | None) -> list[float] | None:
