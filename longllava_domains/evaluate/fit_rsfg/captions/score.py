@@ -12,15 +12,20 @@ from longllava_domains.evaluate.fit_rsfg.captions.coco_java import (
     meteor,
     official_tokens,
 )
-from longllava_domains.evaluate.fit_rsfg.captions.metrics import bleu, cider, rouge_l
-from longllava_domains.evaluate.fit_rsfg.captions.ngrams import count_ngrams
 from longllava_domains.evaluate.fit_rsfg.captions.tokens import plain_tokens
 from longllava_domains.evaluate.fit_rsfg.rows import Item, ProtocolName, Scored, Verdict
 from longllava_domains.evaluate.statistic import mean_statistic
+from longllava_domains.evaluate.text_overlap.bleu import pycocoevalcap_bleu
+from longllava_domains.evaluate.text_overlap.cider import pycocoevalcap_cider
+from longllava_domains.evaluate.text_overlap.ngrams import count_ngrams
+from longllava_domains.evaluate.text_overlap.rouge import pycocoevalcap_rouge_l
 
 Tokenizer = Literal["auto", "ptb", "plain"]
 
 TOKENIZERS: Final[tuple[Tokenizer, ...]] = ("auto", "ptb", "plain")
+LONGEST: Final = 4
+"""Words in the longest run that is counted."""
+
 CIDER_SCALE: Final = "CIDEr runs from 0 to 10; with one row it is 0 whatever the caption says"
 EMPTY: Final = "the answer holds no word"
 
@@ -47,12 +52,17 @@ def score_captions(
     texts = [text for item in items for text in (item.answer, item.truth)]
     tokens, used, notes = _tokens(texts, tokenizer)
     answers, truths = tokens[::2], tokens[1::2]
-    grams = count_ngrams(answers, truths)
-    rouge = [rouge_l(answer, truth) for answer, truth in zip(answers, truths, strict=True)]
+    counts = count_ngrams(answers, truths, LONGEST)
+    lengths = [np.array([len(words) for words in texts], float) for texts in (answers, truths)]
+    rouge = [
+        pycocoevalcap_rouge_l(" ".join(answer), " ".join(truth))
+        for answer, truth in zip(answers, truths, strict=True)
+    ]
+    bleu = pycocoevalcap_bleu(counts, *lengths)
     statistics = {
-        **bleu(grams),
-        "ROUGE_L": mean_statistic(np.array(rouge)),
-        "CIDEr": mean_statistic(cider(grams)),
+        **{f"Bleu_{size}": found for size, found in enumerate(bleu, 1)},
+        "ROUGE_L": mean_statistic(rouge),
+        "CIDEr": mean_statistic(pycocoevalcap_cider(counts, len(items))),
     }
     metrics = {name: found.value for name, found in statistics.items()}
     if used == "ptb":

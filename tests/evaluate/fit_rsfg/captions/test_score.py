@@ -1,5 +1,7 @@
 """Caption files: which tokenizer made the words is said, and METEOR is absent without Java."""
 
+import math
+
 import pytest
 from fit_rsfg_answers import numbered
 
@@ -24,6 +26,34 @@ def test_the_plain_tokenizer_is_named_and_meteor_is_absent() -> None:
     assert found.metrics["ROUGE_L"] == pytest.approx(2 / 3)
     assert found.metrics["CIDEr"] == pytest.approx(20 / 3)
     assert [row["reason"] for row in found.rows] == ["", "the answer holds no word", ""]
+
+
+def captions(protocol: str, *texts: tuple[str, str]) -> dict[str, float]:
+    rows = numbered({"ground_truth": truth, "answer": answer} for truth, answer in texts)
+    return dict(score("fit-rsfg/image-caption", rows, protocol=protocol, tokenizer="plain").metrics)
+
+
+THREE = "a ship near the dock", "two tanks beside a road", "an airplane parked on the apron"
+
+
+def test_identical_captions_have_full_marks() -> None:
+    for protocol in ("official", "strict"):
+        found = captions(protocol, *zip(THREE, THREE, strict=True))
+        assert found.pop("CIDEr") == pytest.approx(10)
+        assert list(found.values()) == pytest.approx([1] * 5)
+
+
+def test_one_empty_answer_of_three_equal_lengths() -> None:
+    truths = "a b c d e f", "g h i j k l", "m n o p q r"
+    found = captions("official", *zip(truths, (*truths[:2], ""), strict=True))
+    # 12 words of 18: a brevity penalty of exp(1 - 3 / 2).
+    assert [found[f"Bleu_{n}"] for n in range(1, 5)] == pytest.approx([math.exp(-0.5)] * 4)
+    assert found["ROUGE_L"] == pytest.approx(2 / 3)
+    assert found["CIDEr"] == pytest.approx(20 / 3)
+
+
+def test_cider_of_a_single_caption_is_zero() -> None:
+    assert captions("official", (THREE[0], THREE[0]))["CIDEr"] == 0.0
 
 
 def test_without_java_the_official_tokenizer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
