@@ -5,6 +5,7 @@ see `longllava_domains.evaluate.fit_rsfg.captions.coco_java`.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _APOSTROPHES: Final = str.maketrans("\u2019\u2018\u0060\u201c\u201d", "'''\"\"")
@@ -34,6 +35,7 @@ _BRACKETS: Final = {
     "{": "-lcb-",
     "}": "-rcb-",
 }
+_ORDINARY: Final = 40  # characters; longer pieces are not worth remembering
 _PUNCTUATION: Final = frozenset("'\"`.?!,:;-\u2013\u2014\u2026")
 
 
@@ -44,10 +46,22 @@ def plain_tokens(text: str) -> list[str]:
     inner full stops stay whole, and brackets become "-lrb-" and the like, as in the official
     tokenizer. Rare abbreviations and symbols can differ.
     """
-    text = text.translate(_APOSTROPHES).lower()
-    if "'" in text:
-        text = _SUFFIX.sub(r" '\1", _NOT.sub(" n't", text))
-    if "cannot" in text:
-        text = _CANNOT.sub("can not", text)
-    found = (_BRACKETS.get(token, token) for token in _TOKEN.findall(text))
-    return [token for token in found if token not in _PUNCTUATION]
+    tokens: list[str] = []
+    for piece in text.split():
+        tokens += _remembered(piece) if len(piece) <= _ORDINARY else _tokens_of(piece)
+    return tokens
+
+
+def _tokens_of(piece: str) -> tuple[str, ...]:
+    """Return the words of a piece without spaces."""
+    piece = piece.translate(_APOSTROPHES).lower()
+    if "'" in piece:
+        piece = _SUFFIX.sub(r" '\1", _NOT.sub(" n't", piece))
+    if "cannot" in piece:
+        piece = _CANNOT.sub("can not", piece)
+    found = (_BRACKETS.get(token, token) for token in _TOKEN.findall(piece))
+    return tuple(token for token in found if token not in _PUNCTUATION)
+
+
+# Captions are made of the same few thousand words again and again.
+_remembered = lru_cache(maxsize=100_000)(_tokens_of)
