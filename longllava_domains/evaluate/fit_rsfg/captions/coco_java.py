@@ -12,13 +12,9 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
-from longllava_domains.errors import LongLlavaError, PolicyError
+from longllava_domains.errors import PolicyError
 
 _LINE_BREAKS = re.compile(r"[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
-
-
-class CocoToolsError(PolicyError):
-    """METEOR or the official tokenizer cannot be run."""
 
 
 def absent_tool() -> str | None:
@@ -35,7 +31,7 @@ def official_tokens(texts: Sequence[str]) -> list[list[str]]:
     the captions after a stray carriage return to the wrong rows.
 
     Raises:
-        CocoToolsError: pycocoevalcap or Java is absent, or fails.
+        PolicyError: pycocoevalcap or Java is absent, or fails.
     """
     _require_tools()
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
@@ -55,7 +51,7 @@ def meteor(answers: Sequence[Sequence[str]], truths: Sequence[Sequence[str]]) ->
     """Return METEOR 1.5 of tokenized captions, from 0 to 1.
 
     Raises:
-        CocoToolsError: pycocoevalcap or Java is absent, or fails.
+        PolicyError: pycocoevalcap or Java is absent, or fails.
     """
     _require_tools()
     from pycocoevalcap.meteor.meteor import Meteor
@@ -85,15 +81,15 @@ def _end(scorer: Any) -> None:
 def _require_tools() -> None:
     missing = absent_tool()
     if missing is not None:
-        raise CocoToolsError(
+        raise PolicyError(
             f"METEOR and the official tokenizer cannot be run: {missing}.",
             remedy='Install Java and "longllava-domains[eval]", or choose tokenizer="plain".',
             code="evaluate.coco_tools",
         )
 
 
-def _failed(what: str, error: Exception) -> LongLlavaError:
-    return CocoToolsError(
+def _failed(what: str, error: Exception) -> PolicyError:
+    return PolicyError(
         f"{what} failed ({type(error).__name__}).",
         remedy='Check that Java runs, or choose tokenizer="plain".',
         code="evaluate.coco_tools",

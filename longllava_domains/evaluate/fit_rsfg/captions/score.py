@@ -7,7 +7,6 @@ import numpy as np
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.evaluate.fit_rsfg.captions.coco_java import (
-    CocoToolsError,
     absent_tool,
     meteor,
     official_tokens,
@@ -88,7 +87,7 @@ def _tokens(
     if tokenizer == "ptb" or (tokenizer == "auto" and missing is None):
         try:
             return official_tokens(texts), "ptb", ()
-        except CocoToolsError:
+        except PolicyError:
             if tokenizer == "ptb":
                 raise
             missing = "the official tokenizer failed"
