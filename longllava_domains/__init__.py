@@ -17,6 +17,7 @@ _PACKAGES = (
     "adapters",
     "ct",
     "errors",
+    "evaluate",
     "export",
     "model",
     "pipelines",

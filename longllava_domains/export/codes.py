@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from longllava_domains.ct_rate_labels import CT_RATE_LABELS
+
 
 @dataclass(frozen=True)
 class Code:
@@ -27,38 +29,27 @@ PRIVATE_SCHEME: Final = "99LLD"
 PRIVATE_SCHEME_UID: Final = "2.25.55794088841453182319537222884898000111"
 PRIVATE_SCHEME_NAME: Final = "longllava-domains"
 
-# The 18 labels of CT-RATE in the order of its label files. SNOMED CT where its concept is the
-# label's; for the rest no standard concept is known to mean the same, so the code is ours.
+# SNOMED CT where its concept is the label's.
+_STANDARD_CODES: Final = {
+    "Cardiomegaly": Code("8186001", "SCT", "Cardiomegaly"),
+    "Pericardial effusion": Code("373945007", "SCT", "Pericardial effusion"),
+    "Coronary artery wall calcification": Code(
+        "445512009", "SCT", "Calcification of coronary artery"
+    ),
+    "Hiatal hernia": Code("84089009", "SCT", "Hiatal hernia"),
+    "Lymphadenopathy": Code("30746006", "SCT", "Lymphadenopathy"),
+    "Emphysema": Code("87433001", "SCT", "Pulmonary emphysema"),
+    "Atelectasis": Code("46621007", "SCT", "Atelectasis"),
+    "Pleural effusion": Code("60046008", "SCT", "Pleural effusion"),
+    "Consolidation": Code("95436008", "SCT", "Lung consolidation"),
+    "Bronchiectasis": Code("12295008", "SCT", "Bronchiectasis"),
+}
+
+# For the rest no standard concept is known to mean the same, so the code is ours.
 CT_RATE_CODES: Final[Mapping[str, Code]] = MappingProxyType(
     {
-        "Medical material": Code("ctrate01", PRIVATE_SCHEME, "Medical material"),
-        "Arterial wall calcification": Code(
-            "ctrate02", PRIVATE_SCHEME, "Arterial wall calcification"
-        ),
-        "Cardiomegaly": Code("8186001", "SCT", "Cardiomegaly"),
-        "Pericardial effusion": Code("373945007", "SCT", "Pericardial effusion"),
-        "Coronary artery wall calcification": Code(
-            "445512009", "SCT", "Calcification of coronary artery"
-        ),
-        "Hiatal hernia": Code("84089009", "SCT", "Hiatal hernia"),
-        "Lymphadenopathy": Code("30746006", "SCT", "Lymphadenopathy"),
-        "Emphysema": Code("87433001", "SCT", "Pulmonary emphysema"),
-        "Atelectasis": Code("46621007", "SCT", "Atelectasis"),
-        "Lung nodule": Code("ctrate10", PRIVATE_SCHEME, "Lung nodule"),
-        "Lung opacity": Code("ctrate11", PRIVATE_SCHEME, "Lung opacity"),
-        "Pulmonary fibrotic sequela": Code(
-            "ctrate12", PRIVATE_SCHEME, "Pulmonary fibrotic sequela"
-        ),
-        "Pleural effusion": Code("60046008", "SCT", "Pleural effusion"),
-        "Mosaic attenuation pattern": Code(
-            "ctrate14", PRIVATE_SCHEME, "Mosaic attenuation pattern"
-        ),
-        "Peribronchial thickening": Code("ctrate15", PRIVATE_SCHEME, "Peribronchial thickening"),
-        "Consolidation": Code("95436008", "SCT", "Lung consolidation"),
-        "Bronchiectasis": Code("12295008", "SCT", "Bronchiectasis"),
-        "Interlobular septal thickening": Code(
-            "ctrate18", PRIVATE_SCHEME, "Interlobular septal thickening"
-        ),
+        label: _STANDARD_CODES.get(label, Code(f"ctrate{number:02}", PRIVATE_SCHEME, label))
+        for number, label in enumerate(CT_RATE_LABELS, 1)
     }
 )
 

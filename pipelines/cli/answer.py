@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from longllava_domains.errors import PromptError, UnsupportedInputError
-from longllava_domains.export.files import require_writable, write_text
+from longllava_domains.files import require_writable, write_text
 from longllava_domains.pipelines.cli.console import progress, require_model, stderr, stdout
 from longllava_domains.pipelines.cli.ct_options import OPENING_CT
 from longllava_domains.pipelines.cli.options import (

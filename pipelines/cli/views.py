@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from longllava_domains.errors import UnsupportedInputError
-from longllava_domains.export.files import new_file, require_writable
+from longllava_domains.files import new_file, require_writable
 from longllava_domains.pipelines.cli.console import stdout
 from longllava_domains.pipelines.cli.ct_options import OPENING_CT, WantedKernel
 from longllava_domains.pipelines.cli.options import DomainName, EveryMm, ShowPaths, sharing

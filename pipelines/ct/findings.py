@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from longllava_domains.export.codes import CT_RATE_CODES
+from longllava_domains.ct_rate_labels import CT_RATE_LABELS
 from longllava_domains.pipelines.ct.calibration import Calibration
 from longllava_domains.pipelines.ct.preset import CTPreset
 from longllava_domains.pipelines.ct.result import Abnormality
@@ -28,7 +28,7 @@ def score_findings(
         lean to present.
     """
     assert session.sequence is not None
-    for label in CT_RATE_CODES:
+    for label in CT_RATE_LABELS:
         readout = session.new_readout()
         question = preset.finding_prompt.format(label=label.lower())
         yes, no = session.score(question, preset.finding_choices, readout=readout)

@@ -10,7 +10,7 @@ from longllava_domains import ct
 from longllava_domains.answer import Answer
 from longllava_domains.ct.chest_evidence import chest_evidence
 from longllava_domains.ct.views.policy import ReconstructionKernel
-from longllava_domains.export.codes import CT_RATE_CODES
+from longllava_domains.ct_rate_labels import CT_RATE_LABELS
 from longllava_domains.pipelines.ct.as_volume import CTOpenOptions, as_volume
 from longllava_domains.pipelines.ct.calibration import Calibration
 from longllava_domains.pipelines.ct.findings import score_findings
@@ -205,7 +205,7 @@ class CTReport:
         for finding in score_findings(session, self.preset, self.calibration):
             found[finding.label] = finding
             if on_progress is not None:
-                on_progress("scoring findings", len(found), len(CT_RATE_CODES))
+                on_progress("scoring findings", len(found), len(CT_RATE_LABELS))
         return found
 
     def _provenance(self, made: Provenance, withheld: list[str]) -> Provenance:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from longllava_domains.export.dicom.source_study import read_source
-from longllava_domains.export.files import write_private
 from longllava_domains.export.report_content import ReportContent, refuse_unfit
+from longllava_domains.files import write_private
 from longllava_domains.privacy import silenced
 
 

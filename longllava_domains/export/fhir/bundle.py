@@ -22,7 +22,6 @@ from longllava_domains.export.codes import (
 from longllava_domains.export.dicom.source_study import SourceInstance, SourceStudy, read_source
 from longllava_domains.export.fhir import types
 from longllava_domains.export.fhir.types import Resource
-from longllava_domains.export.files import write_private
 from longllava_domains.export.report_content import (
     MANUFACTURER,
     AbnormalityFinding,
@@ -31,6 +30,7 @@ from longllava_domains.export.report_content import (
     refuse_unfit,
 )
 from longllava_domains.export.report_json import report_json
+from longllava_domains.files import write_private
 from longllava_domains.provenance import RESEARCH_NOTICE
 
 _KEYWORDS: Final = (

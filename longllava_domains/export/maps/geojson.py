@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from longllava_domains.boxes import Point, clip_half_plane, polygon_area
-from longllava_domains.export.files import new_file
 from longllava_domains.export.maps.features import (
     FOOTPRINTS,
     detection_rings,
@@ -15,6 +14,7 @@ from longllava_domains.export.maps.features import (
     footprint_rows,
     require_mappable,
 )
+from longllava_domains.files import new_file
 from longllava_domains.provenance import RESEARCH_NOTICE
 from longllava_domains.remote_sensing.detections.detections import Detections
 from longllava_domains.remote_sensing.detections.polygons import Ring

@@ -5,9 +5,9 @@ import sqlite3
 from pathlib import Path
 
 from longllava_domains.errors import OutputError
-from longllava_domains.export.files import new_file
 from longllava_domains.export.maps.features import DETECTIONS, FOOTPRINTS, frames, require_mappable
 from longllava_domains.export.maps.qgis_style import detection_style, embed_styles, footprint_style
+from longllava_domains.files import new_file
 from longllava_domains.remote_sensing.detections.detections import Detections
 
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from longllava_domains.errors import OutputError
-from longllava_domains.export.files import new_file
 from longllava_domains.export.maps.features import DETECTIONS, FOOTPRINTS, frames, require_mappable
 from longllava_domains.export.maps.geojson import beside
+from longllava_domains.files import new_file
 from longllava_domains.remote_sensing.detections.detections import Detections
 
 

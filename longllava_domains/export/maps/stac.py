@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from longllava_domains.errors import OutputError
-from longllava_domains.export.files import write_text
 from longllava_domains.export.maps.features import FOOTPRINT_SEGMENTS, require_mappable
 from longllava_domains.export.maps.geojson import geometry, within_globe
+from longllava_domains.files import write_text
 from longllava_domains.provenance import RESEARCH_NOTICE
 from longllava_domains.remote_sensing.detections.detections import Detections
 from longllava_domains.remote_sensing.detections.polygons import Ring, lonlat_ring, view_ring

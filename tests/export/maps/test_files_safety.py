@@ -10,11 +10,11 @@ import pytest
 from map_detections import findings
 
 from longllava_domains.errors import OutputError
-from longllava_domains.export.files import new_file
 from longllava_domains.export.maps.geojson import write_geojson
 from longllava_domains.export.maps.geopackage import write_geopackage
 from longllava_domains.export.maps.geoparquet import write_geoparquet
 from longllava_domains.export.maps.stac import write_stac_item
+from longllava_domains.files import new_file
 
 WRITERS = {
     "a.geojson": write_geojson,

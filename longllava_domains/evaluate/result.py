@@ -1,0 +1,147 @@
+"""`Result`: metrics with every choice that made them, and the rows behind them."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from longllava_domains.errors import InputError, OutputError
+from longllava_domains.evaluate.predictions.pairing import Counts
+from longllava_domains.evaluate.statistic import Statistic
+from longllava_domains.files import new_file, write_text
+from longllava_domains.provenance import RESEARCH_NOTICE
+
+Cell = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """The score of one prediction file under one protocol.
+
+    Attributes:
+        benchmark: Name, such as ``"vqa-rad"``.
+        protocol: Name and version, such as ``"llava-med@b9a98a73"``.
+        metrics: Name -> value; fractions from 0 to 1 where the metric is one. A metric that no
+            row could be counted for is absent.
+        counts: How many rows were scored, left out, missing, extra and so on.
+        settings: Every choice, the defaults written out; values that JSON can hold.
+        rows: The row behind each score; each has an ``"id"``. One row for each row of the
+            contributions of `statistics`, in the same order.
+        statistics: Metrics that can be resampled: name -> `Statistic` over `rows`.
+        cluster: Column of `rows` that names what is drawn together in a bootstrap (patient,
+            image), None for the rows themselves.
+        notes: What must be read beside the numbers.
+        headline: Names of the metrics that the protocol's source publishes, shown first.
+
+    Raises:
+        InputError: Nothing was scored.
+    """
+
+    benchmark: str
+    protocol: str
+    metrics: Mapping[str, float]
+    counts: Counts
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    rows: Sequence[Mapping[str, Cell]] = ()
+    statistics: Mapping[str, Statistic] = field(default_factory=dict)
+    cluster: str | None = None
+    notes: tuple[str, ...] = ()
+    headline: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.metrics:
+            raise InputError(
+                "No row could be scored, so there is no score.",
+                remedy="Check that the file holds answers of this benchmark.",
+                code="evaluate.nothing",
+            )
+        assert all(math.isfinite(value) for value in self.metrics.values()), self.metrics
+        assert all(name in self.metrics for name in self.headline), self.headline
+        assert all(len(found.contributions) == len(self.rows) for found in self.statistics.values())
+        for name in ("metrics", "settings", "statistics"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        object.__setattr__(self, "rows", tuple(self.rows))
+
+    def with_notes(self, *notes: str) -> "Result":
+        """Return a copy with more notes."""
+        return replace(self, notes=tuple(dict.fromkeys(self.notes + notes)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the card as JSON; the rows stay in their own file."""
+        return {
+            "benchmark": self.benchmark,
+            "protocol": self.protocol,
+            "headline": list(self.headline),
+            "metrics": dict(self.metrics),
+            "counts": self.counts.to_json(),
+            "settings": dict(self.settings),
+            "cluster": self.cluster,
+            "notes": [*self.notes, RESEARCH_NOTICE],
+        }
+
+    def to_markdown(self) -> str:
+        """Return the card as Markdown."""
+        parts = [
+            f"# {self.benchmark}, {self.protocol}",
+            *(f"> {note}" for note in self.notes),
+            _table(
+                ("metric", "value"), ((name, f"{self.metrics[name]:.4f}") for name in self._order())
+            ),
+            _table(("rows", "count"), ((k, str(v)) for k, v in self.counts.to_json().items())),
+            _table(("setting", "value"), ((k, json.dumps(v)) for k, v in self.settings.items())),
+            RESEARCH_NOTICE,
+        ]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+    def _order(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.headline, *self.metrics)))
+
+    def save_card(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the card as ``.md`` or ``.json``, whole or not at all.
+
+        Raises:
+            OutputError: Another suffix, or the file cannot be written.
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix == ".md":
+            text = self.to_markdown()
+        elif suffix == ".json":
+            text = json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n"
+        else:
+            raise _suffix_error("A card", (".md", ".json"))
+        write_text(path, text, overwrite=overwrite)
+
+    def save_rows(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the table of rows as ``.parquet`` or ``.csv``, whole or not at all.
+
+        Raises:
+            OutputError: Another suffix, or the file cannot be written.
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix not in (".parquet", ".csv"):
+            raise _suffix_error("A table of rows", (".parquet", ".csv"))
+        import pyarrow as pa
+        import pyarrow.csv
+        import pyarrow.parquet
+
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        table = pa.table({name: [row.get(name) for row in self.rows] for name in names})
+        write = pyarrow.csv.write_csv if suffix == ".csv" else pyarrow.parquet.write_table
+        with new_file(path, overwrite=overwrite) as file:
+            write(table, file)
+
+
+def _table(head: tuple[str, str], rows: Any) -> str:
+    lines = [f"| {name} | {value.replace('|', chr(92) + '|')} |" for name, value in rows]
+    return "\n".join([f"| {head[0]} | {head[1]} |", "| --- | --- |", *lines]) if lines else ""
+
+
+def _suffix_error(what: str, suffixes: tuple[str, ...]) -> OutputError:
+    return OutputError(
+        f"{what} cannot be written under that suffix.",
+        remedy=f"Use {' or '.join(suffixes)}.",
+        code="evaluate.card_suffix",
+    )

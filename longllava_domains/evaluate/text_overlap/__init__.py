@@ -1,0 +1,1 @@
+"""Overlap of words between texts, each score named for the implementation that it equals."""
