@@ -5,6 +5,7 @@ The names are those of tests/public_names.txt, which a test compares with the pa
 """
 
 import inspect
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ def first_line(target: Any) -> str:
     """Return the first line of a docstring; for a value, what it is."""
     if inspect.ismodule(target) or inspect.isclass(target) or callable(target):
         return (inspect.getdoc(target) or "").partition("\n")[0]
+    if isinstance(target, Mapping):
+        return f"{len(target)} entries: {', '.join(f'`{key}`' for key in target)}."
     return f"`{target!r}`"
 
 

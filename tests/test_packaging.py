@@ -68,6 +68,7 @@ PUBLIC_PACKAGES = (
     "adapters.phantoms",
     "ct",
     "evaluate",
+    "evaluate.fit_rsfg",
     "export",
     "model",
     "model.budget",
