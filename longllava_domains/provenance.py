@@ -14,6 +14,7 @@ from typing import Any, Final
 from longllava_domains.errors import OutputError
 
 RESEARCH_NOTICE: Final = "For research use only. Not a medical device."
+UNTRAINED_NOTICE: Final = "Untrained demonstration model: the text means nothing."
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -26,7 +27,7 @@ _DATETIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d
 _NOTICES: Final = frozenset(
     {
         RESEARCH_NOTICE,
-        "Untrained demonstration model: the text means nothing.",
+        UNTRAINED_NOTICE,
         "Demonstration model trained on synthetic phantoms only.",
         "No published evidence for this model on this kind of image.",
         "Beyond the length the model was trained on.",

@@ -28,3 +28,8 @@ def human_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} TiB"
+
+
+def counted(count: int, noun: str) -> str:
+    """Spell a number of things: ``counted(1, "view")`` is ``'1 view'``, two are ``'2 views'``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from longllava_domains.errors import PolicyError
 from longllava_domains.vision_language import LoadOptions, VisionLanguageModel
 
 
@@ -26,3 +27,17 @@ def load(model: str | Path, options: LoadOptions) -> VisionLanguageModel:
         quantization=options.quantization,
         kv_cache_dtype=options.kv_cache_dtype,
     )
+
+
+def refuse_a_name(model: object, pipeline: str) -> None:
+    """Refuse the name of a model where a loaded model is needed.
+
+    Raises:
+        PolicyError: The model is a text or a path.
+    """
+    if isinstance(model, (str, Path)):
+        raise PolicyError(
+            f"{pipeline} takes a loaded model, and was given a name.",
+            remedy=f"Use {pipeline}.from_pretrained(...), which loads it.",
+            code="pipeline.model",
+        )

@@ -9,6 +9,7 @@ from PIL import Image
 from longllava_domains.ct.slice_source import SliceStack
 from longllava_domains.ct.views.policy import SlicePolicy
 from longllava_domains.ct.views.render import render_sequence
+from longllava_domains.errors import PolicyError
 from longllava_domains.html.table import facts_table
 from longllava_domains.visual import VisualSequence
 
@@ -35,6 +36,12 @@ class CTVolume(SliceStack):
         Raises:
             PolicyError: The policy cannot be followed on this volume.
         """
+        if policy is not None and not isinstance(policy, SlicePolicy):
+            raise PolicyError(
+                f"A {type(policy).__name__} is no slice policy.",
+                remedy='Pass a SlicePolicy, such as ct.SlicePolicy(windows=("lung",)).',
+                code="policy.type",
+            )
         return render_sequence(self, policy or SlicePolicy())
 
     def show(self, *, max_views: int = 20, window: str = "mediastinum") -> Image.Image:

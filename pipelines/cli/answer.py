@@ -1,14 +1,18 @@
 """Commands that ask a model: `report`, `ask`, `find`."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from longllava_domains.errors import PromptError, UnsupportedInputError
-from longllava_domains.files import require_writable, write_text
+from longllava_domains.files import require_writable
 from longllava_domains.pipelines.cli.console import progress, require_model, stderr, stdout
+from longllava_domains.pipelines.cli.ct_documents import (
+    require_document,
+    require_picture,
+    save_report,
+)
 from longllava_domains.pipelines.cli.ct_options import OPENING_CT
 from longllava_domains.pipelines.cli.options import (
     LOADING,
@@ -47,6 +51,13 @@ def report(
     every_mm: EveryMm = None,
     max_new_tokens: Annotated[int | None, typer.Option(help="Longest draft")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write JSON here")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Also write the views shown as one picture, PNG or JPEG")
+    ] = None,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(help="Also write, for each finding, the slices looked at, into this folder"),
+    ] = None,
     sr: Annotated[Path | None, typer.Option(help="Also write a draft DICOM SR here")] = None,
     fhir: Annotated[Path | None, typer.Option(help="Also write a FHIR report here")] = None,
     as_json: AsJson = False,
@@ -59,28 +70,27 @@ def report(
     from longllava_domains.pipelines.loading import load
 
     chosen, named = CTPreset.named(preset), require_model(model)
-    if out is not None:
-        require_writable(out, overwrite=True)
-    for record in (sr, fhir):
-        if record is not None:
-            require_writable(record)
+    for replaced in (out, sheet):
+        if replaced is not None:
+            require_writable(replaced, overwrite=True)
+    require_picture(sheet)
+    documents = [record for record in (sr, fhir) if record is not None]
+    for record in documents:
+        require_writable(record)
     opened = CTOpenOptions(**{"kernel": chosen.kernel, **opening})
     volume = as_volume(path, opened)
+    if documents:
+        require_document(volume, named)
     pipeline = CTReport(load(named, loading), preset=chosen)
     policy = pipeline.policy(spacing_mm=every_mm, kernel=opened.kernel)
     with progress() as advance:
         result = pipeline(volume, policy=policy, max_new_tokens=max_new_tokens, on_progress=advance)
-    if out is not None:
-        write_text(out, json.dumps(result.to_json(), indent=2) + "\n", overwrite=True)
+    # Printed first: a file that cannot be written must not take the answer with it.
     if as_json:
         stdout.print_object(result.to_json())
     else:
         stdout.print(result.to_text(), markup=False)
-    # Last: a document that is refused must not take the answer with it.
-    if sr is not None:
-        result.save_dicom_sr(sr)
-    if fhir is not None:
-        result.save_fhir(fhir)
+    save_report(result, out=out, sheet=sheet, evidence=evidence, sr=sr, fhir=fhir)
 
 
 def ask(

@@ -75,6 +75,11 @@ def progress() -> Iterator[OnProgress]:
         yield advance
 
 
+def written(*things: Path | str) -> None:
+    """Name files that were written, on stderr: what is printed may be JSON."""
+    stderr.print(f"written: {', '.join(map(str, things))}", markup=False)
+
+
 def require_model(model: str | None) -> str:
     """Return the model named, or refuse with the choices: a model is never guessed.
 

@@ -6,21 +6,45 @@ failed items, 130 interrupted.
 
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
+import longllava_domains
 from longllava_domains.errors import LongLlavaError
 from longllava_domains.pipelines.cli import answer, model, plan, send, views
-from longllava_domains.pipelines.cli.console import reveal_paths, stderr, tolerate_any_encoding
+from longllava_domains.pipelines.cli.console import (
+    reveal_paths,
+    stderr,
+    stdout,
+    tolerate_any_encoding,
+)
 
 DONE, REFUSED = 0, 2
 
 app = typer.Typer(
     help="LongLLaVA for CT, pathology and remote sensing. For research use only.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        stdout.print(f"longllava-domains {longllava_domains.__version__}", markup=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version")
+    ] = False,
+) -> None:
+    """LongLLaVA for CT, pathology and remote sensing. For research use only."""
+
+
 for group in (answer, views, model, plan, send):
     group.register(app)
 

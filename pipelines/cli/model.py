@@ -1,5 +1,7 @@
 """Commands about a model: `inspect`, `doctor`."""
 
+from dataclasses import asdict
+
 import typer
 from rich.markup import escape
 from rich.table import Table
@@ -39,18 +41,22 @@ def inspect(
     _leave(failed=not found.complete)
 
 
-def doctor() -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Versions, devices, what was proved to work, and how to install what is missing."""
     from longllava_domains.pipelines.doctor import examine
 
+    found = examine()
+    failed = any(one.status == "failed" for one in found)
+    if as_json:
+        stdout.print_object({"checks": [asdict(one) for one in found], "failed": failed})
+        _leave(failed=failed)
+        return
     table = Table("what", "status", "detail")
     colours = {"ok": "green", "absent": "yellow", "failed": "red"}
-    findings = examine()
-    for finding in findings:
-        status = f"[{colours[finding.status]}]{finding.status}[/]"
-        table.add_row(finding.name, status, escape(finding.detail))
+    for one in found:
+        table.add_row(one.name, f"[{colours[one.status]}]{one.status}[/]", escape(one.detail))
     stdout.print(table)
-    _leave(failed=any(finding.status == "failed" for finding in findings))
+    _leave(failed=failed)
 
 
 def _leave(*, failed: bool) -> None:

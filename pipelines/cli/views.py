@@ -5,14 +5,14 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from longllava_domains.errors import UnsupportedInputError
 from longllava_domains.files import new_file, require_writable
 from longllava_domains.pipelines.cli.console import stdout
+from longllava_domains.pipelines.cli.ct_documents import require_picture
 from longllava_domains.pipelines.cli.ct_options import OPENING_CT, WantedKernel
 from longllava_domains.pipelines.cli.options import DomainName, EveryMm, ShowPaths, sharing
+from longllava_domains.units import counted
 
 _MOST_VIEWS: Final = 60
-_PICTURES: Final = (".png", ".jpg", ".jpeg")
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +41,8 @@ def views(
     from longllava_domains.pipelines.views import views_of
     from longllava_domains.visual.contact_sheet import contact_sheet
 
-    _require_picture(out)
+    require_picture(out)
+    require_writable(out, overwrite=True)
     decided = decide_domain(path, domain)
     wished = {
         **opening, "windows": tuple(window) if window else None, "spacing_mm": every_mm,
@@ -53,17 +54,7 @@ def views(
     with new_file(out, overwrite=True) as temporary:
         contact_sheet(sequence).save(temporary)
     left_out = sum(sequence.left_out.values())
-    stdout.print(f"{len(sequence)} views, {left_out} left out: {out}", markup=False)
-
-
-def _require_picture(out: Path) -> None:
-    if out.suffix.lower() not in _PICTURES:
-        raise UnsupportedInputError(
-            "The ending of the output names no kind of picture that is written here.",
-            remedy=f"End it with one of {', '.join(_PICTURES)}.",
-            code="cli.out",
-        )
-    require_writable(out, overwrite=True)
+    stdout.print(f"{counted(len(sequence), 'view')}, {left_out} left out: {out}", markup=False)
 
 
 def series(

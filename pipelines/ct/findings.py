@@ -24,8 +24,7 @@ def score_findings(
         calibration: Turns margins into probabilities.
 
     Yields:
-        The findings in the order of the CT-RATE label files. Slices are named for those that
-        lean to present.
+        The findings in the order of the CT-RATE label files.
     """
     assert session.sequence is not None
     for label in CT_RATE_LABELS:
@@ -37,9 +36,7 @@ def score_findings(
             label=label,
             yes_logit_margin=margin,
             probability=None if calibration is None else calibration.probability(label, margin),
-            attention_slices=most_attended(session.sequence, readout.per_view)
-            if margin > 0
-            else (),
+            attended_slices=most_attended(session.sequence, readout.per_view),
         )
 
 

@@ -1,10 +1,11 @@
 """`CTReport`: a draft report and 18 findings from one CT."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from longllava_domains import ct
 from longllava_domains.answer import Answer
@@ -16,9 +17,9 @@ from longllava_domains.pipelines.ct.calibration import Calibration
 from longllava_domains.pipelines.ct.findings import score_findings
 from longllava_domains.pipelines.ct.preset import CTPreset
 from longllava_domains.pipelines.ct.result import Abnormality, CTReportResult, split_sections
-from longllava_domains.pipelines.loading import load
+from longllava_domains.pipelines.loading import load, refuse_a_name
 from longllava_domains.pipelines.memory_remedies import with_slice_spacing_remedy
-from longllava_domains.provenance import Provenance
+from longllava_domains.provenance import UNTRAINED_NOTICE, Provenance
 from longllava_domains.vision_language import (
     LoadOptions,
     Monitor,
@@ -27,6 +28,8 @@ from longllava_domains.vision_language import (
 )
 
 OnProgress = Callable[[str, int, int], None]
+
+_NOISE_TOKENS: Final = 24
 
 
 class CTReport:
@@ -38,7 +41,8 @@ class CTReport:
         calibration: Turns margins into probabilities; without one they stay None.
 
     Raises:
-        PolicyError: The calibration was fitted for other weights or another preset.
+        PolicyError: The calibration was fitted for other weights or another preset, or the model
+            is a name.
 
     Example:
         >>> from longllava_domains import pipelines
@@ -54,6 +58,7 @@ class CTReport:
         preset: CTPreset | None = None,
         calibration: Calibration | None = None,
     ) -> None:
+        refuse_a_name(model, "CTReport")
         self.model = model
         self.preset = preset or CTPreset.named()
         self.calibration = calibration
@@ -128,7 +133,8 @@ class CTReport:
             volume: A path, a `CTVolume`, a MONAI MetaTensor, or (array, affine_ras_mm).
             policy: Which slices and windows, and of which kernel; the preset's by default.
             prompt: What to ask for; the preset's report prompt by default.
-            max_new_tokens: Longest draft, the preset's by default.
+            max_new_tokens: Longest draft, tokens; the preset's by default, and 24 for a model that
+                says that it is untrained.
             series: Which series of a folder, see `ct.list_series`; the best one of the policy's
                 kernel by default.
             on_progress: Called with (stage, done, total).
@@ -146,11 +152,11 @@ class CTReport:
         evidence = chest_evidence(opened)
         with self._look(opened, chosen, on_progress) as session:
             found = self._findings(session, on_progress) if evidence.is_chest else {}
+            longest = self._draft_tokens() if max_new_tokens is None else max_new_tokens
             answer = session.ask(
                 prompt or self.preset.report_prompt,
-                max_new_tokens=(
-                    self.preset.max_new_tokens if max_new_tokens is None else max_new_tokens
-                ),
+                max_new_tokens=longest,
+                on_text=_counted("writing the draft", longest, on_progress),
             )
         assert session.sequence is not None
         findings, impression = split_sections(answer.text)
@@ -194,9 +200,16 @@ class CTReport:
         sequence = volume.to_sequence(policy)
         with (
             with_slice_spacing_remedy(volume, policy),
-            self.model.open(sequence, watch=_watch("reading views", on_progress)) as session,
+            self.model.open(
+                sequence, watch=_watch("reading views", len(sequence), on_progress)
+            ) as session,
         ):
             yield session
+
+    def _draft_tokens(self) -> int:
+        """Return the longest draft: an untrained model writes noise, and a little is enough."""
+        untrained = UNTRAINED_NOTICE in self.model.provenance.get("notices", ())
+        return _NOISE_TOKENS if untrained else self.preset.max_new_tokens
 
     def _findings(
         self, session: VisionSession, on_progress: OnProgress | None
@@ -215,8 +228,18 @@ class CTReport:
         return made.with_(preset=self.preset.name, withheld=withheld, notices=notices)
 
 
-def _watch(stage: str, on_progress: OnProgress | None) -> Monitor | None:
-    """Name the stage of a progress callback."""
+def _watch(stage: str, views: int, on_progress: OnProgress | None) -> Monitor | None:
+    """Name the stage of a progress callback, and count in views what is told in tokens."""
     if on_progress is None:
         return None
-    return Monitor(on_progress=lambda done, total: on_progress(stage, done, total))
+    return Monitor(
+        on_progress=lambda done, total: on_progress(stage, done * views // max(total, 1), views)
+    )
+
+
+def _counted(stage: str, most: int, on_progress: OnProgress | None) -> Callable[[str], None] | None:
+    """Count pieces of text as they are written; an answer may end before the most."""
+    if on_progress is None:
+        return None
+    written = itertools.count(1)
+    return lambda _: on_progress(stage, min(next(written), most), most)

@@ -5,18 +5,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from PIL import Image
 
 from longllava_domains.ct import CTVolume
+from longllava_domains.errors import PolicyError
 from longllava_domains.export.dicom.sr import save_dicom_sr
 from longllava_domains.export.fhir.bundle import save_fhir
 from longllava_domains.export.report_content import AbnormalityFinding, ReportContent, printable
 from longllava_domains.export.report_json import report_json
 from longllava_domains.html.table import facts_table, rows_table
-from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
+from longllava_domains.provenance import RESEARCH_NOTICE, UNTRAINED_NOTICE, Provenance
 from longllava_domains.visual import SlicePlace, VisualSequence
+from longllava_domains.visual.contact_sheet import contact_sheet
+
+_MARGINS: Final = (
+    "Margins: log-probability of Yes minus that of No. Above 0 leans to present.",
+    "They are not calibrated: a margin is neither a probability nor a diagnosis.",
+)
+_SLICES_NAMED: Final = 3
 
 
 @dataclass(frozen=True)
@@ -27,13 +35,19 @@ class Abnormality:
         label: The label.
         yes_logit_margin: Log-probability of "Yes" minus that of "No"; positive leans to present.
         probability: Calibrated probability, None until a calibration is loaded.
-        attention_slices: The slices that the answer attended to most, in falling order.
+        attended_slices: The slices that the answer attended to most, in falling order: where the
+            model looked, not why it answered so.
     """
 
     label: str
     yes_logit_margin: float
     probability: float | None = None
-    attention_slices: tuple[SlicePlace, ...] = ()
+    attended_slices: tuple[SlicePlace, ...] = ()
+
+    @property
+    def attention_slices(self) -> tuple[SlicePlace, ...]:
+        """The attended slices of a finding that leans to present; none for the others."""
+        return self.attended_slices if self.yes_logit_margin > 0 else ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +93,38 @@ class CTReportResult:
         lines = [f"[{notice}]" for notice in self.notices]
         lines += [f"[Chest findings withheld: {reason}]" for reason in self.withheld]
         if self.abnormalities:
-            lines += ["", "Yes-minus-no log-probability margins (uncalibrated):"]
             ranked = sorted(self.abnormalities.values(), key=lambda a: -a.yes_logit_margin)
-            lines += [f"  {item.yes_logit_margin:+8.3f}  {item.label}" for item in ranked]
-        return "\n".join([*lines, "", "Draft report:", printable(self.text)])
+            lines += ["", *_MARGINS, *map(_margin_line, ranked)]
+        return "\n".join([*lines, "", f"{self._draft_title()}:", printable(self.text)])
+
+    def evidence(self, label: str) -> Image.Image:
+        """Return the slices that the model looked at most for a finding, as one picture.
+
+        Each slice is shown in every window that the model saw, with its z and window. It is where
+        the model looked, not why it answered so; `occlusion_evidence` measures that.
+
+        Args:
+            label: One of the 18 CT-RATE labels.
+
+        Raises:
+            PolicyError: The result has no such finding.
+        """
+        if label not in self.abnormalities:
+            known = ", ".join(self.abnormalities) or "none: chest findings were withheld"
+            raise PolicyError(
+                "The report has no finding of that name.",
+                remedy=f"It has: {known}.",
+                code="report.finding",
+            )
+        attended = [place.index for place in self.abnormalities[label].attended_slices]
+        views = [view for view in self.sequence if getattr(view.place, "index", None) in attended]
+        chosen = VisualSequence(tuple(views), provenance=self.sequence.provenance)
+        return contact_sheet(chosen, columns=len(attended))
+
+    def _draft_title(self) -> str:
+        if UNTRAINED_NOTICE in self.notices:
+            return "Draft report (noise: this model is untrained, so the draft is cut short)"
+        return "Draft report"
 
     def show(self) -> Image.Image:
         """Return a contact sheet of the views shown, as a notebook shows a picture."""
@@ -164,3 +206,12 @@ def split_sections(text: str) -> tuple[str, str]:
     at_findings = before.lower().find("findings:")
     findings = before if at_findings < 0 else before[at_findings + len("findings:") :]
     return findings.strip(), after.strip()
+
+
+def _margin_line(item: Abnormality) -> str:
+    """Return ``"  +0.512  Lung nodule  (looked at z 12, 15, 9 mm)"``, slices for positive ones."""
+    places = item.attention_slices[:_SLICES_NAMED]
+    looked = ", ".join(f"{place.z_mm:.0f}" for place in places)
+    return f"  {item.yes_logit_margin:+8.3f}  {item.label}" + (
+        f"  (looked at z {looked} mm)" if looked else ""
+    )

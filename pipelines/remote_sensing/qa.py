@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from longllava_domains.boxes import Dialect
-from longllava_domains.pipelines.loading import load
+from longllava_domains.pipelines.loading import load, refuse_a_name
 from longllava_domains.pipelines.memory_remedies import with_token_budget_remedy
 from longllava_domains.pipelines.remote_sensing.result import Count, SceneAnswer, SceneDetections
 from longllava_domains.pipelines.remote_sensing.search import (
@@ -55,6 +55,7 @@ class RemoteSensingQA:
         trained_resolution_m: tuple[float, float] | None = None,
         outside: Outside = "warn",
     ) -> None:
+        refuse_a_name(model, "RemoteSensingQA")
         self.model = model
         self.policy = policy or grid_policy(getattr(model, "view_format", None))
         self.trained_resolution_m = trained_resolution_m

@@ -15,6 +15,7 @@ import rasterio
 from PIL import Image
 from rasterio.transform import from_origin
 
+import longllava_domains
 from longllava_domains.pipelines.cli.console import stdout
 from longllava_domains.pipelines.cli.main import run
 
@@ -110,14 +111,36 @@ def test_doctor_proves_the_cpu(capfd) -> None:
     assert "scan: blocked" in " ".join(capfd.readouterr().out.split())
 
 
-def test_a_refused_document_does_not_take_the_report_with_it(tmp_path: Path, capfd) -> None:
-    arguments = ["report", PHANTOM, "--model", "demo", "--dtype", "float32", "--every-mm", "100"]
-    arguments += ["--max-new-tokens", "4", "--sr", str(tmp_path / "report.dcm")]
-    assert run(arguments) == 2
-    said = capfd.readouterr()
-    assert "Draft report:" in said.out
-    assert "demonstration model" in said.err
+@pytest.mark.parametrize(
+    ("scan", "model", "said"),
+    [(PHANTOM, "demo", "demonstration model"), (f"{PHANTOM}.nii.gz", "absent", "no DICOM headers")],
+)
+def test_a_document_that_cannot_be_made_is_refused_before_a_model_is_loaded(
+    scan: str, model: str, said: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["report", scan, "--model", model, "--sr", str(tmp_path / "report.dcm")]) == 2
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert said in told.err
     assert not list(tmp_path.iterdir())
+
+
+def test_every_file_of_a_report_is_named_and_the_answer_is_printed_first(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out, sheet, evidence = tmp_path / "r.json", tmp_path / "views.png", tmp_path / "evidence"
+    arguments = ["report", PHANTOM, "--model", "demo", "--dtype", "float32", "--every-mm", "100"]
+    arguments += ["--out", str(out), "--sheet", str(sheet), "--evidence", str(evidence)]
+    assert run(arguments) == 0
+    told = capfd.readouterr()
+    assert "noise: this model is untrained" in told.out
+    assert "neither a probability nor a diagnosis" in told.out
+    for path in (out, sheet, evidence):
+        assert str(path) in told.err
+    assert json.loads(out.read_text())["demo"] is True
+    with Image.open(evidence / "pleural_effusion.png") as picture:
+        assert picture.size[0] > 200
+    assert len(list(evidence.iterdir())) == 18
 
 
 @pytest.mark.parametrize(
@@ -214,3 +237,29 @@ def test_json_stays_json_in_any_encoding(encoding: str, monkeypatch) -> None:
     told = {"text": "\u00fc \u2603 \U0001f6a2 [red]"}
     stdout.print_object(told)
     assert json.loads(written.getvalue().decode(encoding)) == told
+
+
+def test_the_version_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capfd.readouterr().out.strip() == f"longllava-domains {longllava_domains.__version__}"
+
+
+@pytest.mark.parametrize("command", [[], ["report"], ["plan"]])
+def test_help_answers_to_its_short_name(
+    command: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*command, "-h"]) == 0
+    assert "Usage" in capfd.readouterr().out
+
+
+def test_the_doctor_speaks_json_too(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor", "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert told["failed"] is False
+    assert {"name", "status", "detail"} <= set(told["checks"][0])
+
+
+def test_one_view_is_not_called_views(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    sheet = str(tmp_path / "sheet.png")
+    assert run(["views", PHANTOM, "--out", sheet, "--most", "1"]) == 0
+    assert capfd.readouterr().out.startswith("1 view, 39 left out")

@@ -1,5 +1,6 @@
 """The main job, end to end, on the phantom and the demonstration model."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from monai.data import MetaTensor
 
-from longllava_domains import ct
+from longllava_domains import ct, pipelines
 from longllava_domains.adapters.phantoms.chest import chest_phantom
 from longllava_domains.ct.from_array import volume_from_array
 from longllava_domains.errors import OutputError, PolicyError, UnsupportedInputError
@@ -169,3 +170,37 @@ def test_a_preset_keeps_its_prompt_within_the_trained_length() -> None:
     preset = CTPreset.named()
     tokens_per_view = 144 + 6
     assert preset.max_views * tokens_per_view + preset.max_new_tokens < preset.trained_length
+
+
+def test_evidence_is_a_picture_for_any_finding_not_only_positive_ones(result) -> None:
+    picture = result.evidence("Pleural effusion")
+    assert picture.size[0] > 3 * 200  # three slices beside each other
+    assert len(result.abnormalities["Pleural effusion"].attended_slices) == 3
+    with pytest.raises(PolicyError, match="no finding"):
+        result.evidence("Fracture")
+
+
+def test_slices_are_named_in_the_text_for_findings_that_lean_to_present(result) -> None:
+    some = dataclasses.replace(result.abnormalities["Lung nodule"], yes_logit_margin=0.5)
+    told = dataclasses.replace(result, abnormalities={"Lung nodule": some}).to_text()
+    first = some.attended_slices[0].z_mm
+    assert f"+0.500  Lung nodule  (looked at z {first:.0f}" in told
+
+
+@pytest.mark.parametrize("pipeline_class", [pipelines.CTReport, pipelines.RemoteSensingQA])
+def test_a_name_in_place_of_a_loaded_model_is_refused_with_what_loads_it(pipeline_class) -> None:
+    with pytest.raises(PolicyError, match="from_pretrained"):
+        pipeline_class("demo")
+
+
+def test_a_window_in_place_of_a_policy_is_refused_with_how_it_is_written() -> None:
+    with pytest.raises(PolicyError, match="SlicePolicy"):
+        ct.open_volume(PHANTOM).to_sequence("lung")
+
+
+def test_progress_counts_views_and_ends_with_the_draft(pipeline) -> None:
+    told: list[tuple[str, int, int]] = []
+    pipeline(PHANTOM, policy=FEW, max_new_tokens=3, on_progress=lambda *now: told.append(now))
+    assert next(stage for stage, *_ in told) == "reading views"
+    assert {total for stage, _, total in told if stage == "reading views"} == {3}
+    assert told[-1][0] == "writing the draft"

@@ -1,0 +1,79 @@
+"""The files of `report`: refused before the work if they cannot be written, and named afterwards."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from longllava_domains.errors import OutputError, UnsupportedInputError
+from longllava_domains.files import new_file, write_text
+from longllava_domains.pipelines.cli.console import written
+
+if TYPE_CHECKING:
+    from longllava_domains.ct import CTVolume
+    from longllava_domains.pipelines.ct.result import CTReportResult
+
+_PICTURES: Final = (".png", ".jpg", ".jpeg")
+
+
+def require_picture(path: Path | None) -> None:
+    """Refuse a name that says no kind of picture.
+
+    Raises:
+        UnsupportedInputError: The ending is not one of PNG or JPEG.
+    """
+    if path is not None and path.suffix.lower() not in _PICTURES:
+        raise UnsupportedInputError(
+            "The ending of the output names no kind of picture that is written here.",
+            remedy=f"End it with one of {', '.join(_PICTURES)}.",
+            code="cli.out",
+        )
+
+
+def require_document(volume: "CTVolume", model: str) -> None:
+    """Refuse a DICOM SR or FHIR document that could not be made, before the model is loaded.
+
+    Raises:
+        OutputError: The input has no DICOM headers, or the model is the demonstration.
+    """
+    if model == "demo":
+        raise OutputError(
+            "A result of the demonstration model cannot become a clinical document.",
+            remedy="Leave out --sr and --fhir, or name a real model.",
+            code="export.demo",
+        )
+    if volume.source.source_headers() is None:
+        raise OutputError(
+            "The input has no DICOM headers, so patient and study are unknown.",
+            remedy="Leave out --sr and --fhir, or give the DICOM series.",
+            code="export.no_headers",
+        )
+
+
+def save_report(
+    result: "CTReportResult",
+    *,
+    out: Path | None,
+    sheet: Path | None,
+    evidence: Path | None,
+    sr: Path | None,
+    fhir: Path | None,
+) -> None:
+    """Write what was asked for, and name each file on the terminal."""
+    if out is not None:
+        write_text(out, json.dumps(result.to_json(), indent=2) + "\n", overwrite=True)
+        written(out)
+    if sheet is not None:
+        with new_file(sheet, overwrite=True) as temporary:
+            result.show().save(temporary)
+        written(sheet)
+    if evidence is not None:
+        evidence.mkdir(parents=True, exist_ok=True)
+        for label in result.abnormalities:
+            picture = evidence / f"{label.lower().replace(' ', '_').replace('/', '_')}.png"
+            with new_file(picture, overwrite=True) as temporary:
+                result.evidence(label).save(temporary)
+        written(evidence, f"{len(result.abnormalities)} pictures")
+    if sr is not None:
+        written(*result.save_dicom_sr(sr))
+    if fhir is not None:
+        written(result.save_fhir(fhir))
