@@ -14,7 +14,13 @@ from longllava_domains.evaluate.predictions import (
     pair_texts,
     read_table,
 )
-from longllava_domains.evaluate.predictions.fields import first_field, text_of
+from longllava_domains.evaluate.predictions.fields import (
+    ID_FIELDS,
+    REFERENCE_FIELDS,
+    first_field,
+    require_field,
+    text_of,
+)
 
 BUILDS: Final = ("osf", "mevf", "hf-dedup", "huatuo")
 """How VQA-RAD is distributed: the original file with rephrased questions; split and typed by the
@@ -141,6 +147,32 @@ def read_questions(
         closed=closed,
         notes=tuple(dict.fromkeys(notes + pairing.notes)),
     )
+
+
+def baseline_answers(
+    references: Source, constants: Iterable[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return answers that need no model: the truth, and each constant.
+
+    Args:
+        references: Questions with true answers, of any build.
+        constants: Texts to give as every answer.
+    """
+    plain = [_plain(row) for row in read_table(references).rows]
+    if recognise_build(plain) == "osf":
+        plain = list(_test_rows(plain))
+    truth = require_field(plain, REFERENCE_FIELDS, None, "reference_field")
+    ids: list[dict[str, Any]] = [
+        {name: row[name] for name in ID_FIELDS if name in row} for row in plain
+    ]
+
+    def answered(text: str | None) -> list[dict[str, Any]]:
+        return [
+            {**own, "prediction": text_of(row.get(truth)) if text is None else text}
+            for own, row in zip(ids, plain, strict=True)
+        ]
+
+    return {"oracle": answered(None)} | {f"always {text}": answered(text) for text in constants}
 
 
 def recognise_build(rows: Iterable[Row]) -> str:
