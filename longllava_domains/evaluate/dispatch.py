@@ -13,8 +13,9 @@ from longllava_domains.evaluate.predictions import Matching, Source
 from longllava_domains.evaluate.protocol import Protocol
 from longllava_domains.evaluate.reports import PROTOCOLS as REPORTS
 from longllava_domains.evaluate.result import Result
+from longllava_domains.evaluate.slides import PROTOCOLS as SLIDES
 
-_ALL: Final = (*CT_RATE, *REPORTS, *MEDICAL_VQA)
+_ALL: Final = (*CT_RATE, *REPORTS, *MEDICAL_VQA, *SLIDES)
 
 PROTOCOLS: Final[Mapping[str, Mapping[str, Protocol]]] = MappingProxyType(
     {
