@@ -133,18 +133,22 @@ class Result:
         return tuple(dict.fromkeys((*self.headline, *self.metrics)))
 
     def save_card(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the card as ``.md`` or ``.json``, whole or not at all.
+        """Write the card as ``.html``, ``.md`` or ``.json``, whole or not at all.
 
         Raises:
             OutputError: Another suffix, or the file cannot be written.
         """
         suffix = Path(path).suffix.lower()
-        if suffix == ".md":
+        if suffix == ".html":
+            from longllava_domains.evaluate.card import html_card  # it knows this class
+
+            text = html_card(self)
+        elif suffix == ".md":
             text = self.to_markdown()
         elif suffix == ".json":
             text = json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n"
         else:
-            raise _suffix_error("A card", (".md", ".json"))
+            raise _suffix_error("A card", (".html", ".md", ".json"))
         write_text(path, text, overwrite=overwrite)
 
     def save_rows(self, path: str | Path, *, overwrite: bool = False) -> None:
