@@ -4,6 +4,7 @@ from longllava_domains.evaluate.bootstrap import difference, with_intervals
 from longllava_domains.evaluate.compare import Comparison, compare
 from longllava_domains.evaluate.consistency import Reported, contradictions
 from longllava_domains.evaluate.dispatch import PROTOCOLS, score
+from longllava_domains.evaluate.explain import explain
 from longllava_domains.evaluate.result import Result
 from longllava_domains.evaluate.visual import baselines, stand_beside
 
@@ -16,6 +17,7 @@ __all__ = [
     "compare",
     "contradictions",
     "difference",
+    "explain",
     "score",
     "stand_beside",
     "with_intervals",

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.evaluate.bootstrap import DRAWS, difference
+from longllava_domains.evaluate.datasets.dataset import Dataset
 from longllava_domains.evaluate.dispatch import explain_settings, find_protocol, score
 from longllava_domains.evaluate.predictions import Source
 from longllava_domains.evaluate.result import Result
@@ -15,7 +16,7 @@ NOT_VISUAL: Final = "not visual"
 
 
 def baselines(
-    benchmark: str, references: Source, *, protocol: str, **settings: Any
+    benchmark: str, references: Source | Dataset, *, protocol: str, **settings: Any
 ) -> dict[str, Result]:
     """Score what needs no model: the true answers themselves, and the same answer everywhere.
 
@@ -41,7 +42,8 @@ def baselines(
             remedy="Leave the baselines out.",
             code="evaluate.baselines",
         )
-    rows = chosen.baselines(references)
+    truths = references.references if isinstance(references, Dataset) else references
+    rows = chosen.baselines(truths)
     own = {name: value for name, value in settings.items() if name in explain_settings(chosen)}
     # What the user chose for the model's own file means nothing for rows that are made here.
     for name in ("missing", "duplicates", "match", "id_field", "answer_field"):
