@@ -242,13 +242,15 @@ def _plain(row: Row) -> dict[str, Any]:
     """Return a reference row with ``question`` and ``answer``, whatever its layout calls them."""
     plain = dict(row)
     turns = row.get("conversations", row.get("conversatons"))  # the second is LLaVA-Med's spelling
-    if isinstance(turns, list) and len(turns) > 1 and "answer" not in row:
-        plain["question"], plain["answer"] = (turn.get("value") for turn in turns[:2])
+    if isinstance(turns, list) and "answer" not in row:
+        said = [turn.get("value") for turn in turns if isinstance(turn, Mapping)]
+        plain |= zip(("question", "answer"), said, strict=False)
     if "sent" in row and "question" not in row:
         plain["question"] = row["sent"]
     label = row.get("label")
-    if isinstance(label, Mapping) and label and "answer" not in row:
-        plain["answer"] = max(label, key=lambda answer: label[answer])
+    if isinstance(label, Mapping) and "answer" not in row:
+        weights = {k: v for k, v in label.items() if isinstance(v, (int, float))}
+        plain["answer"] = max(weights, key=weights.__getitem__, default=None)
     return plain
 
 

@@ -53,10 +53,9 @@ def score_slides(
     questions = read_slide_questions(predictions, references, how)
     scorable = [q for q in questions.rows if q.truth is not None or not q.options]
     read = [_read(question) for question in scorable]
-    parsed = np.array(
-        [value is not None or q.truth is None for q, value in zip(scorable, read, strict=True)]
-    )
-    scores = np.array([_score(q, value) for q, value in zip(scorable, read, strict=True)])
+    both = list(zip(scorable, read, strict=True))
+    parsed = np.array([value is not None or q.truth is None for q, value in both], bool)
+    scores = np.array([_score(q, value) for q, value in both], np.float64)
     failures = int((~parsed).sum())
     found = _statistics(scorable, scores, parsed, drop=parse_failures == "drop")
     notes = (f"{failures} of {len(scorable)} answers name no option or grade",) if failures else ()
@@ -98,10 +97,10 @@ def _statistics(
     *, drop: bool,
 ) -> dict[str, Statistic]:  # fmt: skip
     """Return each task's metric, once as chosen and once without answers that cannot be read."""
-    choices = np.array([q.truth is not None for q in questions])
+    choices = np.array([q.truth is not None for q in questions], bool)
     found: list[tuple[str, Statistic]] = []
     for task in dict.fromkeys(question.task for question in questions):
-        inside = np.array([question.task == task for question in questions])
+        inside = np.array([question.task == task for question in questions], bool)
         for ending, counted in (
             ("", parsed if drop else np.ones_like(parsed)),
             ("_parsed", parsed),
