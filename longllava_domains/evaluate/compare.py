@@ -6,7 +6,7 @@ from typing import Final
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.evaluate.bootstrap import DRAWS, Difference, difference, with_intervals
-from longllava_domains.evaluate.predictions.matching import PROMPT_MISMATCH
+from longllava_domains.evaluate.predictions.inputs import PROMPT_MISMATCH
 from longllava_domains.evaluate.result import Interval, Result
 
 _MAY_DIFFER: Final = ("bootstrap", "thresholds")

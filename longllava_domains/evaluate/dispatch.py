@@ -11,6 +11,7 @@ from longllava_domains.evaluate.ct_rate import PROTOCOLS as CT_RATE
 from longllava_domains.evaluate.datasets.dataset import Dataset
 from longllava_domains.evaluate.medical_vqa import PROTOCOLS as MEDICAL_VQA
 from longllava_domains.evaluate.predictions import Matching, Source
+from longllava_domains.evaluate.predictions.inputs import input_hash
 from longllava_domains.evaluate.protocol import Protocol
 from longllava_domains.evaluate.reports import PROTOCOLS as REPORTS
 from longllava_domains.evaluate.result import Result
@@ -69,7 +70,9 @@ def score(
             remedy=f"It has {', '.join(allowed)}.",
             code="evaluate.setting",
         )
-    how = Matching(**{name: settings[name] for name in _MATCHING if name in settings})
+    fixed = {"decoding": input_hash(dict(chosen.decoding))} if chosen.decoding else {}
+    matching = {name: settings[name] for name in _MATCHING if name in settings}
+    how = Matching(**{"inputs": fixed, **matching})
     own = {name: value for name, value in settings.items() if name not in _MATCHING}
     data = references if isinstance(references, Dataset) else None
     truths = references if data is None else data.references
@@ -125,7 +128,7 @@ def _stamp(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):
-        return value if len(value) < 40 and "/" not in value and "." not in value else "given"
+        return value if len(value) <= 64 and "/" not in value and "." not in value else "given"
     if isinstance(value, Mapping):
         return {str(key): _stamp(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
