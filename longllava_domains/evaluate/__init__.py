@@ -1,6 +1,24 @@
 """Scores of prediction files, whoever made them, under named and versioned protocols."""
 
+from longllava_domains.evaluate.bootstrap import difference, with_intervals
+from longllava_domains.evaluate.compare import Comparison, compare
+from longllava_domains.evaluate.consistency import Reported, contradictions
 from longllava_domains.evaluate.dispatch import PROTOCOLS, score
+from longllava_domains.evaluate.explain import explain
 from longllava_domains.evaluate.result import Result
+from longllava_domains.evaluate.visual import baselines, stand_beside
 
-__all__ = ["PROTOCOLS", "Result", "score"]
+__all__ = [
+    "PROTOCOLS",
+    "Comparison",
+    "Reported",
+    "Result",
+    "baselines",
+    "compare",
+    "contradictions",
+    "difference",
+    "explain",
+    "score",
+    "stand_beside",
+    "with_intervals",
+]

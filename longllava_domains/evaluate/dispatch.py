@@ -8,14 +8,17 @@ from typing import Any, Final
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.evaluate.ct_rate import PROTOCOLS as CT_RATE
+from longllava_domains.evaluate.datasets.dataset import Dataset
 from longllava_domains.evaluate.fit_rsfg import PROTOCOLS as FIT_RSFG
 from longllava_domains.evaluate.medical_vqa import PROTOCOLS as MEDICAL_VQA
 from longllava_domains.evaluate.predictions import Matching, Source
+from longllava_domains.evaluate.predictions.inputs import input_hash
 from longllava_domains.evaluate.protocol import Protocol
 from longllava_domains.evaluate.reports import PROTOCOLS as REPORTS
 from longllava_domains.evaluate.result import Result
+from longllava_domains.evaluate.slides import PROTOCOLS as SLIDES
 
-_ALL: Final = (*CT_RATE, *REPORTS, *MEDICAL_VQA, *FIT_RSFG)
+_ALL: Final = (*CT_RATE, *REPORTS, *MEDICAL_VQA, *SLIDES, *FIT_RSFG)
 
 PROTOCOLS: Final[Mapping[str, Mapping[str, Protocol]]] = MappingProxyType(
     {
@@ -35,7 +38,7 @@ SYNTHETIC: Final = "SYNTHETIC"
 def score(
     benchmark: str,
     predictions: Source,
-    references: Source | None = None,
+    references: Source | Dataset | None = None,
     *,
     protocol: str,
     synthetic: bool = False,
@@ -47,7 +50,8 @@ def score(
         benchmark: Name in `PROTOCOLS`.
         predictions: A file (``.jsonl``, ``.json``, ``.csv``, ``.tsv``, ``.parquet``) or an
             iterable of mappings.
-        references: The same for the true answers; None where the prediction rows hold them.
+        references: The same for the true answers, or a `Dataset`, whose hash and leaks then stand
+            on the card; None where the prediction rows hold them.
         protocol: Name, or name and version as ``"llava-med@b9a98a73"``.
         synthetic: The data are phantoms; the result then says so and never bears the
             benchmark's name alone.
@@ -67,11 +71,18 @@ def score(
             remedy=f"It has {', '.join(allowed)}.",
             code="evaluate.setting",
         )
-    how = Matching(**{name: settings[name] for name in _MATCHING if name in settings})
+    fixed = {"decoding": input_hash(dict(chosen.decoding))} if chosen.decoding else {}
+    matching = {name: settings[name] for name in _MATCHING if name in settings}
+    how = Matching(**{"inputs": fixed, **matching})
     own = {name: value for name, value in settings.items() if name not in _MATCHING}
-    found = chosen.score(predictions, references, protocol=chosen, how=how, **own)
+    data = references if isinstance(references, Dataset) else None
+    truths = references if data is None else data.references
+    found = chosen.score(predictions, truths, protocol=chosen, how=how, **own)
     made = {**allowed, **{name: _stamp(value) for name, value in settings.items()}}
     made = {"synthetic": synthetic, **made, **found.settings}
+    if data is not None:
+        made["data"] = {"build": data.build, "sha256": data.hashes[data.evaluated]}
+        found = found.with_notes(*data.notes)
     if synthetic:
         found = replace(found, benchmark=f"{SYNTHETIC} {benchmark}").with_notes(
             f"{SYNTHETIC}: made of phantoms; not comparable with any published number"
@@ -118,7 +129,7 @@ def _stamp(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):
-        return value if len(value) < 40 and "/" not in value and "." not in value else "given"
+        return value if len(value) <= 64 and "/" not in value and "." not in value else "given"
     if isinstance(value, Mapping):
         return {str(key): _stamp(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):

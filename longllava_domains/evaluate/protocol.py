@@ -1,8 +1,9 @@
 """`Protocol`: a named, versioned way to ask and to score, so that a number means something."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from longllava_domains.evaluate.predictions import Row, Source
 from longllava_domains.evaluate.result import Result
 
 
@@ -20,6 +21,8 @@ class Protocol:
         prompts: Kind of question -> text with ``{question}`` and, where there are some,
             ``{options}``; empty where the source publishes none.
         decoding: Generation settings, likewise.
+        baselines: From references to predictions that need no model, by name: the oracle and
+            constant answers.
     """
 
     benchmark: str
@@ -29,6 +32,7 @@ class Protocol:
     score: Callable[..., Result]
     prompts: Mapping[str, str] = field(default_factory=dict)
     decoding: Mapping[str, float | int | bool] = field(default_factory=dict)
+    baselines: Callable[[Source], Mapping[str, Sequence[Row]]] | None = None
 
     @property
     def label(self) -> str:

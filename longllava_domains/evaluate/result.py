@@ -18,6 +18,14 @@ Cell = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
+class Interval:
+    """Between which values the true one lies, at the level that the settings name."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Result:
     """The score of one prediction file under one protocol.
 
@@ -35,6 +43,9 @@ class Result:
             image), None for the rows themselves.
         notes: What must be read beside the numbers.
         headline: Names of the metrics that the protocol's source publishes, shown first.
+        intervals: Metric -> its interval, where one was drawn; see `bootstrap.with_intervals`.
+        beside: What the score must be read beside: ``"oracle"``, ``"always yes"``, ``"blind"`` ...
+            -> its result under the same protocol.
 
     Raises:
         InputError: Nothing was scored.
@@ -45,11 +56,13 @@ class Result:
     metrics: Mapping[str, float]
     counts: Counts
     settings: Mapping[str, Any] = field(default_factory=dict)
-    rows: Sequence[Mapping[str, Cell]] = ()
-    statistics: Mapping[str, Statistic] = field(default_factory=dict)
+    rows: Sequence[Mapping[str, Cell]] = field(default=(), repr=False)
+    statistics: Mapping[str, Statistic] = field(default_factory=dict, repr=False)
     cluster: str | None = None
     notes: tuple[str, ...] = ()
     headline: tuple[str, ...] = ()
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    beside: Mapping[str, "Result"] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if not self.metrics:
@@ -61,13 +74,20 @@ class Result:
         assert all(math.isfinite(value) for value in self.metrics.values()), self.metrics
         assert all(name in self.metrics for name in self.headline), self.headline
         assert all(len(found.contributions) == len(self.rows) for found in self.statistics.values())
-        for name in ("metrics", "settings", "statistics"):
+        for name in ("metrics", "settings", "statistics", "intervals", "beside"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         object.__setattr__(self, "rows", tuple(self.rows))
 
     def with_notes(self, *notes: str) -> "Result":
         """Return a copy with more notes."""
         return replace(self, notes=tuple(dict.fromkeys(self.notes + notes)))
+
+    def with_interval_values(
+        self, intervals: Mapping[str, Interval], drawn: Mapping[str, Any]
+    ) -> "Result":
+        """Return a copy with intervals, and how they were drawn among the settings."""
+        settings = {**self.settings, "bootstrap": dict(drawn)}
+        return replace(self, intervals={**self.intervals, **intervals}, settings=settings)
 
     def to_json(self) -> dict[str, Any]:
         """Return the card as JSON; the rows stay in their own file."""
@@ -76,6 +96,8 @@ class Result:
             "protocol": self.protocol,
             "headline": list(self.headline),
             "metrics": dict(self.metrics),
+            "intervals": {name: [i.low, i.high] for name, i in self.intervals.items()},
+            "beside": {name: dict(each.metrics) for name, each in self.beside.items()},
             "counts": self.counts.to_json(),
             "settings": dict(self.settings),
             "cluster": self.cluster,
@@ -84,34 +106,49 @@ class Result:
 
     def to_markdown(self) -> str:
         """Return the card as Markdown."""
+        shown = [name for name in self.headline if self.beside]
         parts = [
             f"# {self.benchmark}, {self.protocol}",
             *(f"> {note}" for note in self.notes),
+            _table(("metric", "value", "interval"), [self._line(name) for name in self._order()]),
             _table(
-                ("metric", "value"), ((name, f"{self.metrics[name]:.4f}") for name in self._order())
+                ("beside", *shown),
+                [
+                    (name, *(_spell(each.metrics.get(metric)) for metric in shown))
+                    for name, each in self.beside.items()
+                ],
             ),
-            _table(("rows", "count"), ((k, str(v)) for k, v in self.counts.to_json().items())),
-            _table(("setting", "value"), ((k, json.dumps(v)) for k, v in self.settings.items())),
+            _table(("rows", "count"), [(k, str(v)) for k, v in self.counts.to_json().items()]),
+            _table(("setting", "value"), [(k, json.dumps(v)) for k, v in self.settings.items()]),
             RESEARCH_NOTICE,
         ]
         return "\n\n".join(part for part in parts if part) + "\n"
+
+    def _line(self, name: str) -> tuple[str, str, str]:
+        found = self.intervals.get(name)
+        interval = "" if found is None else f"{found.low:.4f} to {found.high:.4f}"
+        return name, _spell(self.metrics[name]), interval
 
     def _order(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.headline, *self.metrics)))
 
     def save_card(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the card as ``.md`` or ``.json``, whole or not at all.
+        """Write the card as ``.html``, ``.md`` or ``.json``, whole or not at all.
 
         Raises:
             OutputError: Another suffix, or the file cannot be written.
         """
         suffix = Path(path).suffix.lower()
-        if suffix == ".md":
+        if suffix == ".html":
+            from longllava_domains.evaluate.card import html_card  # it knows this class
+
+            text = html_card(self)
+        elif suffix == ".md":
             text = self.to_markdown()
         elif suffix == ".json":
             text = json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n"
         else:
-            raise _suffix_error("A card", (".md", ".json"))
+            raise _suffix_error("A card", (".html", ".md", ".json"))
         write_text(path, text, overwrite=overwrite)
 
     def save_rows(self, path: str | Path, *, overwrite: bool = False) -> None:
@@ -134,9 +171,17 @@ class Result:
             write(table, file)
 
 
-def _table(head: tuple[str, str], rows: Any) -> str:
-    lines = [f"| {name} | {value.replace('|', chr(92) + '|')} |" for name, value in rows]
-    return "\n".join([f"| {head[0]} | {head[1]} |", "| --- | --- |", *lines]) if lines else ""
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return ""
+    cells = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in cells
+    )
+
+
+def _spell(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
 
 
 def _suffix_error(what: str, suffixes: tuple[str, ...]) -> OutputError:

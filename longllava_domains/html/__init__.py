@@ -1,1 +1,17 @@
-"""HTML that stands alone: escaped text and tables, for notebooks and for pages that we write."""
+"""Self-contained pages: one frame, escaping that cannot be forgotten, and plots as SVG."""
+
+from longllava_domains.html.elements import Html, element, raw_text, table
+from longllava_domains.html.frame import page
+from longllava_domains.html.plots import Line, bar_plot, heat_map, line_plot
+
+__all__ = [
+    "Html",
+    "Line",
+    "bar_plot",
+    "element",
+    "heat_map",
+    "line_plot",
+    "page",
+    "raw_text",
+    "table",
+]

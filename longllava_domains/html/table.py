@@ -1,10 +1,13 @@
 """Tables of facts, as a notebook shows an object. Every text is escaped."""
 
 from collections.abc import Iterable, Mapping
-from html import escape
+
+from longllava_domains.html.elements import Html, element
+
+_LEFT = "text-align:left"
 
 
-def facts_table(title: str, facts: Mapping[str, object]) -> str:
+def facts_table(title: str, facts: Mapping[str, object]) -> Html:
     """Return a table of names and values under a title.
 
     Args:
@@ -12,14 +15,14 @@ def facts_table(title: str, facts: Mapping[str, object]) -> str:
         facts: Name -> value; values that are None are left out.
     """
     rows = (
-        f"<tr><th style='text-align:left'>{escape(name)}</th><td>{escape(str(value))}</td></tr>"
+        element("tr", element("th", name, style=_LEFT), element("td", value))
         for name, value in facts.items()
         if value is not None
     )
     return _table(title, rows)
 
 
-def rows_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+def rows_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Html:
     """Return a table with a row for each of `rows` under a title.
 
     Args:
@@ -27,10 +30,10 @@ def rows_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[objec
         columns: Headings.
         rows: One value for each heading.
     """
-    head = "".join(f"<th style='text-align:left'>{escape(column)}</th>" for column in columns)
-    body = ("".join(f"<td>{escape(str(value))}</td>" for value in row) for row in rows)
-    return _table(title, (f"<tr>{cells}</tr>" for cells in (head, *body)))
+    head = element("tr", *(element("th", column, style=_LEFT) for column in columns))
+    body = (element("tr", *(element("td", value) for value in row)) for row in rows)
+    return _table(title, (head, *body))
 
 
-def _table(title: str, rows: Iterable[str]) -> str:
-    return f"<table><caption><b>{escape(title)}</b></caption>{''.join(rows)}</table>"
+def _table(title: str, rows: Iterable[Html]) -> Html:
+    return element("table", element("caption", element("b", title)), *rows)

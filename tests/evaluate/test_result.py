@@ -36,7 +36,12 @@ def test_a_card_says_every_choice_and_count(result: Result, tmp_path: Path) -> N
     assert card["counts"]["missing"] == 1
     assert card["settings"] == {"missing": "drop"}
     text = (tmp_path / "card.md").read_text()
-    for said in ("strict@1", "| accuracy | 0.6667 |", "| missing | 1 |", "> matched by position"):
+    for said in (
+        "strict@1",
+        "| accuracy | 0.6667 |  |",
+        "| missing | 1 |",
+        "> matched by position",
+    ):
         assert said in text
     assert "Not a medical device" in text
 

@@ -6,7 +6,12 @@ from typing import Any, Final
 import numpy as np
 
 from longllava_domains.errors import InputError, PolicyError
-from longllava_domains.evaluate.ct_rate.tables import LabelTable, one_per, read_labels
+from longllava_domains.evaluate.ct_rate.tables import (
+    LabelTable,
+    baseline_scores,
+    one_per,
+    read_labels,
+)
 from longllava_domains.evaluate.multilabel import statistics
 from longllava_domains.evaluate.predictions import Matching, Source
 from longllava_domains.evaluate.protocol import Protocol
@@ -255,7 +260,7 @@ def _unknown(name: str, value: str, choices: Sequence[str]) -> PolicyError:
 _ASK: Final = {"finding": "Is {question} present in this CT scan? Answer yes or no."}
 
 PROTOCOLS: Final = tuple(
-    Protocol("ct-rate", name, version, summary, score, prompts)
+    Protocol("ct-rate", name, version, summary, score, prompts, baselines=baseline_scores)
     for name, version, summary, score, prompts in (
         (
             "ct-clip", "a2a155c6",

@@ -105,6 +105,24 @@ def read_labels(
     return LabelTable(names, columns, truth, scores, pairing.counts, notes)
 
 
+def baseline_scores(references: Source) -> dict[str, list[dict[str, Any]]]:
+    """Return scores that need no model: the labels themselves, all findings, and none.
+
+    Args:
+        references: The label file or rows.
+    """
+    rows = [_flat(row, _TRUTHS, CT_RATE_LABELS) for row in read_table(references).rows]
+    labels = [name for name in CT_RATE_LABELS if any(name in row for row in rows)]
+
+    def filled(score: float | None) -> list[dict[str, Any]]:
+        return [
+            {k: score if score is not None and k in labels else v for k, v in row.items()}
+            for row in rows
+        ]
+
+    return {"oracle": filled(None), "always present": filled(1.0), "always absent": filled(0.0)}
+
+
 def _unwrapped(rows: Sequence[Row]) -> Sequence[Row]:
     """Take the predictions out of the envelope that Grand Challenge puts around a submission."""
     if len(rows) == 1 and isinstance(outputs := rows[0].get("outputs"), list) and outputs:

@@ -1,13 +1,19 @@
 """The protocols of VQA-RAD and PathVQA, and whose numbers they made."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.evaluate.medical_vqa import llava_med, medevalkit, plain
 from longllava_domains.evaluate.medical_vqa.choices import huatuo_option, true_letter
 from longllava_domains.evaluate.medical_vqa.judging import Judge, Judgement, judge_all
-from longllava_domains.evaluate.medical_vqa.questions import Question, is_yes_no, read_questions
+from longllava_domains.evaluate.medical_vqa.questions import (
+    Question,
+    baseline_answers,
+    is_yes_no,
+    read_questions,
+)
 from longllava_domains.evaluate.predictions import Matching, Source
 from longllava_domains.evaluate.protocol import Protocol
 from longllava_domains.evaluate.result import Result
@@ -216,6 +222,11 @@ def _entries(benchmark: str) -> tuple[_Entry, ...]:
     )  # fmt: skip
 
 
+_CONSTANTS: Final = ("yes", "no", "yes no")
+"""The last one shows which protocols take both answers at once."""
+
 PROTOCOLS: Final = tuple(
-    Protocol(benchmark, *entry) for benchmark in BENCHMARKS for entry in _entries(benchmark)
+    Protocol(benchmark, *entry, partial(baseline_answers, constants=_CONSTANTS))
+    for benchmark in BENCHMARKS
+    for entry in _entries(benchmark)
 )

@@ -14,7 +14,13 @@ from longllava_domains.evaluate.predictions import (
     pair_texts,
     read_table,
 )
-from longllava_domains.evaluate.predictions.fields import first_field, text_of
+from longllava_domains.evaluate.predictions.fields import (
+    ID_FIELDS,
+    REFERENCE_FIELDS,
+    first_field,
+    require_field,
+    text_of,
+)
 
 BUILDS: Final = ("osf", "mevf", "hf-dedup", "huatuo")
 """How VQA-RAD is distributed: the original file with rephrased questions; split and typed by the
@@ -143,6 +149,32 @@ def read_questions(
     )
 
 
+def baseline_answers(
+    references: Source, constants: Iterable[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return answers that need no model: the truth, and each constant.
+
+    Args:
+        references: Questions with true answers, of any build.
+        constants: Texts to give as every answer.
+    """
+    plain = [_plain(row) for row in read_table(references).rows]
+    if recognise_build(plain) == "osf":
+        plain = list(_test_rows(plain))
+    truth = require_field(plain, REFERENCE_FIELDS, None, "reference_field")
+    ids: list[dict[str, Any]] = [
+        {name: row[name] for name in ID_FIELDS if name in row} for row in plain
+    ]
+
+    def answered(text: str | None) -> list[dict[str, Any]]:
+        return [
+            {**own, "prediction": text_of(row.get(truth)) if text is None else text}
+            for own, row in zip(ids, plain, strict=True)
+        ]
+
+    return {"oracle": answered(None)} | {f"always {text}": answered(text) for text in constants}
+
+
 def recognise_build(rows: Iterable[Row]) -> str:
     """Return which of `BUILDS` has the fields of these rows."""
     names = {name for row in rows for name in row}
@@ -210,13 +242,15 @@ def _plain(row: Row) -> dict[str, Any]:
     """Return a reference row with ``question`` and ``answer``, whatever its layout calls them."""
     plain = dict(row)
     turns = row.get("conversations", row.get("conversatons"))  # the second is LLaVA-Med's spelling
-    if isinstance(turns, list) and len(turns) > 1 and "answer" not in row:
-        plain["question"], plain["answer"] = (turn.get("value") for turn in turns[:2])
+    if isinstance(turns, list) and "answer" not in row:
+        said = [turn.get("value") for turn in turns if isinstance(turn, Mapping)]
+        plain |= zip(("question", "answer"), said, strict=False)
     if "sent" in row and "question" not in row:
         plain["question"] = row["sent"]
     label = row.get("label")
-    if isinstance(label, Mapping) and label and "answer" not in row:
-        plain["answer"] = max(label, key=lambda answer: label[answer])
+    if isinstance(label, Mapping) and "answer" not in row:
+        weights = {k: v for k, v in label.items() if isinstance(v, (int, float))}
+        plain["answer"] = max(weights, key=weights.__getitem__, default=None)
     return plain
 
 

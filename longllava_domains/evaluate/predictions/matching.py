@@ -11,14 +11,12 @@ from longllava_domains.evaluate.predictions.fields import (
     id_of,
     same_question,
 )
+from longllava_domains.evaluate.predictions.inputs import PROMPT_MISMATCH, input_notes
 from longllava_domains.evaluate.predictions.pairing import Counts, Matching, Pair, Pairing
 from longllava_domains.evaluate.predictions.reading import Row
 
 NAMED_ROWS: Final = 10
 """Rows that a message names by position before it only counts."""
-
-PROMPT_MISMATCH: Final = "prompt mismatch"
-"""How a note begins that says that predictions were made with other inputs than the protocol's."""
 
 
 def pair_rows(
@@ -56,6 +54,7 @@ def pair_rows(
     else:
         found, duplicated, extra, more = _match(predictions, references, ids, how, id_fields)
         notes += more
+    notes += input_notes(found, how.inputs or {})
     absent = sum(row is None for row in found)
     found = [row if row is not None and usable(row) else None for row in found]
     wrong_type = sum(row is None for row in found) - absent

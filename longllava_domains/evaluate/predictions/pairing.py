@@ -29,6 +29,8 @@ class Matching:
         id_field: Field of the ids in the predictions, by default one of `ID_FIELDS`.
         answer_field: Field of the model's answer, by default one of `ANSWER_FIELDS`.
         reference_field: Field of the true answer, by default one of `REFERENCE_FIELDS`.
+        inputs: Name in `INPUTS` -> `input_hash` of what the predictions should have been made
+            from; by default what the protocol fixes.
 
     Raises:
         PolicyError: A choice that does not exist.
@@ -40,6 +42,7 @@ class Matching:
     id_field: str | None = None
     answer_field: str | None = None
     reference_field: str | None = None
+    inputs: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():

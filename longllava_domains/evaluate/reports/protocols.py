@@ -18,6 +18,7 @@ from longllava_domains.evaluate.result import Result
 from longllava_domains.evaluate.statistic import Statistic, defined, mean_statistic
 from longllava_domains.evaluate.text_overlap.bleu import pycocoevalcap_bleu
 from longllava_domains.evaluate.text_overlap.cider import pycocoevalcap_cider
+from longllava_domains.evaluate.text_overlap.coco_java import meteor_scores, ptb_tokens
 from longllava_domains.evaluate.text_overlap.ngrams import count_ngrams
 from longllava_domains.evaluate.text_overlap.rouge import pycocoevalcap_rouge_l
 
@@ -25,6 +26,7 @@ Labeller = Callable[[Sequence[str]], Sequence[Mapping[str, float]]]
 """From reports to the score of each label, from 0 to 1: RadBERT, a rule set, anything."""
 
 LONGEST: Final = 4
+TOKENIZERS: Final = ("blanks", "ptb")
 
 
 def score_reports(
@@ -36,11 +38,13 @@ def score_reports(
     section: str = "findings",
     labeller: Labeller | None = None,
     reference_labels: Source | None = None,
+    tokenizer: str = "blanks",
+    meteor: bool = False,
 ) -> Result:
     """Score reports as VLM3D does: BLEU, ROUGE-L and CIDEr of cleaned texts, and labels.
 
     The challenge scores only the volumes that both sides have; here a missing report needs a
-    policy. METEOR needs Java and is absent.
+    policy.
 
     Args:
         predictions: Generated reports.
@@ -51,12 +55,17 @@ def score_reports(
         labeller: Reads labels from a report; called positive from 0.5 on. Without one there are
             no label scores.
         reference_labels: The label file, by default what the labeller reads in written reports.
+        tokenizer: ``"blanks"`` as the challenge, or ``"ptb"`` of pycocoevalcap, which needs Java.
+        meteor: Compute METEOR, which needs pycocoevalcap and Java as well.
 
     Raises:
         InputError: The labeller leaves a report or a label out.
+        PolicyError: An unknown tokenizer, or Java is asked for and not installed.
     """
     pairs = read_reports(predictions, references, how, section)
-    found, notes = _text_statistics(pairs), ["METEOR is absent: it needs pycocoevalcap and Java"]
+    found, notes = _text_statistics(pairs, tokenizer, meteor=meteor), []
+    if not meteor:
+        notes.append("METEOR is absent: it was not asked for, and needs pycocoevalcap and Java")
     metrics = {name: statistic.value for name, statistic in found.items()}
     metrics["bleu_mean"] = float(np.mean([metrics[f"bleu_{k}"] for k in range(1, LONGEST + 1)]))
     metrics |= template_shares(pairs.generated)
@@ -98,10 +107,18 @@ def score_reports(
     )  # fmt: skip
 
 
-def _text_statistics(pairs: ReportPairs) -> dict[str, Statistic]:
+def _text_statistics(pairs: ReportPairs, tokenizer: str, *, meteor: bool) -> dict[str, Statistic]:
     """Scores of words in common, of texts cleaned as the challenge cleans them."""
+    if tokenizer not in TOKENIZERS:
+        raise PolicyError(
+            f"tokenizer cannot be {tokenizer!r}.",
+            remedy=f"Choose one of {', '.join(TOKENIZERS)}.",
+            code="reports.tokenizer",
+        )
     written = [_clean(text) for text in pairs.written]
     generated = [_clean_generated(text) for text in pairs.generated]
+    if tokenizer == "ptb":
+        generated, written = ptb_tokens(generated), ptb_tokens(written)
     words, others = ([text.split() for text in texts] for texts in (generated, written))
     counts = count_ngrams(words, others, LONGEST)
     lengths, other_lengths = (
@@ -114,6 +131,8 @@ def _text_statistics(pairs: ReportPairs) -> dict[str, Statistic]:
     rouge = [pycocoevalcap_rouge_l(*texts) for texts in zip(generated, written, strict=True)]
     found["rouge_l"] = mean_statistic(rouge)
     found["cider"] = mean_statistic(pycocoevalcap_cider(counts, len(words)))
+    if meteor:
+        found["meteor"] = mean_statistic(meteor_scores(generated, written))
     return defined(found.items())
 
 

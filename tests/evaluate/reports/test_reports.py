@@ -2,7 +2,9 @@
 
 import csv
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -174,3 +176,50 @@ def test_greens_scores_equal_the_official_ones() -> None:
         read_green("[Matched Findings]:\n1. x").score == case["missing_error_section_with_matches"]
     )
     assert read_green("").score == case["no_sections"]
+
+
+def test_an_unknown_tokenizer_is_refused() -> None:
+    with pytest.raises(PolicyError) as unknown:
+        score(tokenizer="nltk")
+    assert unknown.value.code == "reports.tokenizer"
+
+
+@pytest.mark.parametrize("asked", [{"meteor": True}, {"tokenizer": "ptb"}])
+def test_asking_for_java_without_it_is_refused(monkeypatch: pytest.MonkeyPatch, asked) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(PolicyError) as caught:
+        score(**asked)
+    assert caught.value.code == "reports.java"
+
+
+class FakeMeteor:
+    def compute_score(self, written: dict, generated: dict) -> tuple[float, list[float]]:
+        scores = [float(written[k] == generated[k]) for k in written]
+        return sum(scores) / len(scores), scores
+
+
+class FakeTokenizer:
+    def tokenize(self, captions: dict) -> dict:
+        return {k: [each[0]["caption"].lower().replace(".", "")] for k, each in captions.items()}
+
+
+def test_the_users_pycocoevalcap_is_called_with_one_reference_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Neither Java nor the package is a dependency, so only the call is tested here.
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/java")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    for path, name, fake in (
+        ("pycocoevalcap.meteor.meteor", "Meteor", FakeMeteor),
+        ("pycocoevalcap.tokenizer.ptbtokenizer", "PTBTokenizer", FakeTokenizer),
+    ):
+        parts = path.split(".")
+        for end in range(1, len(parts) + 1):
+            full = ".".join(parts[:end])
+            module = sys.modules.get(full) or ModuleType(full)
+            module.__path__ = []  # a package, so that what lies in it can be imported
+            monkeypatch.setitem(sys.modules, full, module)
+        setattr(sys.modules[path], name, fake)
+    found = score(rows(WRITTEN), meteor=True, tokenizer="ptb")
+    assert found.metrics["meteor"] == 1.0
+    assert not any("METEOR is absent" in note for note in found.notes)

@@ -1,0 +1,40 @@
+"""Benchmarks as they are distributed, from the user's own disk; nothing is fetched."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from longllava_domains.errors import PolicyError
+from longllava_domains.evaluate.datasets.ct_rate import load_ct_rate
+from longllava_domains.evaluate.datasets.dataset import Dataset
+from longllava_domains.evaluate.datasets.path_vqa import load_path_vqa
+from longllava_domains.evaluate.datasets.vqa_rad import load_vqa_rad
+
+LOADERS: Final[Mapping[str, Callable[[Path], Dataset]]] = MappingProxyType(
+    {"vqa-rad": load_vqa_rad, "path-vqa": load_path_vqa, "ct-rate": load_ct_rate}
+)
+
+
+def load_dataset(benchmark: str, folder: str | Path) -> Dataset:
+    """Read a benchmark from a folder.
+
+    Args:
+        benchmark: ``"vqa-rad"``, ``"path-vqa"`` or ``"ct-rate"``.
+        folder: Where the user keeps it, as distributed.
+
+    Raises:
+        PolicyError: There is no loader for it.
+        NotFoundError: The folder holds none of the known layouts.
+        DamagedInputError: A file of it cannot be read.
+    """
+    if benchmark not in LOADERS:
+        raise PolicyError(
+            f"There is no loader for {benchmark!r}.",
+            remedy=f"Choose one of {', '.join(LOADERS)}, or give the references as a file.",
+            code="evaluate.loader",
+        )
+    return LOADERS[benchmark](Path(folder))
+
+
+__all__ = ["LOADERS", "Dataset", "load_dataset"]

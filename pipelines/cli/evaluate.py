@@ -1,0 +1,224 @@
+"""Commands that score prediction files: `evaluate score`, `explain`, `protocols`, `data`, `check`."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from longllava_domains import evaluate as scoring
+from longllava_domains.errors import PolicyError
+from longllava_domains.evaluate.datasets import Dataset, load_dataset
+from longllava_domains.evaluate.dispatch import explain_settings, find_protocol
+from longllava_domains.evaluate.explain import DifferingRow, explain
+from longllava_domains.evaluate.result import Result
+from longllava_domains.files import require_writable, write_text
+from longllava_domains.pipelines.cli.console import stdout
+from longllava_domains.pipelines.cli.options import AsJson
+
+evaluating = typer.Typer(help="Scores whose protocol is named. No model is loaded.")
+
+_Benchmark = Annotated[str, typer.Argument(help="vqa-rad, path-vqa, ct-rate ...: see `protocols`")]
+_Predictions = Annotated[Path, typer.Argument(help=".jsonl, .json, .csv, .tsv or .parquet")]
+_References = Annotated[Path | None, typer.Option(help="File with the true answers")]
+_Data = Annotated[Path | None, typer.Option(help="Folder of the benchmark as distributed")]
+_Set = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting, name=value; repeat for several")
+]
+_Missing = Annotated[
+    str | None, typer.Option(help="Rows without a prediction: error, wrong or drop")
+]
+_Synthetic = Annotated[bool, typer.Option("--synthetic", help="The data are phantoms")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(evaluating, name="evaluate")
+
+
+@evaluating.command()
+def score(
+    benchmark: _Benchmark,
+    predictions: _Predictions,
+    protocol: Annotated[str, typer.Option(help="Name, or name@version; see `protocols`")],
+    references: _References = None,
+    data: _Data = None,
+    blind: Annotated[Path | None, typer.Option(help="Predictions made without images")] = None,
+    shuffled: Annotated[
+        Path | None, typer.Option(help="Predictions made with other images")
+    ] = None,
+    missing: _Missing = None,
+    settings: _Set = None,
+    synthetic: _Synthetic = False,
+    out: Annotated[Path | None, typer.Option(help="The card: .html, .md or .json")] = None,
+    rows: Annotated[Path | None, typer.Option(help="The table of rows: .parquet or .csv")] = None,
+    draws: Annotated[int, typer.Option(help="Draws of the bootstrap; 0 for no intervals")] = 2000,
+    seed: Annotated[int, typer.Option(help="Of the draws")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Score a prediction file and show it beside constants, oracle, blind and shuffled runs."""
+    for place in (out, rows):
+        if place is not None:
+            require_writable(place, overwrite=True)
+    truth = _truth(benchmark, references, data)
+    own = {**_settings(settings), **_given(missing), "synthetic": synthetic}
+    result = scoring.score(benchmark, predictions, truth, protocol=protocol, **own)
+    if draws:
+        result = scoring.with_intervals(result, draws=draws, seed=seed)
+    beside: dict[str, Result] = {}
+    if find_protocol(benchmark, protocol).baselines is not None:
+        known = predictions if truth is None else truth
+        beside |= scoring.baselines(benchmark, known, protocol=protocol, **own)
+    for name, path in (("blind", blind), ("shuffled", shuffled)):
+        if path is not None:
+            beside[name] = scoring.score(benchmark, path, truth, protocol=protocol, **own)
+    if beside:
+        result = scoring.stand_beside(result, beside, draws=draws or 2000, seed=seed)
+    if out is not None:
+        result.save_card(out, overwrite=True)
+    if rows is not None:
+        result.save_rows(rows, overwrite=True)
+    if as_json:
+        stdout.print_object(result.to_json())
+        return
+    _show(result)
+
+
+@evaluating.command("explain")
+def explain_file(
+    benchmark: _Benchmark,
+    predictions: _Predictions,
+    references: _References = None,
+    data: _Data = None,
+    missing: _Missing = None,
+    settings: _Set = None,
+    synthetic: _Synthetic = False,
+    shown: Annotated[int, typer.Option(help="Differing rows to print")] = 20,
+) -> None:
+    """Score a file under every protocol and print, row by row, why they differ."""
+    truth = _truth(benchmark, references, data)
+    own = {**_settings(settings), **_given(missing), "synthetic": synthetic}
+    found = explain(benchmark, predictions, truth, **own)
+    table = Table("protocol", "scored", "headline")
+    for result in found.results.values():
+        values = ", ".join(f"{name} {result.metrics[name]:.4f}" for name in result.headline)
+        table.add_row(result.protocol, f"{result.counts.scored:,}", values)
+    stdout.print(table)
+    stdout.print(found.note, markup=False)
+    for name, reason in found.skipped.items():
+        stdout.print(f"{name} was not applied: {reason}", markup=False)
+    stdout.print(f"{len(found.rows):,} rows are scored differently", markup=False)
+    for row in found.rows[:shown]:
+        _show_row(row)
+
+
+@evaluating.command()
+def protocols(
+    benchmark: Annotated[str | None, typer.Argument(help="One benchmark only")] = None,
+) -> None:
+    """List benchmarks, their protocols and the settings of each."""
+    if benchmark is not None and benchmark not in scoring.PROTOCOLS:
+        find_protocol(benchmark, "")
+    for name in [benchmark] if benchmark else scoring.PROTOCOLS:
+        stdout.print(name, style="bold", markup=False)
+        for protocol in scoring.PROTOCOLS[name].values():
+            stdout.print(f"  {protocol.label}: {protocol.summary}", markup=False)
+            if benchmark is not None:
+                own = ", ".join(f"{k}={v!r}" for k, v in explain_settings(protocol).items())
+                stdout.print(f"    {own}", markup=False)
+
+
+@evaluating.command()
+def data(
+    benchmark: _Benchmark,
+    folder: Annotated[Path, typer.Argument(help="The benchmark as distributed")],
+    disjoint: Annotated[
+        Path | None, typer.Option(help="Write a training split without test images, JSON Lines")
+    ] = None,
+) -> None:
+    """Say which build a folder holds, its hashes, its terms, and what leaks between its splits."""
+    found = load_dataset(benchmark, folder)
+    stdout.print(f"{found.benchmark}, build {found.build}", markup=False)
+    for name, rows in found.splits.items():
+        stdout.print(f"  {name}: {len(rows):,} rows, sha256 {found.hashes[name]}", markup=False)
+    for name, count in (found.leakage or {}).items():
+        stdout.print(f"  {name}: {count:,}", markup=False)
+    for note in (*found.notes, f"terms: {found.licence}"):
+        stdout.print(f"  {note}", markup=False)
+    if disjoint is not None:
+        rows = found.image_disjoint().splits.get("train", ())
+        write_text(disjoint, "".join(json.dumps(row) + "\n" for row in rows), overwrite=True)
+        stdout.print(f"  {len(rows):,} training rows without test images written", markup=False)
+
+
+@evaluating.command()
+def check(
+    prevalence: Annotated[float, typer.Option(help="Share of positives, 0 to 1")],
+    accuracy: Annotated[float | None, typer.Option(help="0 to 1")] = None,
+    precision: Annotated[float | None, typer.Option(help="0 to 1")] = None,
+    recall: Annotated[float | None, typer.Option(help="0 to 1")] = None,
+    f1: Annotated[float | None, typer.Option(help="0 to 1")] = None,
+) -> None:
+    """Say why published numbers cannot belong together, if they cannot."""
+    row = scoring.Reported(accuracy, precision, recall, f1)
+    found = scoring.contradictions(row, prevalence)
+    for line in found or ("these numbers can belong together",):
+        stdout.print(line, markup=False)
+
+
+def _truth(benchmark: str, references: Path | None, folder: Path | None) -> Path | Dataset | None:
+    if references is not None and folder is not None:
+        raise PolicyError(
+            "Both --references and --data say where the true answers are.",
+            remedy="Give one of them.",
+            code="cli.references",
+        )
+    return references if folder is None else load_dataset(benchmark, folder)
+
+
+def _given(missing: str | None) -> dict[str, Any]:
+    return {} if missing is None else {"missing": missing}
+
+
+def _settings(pairs: list[str] | None) -> dict[str, Any]:
+    """Read ``name=value`` pairs; a value is JSON where it can be, and text where it cannot."""
+    found: dict[str, Any] = {}
+    for pair in pairs or ():
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise PolicyError(
+                f"The setting {name!r} has no value.",
+                remedy="Write --set name=value.",
+                code="cli.setting",
+            )
+        try:
+            found[name.replace("-", "_")] = json.loads(value)
+        except ValueError:
+            found[name.replace("-", "_")] = value
+    return found
+
+
+def _show(result: Result) -> None:
+    stdout.print(f"{result.benchmark}, {result.protocol}", style="bold", markup=False)
+    names = result.headline
+    table = Table("", *names)
+    table.add_row("this file", *(f"{result.metrics[name]:.4f}" for name in names))
+    if result.intervals:
+        spans = [result.intervals.get(name) for name in names]
+        table.add_row(
+            "interval", *("" if s is None else f"{s.low:.4f} to {s.high:.4f}" for s in spans)
+        )
+    for key, each in result.beside.items():
+        table.add_row(key, *(f"{each.metrics[n]:.4f}" if n in each.metrics else "" for n in names))
+    stdout.print(table)
+    counts = ", ".join(f"{name} {count:,}" for name, count in result.counts.to_json().items())
+    stdout.print(counts, markup=False)
+    for note in result.notes:
+        stdout.print(f"note: {note}", markup=False)
+
+
+def _show_row(row: DifferingRow) -> None:
+    stdout.print(f"row {row.id}: truth {row.truth!r}, answer {row.answer!r}", markup=False)
+    for name, verdict in row.verdicts.items():
+        stdout.print(f"  {verdict.score:.2f} {name}: {verdict.why}", markup=False)
