@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 _PACKAGES = (
     "adapters",
     "ct",
+    "ct_rate_labels",
     "errors",
     "evaluate",
     "export",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from longllava_domains.html.table import facts_table
+from longllava_domains.html.facts import facts_table
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 
 

@@ -52,6 +52,8 @@ def first_line(target: Any) -> str:
         return (inspect.getdoc(target) or "").partition("\n")[0]
     if isinstance(target, Mapping):
         return f"{len(target)} entries: {', '.join(f'`{key}`' for key in target)}."
+    if isinstance(target, tuple) and len(target) > 3:
+        return f"A tuple of {len(target)}."
     return f"`{target!r}`"
 
 

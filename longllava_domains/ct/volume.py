@@ -10,7 +10,7 @@ from longllava_domains.ct.slice_source import SliceStack
 from longllava_domains.ct.views.policy import SlicePolicy
 from longllava_domains.ct.views.render import render_sequence
 from longllava_domains.errors import PolicyError
-from longllava_domains.html.table import facts_table
+from longllava_domains.html.facts import facts_table
 from longllava_domains.visual import VisualSequence
 
 

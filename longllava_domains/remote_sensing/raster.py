@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-from longllava_domains.html.table import facts_table
+from longllava_domains.html.facts import facts_table
 from longllava_domains.remote_sensing.diagnostics import Diagnosis, diagnose
 from longllava_domains.remote_sensing.scene import Scene
 from longllava_domains.remote_sensing.views import sequence

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.html.table import facts_table
+from longllava_domains.html.facts import facts_table
 from longllava_domains.provenance import Provenance
 from longllava_domains.units import content_hash
 from longllava_domains.visual.contact_sheet import contact_sheet

@@ -15,7 +15,7 @@ from longllava_domains.export.dicom.sr import save_dicom_sr
 from longllava_domains.export.fhir.bundle import save_fhir
 from longllava_domains.export.report_content import AbnormalityFinding, ReportContent, printable
 from longllava_domains.export.report_json import report_json
-from longllava_domains.html.table import facts_table, rows_table
+from longllava_domains.html.facts import facts_table, rows_table
 from longllava_domains.provenance import RESEARCH_NOTICE, UNTRAINED_NOTICE, Provenance
 from longllava_domains.visual import SlicePlace, VisualSequence
 from longllava_domains.visual.contact_sheet import contact_sheet

@@ -13,7 +13,7 @@ from longllava_domains.export.maps.geojson import write_geojson
 from longllava_domains.export.maps.geopackage import write_geopackage
 from longllava_domains.export.maps.geoparquet import write_geoparquet
 from longllava_domains.export.maps.stac import write_stac_item
-from longllava_domains.html.table import facts_table, rows_table
+from longllava_domains.html.facts import facts_table, rows_table
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 from longllava_domains.remote_sensing.detections.detections import Detections
 from longllava_domains.visual import VisualSequence

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longllava_domains.html.table import facts_table, rows_table
+from longllava_domains.html.facts import facts_table, rows_table
 
 
 class Text(HTMLParser):
