@@ -3,6 +3,7 @@
 from longllava_domains.evaluate.bootstrap import difference, with_intervals
 from longllava_domains.evaluate.compare import Comparison, compare
 from longllava_domains.evaluate.consistency import Reported, contradictions
+from longllava_domains.evaluate.datasets import Dataset, load_dataset
 from longllava_domains.evaluate.dispatch import PROTOCOLS, score
 from longllava_domains.evaluate.explain import explain
 from longllava_domains.evaluate.result import Result
@@ -11,6 +12,7 @@ from longllava_domains.evaluate.visual import baselines, stand_beside
 __all__ = [
     "PROTOCOLS",
     "Comparison",
+    "Dataset",
     "Reported",
     "Result",
     "baselines",
@@ -18,6 +20,7 @@ __all__ = [
     "contradictions",
     "difference",
     "explain",
+    "load_dataset",
     "score",
     "stand_beside",
     "with_intervals",

@@ -120,6 +120,23 @@ def difference(
     return Difference(metric, both.value, interval, clusters)
 
 
+def main_metric(result: Result) -> str:
+    """Return the first metric of the headline that can be resampled, or else any that can.
+
+    Raises:
+        PolicyError: None can.
+    """
+    names = (*result.headline, *result.statistics)
+    found = next((name for name in names if name in result.statistics), None)
+    if found is None:
+        raise PolicyError(
+            f"{result.protocol} of {result.benchmark} has no metric that can be resampled.",
+            remedy="Score with a protocol whose metrics are means or counts.",
+            code="evaluate.resample",
+        )
+    return found
+
+
 def _clusters(
     result: Result, picked: NDArray[np.int64] | None = None
 ) -> tuple[NDArray[np.int64], int]:
@@ -188,6 +205,10 @@ def _acceleration(without_one: Floats) -> float:
 
 
 def _common_rows(first: Result, second: Result) -> list[NDArray[np.int64]]:
-    places = [{str(row["id"]): place for place, row in enumerate(r.rows)} for r in (first, second)]
-    ids = [name for name in places[0] if name in places[1]]
-    return [np.array([place[name] for name in ids], np.int64) for place in places]
+    """Return the places of the rows that both have, in the order of the first."""
+    ids = [[str(row["id"]) for row in result.rows] for result in (first, second)]
+    if ids[0] == ids[1]:  # ids may repeat where rows are their own references
+        return [np.arange(len(ids[0]))] * 2
+    places = [{name: place for place, name in enumerate(each)} for each in ids]
+    common = [name for name in places[0] if name in places[1]]
+    return [np.array([place[name] for name in common], np.int64) for place in places]

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.evaluate.bootstrap import DRAWS, Difference, difference, with_intervals
+from longllava_domains.evaluate.bootstrap import (
+    DRAWS,
+    Difference,
+    difference,
+    main_metric,
+    with_intervals,
+)
 from longllava_domains.evaluate.predictions.inputs import PROMPT_MISMATCH
 from longllava_domains.evaluate.result import Interval, Result
 
@@ -61,7 +67,7 @@ def compare(
 
     Args:
         results: Name -> result; the first is what the others are compared with.
-        metric: By default the first of the headline.
+        metric: By default the first of the headline that can be resampled.
         force: Compare results of other protocols, settings or prompts as well; the comparison
             then says in what they differ.
         draws: Of the paired bootstrap.
@@ -84,15 +90,14 @@ def compare(
             code="evaluate.incomparable",
         )
     first = next(iter(results.values()))
-    chosen = metric or next(name for name in (*first.headline, *first.metrics))
-    drawn = {
-        name: with_intervals(each, (chosen,), draws=draws, seed=seed)
-        for name, each in results.items()
-        if chosen in each.statistics
-    }
+    chosen = metric or main_metric(first)
     others = list(results.items())[1:]
     differences = {
         name: difference(each, first, chosen, draws=draws, seed=seed) for name, each in others
+    }
+    drawn = {
+        name: with_intervals(each, (chosen,), draws=draws, seed=seed)
+        for name, each in results.items()
     }
     return Comparison(
         chosen,

@@ -165,10 +165,17 @@ class Result:
         import pyarrow.parquet
 
         names = list(dict.fromkeys(name for row in self.rows for name in row))
-        table = pa.table({name: [row.get(name) for row in self.rows] for name in names})
         write = pyarrow.csv.write_csv if suffix == ".csv" else pyarrow.parquet.write_table
-        with new_file(path, overwrite=overwrite) as file:
-            write(table, file)
+        try:
+            table = pa.table({name: [row.get(name) for row in self.rows] for name in names})
+            with new_file(path, overwrite=overwrite) as file:
+                write(table, file)
+        except pa.ArrowException:
+            raise OutputError(
+                "The table of rows cannot be written: a column holds values of several kinds.",
+                remedy="Save the card, or write result.rows in your own way.",
+                code="evaluate.rows",
+            ) from None
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.evaluate.bootstrap import DRAWS, difference
+from longllava_domains.evaluate.bootstrap import DRAWS, difference, main_metric
 from longllava_domains.evaluate.datasets.dataset import Dataset
 from longllava_domains.evaluate.dispatch import explain_settings, find_protocol, score
 from longllava_domains.evaluate.predictions import Source
@@ -81,7 +81,7 @@ def stand_beside(
             remedy="Score all of them under one protocol.",
             code="evaluate.beside",
         )
-    chosen = metric or next(name for name in result.headline if name in result.statistics)
+    chosen = metric or main_metric(result)
     notes = []
     for name in ("blind", "shuffled"):
         if name not in others:

@@ -1,5 +1,7 @@
 """Intervals by drawing clusters again; what may be compared; what is visual."""
 
+from dataclasses import replace
+
 import ct_rate_predictions
 import numpy as np
 import pytest
@@ -73,6 +75,13 @@ def test_a_paired_difference_sees_what_separate_intervals_hide() -> None:
         difference(result_of(scores), result_of(scores), "f1")
 
 
+def test_rows_whose_ids_repeat_are_compared_by_their_place() -> None:
+    first, second = result_of(np.arange(40) % 2), result_of(np.zeros(40))
+    repeated = [{"id": "1"}] * 40
+    found = difference(replace(first, rows=repeated), replace(second, rows=repeated), "accuracy")
+    assert found.value == 0.5
+
+
 def test_results_are_compared_by_their_common_rows() -> None:
     long, short = result_of(np.arange(100) % 2), result_of(np.zeros(50))
     found = evaluate.compare({"a": long, "b": short}, force=True)
@@ -95,6 +104,16 @@ def test_what_was_scored_or_asked_otherwise_stays_out_unless_forced(changed, sai
     with pytest.raises(PolicyError, match=said):
         evaluate.compare(results)
     assert said in " ".join(evaluate.compare(results, force=True).notes)
+
+
+def test_what_cannot_be_resampled_is_not_compared() -> None:
+    bare = replace(result_of(np.ones(4)), statistics={})
+    with pytest.raises(PolicyError):
+        evaluate.compare({"a": bare, "b": bare})
+    with pytest.raises(PolicyError):
+        evaluate.compare({"a": result_of(np.ones(4)), "b": bare}, force=True)
+    with pytest.raises(PolicyError):
+        evaluate.stand_beside(bare, {"blind": bare})
 
 
 def test_one_result_is_no_comparison() -> None:

@@ -1,6 +1,7 @@
 """A result carries its choices, its rows and its counts into every file it becomes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,18 @@ def test_an_existing_card_stays_unless_replacing_was_asked_for(
         result.save_card(tmp_path / "card.docx")
     with pytest.raises(OutputError):
         result.save_rows(tmp_path / "rows.xlsx")
+
+
+def test_a_table_of_mixed_values_is_refused_with_an_error_of_ours(
+    result: Result, tmp_path: Path
+) -> None:
+    mixed = replace(
+        result, rows=[{**row, "truth": (1, "b", 2.0)[k]} for k, row in enumerate(result.rows)]
+    )
+    with pytest.raises(OutputError) as caught:
+        mixed.save_rows(tmp_path / "rows.parquet")
+    assert caught.value.code == "evaluate.rows"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_score_of_nothing_is_refused_rather_than_zero() -> None:

@@ -27,6 +27,7 @@ def pair_rows(
     usable: Callable[[Row], bool],
     notes: tuple[str, ...] = (),
     id_fields: Sequence[str] = ID_FIELDS,
+    content: Callable[[Row], object] = dict,
 ) -> Pairing:
     """Pair rows of any kind with their references.
 
@@ -38,6 +39,7 @@ def pair_rows(
         usable: False for a prediction of a wrong type, which counts as missing.
         notes: Sentences about the reading, passed on.
         id_fields: Names under which ids stand, in this order.
+        content: What of a prediction is scored; two of one id are equal if it is.
 
     Raises:
         InputError: Nothing matches, or ids contradict each other.
@@ -52,7 +54,9 @@ def pair_rows(
         found = list(predictions)
         duplicated = 0 if ids is None else len(ids) - len(set(ids))
     else:
-        found, duplicated, extra, more = _match(predictions, references, ids, how, id_fields)
+        found, duplicated, extra, more = _match(
+            predictions, references, ids, how, id_fields, content
+        )
         notes += more
     notes += input_notes(found, how.inputs or {})
     absent = sum(row is None for row in found)
@@ -79,6 +83,7 @@ def _match(
     ids: list[str] | None,
     how: Matching,
     id_fields: Sequence[str],
+    content: Callable[[Row], object],
 ) -> tuple[list[Row | None], int, int, tuple[str, ...]]:
     """Return the prediction of each reference, the repeated and the extra ones, and notes."""
     given_ids = None if how.match == "position" else _ids(predictions, id_fields, how.id_field)
@@ -94,7 +99,7 @@ def _match(
             f"{len(ids) - len(set(ids))} ids of the references repeat",
             'Give each its own id, or choose match="position".',
         )
-    by_id = _one_each(predictions, given_ids, how)
+    by_id = _one_each(predictions, given_ids, how, content)
     if not by_id.keys() & set(ids):
         raise _refused("no id of a prediction is an id of a reference", "Check id_field and files.")
     extra = len(by_id.keys() - set(ids))
@@ -104,11 +109,13 @@ def _match(
     return found, len(predictions) - len(by_id), extra, notes
 
 
-def _one_each(predictions: Sequence[Row], ids: list[str], how: Matching) -> dict[str, Row]:
+def _one_each(
+    predictions: Sequence[Row], ids: list[str], how: Matching, content: Callable[[Row], object]
+) -> dict[str, Row]:
     by_id: dict[str, Row] = {}
     contradicting = set()
     for name, row in zip(ids, predictions, strict=True):
-        if name in by_id and by_id[name] != row:
+        if name in by_id and content(by_id[name]) != content(row):
             contradicting.add(name)
         if name not in by_id or how.duplicates == "last":
             by_id[name] = row

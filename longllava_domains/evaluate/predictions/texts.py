@@ -39,6 +39,7 @@ def pair_texts(
         references=None if references is None else known.rows,
         how=how,
         usable=lambda row: answer in row and text_of(row[answer]) is not None,
+        content=lambda row: text_of(row.get(answer)),
         notes=tuple(dict.fromkeys(given.notes + known.notes)),
     )
     empty = sum(

@@ -77,6 +77,8 @@ def test_extra_predictions_are_counted_and_left_aside() -> None:
 def test_equal_duplicates_are_counted_and_different_ones_need_a_choice() -> None:
     rows = predictions(q3="yes", q5="left", q9="ten")
     assert pair([*rows, rows[1]]).counts.duplicated == 1
+    again = {**rows[1], "answer_id": "another", "text": "left"}
+    assert pair([*rows, again]).counts.duplicated == 1
     differing = [*rows, *predictions(q5="right")]
     with pytest.raises(AmbiguousInputError) as caught:
         pair(differing)
