@@ -1,6 +1,7 @@
 """Scores of prediction files, whoever made them, under named and versioned protocols."""
 
 from longllava_domains.evaluate.bootstrap import difference, with_intervals
+from longllava_domains.evaluate.card import save_card
 from longllava_domains.evaluate.compare import Comparison, compare
 from longllava_domains.evaluate.consistency import Reported, contradictions
 from longllava_domains.evaluate.datasets import Dataset, load_dataset
@@ -21,6 +22,7 @@ __all__ = [
     "difference",
     "explain",
     "load_dataset",
+    "save_card",
     "score",
     "stand_beside",
     "with_intervals",

@@ -2,19 +2,44 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from longllava_domains.evaluate.result import Result
+from longllava_domains.evaluate.result import Result, suffix_error
 from longllava_domains.evaluate.roc import roc_curve
 from longllava_domains.evaluate.statistic import Floats
+from longllava_domains.files import write_text
 from longllava_domains.html import Html, Line, bar_plot, element, line_plot, page, table
 
 _CLASS: Final = "class/"
 _BINS: Final = 10
 _SHOWN_ROWS: Final = 50
 """Rows on the page; all of them are in the file of rows."""
+
+
+def save_card(result: Result, path: str | Path, *, overwrite: bool = False) -> None:
+    """Write the card of a result as ``.html``, ``.md`` or ``.json``, whole or not at all.
+
+    Args:
+        result: What is shown.
+        path: Where the file goes; its suffix names the format.
+        overwrite: Replace a file that is already there.
+
+    Raises:
+        OutputError: Another suffix, or the file cannot be written.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix == ".html":
+        text = html_card(result)
+    elif suffix == ".md":
+        text = result.to_markdown()
+    elif suffix == ".json":
+        text = json.dumps(result.to_json(), indent=2, ensure_ascii=False) + "\n"
+    else:
+        raise suffix_error("A card", (".html", ".md", ".json"))
+    write_text(path, text, overwrite=overwrite)
 
 
 def html_card(result: Result) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from longllava_domains.errors import InputError, OutputError
 from longllava_domains.evaluate.predictions.pairing import Counts
 from longllava_domains.evaluate.statistic import Statistic
-from longllava_domains.files import new_file, write_text
+from longllava_domains.files import new_file
 from longllava_domains.provenance import RESEARCH_NOTICE
 
 Cell = str | int | float | bool | None
@@ -132,25 +132,6 @@ class Result:
     def _order(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.headline, *self.metrics)))
 
-    def save_card(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the card as ``.html``, ``.md`` or ``.json``, whole or not at all.
-
-        Raises:
-            OutputError: Another suffix, or the file cannot be written.
-        """
-        suffix = Path(path).suffix.lower()
-        if suffix == ".html":
-            from longllava_domains.evaluate.card import html_card  # it knows this class
-
-            text = html_card(self)
-        elif suffix == ".md":
-            text = self.to_markdown()
-        elif suffix == ".json":
-            text = json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n"
-        else:
-            raise _suffix_error("A card", (".html", ".md", ".json"))
-        write_text(path, text, overwrite=overwrite)
-
     def save_rows(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the table of rows as ``.parquet`` or ``.csv``, whole or not at all.
 
@@ -159,7 +140,7 @@ class Result:
         """
         suffix = Path(path).suffix.lower()
         if suffix not in (".parquet", ".csv"):
-            raise _suffix_error("A table of rows", (".parquet", ".csv"))
+            raise suffix_error("A table of rows", (".parquet", ".csv"))
         import pyarrow as pa
         import pyarrow.csv
         import pyarrow.parquet
@@ -191,7 +172,8 @@ def _spell(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def _suffix_error(what: str, suffixes: tuple[str, ...]) -> OutputError:
+def suffix_error(what: str, suffixes: tuple[str, ...]) -> OutputError:
+    """Return the error for a file whose suffix names no format that is written."""
     return OutputError(
         f"{what} cannot be written under that suffix.",
         remedy=f"Use {' or '.join(suffixes)}.",

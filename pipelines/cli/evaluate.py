@@ -9,6 +9,7 @@ from rich.table import Table
 
 from longllava_domains import evaluate as scoring
 from longllava_domains.errors import PolicyError
+from longllava_domains.evaluate.card import save_card
 from longllava_domains.evaluate.datasets import Dataset, load_dataset
 from longllava_domains.evaluate.dispatch import explain_settings, find_protocol
 from longllava_domains.evaluate.explain import DifferingRow, explain
@@ -76,7 +77,7 @@ def score(
     if beside:
         result = scoring.stand_beside(result, beside, draws=draws or 2000, seed=seed)
     if out is not None:
-        result.save_card(out, overwrite=True)
+        save_card(result, out, overwrite=True)
     if rows is not None:
         result.save_rows(rows, overwrite=True)
     if as_json:

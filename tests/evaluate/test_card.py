@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from longllava_domains import evaluate
-from longllava_domains.evaluate.card import calibration_curve, html_card
+from longllava_domains.evaluate.card import calibration_curve, html_card, save_card
 
 PREDICTIONS, LABELS = ct_rate_predictions.make(30)
 
@@ -18,7 +18,7 @@ def ct_rate() -> evaluate.Result:
 
 def test_scores_with_probabilities_are_plotted(tmp_path: Path) -> None:
     result = evaluate.with_intervals(ct_rate(), draws=50)
-    result.save_card(tmp_path / "card.html")
+    save_card(result, tmp_path / "card.html")
     text = (tmp_path / "card.html").read_text()
     assert text.count("<svg") == 3
     assert "SYNTHETIC ct-rate" in text

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from longllava_domains.errors import InputError, OutputError
+from longllava_domains.evaluate.card import save_card
 from longllava_domains.evaluate.predictions import Counts
 from longllava_domains.evaluate.result import Result
 from longllava_domains.evaluate.statistic import defined, mean_statistic
@@ -30,8 +31,8 @@ def result() -> Result:
 
 
 def test_a_card_says_every_choice_and_count(result: Result, tmp_path: Path) -> None:
-    result.save_card(tmp_path / "card.json")
-    result.save_card(tmp_path / "card.md")
+    save_card(result, tmp_path / "card.json")
+    save_card(result, tmp_path / "card.md")
     card = json.loads((tmp_path / "card.json").read_text())
     assert card["metrics"] == {"accuracy": pytest.approx(2 / 3), "closed": 0.5}
     assert card["counts"]["missing"] == 1
@@ -57,11 +58,11 @@ def test_the_rows_are_saved_as_a_table(result: Result, tmp_path: Path) -> None:
 def test_an_existing_card_stays_unless_replacing_was_asked_for(
     result: Result, tmp_path: Path
 ) -> None:
-    result.save_card(tmp_path / "card.md")
+    save_card(result, tmp_path / "card.md")
     with pytest.raises(OutputError):
-        result.save_card(tmp_path / "card.md")
+        save_card(result, tmp_path / "card.md")
     with pytest.raises(OutputError):
-        result.save_card(tmp_path / "card.docx")
+        save_card(result, tmp_path / "card.docx")
     with pytest.raises(OutputError):
         result.save_rows(tmp_path / "rows.xlsx")
 
