@@ -19,6 +19,7 @@ _ROOMS = (
     "errors",
     "export",
     "model",
+    "pathology",
     "pipelines",
     "prompt",
     "remote_sensing",

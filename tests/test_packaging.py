@@ -50,7 +50,7 @@ def test_the_wheel_holds_every_tracked_file_of_the_code_and_nothing_else(tmp_pat
 def test_importing_the_package_and_its_loaders_is_quick_and_never_loads_torch() -> None:
     script = (
         "import sys, time; start = time.process_time(); import longllava_domains\n"
-        "from longllava_domains import ct, errors, prompt, remote_sensing, visual\n"
+        "from longllava_domains import ct, errors, pathology, prompt, remote_sensing, visual\n"
         "print(time.process_time() - start); print('torch' in sys.modules, 'transformers' in sys.modules)"
     )
     out = subprocess.run(
@@ -63,7 +63,7 @@ def test_importing_the_package_and_its_loaders_is_quick_and_never_loads_torch() 
 def test_the_public_names_are_few_and_pinned() -> None:
     names = (ROOT / "tests/public_names.txt").read_text().split()
     found = [*longllava_domains.__all__]
-    for room in ("ct", "remote_sensing", "pipelines"):
+    for room in ("ct", "pathology", "remote_sensing", "pipelines"):
         found += [f"{room}.{name}" for name in getattr(longllava_domains, room).__all__]
     assert sorted(found) == sorted(names)
     assert len(names) <= 36
