@@ -53,17 +53,28 @@ def parse_colour_stream(data: bytes) -> ColourStream | None:
         return None
 
 
-def has_stray_marker(data: bytes, scan: int) -> bool:
-    """Tell whether markers stand inside a baseline JPEG's entropy-coded data, as in damaged tiles.
+def scan_end(data: bytes, scan: int) -> int | None:
+    """Return where a baseline JPEG's end marker stands; None without one.
+
+    Args:
+        data: A whole JPEG.
+        scan: Where its entropy-coded data begins.
+    """
+    end = data.find(b"\xff\xd9", scan)
+    return None if end < 0 else end
+
+
+def has_stray_marker(data: bytes, scan: int, end: int | None) -> bool:
+    """Tell whether markers stand inside a JPEG's entropy-coded data, as in damaged tiles.
 
     Decoders skip them without a word and fill the rest of the tile in grey.
 
     Args:
-        data: A whole JPEG; one scan, as tiles of slides have.
+        data: A whole JPEG.
         scan: Where its entropy-coded data begins.
+        end: Where it ends.
     """
-    end = data.rfind(b"\xff\xd9")
-    return _STRAY_MARKER.search(data, scan, max(scan, end)) is not None
+    return _STRAY_MARKER.search(data, scan, len(data) if end is None else end) is not None
 
 
 def _jpeg_colour(data: bytes) -> tuple[Colour | None, int]:

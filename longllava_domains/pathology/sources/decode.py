@@ -16,17 +16,16 @@ from longllava_domains.formats.colour_stream import (
     ColourStream,
     has_stray_marker,
     parse_colour_stream,
+    scan_end,
 )
 from longllava_domains.pathology.slide_source import Rgb
 
 # imagecodecs' own errors are RuntimeErrors.
 _DECODER_ERRORS: Final = (RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
-_END: Final = b"\xff\xd9"
 # Where the end of an image is missing libjpeg takes zeros for it; these bits give another image.
-_FILLER: Final = b"\x5a" * 64 + _END
+_FILLER: Final = b"\x5a" * 64 + b"\xff\xd9"
 _BLOCK: Final = 8
 _FRACTION_BITS: Final = 16
-_MAX_TAIL: Final = 64
 
 
 class BadTileError(Exception):
@@ -107,16 +106,15 @@ def _chroma_tables() -> tuple[NDArray[np.int32], ...]:
 
 
 def _decode_jpeg(data: bytes, header: ColourStream, colour: Colour, tables: bytes | None) -> Rgb:
-    if has_stray_marker(data, header.scan):
+    end = scan_end(data, header.scan)
+    if has_stray_marker(data, header.scan, end):
         raise BadTileError
     image = _jpeg(data, colour, tables)
-    end = data.rfind(_END, -_MAX_TAIL)
     # Where data ran out, the rest of the tile has one colour. So has glass: look closer.
     tail = image[-_BLOCK:, -_BLOCK:]
-    if end < 0 or bool((tail == tail[0, 0]).all()):
-        rest = data if end < 0 else data[:end]
-        if not np.array_equal(image, _jpeg(rest + _FILLER, colour, tables)):
-            raise BadTileError
+    suspect = end is None or bool((tail == tail[0, 0]).all())
+    if suspect and not np.array_equal(image, _jpeg(data[:end] + _FILLER, colour, tables)):
+        raise BadTileError
     return image
 
 

@@ -204,10 +204,8 @@ class _Region:
     def _global_view(self, box: Box) -> None:
         shrink = max(1.0, max(box.width, box.height) / self.policy.view_px)
         self._add(box, shrink * self.slide.mpp, "mark")
-        self.shown.tissue.append(self._share(box))
-
-    def _share(self, box: Box) -> float:
-        return 0.0 if self.mask is None else float(self.mask.fractions(np.array([box]))[0])
+        if self.mask is not None:
+            self.shown.tissue.append(float(self.mask.fractions(np.array([box]))[0]))
 
     def _fields(self, boxes: Boxes, tissue: TissueMask, *, damaged: str) -> None:
         shares = tissue.fractions(boxes)

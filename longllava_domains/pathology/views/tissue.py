@@ -28,13 +28,16 @@ _PLAIN_GLASS: Final = (240.0, 240.0, 240.0)
 # Saturation and optical density, relative to glass. Weak must also stand out of glass's noise.
 _WEAK_SATURATION, _STRONG_SATURATION = 0.03, 0.07
 _WEAK_DENSITY, _STRONG_DENSITY = 0.03, 0.05
+# Pale tissue is pink or violet: green is darker than red and blue, if only by a few levels.
+_WEAK_PINK, _STRONG_PINK = 0.018, 0.024
 _NOISE_DEVIATIONS: Final = 5.0
 # Carbon, ink and the frame of the scanner: dark, and without colour.
 _DARK, _DARK_CHROMA = 75, 24
 _MARGIN: Final = 5
-_SMALLEST_UM2: Final = 5_000.0
+_SMALLEST_UM2: Final = 1_000.0
 _LARGEST_HOLE_UM2: Final = 50_000.0
-_FEWEST_CELLS: Final = 4
+# A single stained pixel is nine once it is smoothed.
+_FEWEST_CELLS: Final = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,8 +151,10 @@ def tissue_of(overview: Rgb, cell_um: float) -> Mask:
     density = -np.log10(light.mean(axis=-1))
     weak_at = _above_noise(saturation[~unusable], _WEAK_SATURATION)
     denser = density > _above_noise(density[~unusable], _WEAK_DENSITY)
-    weak = (saturation > weak_at) | (denser & (saturation > weak_at / 2))
+    pink = np.minimum(light[..., 0], light[..., 2]) - light[..., 1]
+    weak = (saturation > weak_at) | (denser & (saturation > weak_at / 2)) | (pink > _WEAK_PINK)
     strong = (saturation > max(_STRONG_SATURATION, weak_at)) & (density > _STRONG_DENSITY)
+    strong |= pink > _STRONG_PINK
     weak &= ~unusable
     parts = label(weak)
     stained = np.zeros(int(parts.max()) + 1, np.bool_)
