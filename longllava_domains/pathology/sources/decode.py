@@ -1,7 +1,7 @@
 """Decode one tile of a slide to RGB, or say that it cannot be decoded; nothing is made up.
 
 libjpeg fills what it cannot decode with grey and only warns, and its callers drop the warning. So
-a JPEG's markers are looked at before it is decoded, and a tile that ends in one flat block is
+a JPEG's markers are looked at before it is decoded, and a tile that ends in that grey is
 decoded again with other bytes behind it: where nothing was missing, both are the same.
 """
 
@@ -24,7 +24,8 @@ from longllava_domains.pathology.slide_source import Rgb
 _DECODER_ERRORS: Final = (RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
 # Where the end of an image is missing libjpeg takes zeros for it; these bits give another image.
 _FILLER: Final = b"\x5a" * 64 + b"\xff\xd9"
-_BLOCK: Final = 8
+# Blocks that libjpeg has no data for come out in this grey, in any colours.
+_BLOCK, _NO_DATA = 8, 128
 _FRACTION_BITS: Final = 16
 
 
@@ -110,9 +111,7 @@ def _decode_jpeg(data: bytes, header: ColourStream, colour: Colour, tables: byte
     if has_stray_marker(data, header.scan, end):
         raise BadTileError
     image = _jpeg(data, colour, tables)
-    # Where data ran out, the rest of the tile has one colour. So has glass: look closer.
-    tail = image[-_BLOCK:, -_BLOCK:]
-    suspect = end is None or bool((tail == tail[0, 0]).all())
+    suspect = end is None or bool((image[-_BLOCK:, -_BLOCK:] == _NO_DATA).all())
     if suspect and not np.array_equal(image, _jpeg(data[:end] + _FILLER, colour, tables)):
         raise BadTileError
     return image
