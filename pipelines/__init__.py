@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from longllava_domains.pipelines.ct.report import CTReport as CTReport
+    from longllava_domains.pipelines.pathology.qa import PathologyQA as PathologyQA
     from longllava_domains.pipelines.remote_sensing.qa import RemoteSensingQA as RemoteSensingQA
 
 _NAMES = {
     "CTReport": "longllava_domains.pipelines.ct.report",
+    "PathologyQA": "longllava_domains.pipelines.pathology.qa",
     "RemoteSensingQA": "longllava_domains.pipelines.remote_sensing.qa",
 }
 
