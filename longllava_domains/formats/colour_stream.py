@@ -7,18 +7,19 @@ A.6.1): where it is set, decoding already undoes the transform.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from longllava_domains.formats.dicom.codestream import Codestream, parse_codestream
 
 Colour = Literal["rgb", "ycbcr"]
 
-_APP0, _APP14, _SOS = 0xE0, 0xEE, 0xDA
+_APP0, _APP14, _SOS, _EOI = 0xE0, 0xEE, 0xDA, 0xD9
 _FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xF7})
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 # Inside entropy-coded data a 0xFF is stuffed, a restart marker or a fill byte (T.81 B.1.1.5); the
 # scans of a progressive image bring tables and scan headers.
-_STRAY_MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff\xc4\xda\xdb\xdd]")
+_MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff\xc4\xda\xdb\xdd]")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,23 @@ class ColourStream:
 
 
 def parse_colour_stream(data: bytes) -> ColourStream | None:
-    """Read a codestream's header; None where it is none that can be decoded."""
+    """Read a codestream's header; None where it is none that can be decoded.
+
+    Tiles of one level share their JPEG header byte for byte, so it is parsed once.
+    """
+    scan = data.find(b"\xff\xda") if data.startswith(b"\xff\xd8") else -1
+    if scan > 0:
+        head = data[: scan + 2 + int.from_bytes(data[scan + 2 : scan + 4], "big")]
+        return _parse_shared(head) or _parse(data)  # the two bytes may also stand in a table
+    return _parse(data)
+
+
+@lru_cache(maxsize=64)
+def _parse_shared(head: bytes) -> ColourStream | None:
+    return _parse(head)
+
+
+def _parse(data: bytes) -> ColourStream | None:
     stream = parse_codestream(data)
     if stream is None:
         return None
@@ -53,28 +70,24 @@ def parse_colour_stream(data: bytes) -> ColourStream | None:
         return None
 
 
-def scan_end(data: bytes, scan: int) -> int | None:
-    """Return where a baseline JPEG's end marker stands; None without one.
+def scan_end(data: bytes, scan: int) -> tuple[int | None, bool]:
+    """Return where a JPEG's end marker stands, and whether only fitting bytes stand before it.
+
+    Decoders skip markers that do not belong inside entropy-coded data without a word, and fill
+    the rest of the tile in grey.
 
     Args:
         data: A whole JPEG.
         scan: Where its entropy-coded data begins.
+
+    Returns:
+        The offset, None without an end marker; and False where another marker comes first.
     """
-    end = data.find(b"\xff\xd9", scan)
-    return None if end < 0 else end
-
-
-def has_stray_marker(data: bytes, scan: int, end: int | None) -> bool:
-    """Tell whether markers stand inside a JPEG's entropy-coded data, as in damaged tiles.
-
-    Decoders skip them without a word and fill the rest of the tile in grey.
-
-    Args:
-        data: A whole JPEG.
-        scan: Where its entropy-coded data begins.
-        end: Where it ends.
-    """
-    return _STRAY_MARKER.search(data, scan, len(data) if end is None else end) is not None
+    marker = _MARKER.search(data, scan)
+    if marker is None:
+        return None, True
+    is_end = data[marker.start() + 1] == _EOI
+    return (marker.start(), True) if is_end else (None, False)
 
 
 def _jpeg_colour(data: bytes) -> tuple[Colour | None, int]:

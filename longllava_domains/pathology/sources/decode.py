@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from longllava_domains.formats.colour_stream import (
     Colour,
     ColourStream,
-    has_stray_marker,
     parse_colour_stream,
     scan_end,
 )
@@ -107,8 +106,8 @@ def _chroma_tables() -> tuple[NDArray[np.int32], ...]:
 
 
 def _decode_jpeg(data: bytes, header: ColourStream, colour: Colour, tables: bytes | None) -> Rgb:
-    end = scan_end(data, header.scan)
-    if has_stray_marker(data, header.scan, end):
+    end, fitting = scan_end(data, header.scan)
+    if not fitting:
         raise BadTileError
     image = _jpeg(data, colour, tables)
     suspect = end is None or bool((image[-_BLOCK:, -_BLOCK:] == _NO_DATA).all())
