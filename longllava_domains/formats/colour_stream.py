@@ -63,7 +63,9 @@ def _parse(data: bytes) -> ColourStream | None:
     try:
         if stream.family in ("jpeg2000", "htj2k"):
             transformed = _component_transform(data, stream.start)
-            return ColourStream(stream, "rgb" if transformed else None, transformed)
+            # Only chroma is stored coarser, and OpenJPEG converts it whenever it is.
+            rgb = transformed or _has_coarse_chroma(data, stream.start)
+            return ColourStream(stream, "rgb" if rgb else None, transformed)
         colour, scan = _jpeg_colour(data)
         return ColourStream(stream, colour if stream.family == "jpeg" else None, scan=scan)
     except IndexError:
@@ -123,6 +125,12 @@ def _decide(adobe: int | None, ids: bytes, jfif: bool) -> Colour | None:
     if ids == b"RGB":
         return "rgb"
     return "ycbcr" if jfif else None
+
+
+def _has_coarse_chroma(data: bytes, start: int) -> bool:
+    """Tell whether the second component of a JPEG 2000 image has fewer samples (XRsiz, YRsiz)."""
+    components = start + 42  # behind SOC and the fixed part of SIZ: depth, XRsiz, YRsiz of each
+    return data[components + 4] != 1 or data[components + 5] != 1
 
 
 def _component_transform(data: bytes, start: int) -> bool:

@@ -4,6 +4,7 @@
 Every writer takes the path to write and returns it.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,24 @@ def encode_tile(tile: Rgb, codec: str, *, ycbcr: bool, transform: bool = False) 
     if codec == "rle":
         return _rle(samples)
     return samples.tobytes()
+
+
+def coarse_chroma_tile(tile: Rgb, folder: Path) -> bytes:
+    """Encode one tile as JPEG 2000 in YCbCr whose chroma is stored at half the resolution."""
+    import rasterio
+    from rasterio.enums import ColorInterp
+    from rasterio.errors import NotGeoreferencedWarning
+
+    path = folder / "tile.jp2"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(
+            path, "w", driver="JP2OpenJPEG", width=TILE, height=TILE, count=3, dtype="uint8",
+            YCBCR420="YES", CODEC="J2K", QUALITY=95,
+        ) as file:  # fmt: skip
+            file.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
+            file.write(np.moveaxis(tile, -1, 0))
+    return path.read_bytes()
 
 
 def to_ycbcr(rgb: Rgb) -> Rgb:

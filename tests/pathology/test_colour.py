@@ -109,6 +109,17 @@ def test_converting_colours_rounds_as_libjpeg_does() -> None:
     assert to_rgb(np.array([[[241, 128, 130]]], np.uint8), "ycbcr").tolist() == [[[244, 240, 241]]]
 
 
+@pytest.mark.parametrize("label", ["rgb", "ycbcr"])
+def test_chroma_stored_at_half_resolution_is_converted_once(tmp_path: Path, label) -> None:
+    tile = builder.tissue(builder.TILE, builder.TILE, seed=1, islands=1)
+    data = builder.coarse_chroma_tile(tile, tmp_path)
+    header = parse_colour_stream(data)
+    assert header is not None
+    assert (header.transformed, header.colour) == (False, "rgb")
+    shown = decode_codestream(data, label, builder.TILE, builder.TILE)
+    assert np.abs(shown.astype(int) - tile).mean() < 3
+
+
 def pillow(data: bytes) -> Rgb:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 

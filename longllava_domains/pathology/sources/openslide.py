@@ -16,10 +16,12 @@ from longllava_domains.pathology.slide_source import (
     Level,
     Rgb,
     damaged_tile,
+    make_levels,
 )
 
 # A box with a damaged tile is cut in four until the pieces are this small.
 _SMALLEST: Final = 256
+_SIZE_TOLERANCE: Final = 0.02
 
 
 class OpenSlideSource:
@@ -42,9 +44,12 @@ class OpenSlideSource:
         factors = self._slide.level_downsamples
         if not sizes or min(sizes[0]) < 1:
             raise _damaged()
+        self._factors = tuple(float(factor) for factor in factors)
         self.levels = tuple(
-            Level(width, height, (float(factor), float(factor)))
-            for (width, height), factor in zip(sizes, factors, strict=True)
+            _level(size, factor, by_size)
+            for size, factor, by_size in zip(
+                sizes, self._factors, make_levels(list(sizes)), strict=True
+            )
         )
 
     @property
@@ -123,8 +128,8 @@ class OpenSlideSource:
     def _read(self, level: int, box: Box) -> Rgb:
         import openslide
 
-        factor = self.levels[level].downsample
-        place = (round(box.x * factor[0]), round(box.y * factor[1]))
+        factor = self._factors[level]
+        place = (round(box.x * factor), round(box.y * factor))
         slide = self._slide
         try:
             picture = slide.read_region(place, level, (box.width, box.height))
@@ -135,6 +140,18 @@ class OpenSlideSource:
                     self._slide = _open(self._path)
             raise damaged_tile(level) from None
         return _on_white(picture)
+
+
+def _level(size: tuple[int, int], factor: float, by_size: Level) -> Level:
+    """Return a level with its true factor.
+
+    OpenSlide takes it from the format where that says one, and it is whole; else from the sizes,
+    whose last pixels are cut: 4.0057 where the scanner shrank by 4.
+    """
+    close = all(abs(other - factor) < _SIZE_TOLERANCE * factor for other in by_size.downsample)
+    if factor != round(factor) and close:
+        return by_size
+    return Level(size[0], size[1], (factor, factor))
 
 
 def _on_white(picture: Image.Image) -> Rgb:
