@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from longllava_domains.errors import AmbiguousInputError, LongLlavaError, PolicyError
 from longllava_domains.pathology import TilePolicy, open_slide
+from longllava_domains.pathology.regions import box_region
 from longllava_domains.pathology.slide_source import Box
+from longllava_domains.pathology.sources.tiff import TiffSource
 from longllava_domains.pathology.views.fields import (
     evenly,
     joint_grid,
@@ -276,3 +278,24 @@ def test_a_contact_sheet_keeps_rows_and_columns(slide) -> None:
     assert any(
         np.array_equal(sheet[top : top + 112, 4:116], first) for top in range(sheet.shape[0] - 112)
     )
+
+
+def test_tiles_without_tissue_are_never_decoded(tmp_path: Path, monkeypatch) -> None:
+    image = np.full((1200, 1600, 3), builder.GLASS, np.uint8)
+    image[850:1150, 1250:1550] = builder.tissue(300, 300, islands=1, seed=1)
+    path = builder.tiff(tmp_path / "a.tif", image)
+    decoded: set[tuple[int, int]] = set()
+    real = TiffSource.decode
+
+    def noted(self, level: int, index: int):
+        decoded.add((level, index))
+        return real(self, level, index)
+
+    monkeypatch.setattr(TiffSource, "decode", noted)
+    with open_slide(path) as slide:
+        drawn = box_region((1250, 850, 300, 300), slide.size)
+        shown = slide.to_sequence(TilePolicy("native-tiles@1", view_px=128), tissue=drawn)
+    assert len(shown) == 9
+    assert {level for level, _ in decoded} == {0}
+    assert {index % 13 for _, index in decoded} <= {9, 10, 11, 12}
+    assert {index // 13 for _, index in decoded} <= {6, 7, 8, 9}
