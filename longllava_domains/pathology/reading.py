@@ -4,6 +4,7 @@ Shrinking is an area average: each pixel shown is the mean of exactly the part o
 it, fractions included, so that nothing shifts and nothing aliases. Enlarging is bilinear.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -16,7 +17,8 @@ from longllava_domains.units import MIB
 
 # A level a hair coarser than asked is taken as it is: sizes are rounded when levels are made.
 _LEVEL_TOLERANCE: Final = 1e-3
-_BAND_BYTES: Final = 48 * MIB
+_PIECE_BYTES: Final = 48 * MIB
+_BYTES_PER_PIXEL: Final = 15  # three samples, as uint8 and as float32
 _BLOCK: Final = 8
 # Products up to this size OpenBLAS does in the calling thread; threads that wait cost more.
 _SMALL_PRODUCT: Final = 2**18
@@ -68,14 +70,14 @@ def read_box(
             return pixels
         target[...] = pixels
         return out
-    columns = _span(across)
-    band_rows = _band_rows(down, columns)
-    for first in range(0, down.count, band_rows):
-        part = down.part(first, min(band_rows, down.count - first))
-        rows = _span(part)
-        inner = Box(columns[0], rows[0], columns[1] - columns[0], rows[1] - rows[0])
+    for rows, columns in _pieces(across, down):
+        left, right = _span(columns)
+        top, bottom = _span(rows)
+        inner = Box(left, top, right - left, bottom - top)
         pixels = source.read(level, inner, damaged)
-        target[first : first + part.count] = _average(pixels, across, part, inner)
+        target[
+            rows.offset : rows.offset + rows.count, columns.offset : columns.offset + columns.count
+        ] = _average(pixels, columns, rows, inner)
     return out
 
 
@@ -89,6 +91,7 @@ class _Axis:
         count: Pixels wanted that lie inside the slide.
         skip: Pixels wanted before them, outside the slide.
         length: Pixels of the level.
+        offset: Where a part begins in the whole axis.
     """
 
     start: float
@@ -96,6 +99,7 @@ class _Axis:
     count: int
     skip: int
     length: int
+    offset: int = 0
 
     @property
     def is_exact(self) -> bool:
@@ -105,7 +109,7 @@ class _Axis:
 
     def part(self, first: int, count: int) -> "_Axis":
         """Return some of the pixels wanted."""
-        return replace(self, start=self.start + first * self.step, count=count)
+        return replace(self, start=self.start + first * self.step, count=count, offset=first)
 
 
 def _axis(start: int, extent: int, count: int, full: int, downsample: float, length: int) -> _Axis:
@@ -129,10 +133,16 @@ def _span(axis: _Axis) -> tuple[int, int]:
     return first, max(first + 1, min(last, axis.length))
 
 
-def _band_rows(down: _Axis, columns: tuple[int, int]) -> int:
-    """Return how many rows wanted are averaged together, so that memory stays bounded."""
-    row_bytes = (columns[1] - columns[0]) * 3 * max(down.step, 1.0)
-    return max(1, int(_BAND_BYTES / 5 / row_bytes))  # uint8 and float32 of each sample
+def _pieces(across: _Axis, down: _Axis) -> Iterator[tuple[_Axis, _Axis]]:
+    """Cut what is wanted into (rows, columns) that are averaged together in bounded memory."""
+    level_pixels = _PIECE_BYTES / _BYTES_PER_PIXEL
+    wanted = max(1, int(level_pixels / (max(across.step, 1) * max(down.step, 1))))
+    high = max(1, wanted // across.count)
+    wide = across.count if high > 1 else min(across.count, wanted)
+    for top in range(0, down.count, high):
+        rows = down.part(top, min(high, down.count - top))
+        for left in range(0, across.count, wide):
+            yield rows, across.part(left, min(wide, across.count - left))
 
 
 def _average(pixels: Rgb, across: _Axis, down: _Axis, inner: Box) -> Rgb:

@@ -54,6 +54,7 @@ class Slide:
         self._report = report
         self._files = tuple(files)
         self._counts: Counter[str] = Counter()
+        self._closed = False
         self.bounds = bounds or Box(0, 0, *self.size)
 
     def __enter__(self) -> "Slide":
@@ -69,6 +70,7 @@ class Slide:
 
     def close(self) -> None:
         """Close files; sequences and views made before stay usable."""
+        self._closed = True
         self.source.close()
 
     @property
@@ -110,23 +112,30 @@ class Slide:
 
         Raises:
             PolicyError: A box without size or wholly outside the slide, a resolution over 4 times
-                finer than the slide's, or over 400 million pixels.
+                finer than the slide's, over 400 million pixels, or a closed slide.
             DamagedInputError: A tile cannot be decoded.
         """
+        if self._closed:
+            raise PolicyError(
+                "The slide is closed.",
+                remedy="Open it again; views made before stay usable.",
+                code="slide.closed",
+            )
         box = _whole_numbers(x, y, width, height)
         self._require_inside(box)
         shrink = self._shrink(mpp)
-        size = (max(1, round(box.width / shrink)), max(1, round(box.height / shrink)))
-        if size[0] * size[1] > _MAX_PIXELS:
+        columns = max(1, round(box.width * self.mpp / mpp))
+        rows = max(1, round(box.height * self.mpp / mpp))
+        if columns * rows > _MAX_PIXELS:
             raise PolicyError(
-                f"This would be an image of {size[0]} x {size[1]} pixels.",
+                f"This would be an image of {columns} x {rows} pixels.",
                 remedy="Read a smaller box, or at a larger mpp.",
                 code="slide.too_large",
-                facts={"columns": size[0], "rows": size[1]},
+                facts={"columns": columns, "rows": rows},
             )
         if shrink < 1:
             self._counts["read.enlarged"] += 1
-        return read_box(self.source, box, size, self.level_for(mpp), damaged)
+        return read_box(self.source, box, (columns, rows), self.level_for(mpp), damaged)
 
     def level_for(self, mpp: float) -> int:
         """Return which level is read for a resolution."""

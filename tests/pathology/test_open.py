@@ -14,6 +14,7 @@ from longllava_domains.errors import (
     InputError,
     LongLlavaError,
     NotFoundError,
+    PolicyError,
     UnsupportedInputError,
 )
 from longllava_domains.pathology import open_slide
@@ -270,5 +271,5 @@ def test_reading_needs_no_folder_and_a_slide_closes_itself(slide_file) -> None:
     with open_slide(slide_file("tiff")) as slide:
         views = slide.to_sequence()
     assert len(views) > 1
-    with pytest.raises((LongLlavaError, ValueError)):
+    with pytest.raises(PolicyError, match="closed"):
         slide.read(0, 0, 100, 100, mpp=0.5)

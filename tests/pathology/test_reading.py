@@ -58,11 +58,21 @@ def test_shrinking_is_the_mean_of_the_area_below_each_pixel(data: st.DataObject)
     assert np.abs(found - mean_of_areas(image, box, size)).max() <= 0.51
 
 
-def test_memory_is_bounded_by_bands_that_join_without_a_seam(monkeypatch) -> None:
+@pytest.mark.parametrize("bytes_", [20_000, 4_000, 50])
+def test_memory_is_bounded_by_pieces_that_join_without_a_seam(monkeypatch, bytes_: int) -> None:
     image = builder.tissue(211, 307, seed=4)
     whole = read_box(Memory(image), Box(3, 5, 200, 290), (67, 101), 0)
-    monkeypatch.setattr("longllava_domains.pathology.reading._BAND_BYTES", 20_000)
-    assert np.array_equal(read_box(Memory(image), Box(3, 5, 200, 290), (67, 101), 0), whole)
+    monkeypatch.setattr("longllava_domains.pathology.reading._PIECE_BYTES", bytes_)
+    most = 0
+
+    class Watched(Memory):
+        def read(self, level: int, box: Box, damaged: str = "refuse") -> np.ndarray:
+            nonlocal most
+            most = max(most, box.width * box.height)
+            return super().read(level, box, damaged)
+
+    assert np.array_equal(read_box(Watched(image), Box(3, 5, 200, 290), (67, 101), 0), whole)
+    assert most <= max(bytes_ / 15 * 1.5 + 40, 25)
 
 
 @pytest.mark.parametrize("kind", KINDS)
