@@ -135,3 +135,14 @@ def test_a_jpeg_that_lacks_only_its_end_marker_is_whole() -> None:
 def test_a_tile_of_another_size_than_the_index_says_is_not_decoded(rows: int, columns: int) -> None:
     with pytest.raises(BadTileError):
         decode_codestream(jpeg(IMAGE[:128, :128]), "rgb", rows, columns)
+
+
+def test_high_throughput_jpeg_2000_is_whole_or_refused() -> None:
+    import imagecodecs
+
+    tile = np.ascontiguousarray(IMAGE[100:228, 100:228])
+    data = imagecodecs.htj2k_encode(tile)
+    assert np.array_equal(decode_codestream(data, "ycbcr", 128, 128), tile)
+    for share in (0.3, 0.6, 0.9):
+        with pytest.raises(BadTileError):
+            decode_codestream(data[: int(len(data) * share)], "rgb", 128, 128)
