@@ -21,6 +21,7 @@ _PACKAGES = (
     "evaluate",
     "export",
     "model",
+    "pathology",
     "pipelines",
     "prompt",
     "provenance",

@@ -11,6 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, Final
 
 _FAMILIES: Final = (
@@ -103,12 +104,14 @@ def silenced(*, everywhere: str | None = None) -> Iterator[Silenced]:
     those, and a library must not print them; that there were some goes into reports.
 
     Args:
-        everywhere: A logger family, such as ``"pynetdicom"``, that is silenced in all threads
-            while the block runs, because the library logs from threads of its own.
+        everywhere: A package, such as ``"pynetdicom"``, whose loggers are silenced in all threads
+            while the block runs, because it logs from threads of its own.
 
     Yields:
         The count of log records, complete once the block has ended.
     """
+    if everywhere is not None:
+        import_module(everywhere)  # loggers that do not exist yet could not be silenced
     _SILENCER.install()
     level = Silenced()
     with _SILENCER.everywhere(everywhere):

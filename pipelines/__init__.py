@@ -7,10 +7,12 @@ if TYPE_CHECKING:
     from longllava_domains.pipelines.ct.occlusion import occlusion_evidence as occlusion_evidence
     from longllava_domains.pipelines.ct.report import CTReport as CTReport
     from longllava_domains.pipelines.pacs.send import send as send
+    from longllava_domains.pipelines.pathology.qa import PathologyQA as PathologyQA
     from longllava_domains.pipelines.remote_sensing.qa import RemoteSensingQA as RemoteSensingQA
 
 _NAMES = {
     "CTReport": "longllava_domains.pipelines.ct.report",
+    "PathologyQA": "longllava_domains.pipelines.pathology.qa",
     "RemoteSensingQA": "longllava_domains.pipelines.remote_sensing.qa",
     "occlusion_evidence": "longllava_domains.pipelines.ct.occlusion",
     "send": "longllava_domains.pipelines.pacs.send",

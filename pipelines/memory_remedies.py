@@ -1,4 +1,4 @@
-"""Refusals for want of memory, told in the settings of the domain: slice spacing, token budget.
+"""Refusals for want of memory, told in the settings of the domain: slice spacing, token budget, views.
 
 A model asks its budget before anything runs. What it then refuses
 names a number of views; here it is turned into what a user sets.
@@ -62,6 +62,27 @@ def with_token_budget_remedy(policy: GridPolicy) -> Iterator[None]:
         raise _told(error, remedy, "grid_max_tokens", max_tokens) from None
 
 
+@contextmanager
+def with_view_count_remedy() -> Iterator[None]:
+    """Let refusals for want of memory name the number of views of a slide that fits.
+
+    Raises:
+        MemoryBudgetError: As raised inside, with a remedy and ``max_views`` in the facts where the
+            overview and a field fit.
+    """
+    try:
+        yield
+    except MemoryBudgetError as error:
+        most = _largest_views(error)
+        if most < _FEWEST_GRID_VIEWS:
+            raise
+        remedy = (
+            f"Show {most} views at most (TilePolicy(max_views={most}), --most {most}), or "
+            f"{_otherwise(error)}"
+        )
+        raise _told(error, remedy, "max_views", most) from None
+
+
 def _largest_views(error: MemoryBudgetError) -> int:
     """Return how many views fit; 0 where none does, or the refusal is of another kind."""
     most = error.facts.get("largest_views")
@@ -69,7 +90,7 @@ def _largest_views(error: MemoryBudgetError) -> int:
 
 
 def _otherwise(error: MemoryBudgetError) -> str:
-    return load_otherwise(str(error.facts["precision"]))
+    return load_otherwise(str(error.facts.get("precision", "")))
 
 
 def _told(error: MemoryBudgetError, remedy: str, name: str, setting: Fact) -> MemoryBudgetError:

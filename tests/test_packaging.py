@@ -54,7 +54,7 @@ def test_the_wheel_holds_every_tracked_file_of_the_code_and_nothing_else(tmp_pat
 def test_importing_the_package_and_its_loaders_is_quick_and_never_loads_torch() -> None:
     script = (
         "import sys, time; start = time.process_time(); import longllava_domains\n"
-        "from longllava_domains import ct, errors, prompt, remote_sensing, visual\n"
+        "from longllava_domains import ct, errors, pathology, prompt, remote_sensing, visual\n"
         "print(time.process_time() - start); print('torch' in sys.modules, 'transformers' in sys.modules)"
     )
     out = subprocess.run(
@@ -72,6 +72,7 @@ PUBLIC_PACKAGES = (
     "export",
     "model",
     "model.budget",
+    "pathology",
     "pipelines",
     "prompt",
     "remote_sensing",

@@ -10,13 +10,12 @@ from longllava_domains.pipelines.ct.as_volume import CTOpenOptions, as_volume
 from longllava_domains.pipelines.ct.preset import CTPreset
 from longllava_domains.pipelines.ct.report import CTReport
 from longllava_domains.pipelines.domains.domain import OnProgress
-from longllava_domains.pipelines.domains.evidence import Evidence
+from longllava_domains.pipelines.domains.evidence import SLIDE_SOP_CLASS, Evidence
 from longllava_domains.pipelines.memory_remedies import with_slice_spacing_remedy
 from longllava_domains.vision_language import ViewFormat, VisionLanguageModel
 from longllava_domains.visual import VisualSequence
 
 _KINDS: Final = ("nifti", "gzip", "zip")
-_SLIDE_SOP_CLASS: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class CTDomain:
 
     def recognises(self, evidence: Evidence) -> bool:
         """DICOM files other than slides, NIfTI, and archives, which the loader looks into."""
-        is_dicom = evidence.kind == "dicom" and evidence.sop_class != _SLIDE_SOP_CLASS
+        is_dicom = evidence.kind == "dicom" and evidence.sop_class != SLIDE_SOP_CLASS
         return is_dicom or evidence.kind in _KINDS
 
     def open(self, source: str, settings: CTSettings) -> AbstractContextManager[ct.CTVolume]:

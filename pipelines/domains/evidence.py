@@ -12,6 +12,8 @@ from longllava_domains.errors import NotFoundError
 
 Kind = Literal["remote", "dicom", "nifti", "gzip", "zip", "tiff", "vrt", "stac", "unknown"]
 
+# VL Whole Slide Microscopy Image Storage (PS3.4 B.5).
+SLIDE_SOP_CLASS: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _REMOTE: Final = ("http://", "https://", "s3://", "gs://", "/vsi")
 _IMAGE_DESCRIPTION: Final = 270
 _ENOUGH_FILES: Final = 64

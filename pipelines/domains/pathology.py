@@ -1,15 +1,35 @@
-"""Pathology as a domain: slides are recognised, and refused by name until they can be read."""
+"""Pathology as a domain."""
 
-from typing import Any, Final, NoReturn
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
-from longllava_domains.errors import UnsupportedInputError
-from longllava_domains.pipelines.domains.evidence import Evidence
+from longllava_domains.answer import Answer
+from longllava_domains.pathology import Slide, TilePolicy, open_slide
+from longllava_domains.pipelines.domains.domain import OnProgress
+from longllava_domains.pipelines.domains.evidence import SLIDE_SOP_CLASS, Evidence
+from longllava_domains.pipelines.memory_remedies import with_view_count_remedy
+from longllava_domains.pipelines.pathology.qa import PathologyQA, tile_policy
+from longllava_domains.vision_language import ViewFormat, VisionLanguageModel
+from longllava_domains.visual import VisualSequence
 
-_SLIDE_SOP_CLASS: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"
+# Hamamatsu marks every directory of an NDPI file with this tag.
+_NDPI_TAG: Final = 65420
 
 
-class NoSettings:
-    """Nothing can be set of a slide yet."""
+@dataclass(frozen=True)
+class SlideSettings:
+    """The settings of a slide.
+
+    Attributes:
+        mpp: Microns per pixel of level 0, in place of what the file says.
+        max_views: Largest number of views.
+        protocol: How fields are chosen, such as ``"joint-lowmag@1"``.
+    """
+
+    mpp: float | None = None
+    max_views: int | None = None
+    protocol: str | None = None
 
 
 class PathologyDomain:
@@ -17,22 +37,45 @@ class PathologyDomain:
 
     name = "pathology"
     noun = "a slide"
-    settings = NoSettings
+    settings = SlideSettings
 
     def recognises(self, evidence: Evidence) -> bool:
-        """Slides in DICOM, Aperio's TIFFs and OME-TIFF."""
+        """Slides in DICOM, Aperio's and Hamamatsu's TIFFs, and OME-TIFF."""
         if evidence.kind == "dicom":
-            return evidence.sop_class == _SLIDE_SOP_CLASS
-        return evidence.description.startswith("Aperio") or "<OME" in evidence.description
+            return evidence.sop_class == SLIDE_SOP_CLASS
+        if _NDPI_TAG in evidence.tiff_tags:
+            return True
+        told = evidence.description
+        return told.startswith("Aperio") or "<OME" in told
 
-    def open(self, source: str, settings: Any) -> NoReturn:
-        """Refuse.
+    def open(self, source: str, settings: SlideSettings) -> Slide:
+        """Open a slide, which is its own context manager."""
+        return open_slide(source, mpp=settings.mpp)
 
-        Raises:
-            UnsupportedInputError: Always.
-        """
-        raise UnsupportedInputError(
-            "This is a pathology slide, which this version does not read yet.",
-            remedy="Slides come with a later release; see CHANGELOG.md.",
-            code="pathology.later",
-        )
+    def policy(self, settings: SlideSettings, view_format: ViewFormat | None) -> TilePolicy:
+        """Return the fields that a model was made for; the plain ones where nobody looks."""
+        wished: dict[str, Any] = {"max_views": settings.max_views, "protocol": settings.protocol}
+        given = {name: value for name, value in wished.items() if value is not None}
+        return replace(tile_policy(view_format), **given)
+
+    def to_sequence(self, opened: Slide, policy: TilePolicy) -> VisualSequence:
+        """Show a slide."""
+        return opened.to_sequence(policy)
+
+    def memory_remedy(self, opened: Slide, policy: TilePolicy) -> AbstractContextManager[None]:
+        """Name the number of views that fits."""
+        return with_view_count_remedy()
+
+    def ask(
+        self,
+        model: VisionLanguageModel,
+        opened: Slide,
+        question: str,
+        policy: TilePolicy,
+        *,
+        max_new_tokens: int,
+        on_progress: OnProgress | None,
+    ) -> Answer:
+        """Ask as `PathologyQA` does."""
+        slide_qa = PathologyQA(model, policy=policy)
+        return slide_qa(opened, question, max_new_tokens=max_new_tokens).answer

@@ -60,6 +60,27 @@ def _parse(stream: BinaryIO) -> "FileDataset":
     return pydicom.dcmread(stream, force=True, stop_before_pixels=True)
 
 
+def read_with_pixels(file: SourceFile) -> tuple["FileDataset", int, int | None]:
+    """Parse a header with pydicom, and find the pixel data behind it.
+
+    Returns:
+        The header, the offset of the pixel data's value, and its length in bytes (None where it
+        is encapsulated).
+
+    Raises:
+        UnparsableError: It cannot be parsed, is deflated as a whole, or has no pixel data.
+    """
+    with parsing(), file.open() as stream:
+        if not _may_be_dicom(stream) or _is_deflated(stream):
+            raise UnparsableError
+        dataset = _parse(stream)
+        little = dataset.original_encoding[1] is not False
+        tag, offset, length = _pixel_element(stream, little)
+        if tag != PIXEL_DATA or offset is None:
+            raise UnparsableError
+        return dataset, offset, length
+
+
 def read_elements(file: SourceFile, wanted: frozenset[int]) -> ParsedElements | str:
     """Return raw elements as `fast_parser.parse` does, or the report code that sets it aside."""
     try:
