@@ -196,7 +196,8 @@ class _Supervisor:
     def _is_beyond_limits(self, each: _Watched) -> bool:
         if not each.holds:
             return False
-        if time.monotonic() - each.since > self._settings.item_seconds:
+        # Twice: to prepare and to score may take as long each, and decoders are timed by the worker.
+        if time.monotonic() - each.since > 2 * self._settings.item_seconds:
             return True
         most = self._settings.memory_bytes
         return most is not None and _resident_bytes(each.process.pid) > most
