@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from types import TracebackType
 from typing import Any, Final
 
 from longllava_domains.archive.item import Item
@@ -80,16 +79,10 @@ class Decoders:
         self._idle: list[_Decoder | None] = [None] * count
         self._ahead = count
 
-    def __enter__(self) -> "Decoders":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for decoder in [*self._idle, *(decoder for _, decoder in self._waiting)]:
+    def end(self) -> None:
+        """End all processes."""
+        self.drain()
+        for decoder in self._idle:
             if decoder is not None:
                 decoder.end()
 
@@ -131,15 +124,13 @@ class Decoders:
             raise result
         return result
 
-    def drain(self) -> list[Item]:
-        """Give up what waits, and return the items."""
-        items = [item for item, _ in self._waiting]
+    def drain(self) -> None:
+        """Give up what waits."""
         for _, decoder in self._waiting:
             if decoder is not None:
                 decoder.end()
                 self._idle.append(None)
         self._waiting.clear()
-        return items
 
 
 class _Decoder:

@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Final
 
+from longllava_domains.archive.engines.crew import LocalCrew
 from longllava_domains.archive.engines.decoders import end_with_parent
 from longllava_domains.archive.engines.settings import OnProgress, Progress, Settings
 from longllava_domains.archive.engines.stopping import stop_on_request
@@ -60,8 +61,8 @@ def run_local(
     with stop_on_request() as stop:
         if workers:
             return _Supervisor(job, items, settings, devices, stop, on_progress).run(workers)
-        with open_store(job, settings) as store:
-            return work(job, items, store, settings, stop, on_progress)
+        with open_store(job, settings) as store, LocalCrew(job, settings) as crew:
+            return work(job, items, store, crew, settings, stop, on_progress)
 
 
 def open_store(job: Job, settings: Settings) -> ResultStore:
@@ -219,8 +220,8 @@ def _serve(pipe: Connection, job: Job, items: Items, settings: Settings, device:
     end_with_parent()
     with stop_on_request() as stop:
         try:
-            with open_store(job, settings) as store:
+            with open_store(job, settings) as store, LocalCrew(job, settings) as crew:
                 pipe.send(store.worker)
-                work(job, items, store, settings, stop)
+                work(job, items, store, crew, settings, stop)
         except LongLlavaError as error:
             pipe.send(error)

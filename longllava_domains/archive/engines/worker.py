@@ -1,27 +1,25 @@
-"""The loop of one worker: lease, prepare ahead, score, record. Every engine runs this.
+"""The loop of one worker: lease, hand to the crew, record. Every engine runs this.
 
-First pass: items never tried, several in flight. Later passes: what was tried in vain, each alone
-in this process, so that it is known which item a process did not outlive.
+First pass: items never tried, several in hand. Later passes: what was tried in vain, each alone,
+so that it is known which item a process did not outlive.
 """
 
-import resource
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
-from longllava_domains.archive.engines.decoders import Decoders, Prepared
+from longllava_domains.archive.engines.crew import Attempt, Crew
 from longllava_domains.archive.engines.settings import OnProgress, Progress, Settings
 from longllava_domains.archive.fingerprint import fingerprint
 from longllava_domains.archive.item import Item
-from longllava_domains.archive.outcome import KILLED, Outcome, outcome_of
+from longllava_domains.archive.outcome import KILLED, Outcome
 from longllava_domains.archive.results.ledger import Attempts
 from longllava_domains.archive.results.schema import row_of
 from longllava_domains.archive.results.store import ResultStore
-from longllava_domains.archive.scorer import Job, Scored, Scorer
+from longllava_domains.archive.scorer import Job
 
 Items = Callable[[], Iterator[Item]]
 
@@ -33,6 +31,7 @@ def work(
     job: Job,
     items: Items,
     store: ResultStore,
+    crew: Crew,
     settings: Settings,
     stop: threading.Event,
     on_progress: OnProgress | None = None,
@@ -43,6 +42,7 @@ def work(
         job: What to do.
         items: Begins the manifest anew at each call.
         store: The results.
+        crew: Prepares and scores.
         settings: How to run.
         stop: When set, the current item is finished and the rest is given back.
         on_progress: Called once in a while, and at the end.
@@ -51,7 +51,7 @@ def work(
         OutputError: The results cannot be written. What is done stays done.
         ModelError: The scorer cannot be built.
     """
-    worker = _Worker(job, store, settings, stop, on_progress)
+    worker = _Worker(job, store, crew, settings, stop, on_progress)
     worker.total = sum(1 for item in items() if settings.shard.holds(item.item_id))
     again = False
     while not stop.is_set():
@@ -67,9 +67,8 @@ def work(
     return worker.progress()
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Leased:
-    item: Item
     fingerprint: str
     so_far: Attempts
 
@@ -79,13 +78,14 @@ class _Worker:
         self,
         job: Job,
         store: ResultStore,
+        crew: Crew,
         settings: Settings,
         stop: threading.Event,
         on_progress: OnProgress | None,
     ) -> None:
-        self._job, self._store, self._settings, self._stop = job, store, settings, stop
-        self._on_progress = on_progress
-        self._scorer: Scorer | None = None
+        self._spec, self._store, self._crew = job.spec, store, crew
+        self._settings, self._stop, self._on_progress = settings, stop, on_progress
+        self._leased: dict[str, _Leased] = {}
         self._finished = 0
         self._began = self._told = time.monotonic()
         self.total = 0
@@ -105,101 +105,71 @@ class _Worker:
     def one_pass(self, items: Iterator[Item], *, again: bool) -> int:
         """Go through the manifest once; return how many items were taken."""
         queue = self._missing(items)
-        leased: dict[str, _Leased] = {}
-        waiting: Item | None = None
+        waiting = next(queue, None)
         taken = 0
-        settings = self._settings
-        with Decoders(
-            self._job.prepare, settings.decoders, settings.prefetch_bytes, settings.item_seconds
-        ) as decoders:
-            try:
-                while not self._stop.is_set():
-                    waiting = waiting or next(queue, None)
-                    room = decoders.has_room_for(waiting) if waiting else False
-                    if waiting is not None and room and not (again and leased):
-                        mine = self._lease(waiting, again=again)
-                        waiting = None
-                        if mine is not None:
-                            taken += 1
-                            leased[mine.item.item_id] = mine
-                            decoders.submit(mine.item)
-                        continue
-                    if not leased:
-                        break
-                    ready = decoders.next()
-                    self._finish(leased[ready.item.item_id], ready)
-                    del leased[ready.item.item_id]
-            finally:
-                decoders.drain()
-                self._store.release(each.fingerprint for each in leased.values())
+        try:
+            while not self._stop.is_set():
+                if waiting is not None and self._may_begin(waiting, again=again):
+                    taken += self._begin(waiting, again=again)
+                    waiting = next(queue, None)
+                elif self._leased:
+                    attempt = self._crew.next()
+                    self._finish(attempt, self._leased[attempt.item.item_id])
+                    del self._leased[attempt.item.item_id]
+                else:
+                    break
+        finally:
+            self._crew.drain()
+            self._store.release(each.fingerprint for each in self._leased.values())
+            self._leased.clear()
         return taken
+
+    def _may_begin(self, item: Item, *, again: bool) -> bool:
+        if again and self._leased:
+            return False
+        return self._crew.has_room_for(item)
 
     def _missing(self, items: Iterator[Item]) -> Iterator[Item]:
         """Yield the items of this share that have no outcome yet."""
         mine = (item for item in items if self._settings.shard.holds(item.item_id))
         while chunk := list(islice(mine, _CHUNK)):
-            prints = [fingerprint(item.item_id, self._job.spec.key) for item in chunk]
+            prints = [fingerprint(item.item_id, self._spec.key) for item in chunk]
             missing = set(self._store.missing(prints))
             yield from (item for item, own in zip(chunk, prints, strict=True) if own in missing)
 
-    def _lease(self, item: Item, *, again: bool) -> _Leased | None:
-        """Take an item, or give it its end where it was tried often enough."""
-        own = fingerprint(item.item_id, self._job.spec.key)
+    def _begin(self, item: Item, *, again: bool) -> bool:
+        """Lease an item and hand it on, or give it its end where it was tried often enough."""
+        own = fingerprint(item.item_id, self._spec.key)
         so_far = self._store.lease(own, again=again)
         if so_far is None:
-            return None
+            return False
         if so_far.killed >= self._settings.max_kills:
-            self._record(item, Outcome.failed(KILLED, so_far.failed + so_far.killed))
-            return None
-        return _Leased(item, own, so_far)
+            outcome = Outcome.failed(KILLED, so_far.failed + so_far.killed)
+            self._record(Attempt(item, outcome), outcome)
+            return False
+        self._leased[item.item_id] = _Leased(own, so_far)
+        self._crew.submit(item)
+        return True
 
-    def _finish(self, leased: _Leased, ready: Prepared) -> None:
-        """Score a prepared item and record how it ended."""
-        if ready.killed:
-            self._store.tried_in_vain(leased.fingerprint, killed=True, code=KILLED)
+    def _finish(self, attempt: Attempt, leased: _Leased) -> None:
+        """Record how an item ended, or that it is to be tried again."""
+        so_far, outcome = leased.so_far, attempt.outcome
+        is_last = so_far.failed + 1 >= self._settings.max_failures
+        if attempt.killed or (outcome.status == "failed" and not is_last):
+            self._store.tried_in_vain(leased.fingerprint, killed=attempt.killed, code=outcome.code)
             return
-        seconds = {"prepare": ready.seconds}
-        outcome, scored = ready.outcome, None
-        if outcome is None:
-            start = time.perf_counter()
-            outcome, scored = self._score(leased.item, ready.content)
-            seconds["score"] = time.perf_counter() - start
-        attempts = leased.so_far.failed + leased.so_far.killed + 1
-        final = Outcome(outcome.status, outcome.code, attempts)
-        if outcome.status == "failed" and leased.so_far.failed + 1 < self._settings.max_failures:
-            self._store.tried_in_vain(leased.fingerprint, killed=False, code=outcome.code)
-            return
-        self._record(leased.item, final, scored, seconds)
+        tries = so_far.failed + so_far.killed + 1
+        self._record(attempt, Outcome(outcome.status, outcome.code, tries))
 
-    def _score(self, item: Item, content: Any) -> tuple[Outcome, Scored | None]:
-        if self._scorer is None:
-            self._scorer = self._job.build()
-        try:
-            return Outcome.done(), self._scorer.score(item, content)
-        except Exception as error:
-            return outcome_of(error), None
-
-    def _record(
-        self,
-        item: Item,
-        outcome: Outcome,
-        scored: Scored | None = None,
-        seconds: dict[str, float] | None = None,
-    ) -> None:
-        self._store.record(
-            row_of(
-                item,
-                self._job.spec,
-                outcome,
-                scored,
-                seconds=seconds,
-                peak_memory_bytes=_peak_memory_bytes(),
-            )
+    def _record(self, attempt: Attempt, outcome: Outcome) -> None:
+        row = row_of(
+            attempt.item,
+            self._spec,
+            outcome,
+            attempt.scored,
+            seconds=attempt.seconds,
+            peak_memory_bytes=attempt.peak_memory_bytes,
         )
+        self._store.record(row)
         self._finished += 1
         self.tell()
-
-
-def _peak_memory_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -5,7 +5,7 @@ It lies beside the manifest, readable by its owner alone, and holds paths and st
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -132,9 +132,31 @@ class ScanIndex:
         added = self._database.execute("INSERT OR IGNORE INTO items VALUES (?)", [item_id])
         return added.rowcount > 0
 
-    def forget(self, study: str) -> int:
-        """Strike the files of a study, by its UID; return how many."""
-        return int(self._database.execute("DELETE FROM files WHERE study = ?", [study]).rowcount)
+    def forget(self, study: str, uris: Collection[str]) -> int:
+        """Strike the files of a study by its UID, and single files by their place.
+
+        Returns:
+            How many.
+        """
+        gone = 0
+        if study:
+            gone += self._do("DELETE FROM files WHERE study = ?", study)
+        for uri in uris:
+            gone += self._do(
+                "DELETE FROM files WHERE study = '' AND headers = '' AND "
+                "rtrim(container, '/') || '/' || member = ?",
+                uri,
+            )
+        return gone
+
+    def compact(self) -> None:
+        """Overwrite what was struck: SQLite keeps deleted bytes until their page is used again."""
+        self._database.execute("COMMIT")
+        self._database.execute("VACUUM")
+        self._database.execute("BEGIN")
+
+    def _do(self, query: str, *values: object) -> int:
+        return int(self._database.execute(query, values).rowcount)
 
     def set_aside(self) -> dict[str, int]:
         """Return code -> number of files that are part of no item."""

@@ -1,6 +1,8 @@
 """Items are prepared ahead in order, within a budget, and a bad one costs only itself."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import archive_stub as stub
 import pytest
@@ -10,6 +12,14 @@ from longllava_domains.archive.item import Item
 from longllava_domains.errors import OutputError
 
 
+@contextmanager
+def closing(decoders: Decoders) -> Iterator[Decoders]:
+    try:
+        yield decoders
+    finally:
+        decoders.end()
+
+
 def cannot_write(item: Item) -> str:
     raise OutputError("The disk is full.", remedy="Make room.", code="archive.disk_full")
 
@@ -17,7 +27,7 @@ def cannot_write(item: Item) -> str:
 def test_items_come_out_in_the_order_in_which_they_went_in() -> None:
     items = [stub.item(n) for n in range(6)]
     out = []
-    with Decoders(stub.prepare, 2, 1000, 30) as decoders:
+    with closing(Decoders(stub.prepare, 2, 1000, 30)) as decoders:
         while len(out) < len(items):
             while len(out) + len(decoders) < 6 and decoders.has_room_for(items[0]):
                 decoders.submit(items[len(out) + len(decoders)])
@@ -30,7 +40,7 @@ def test_items_come_out_in_the_order_in_which_they_went_in() -> None:
 def test_decoded_bytes_ahead_stay_within_the_budget_but_one_item_always_comes_in() -> None:
     huge = stub.item(0, decoded_bytes=5000)
     small = stub.item(1, decoded_bytes=10)
-    with Decoders(stub.prepare, 2, 1000, 30) as decoders:
+    with closing(Decoders(stub.prepare, 2, 1000, 30)) as decoders:
         assert decoders.has_room_for(huge)
         decoders.submit(huge)
         assert not decoders.has_room_for(small)
@@ -43,7 +53,7 @@ def test_an_item_that_kills_or_holds_its_decoder_is_named_and_the_next_one_is_se
     how: str, seconds: float
 ) -> None:
     begin = time.monotonic()
-    with Decoders(stub.prepare, 1, 1000, seconds) as decoders:
+    with closing(Decoders(stub.prepare, 1, 1000, seconds)) as decoders:
         decoders.submit(stub.item(0, how))
         assert decoders.next().killed
         decoders.submit(stub.item(1))
@@ -53,7 +63,7 @@ def test_an_item_that_kills_or_holds_its_decoder_is_named_and_the_next_one_is_se
 
 
 def test_refusals_come_out_as_outcomes() -> None:
-    with Decoders(stub.prepare, 1, 1000, 30) as decoders:
+    with closing(Decoders(stub.prepare, 1, 1000, 30)) as decoders:
         decoders.submit(stub.item(0, "refuse"))
         outcome = decoders.next().outcome
     assert outcome is not None
@@ -61,7 +71,7 @@ def test_refusals_come_out_as_outcomes() -> None:
 
 
 def test_an_output_that_cannot_be_written_is_an_error_not_an_outcome() -> None:
-    with Decoders(cannot_write, 1, 1000, 30) as decoders:
+    with closing(Decoders(cannot_write, 1, 1000, 30)) as decoders:
         decoders.submit(stub.item(0))
         with pytest.raises(OutputError):
             decoders.next()

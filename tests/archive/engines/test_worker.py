@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 from pathlib import Path
 
 import archive_stub as stub
@@ -10,7 +9,6 @@ import pytest
 
 from longllava_domains.archive.engines.local import open_store, run_local
 from longllava_domains.archive.engines.settings import Settings
-from longllava_domains.archive.engines.worker import work
 from longllava_domains.archive.fingerprint import ScoringSpec
 from longllava_domains.archive.item import Shard
 from longllava_domains.archive.scorer import Job
@@ -125,8 +123,7 @@ def test_an_output_that_cannot_be_written_ends_the_run(tmp_path: Path) -> None:
 def test_progress_counts_what_earlier_runs_did_but_rates_only_this_one(tmp_path: Path) -> None:
     stub.run(tmp_path, 10)
     told = []
-    with open_store(stub.job(), Settings(tmp_path)) as store:
-        work(stub.job(), stub.Items(15), store, Settings(tmp_path), threading.Event(), told.append)
+    run_local(stub.job(), stub.Items(15), Settings(tmp_path), on_progress=told.append)
     assert told[-1].finished == 15
     assert told[-1].finished_here == 5
     assert told[-1].seconds_left == 0
