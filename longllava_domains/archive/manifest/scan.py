@@ -18,6 +18,7 @@ from longllava_domains.archive.manifest.secret import SiteSecret
 from longllava_domains.archive.manifest.single_files import content_digest, is_single
 from longllava_domains.archive.manifest.studies import Draft, drafts, group_studies
 from longllava_domains.archive.manifest.walk import IN_ZIP, REMOTE, Entry, walk
+from longllava_domains.archive.results.parts import writing
 from longllava_domains.errors import InputError, PolicyError
 from longllava_domains.formats.dicom.zip_archive import find_in_zip
 
@@ -83,6 +84,8 @@ def scan_archive(
             code="archive.domain",
         )
     start = time.monotonic()
+    with writing():
+        manifest.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     index = ScanIndex(manifest.with_name(manifest.name + ".index"))
     try:
         _require_same(index, source, domain, secret)
