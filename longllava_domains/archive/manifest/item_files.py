@@ -1,17 +1,41 @@
-"""The files of an item, ready to be opened by a loader."""
+"""The files of an item, ready to be opened by a loader; and CT items opened."""
 
 import posixpath
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from longllava_domains.archive.item import Item
 from longllava_domains.archive.manifest.walk import IN_ZIP, REMOTE, open_remote, open_remote_file
+from longllava_domains.ct.hounsfield.rescale import HuSource
 from longllava_domains.errors import DamagedInputError, NotFoundError
 from longllava_domains.formats.dicom.find import Found, SourceFile
 from longllava_domains.formats.dicom.zip_archive import find_in_zip
 from longllava_domains.units import short_hash
+
+if TYPE_CHECKING:
+    from longllava_domains.ct.volume import CTVolume
+
+
+def open_ct(item: Item, *, repair: tuple[str, ...] = (), hu: HuSource = "prove") -> "CTVolume":
+    """Open a CT item: the series that the scan chose, or a NIfTI file.
+
+    Args:
+        item: Of domain ``"ct"``.
+        repair: As for `ct.open_volume`.
+        hu: As for `ct.open_volume`.
+
+    Raises:
+        InputError: As `ct.open_volume`, and as `dicom_files`.
+        NetworkError: As `dicom_files`.
+    """
+    from longllava_domains.ct.dicom.open import open_dicom
+    from longllava_domains.ct.open import open_volume
+
+    if not item.members:
+        return open_volume(item.uri, repair=repair, hu=hu)
+    return open_dicom(dicom_files(item), series=item.series or None, repair=repair, hu=hu)
 
 
 def dicom_files(item: Item) -> Found:

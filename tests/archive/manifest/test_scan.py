@@ -18,11 +18,10 @@ import pytest
 
 from longllava_domains import ct
 from longllava_domains.archive.item import Item
-from longllava_domains.archive.manifest.item_files import dicom_files
+from longllava_domains.archive.manifest.item_files import dicom_files, open_ct
 from longllava_domains.archive.manifest.manifest import Manifest
 from longllava_domains.archive.manifest.scan import ScanSummary, scan_archive
 from longllava_domains.archive.manifest.secret import SiteSecret
-from longllava_domains.ct.dicom.open import open_dicom
 from longllava_domains.errors import NetworkError, NotFoundError, PolicyError
 
 SECRET = SiteSecret(bytes(range(32)))
@@ -65,10 +64,6 @@ def archive(tmp_path: Path, dicom: ModuleType) -> Path:
     return root
 
 
-def opened(item: Item) -> ct.CTVolume:
-    return open_dicom(dicom_files(item), series=item.series, repair=(), hu="prove")
-
-
 def test_studies_are_items_and_the_loader_opens_what_was_chosen(
     archive: Path, scan: Scan, phantom: np.ndarray
 ) -> None:
@@ -79,7 +74,7 @@ def test_studies_are_items_and_the_loader_opens_what_was_chosen(
     whole = [item for item in items if item.images == len(phantom)]
     assert len(whole) == 2
     for item in whole:
-        np.testing.assert_array_equal(opened(item).hu, phantom)
+        np.testing.assert_array_equal(open_ct(item).hu, phantom)
         assert item.decoded_bytes == phantom.nbytes
         assert item.bytes == sum(file.size for file in dicom_files(item).files)
 
@@ -89,7 +84,7 @@ def test_of_two_series_the_one_that_open_volume_takes_is_listed(archive: Path, s
     (item,) = items
     (row,) = [row for row in ct.list_series(archive / "DOE^JANE") if row.chosen]
     assert (item.series, item.images) == (row.key, row.images)
-    assert opened(item).report.numbers == ct.open_volume(archive / "DOE^JANE").report.numbers
+    assert open_ct(item).report.numbers == ct.open_volume(archive / "DOE^JANE").report.numbers
 
 
 def test_a_study_that_the_chooser_refuses_is_listed_with_its_code(
@@ -204,9 +199,11 @@ def test_nifti_files_are_items_of_ct(tmp_path: Path, scan: Scan) -> None:
 
     root = tmp_path / "nifti"
     root.mkdir()
-    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4)), root / "v.nii.gz")
+    values = np.full((4, 5, 6), -1000, np.int16)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), root / "v.nii.gz")
     _, (item,) = scan(root)
     assert item.uri == str(root / "v.nii.gz")
+    assert open_ct(item, hu="trust").hu.shape == (6, 5, 4)
 
 
 def test_frames_of_an_enhanced_image_are_one_item(
@@ -215,7 +212,7 @@ def test_frames_of_an_enhanced_image_are_one_item(
     dicom.save(dicom.enhanced(dicom.datasets()), tmp_path / "enhanced" / "one")
     _, (item,) = scan(tmp_path / "enhanced")
     assert item.images == len(phantom)
-    np.testing.assert_array_equal(opened(item).hu, phantom)
+    np.testing.assert_array_equal(open_ct(item).hu, phantom)
 
 
 def test_hostile_files_are_counted_and_never_end_a_scan(
@@ -265,7 +262,7 @@ def test_remote_sources_give_the_same_items(
     _, (here,) = scan(archive / "DOE^JANE")
     _, (there,) = scan(url, name="remote.parquet")
     assert there.item_id == here.item_id
-    np.testing.assert_array_equal(opened(there).hu, phantom)
+    np.testing.assert_array_equal(open_ct(there).hu, phantom)
 
 
 def test_an_unknown_protocol_is_refused(scan: Scan) -> None:
