@@ -19,12 +19,13 @@ from longllava_domains.model.budget.known_models import network_of, shape_of
 from longllava_domains.model.budget.plan import Request, plan
 from longllava_domains.model.checkpoint.load import empty_network
 from longllava_domains.model.devices.throughput import measure_rate
-from longllava_domains.model.int8.linear import quantize_rows
-from longllava_domains.model.int8.upcast_linear import widen_products
+from longllava_domains.model.int8.upcast_linear import upcast_products
+from longllava_domains.model.kernels.int8_matmul import quantize_rows
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.session.cache import SessionCache
 from longllava_domains.model.session.decoding import decode
-from longllava_domains.model.session.prefill import Pace, Watch, prefill
+from longllava_domains.model.session.prefill import StepSizes, prefill
+from longllava_domains.vision_language import Monitor
 
 TEXT_TOKENS = 49  # with 144 + 7 tokens of the view: 200
 
@@ -39,11 +40,11 @@ class RandomWeights:
 
     def like(self, shape: torch.Size) -> Tensor:
         """Return bfloat16 numbers of a shape, in memory of their own."""
-        room = torch.empty(shape, dtype=torch.bfloat16)
+        values = torch.empty(shape, dtype=torch.bfloat16)
         self._at = (self._at + 7919) % 4096
-        for part in room.view(-1).split(len(self._pool) - 4096):
+        for part in values.view(-1).split(len(self._pool) - 4096):
             part.copy_(self._pool[self._at : self._at + len(part)])
-        return room
+        return values
 
 
 def build(model: str) -> LongLlavaForConditionalGeneration:
@@ -62,7 +63,7 @@ def build(model: str) -> LongLlavaForConditionalGeneration:
                 setattr(module, f"{name}_scale", scale)
     embeddings = network.model.vision_tower.embeddings
     embeddings.position_ids = torch.arange(embeddings.num_positions)[None]
-    widen_products(network)
+    upcast_products(network)
     return network.eval()
 
 
@@ -91,7 +92,7 @@ def run(model: str, answer_tokens: int) -> dict[str, object]:
     ids = [1, 5, 6, *view, 7, 8, 9, 10, *range(20, 20 + TEXT_TOKENS)]
     cache = SessionCache(config.text_config)
     began = time.perf_counter()
-    hidden = prefill(network, cache, ids, [picture], Pace(), Watch())
+    hidden = prefill(network, cache, ids, [picture], StepSizes(), Monitor())
     prefilled = time.perf_counter() - began
     began = time.perf_counter()
     decode(network, [cache], hidden, stop_id=-1, max_new_tokens=answer_tokens)

@@ -23,7 +23,7 @@ from transformers.models.jamba.modeling_jamba import (
 
 from longllava_domains.model.budget.known_models import network_of, shape_of
 from longllava_domains.model.devices.throughput import measure_rate
-from longllava_domains.model.int8.upcast_linear import widen_products
+from longllava_domains.model.int8.upcast_linear import upcast_products
 from longllava_domains.model.layers.carried_state import use_exact_state
 
 
@@ -52,7 +52,7 @@ def build(text: object, index: int) -> nn.Module:
             else:
                 weight.uniform_(-0.03, 0.03)
     layer = use_exact_state(nn.ModuleList([layer]))[0].eval()
-    widen_products(layer)
+    upcast_products(layer)
     return layer
 
 

@@ -28,8 +28,9 @@ from hybrid import (
 )
 
 from longllava_domains.model.session.cache import SessionCache
-from longllava_domains.model.session.prefill import Pace, Watch, prefill
+from longllava_domains.model.session.prefill import StepSizes, prefill
 from longllava_domains.model.session.prefix_state import key_value_bytes_per_token
+from longllava_domains.vision_language import Monitor
 
 # glibc maps every larger block by itself and unmaps it when it is freed.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
@@ -41,10 +42,10 @@ def measure(tokens: int, options: argparse.Namespace) -> int:
     config.num_key_value_heads = config.num_attention_heads
     network = longllava_network(config)
     ids = torch.randint(4, 1024, (tokens,)).tolist()
-    pace = Pace(chunk_tokens=options.chunk)
-    prefill(network, SessionCache(config), ids[: options.chunk], (), pace, Watch())
+    steps = StepSizes(chunk_tokens=options.chunk)
+    prefill(network, SessionCache(config), ids[: options.chunk], (), steps, Monitor())
     before = forget_peak()
-    prefill(network, SessionCache(config), ids, (), pace, Watch())
+    prefill(network, SessionCache(config), ids, (), steps, Monitor())
     return peak_bytes() - before
 
 

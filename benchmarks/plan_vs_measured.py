@@ -40,11 +40,12 @@ def measure(hidden: int, layers: int, experts: int, precision: str, tokens: int)
 
     from longllava_domains.model.budget.plan import Request, plan
     from longllava_domains.model.int8.quantize import quantize_network
-    from longllava_domains.model.int8.upcast_linear import widen_products
+    from longllava_domains.model.int8.upcast_linear import upcast_products
     from longllava_domains.model.network.config import LongLlavaConfig
     from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
     from longllava_domains.model.session.cache import SessionCache
-    from longllava_domains.model.session.prefill import Pace, Watch, prefill
+    from longllava_domains.model.session.prefill import StepSizes, prefill
+    from longllava_domains.vision_language import Monitor
 
     torch.set_num_threads(1)  # memory counts here, not time
     text = JambaConfig(
@@ -63,13 +64,15 @@ def measure(hidden: int, layers: int, experts: int, precision: str, tokens: int)
     torch.set_default_dtype(torch.float32)
     if precision == "int8":
         quantize_network(network, precision)
-    widen_products(network)
-    prefill(network, SessionCache(text), list(range(50, 90)), (), Pace(), Watch())  # libraries
+    upcast_products(network)
+    prefill(
+        network, SessionCache(text), list(range(50, 90)), (), StepSizes(), Monitor()
+    )  # libraries
     # Forget the peak so far; what is resident now holds interpreter, libraries and weights.
     (PROCESS / "clear_refs").write_text("5")
     resident = int((PROCESS / "statm").read_text().split()[1]) * resource.getpagesize()
     ids = [50 + index % 1900 for index in range(tokens)]
-    prefill(network, SessionCache(text), ids, (), Pace(), Watch())
+    prefill(network, SessionCache(text), ids, (), StepSizes(), Monitor())
     status = dict(line.split(":", 1) for line in (PROCESS / "status").read_text().splitlines())
     peak = int(status["VmHWM"].split()[0]) * 1024
     budget = plan(network, Request(0, tokens, 0), device="cpu")

@@ -210,7 +210,7 @@ def windows(path: Path) -> Iterator[Window]:
             yield Window(left, top, min(TILE, width - left), min(TILE, height - top))
 
 
-def show(bands: np.ndarray, table: np.ndarray | None) -> np.ndarray:
+def render_sequence(bands: np.ndarray, table: np.ndarray | None) -> np.ndarray:
     """Turn (3, rows, columns) into the uint8 (rows, columns, 3) that a model takes."""
     shown = bands if table is None else table[bands]
     return np.ascontiguousarray(np.moveaxis(shown, 0, -1))
@@ -235,11 +235,11 @@ def one_handle(cache_mb: int | None) -> Callable[[Path], tuple[int, float, float
             small = dataset.read(
                 (1, 2, 3), out_shape=(3, TILE, TILE), resampling=Resampling.average
             )
-            show(small, table)
+            render_sequence(small, table)
             global_s = time.perf_counter() - start
             count = 0
             for window in windows(path):
-                show(dataset.read((1, 2, 3), window=window), table)
+                render_sequence(dataset.read((1, 2, 3), window=window), table)
                 count += 1
         return count, 1.0, global_s
 
@@ -255,7 +255,7 @@ def open_per_tile(path: Path) -> tuple[int, float, float]:
         table = stretch_table(dataset.dtypes[0])
     for window in sample:
         with rasterio.open(path) as dataset:
-            show(dataset.read((1, 2, 3), window=window), table)
+            render_sequence(dataset.read((1, 2, 3), window=window), table)
     return len(places), len(places) / len(sample), 0.0
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from longllava_domains.adapters.phantoms.chest import chest_phantom
 from longllava_domains.ct.from_array import volume_from_array
 from longllava_domains.ct.views.policy import SlicePolicy
-from longllava_domains.ct.views.render import show
+from longllava_domains.ct.views.render import render_sequence
 from longllava_domains.ct.views.windows import LUNG
 
 VIEW_PX = 336
@@ -54,9 +54,9 @@ def main() -> None:
     hu = np.concatenate([tile.hu] * (options.slices // 30 + 1))[: options.slices]
     volume = volume_from_array(hu, tile.affine_ras_mm)
     policy = SlicePolicy(windows=LUNG, view_px=VIEW_PX)
-    show(volume, policy)  # hashes once and fills the caches
+    render_sequence(volume, policy)  # hashes once and fills the caches
     ways: dict[str, Callable[[], list[NDArray[np.uint8]]]] = {
-        "ours": lambda: [view.pixels for view in show(volume, policy)],
+        "ours": lambda: [view.pixels for view in render_sequence(volume, policy)],
         "float64 window, Pillow RGB": lambda: [rgb_way(one) for one in hu],
         "table, Pillow grey bytes": lambda: [byte_way(one) for one in hu],
     }

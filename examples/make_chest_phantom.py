@@ -8,8 +8,7 @@ writes examples/chest_phantom/*.dcm and examples/chest_phantom.nii.gz.
 import sys
 from pathlib import Path
 
-from longllava_domains.adapters.phantoms.chest import chest_phantom
-from longllava_domains.adapters.phantoms.files import write_dicom_series, write_nifti
+from longllava_domains.adapters.phantoms import chest_phantom, write_dicom_series, write_nifti
 
 
 def main(folder: Path) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_ROOMS = (
+_PACKAGES = (
     "adapters",
     "ct",
     "errors",
@@ -21,7 +21,9 @@ _ROOMS = (
     "model",
     "pipelines",
     "prompt",
+    "provenance",
     "remote_sensing",
+    "vision_language",
     "visual",
 )
 _NAMES = {
@@ -32,11 +34,11 @@ _NAMES = {
     "load_model": "longllava_domains.model",
 }
 
-__all__ = [*sorted(_ROOMS), *sorted(_NAMES)]
+__all__ = [*sorted(_PACKAGES), *sorted(_NAMES)]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
+    if name in _PACKAGES:
         return import_module(f"longllava_domains.{name}")
     if name in _NAMES:
         return getattr(import_module(_NAMES[name]), name)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from longllava_domains.html.table import facts_table
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 
 
@@ -26,6 +27,19 @@ class Answer:
 
     def __str__(self) -> str:
         return self.text
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook: the notice, the text, and what it rests on."""
+        return facts_table(
+            "Answer",
+            {
+                "notice": RESEARCH_NOTICE,
+                "text": self.text,
+                "stopped": self.stopped,
+                "model": self.provenance.get("model"),
+                "views": self.provenance.get("views"),
+            },
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the answer as JSON, with the research notice."""

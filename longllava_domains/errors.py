@@ -9,8 +9,9 @@
     |  |- IntensityError          Hounsfield units or pixel values cannot be proved
     |  |- AmbiguousInputError     more than one reading is possible: choose
     |  |- GeoreferenceError       a raster's place on Earth cannot be proved
-    |  `- BurnedInError           pixels may show a patient's name
-    |- PolicyError                an argument, policy or preset that cannot be followed
+    |  |- BurnedInError           pixels may show a patient's name
+    |  `- NetworkError            a server refused, or could not be reached; also an OutputError
+    |- PolicyError                also a ValueError: an argument, policy or preset that cannot be followed
     |- PromptError                text and views do not make a prompt
     |- AnswerError                a model's text cannot be read as the answer asked for
     |- ModelError
@@ -21,7 +22,6 @@
     |  |- SessionError            a session that is closed, cancelled or cannot go on
     |  `- MemoryBudgetError       would not fit, with the largest setting that does
     `- OutputError                a result cannot be written as asked
-       `- NetworkError            a server refused, or could not be reached
 
 A message says what failed and what was found; `remedy` says what to do; `facts`
 carries the numbers. None of the three ever holds a value read from a header, a
@@ -112,7 +112,7 @@ class BurnedInError(InputError):
     """Pixels may show a patient's name."""
 
 
-class PolicyError(LongLlavaError):
+class PolicyError(LongLlavaError, ValueError):
     """An argument, policy or preset that cannot be followed."""
 
 
@@ -156,5 +156,5 @@ class OutputError(LongLlavaError):
     """A result cannot be written as asked."""
 
 
-class NetworkError(OutputError):
-    """A server refused the request or could not be reached."""
+class NetworkError(InputError, OutputError):
+    """A server refused the request or could not be reached, while reading or while writing."""

@@ -1,4 +1,4 @@
-"""Small conversions that every room shares: hashes that stand for names, and human sizes."""
+"""Small conversions that every package shares: hashes that stand for names, and human sizes."""
 
 import hashlib
 from collections.abc import Iterable

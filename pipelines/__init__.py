@@ -4,12 +4,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from longllava_domains.pipelines.ct.occlusion import occlusion_evidence as occlusion_evidence
     from longllava_domains.pipelines.ct.report import CTReport as CTReport
+    from longllava_domains.pipelines.pacs.send import send as send
     from longllava_domains.pipelines.remote_sensing.qa import RemoteSensingQA as RemoteSensingQA
 
 _NAMES = {
     "CTReport": "longllava_domains.pipelines.ct.report",
     "RemoteSensingQA": "longllava_domains.pipelines.remote_sensing.qa",
+    "occlusion_evidence": "longllava_domains.pipelines.ct.occlusion",
+    "send": "longllava_domains.pipelines.pacs.send",
 }
 
 __all__ = sorted(_NAMES)
@@ -19,3 +23,7 @@ def __getattr__(name: str) -> Any:
     if name in _NAMES:
         return getattr(import_module(_NAMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

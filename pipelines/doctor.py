@@ -19,7 +19,7 @@ _OPTIONAL = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnostic:
     """One line of the examination.
 
     Attributes:
@@ -33,16 +33,18 @@ class Finding:
     detail: str
 
 
-def examine() -> list[Finding]:
+def examine() -> list[Diagnostic]:
     """Look at the environment and run the network once at a tiny size on every device present."""
-    findings = [Finding("python", "ok", f"{platform.python_version()} on {platform.machine()}")]
-    findings += [_required(name) for name in _PACKAGES]
-    findings += [_optional(name, remedy) for name, remedy in _OPTIONAL.items()]
-    findings.append(_processor())
-    findings += [_device(device) for device in _devices()]
-    findings.append(_proved("image codecs", _decode_a_codestream))
-    findings.append(_proved("GDAL", _open_a_raster))
-    return findings
+    diagnostics = [
+        Diagnostic("python", "ok", f"{platform.python_version()} on {platform.machine()}")
+    ]
+    diagnostics += [_required(name) for name in _PACKAGES]
+    diagnostics += [_optional(name, remedy) for name, remedy in _OPTIONAL.items()]
+    diagnostics.append(_processor())
+    diagnostics += [_device(device) for device in _devices()]
+    diagnostics.append(_proved("image codecs", _decode_a_codestream))
+    diagnostics.append(_proved("GDAL", _open_a_raster))
+    return diagnostics
 
 
 def _version(name: str) -> str | None:
@@ -52,14 +54,14 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _required(name: str) -> Finding:
+def _required(name: str) -> Diagnostic:
     found = _version(name)
-    return Finding(name, "ok" if found else "failed", found or f"pip install {name}")
+    return Diagnostic(name, "ok" if found else "failed", found or f"pip install {name}")
 
 
-def _optional(name: str, remedy: str) -> Finding:
+def _optional(name: str, remedy: str) -> Diagnostic:
     found = _version(name)
-    return Finding(name, "ok" if found else "absent", found or remedy)
+    return Diagnostic(name, "ok" if found else "absent", found or remedy)
 
 
 def _devices() -> list[str]:
@@ -69,16 +71,16 @@ def _devices() -> list[str]:
     return ["cpu", *cuda]
 
 
-def _processor() -> Finding:
+def _processor() -> Diagnostic:
     """Say which precision this processor multiplies fast."""
     import torch
 
     if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
-        return Finding("processor", "ok", "has bfloat16 instructions")
-    return Finding("processor", "ok", "no bfloat16 instructions: --dtype float32 is faster here")
+        return Diagnostic("processor", "ok", "has bfloat16 instructions")
+    return Diagnostic("processor", "ok", "no bfloat16 instructions: --dtype float32 is faster here")
 
 
-def _device(device: str) -> Finding:
+def _device(device: str) -> Diagnostic:
     """Prove a device by a forward of the packaged model, not by an import."""
 
     def forward() -> str:
@@ -99,7 +101,7 @@ def _device(device: str) -> Finding:
 def _kernels(device: str) -> str:
     import torch
 
-    from longllava_domains.model.kernels.selection import kernel_report
+    from longllava_domains.model.kernels.report import kernel_report
 
     report = kernel_report(torch.device(device))
     return ", ".join(f"{what}: {found['chosen']}" for what, found in report.items())
@@ -129,9 +131,9 @@ def _open_a_raster() -> str:
         return f"GDAL {rasterio.__gdal_version__}, driver {raster.driver}"
 
 
-def _proved(name: str, proof: Callable[[], str]) -> Finding:
+def _proved(name: str, proof: Callable[[], str]) -> Diagnostic:
     # The examination reports whatever goes wrong, so that a broken install can be described.
     try:
-        return Finding(name, "ok", proof())
+        return Diagnostic(name, "ok", proof())
     except Exception as error:
-        return Finding(name, "failed", f"{type(error).__name__}: {error}")
+        return Diagnostic(name, "failed", f"{type(error).__name__}: {error}")

@@ -1,23 +1,23 @@
 """Refusals for want of memory, told in the settings of the domain: slice spacing, token budget.
 
-The budget is asked by `LongLlava.open` and `LongLlava.answer`, before anything runs. What they
-refuse names a number of views; here it is turned into what a user sets.
+A model asks its budget before anything runs. What it then refuses
+names a number of views; here it is turned into what a user sets.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from longllava_domains import ct
-from longllava_domains.ct.fewer import within_views
+from longllava_domains.ct.views.selection import within_views
 from longllava_domains.errors import Fact, MemoryBudgetError
-from longllava_domains.model.budget.fit import load_otherwise
 from longllava_domains.remote_sensing import GridPolicy
+from longllava_domains.vision_language import load_otherwise
 
 _FEWEST_GRID_VIEWS = 2  # the global view and a tile
 
 
 @contextmanager
-def room_in_slices(volume: ct.CTVolume, policy: ct.SlicePolicy) -> Iterator[None]:
+def with_slice_spacing_remedy(volume: ct.CTVolume, policy: ct.SlicePolicy) -> Iterator[None]:
     """Let refusals for want of memory name the slice spacing that fits.
 
     Raises:
@@ -41,7 +41,7 @@ def room_in_slices(volume: ct.CTVolume, policy: ct.SlicePolicy) -> Iterator[None
 
 
 @contextmanager
-def room_in_tiles(policy: GridPolicy) -> Iterator[None]:
+def with_token_budget_remedy(policy: GridPolicy) -> Iterator[None]:
     """Let refusals for want of memory name the token budget of a grid that fits.
 
     Raises:

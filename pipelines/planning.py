@@ -6,8 +6,9 @@ from typing import Any, Final
 from longllava_domains.errors import MemoryBudgetError
 from longllava_domains.model.budget.fit import FittingPolicies, fitting_policies
 from longllava_domains.model.budget.known_models import network_of
-from longllava_domains.model.budget.plan import Budget, Rate, Request, plan
+from longllava_domains.model.budget.plan import Budget, Request, plan
 from longllava_domains.model.devices.free_memory import RESERVE
+from longllava_domains.model.devices.throughput import Rate
 from longllava_domains.units import human_bytes
 
 # arXiv 2409.02889: the abstract's headline, for the 53B model in int8 on one 80 GB GPU.
@@ -16,7 +17,7 @@ _PUBLISHED_PARAMETERS: Final = 51_570_323_328
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """A budget and what follows from it.
 
     Attributes:
@@ -132,7 +133,7 @@ def make_plan(
     device: str = "cuda",
     extent_mm: float | None = None,
     rate: Rate | None = None,
-) -> Plan:
+) -> MemoryPlan:
     """Plan a request on a device.
 
     Args:
@@ -157,4 +158,4 @@ def make_plan(
         )
     except MemoryBudgetError:  # not even one view: the plan says so
         policies = None
-    return Plan(budget, memory_bytes, policies, rate)
+    return MemoryPlan(budget, memory_bytes, policies, rate)

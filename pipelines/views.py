@@ -1,63 +1,25 @@
 """What a model would see: the views of any input, without a model."""
 
 from pathlib import Path
+from typing import Any
 
-from longllava_domains import ct
-from longllava_domains.ct.views.policy import Kernel
-from longllava_domains.errors import UnsupportedInputError
-from longllava_domains.pipelines.domains import decide_domain
+from longllava_domains.pipelines.domains.registry import decide_domain, settings_for
 from longllava_domains.visual import VisualSequence
 
 
-def look_at(path: str | Path, *, domain: str | None = None) -> VisualSequence:
-    """Return the views of a CT or a raster as its domain shows them without further wishes.
+def views_of(path: str | Path, *, domain: str | None = None, **settings: Any) -> VisualSequence:
+    """Return the views of an input as its domain shows them.
 
     Args:
         path: A file, folder or URL.
         domain: The user's word on the domain, decided by evidence otherwise.
+        settings: What the domain lets a user set, such as ``spacing_mm`` of a CT.
 
     Raises:
         InputError: The input cannot be read.
+        PolicyError: The settings cannot be followed, or mean nothing for the domain.
     """
     decided = decide_domain(path, domain)
-    if decided == "ct":
-        return look_at_ct(ct.open_volume(path))
-    if decided == "remote_sensing":
-        from longllava_domains import remote_sensing
-
-        with remote_sensing.open_raster(str(path)) as raster:
-            return raster.to_sequence()
-    raise UnsupportedInputError(
-        "This is a pathology slide, which this version does not read yet.",
-        remedy="Slides come with a later release; see CHANGELOG.md.",
-        code="pathology.later",
-    )
-
-
-def look_at_ct(
-    volume: ct.CTVolume,
-    *,
-    windows: list[str] | None = None,
-    spacing_mm: float | None = None,
-    max_views: int | None = None,
-    kernel: Kernel | None = None,
-) -> VisualSequence:
-    """Return the views of a CT.
-
-    Args:
-        volume: An open CT.
-        windows: Window presets or "width/level", the mediastinal window by default.
-        spacing_mm: Distance between slices, all slices by default.
-        max_views: Largest number of views.
-        kernel: Reconstruction that was asked for; a notice says where the volume is of another.
-
-    Raises:
-        PolicyError: The wishes cannot be followed.
-    """
-    policy = ct.SlicePolicy(
-        spacing_mm=spacing_mm,
-        windows=tuple(windows or ["mediastinum"]),
-        max_views=max_views,
-        kernel=kernel,
-    )
-    return volume.to_sequence(policy)
+    chosen = settings_for(decided, settings)
+    with decided.open(str(path), chosen) as opened:
+        return decided.to_sequence(opened, decided.policy(chosen, None))

@@ -27,7 +27,7 @@ from longllava_domains.model.budget.plan import Request, plan
 from longllava_domains.model.checkpoint.load import empty_network
 from longllava_domains.model.devices.placement import resolve_device
 from longllava_domains.model.devices.throughput import measure_rate
-from longllava_domains.model.kernels.selection import kernel_report
+from longllava_domains.model.kernels.report import kernel_report
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.verify.checks import (
     batches,
@@ -58,9 +58,9 @@ def build(model: str, precision: str, device: torch.device) -> LongLlavaForCondi
     layers = config.text_config.num_hidden_layers
     for path, module in network.named_modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
-            room = torch.empty_like(parameter, device=device)
-            fill(f"{path}.{name}", room, layers)
-            module.register_parameter(name, nn.Parameter(room, requires_grad=False))
+            values = torch.empty_like(parameter, device=device)
+            fill(f"{path}.{name}", values, layers)
+            module.register_parameter(name, nn.Parameter(values, requires_grad=False))
         for name, buffer in list(module.named_buffers(recurse=False)):
             if buffer.dtype == torch.int8:
                 codes = torch.empty_like(buffer, device=device).random_(-127, 128)
@@ -91,15 +91,17 @@ def spread(path: str, weight: Tensor, layers: int) -> float:
     return 1 / math.sqrt(fan_in * (2 * layers if adds_to_the_stream else 1))
 
 
-def fill(path: str, room: Tensor, layers: int) -> None:
+def fill(path: str, values: Tensor, layers: int) -> None:
     """Fill a parameter as it is before training."""
     name = path.rsplit(".", 1)[-1]
     if name == "A_log":
-        room.copy_(torch.arange(1, room.shape[1] + 1, device=room.device).log().expand_as(room))
-    elif room.ndim == 1:
-        room.fill_(0 if name in ("bias", "class_embedding") else 1)
+        values.copy_(
+            torch.arange(1, values.shape[1] + 1, device=values.device).log().expand_as(values)
+        )
+    elif values.ndim == 1:
+        values.fill_(0 if name in ("bias", "class_embedding") else 1)
     else:
-        room.normal_(std=spread(path, room, layers))
+        values.normal_(std=spread(path, values, layers))
 
 
 def remember_long(mixer: JambaMambaMixer) -> None:

@@ -1,5 +1,8 @@
 """Computed tomography: from a hostile folder to proved Hounsfield units and views."""
 
+from longllava_domains.ct.dicom.dicomweb import DicomWeb
+from longllava_domains.ct.from_array import volume_from_array
+from longllava_domains.ct.hounsfield.ct_rate import read_ct_rate_metadata
 from longllava_domains.ct.open import list_series, open_volume
 from longllava_domains.ct.views.policy import SlicePolicy
 from longllava_domains.ct.views.windows import BONE, BRAIN, LUNG, MEDIASTINUM, Window
@@ -12,9 +15,12 @@ __all__ = [
     "LUNG",
     "MEDIASTINUM",
     "CTVolume",
+    "DicomWeb",
     "LoadReport",
     "SlicePolicy",
     "Window",
     "list_series",
     "open_volume",
+    "read_ct_rate_metadata",
+    "volume_from_array",
 ]

@@ -5,7 +5,7 @@ from typing import Final, get_args
 
 from longllava_domains.ct.dicom.series.selection import SeriesTable, tabulate
 from longllava_domains.ct.hounsfield.rescale import HuSource
-from longllava_domains.ct.views.policy import Kernel
+from longllava_domains.ct.views.policy import ReconstructionKernel
 from longllava_domains.ct.volume import CTVolume
 from longllava_domains.errors import PolicyError, UnsupportedInputError
 
@@ -36,7 +36,7 @@ def open_volume(
             `open_nifti`.
         hu: ``"prove"`` (by header, or by the values), ``"trust"``, or (slope, intercept) instead
             of the header's; for NIfTI also a scan of CT-RATE's metadata, or the whole table that
-            `ct_rate.read_metadata` returns, where the file's name picks the scan.
+            `ct_rate.read_ct_rate_metadata` returns, where the file's name picks the scan.
 
     Returns:
         int16 Hounsfield units, head first, anterior first, patient right first.
@@ -67,7 +67,7 @@ def open_volume(
     return open_dicom(place, series=series, repair=repair, hu=hu)
 
 
-def list_series(path: str | Path, *, kernel: Kernel | None = None) -> SeriesTable:
+def list_series(path: str | Path, *, kernel: ReconstructionKernel | None = None) -> SeriesTable:
     """List the CT series below a path, and which one `open_volume` would choose.
 
     Args:
@@ -92,10 +92,10 @@ def list_series(path: str | Path, *, kernel: Kernel | None = None) -> SeriesTabl
             remedy="Pass it to ct.open_volume.",
             code="series.nifti",
         )
-    if kernel not in (None, *get_args(Kernel)):
+    if kernel not in (None, *get_args(ReconstructionKernel)):
         raise PolicyError(
             "There is no such kind of reconstruction kernel.",
-            remedy=f"Use one of {', '.join(get_args(Kernel))}.",
+            remedy=f"Use one of {', '.join(get_args(ReconstructionKernel))}.",
             code="series.kernel",
         )
     return tabulate(read_study(path).series, kernel)

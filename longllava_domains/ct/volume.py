@@ -1,88 +1,20 @@
 """`CTVolume`: proved Hounsfield units on a proved grid, decoded when they are first needed."""
 
-from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from longllava_domains.load_report import LoadReport
-
-if TYPE_CHECKING:
-    from longllava_domains.ct.views.render import SlicePolicy
-    from longllava_domains.visual import VisualSequence
-
-
-class SliceSource(Protocol):
-    """Where the slices of a volume come from.
-
-    Guarantees: `shape` is (slices, rows, columns), head first, anterior first, patient right
-    first; `read` returns int16 Hounsfield units (len(indices), rows, columns) in the order
-    asked for and decodes nothing else; reading twice gives the same values.
-    """
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Slices, rows, columns."""
-        ...
-
-    @property
-    def instances(self) -> tuple[tuple[str, ...], ...]:
-        """Short hashes of the source instances of each slice."""
-        ...
-
-    @property
-    def synthetic(self) -> tuple[bool, ...]:
-        """True for each slice that a repair made up."""
-        ...
-
-    def read(self, indices: Sequence[int]) -> NDArray[np.int16]:
-        """Decode these slices to Hounsfield units."""
-        ...
-
-    def content_sha256(self) -> str:
-        """Return the SHA-256 of the source bytes that the volume is made from."""
-        ...
-
-    def source_headers(self) -> Sequence[Any] | None:
-        """Re-read the DICOM headers (pydicom datasets without pixels); None where there are none."""
-        ...
+from longllava_domains.ct.slice_source import SliceStack
+from longllava_domains.ct.views.policy import SlicePolicy
+from longllava_domains.ct.views.render import render_sequence
+from longllava_domains.html.table import facts_table
+from longllava_domains.visual import VisualSequence
 
 
-class CTVolume:
-    """A CT volume whose geometry and Hounsfield units were proved when it was opened.
-
-    Args:
-        source: Where slices come from.
-        affine_ras_mm: (4, 4) from (slice, row, column) to RAS millimetres of voxel centres.
-        report: What the loader found and did.
-        facts: Acquisition facts that cannot identify anyone, such as ``{"kernel": "soft"}``.
-    """
-
-    def __init__(
-        self,
-        source: SliceSource,
-        affine_ras_mm: NDArray[np.float64],
-        report: LoadReport,
-        facts: dict[str, str | float] | None = None,
-    ) -> None:
-        self.source = source
-        self.affine_ras_mm = np.array(affine_ras_mm, np.float64)
-        self.affine_ras_mm.flags.writeable = False
-        self.report = report
-        self.facts = dict(facts or {})
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Slices, rows, columns."""
-        return self.source.shape
-
-    @property
-    def spacing_mm(self) -> tuple[float, float, float]:
-        """Distance between voxel centres along (slice, row, column), millimetres."""
-        norms = np.linalg.norm(self.affine_ras_mm[:3, :3], axis=0)
-        return float(norms[0]), float(norms[1]), float(norms[2])
+class CTVolume(SliceStack):
+    """A CT volume: Hounsfield units as one array, and views of it; made by `open_volume`."""
 
     @cached_property
     def hu(self) -> NDArray[np.int16]:
@@ -94,16 +26,7 @@ class CTVolume:
         values.flags.writeable = False
         return values
 
-    def z_mm(self, index: float) -> float:
-        """Position of a slice centre along the slice normal, millimetres, increasing to the head."""
-        normal = np.cross(self.affine_ras_mm[:3, 2], self.affine_ras_mm[:3, 1])
-        normal = normal / np.linalg.norm(normal)
-        if normal @ self.affine_ras_mm[:3, 0] > 0:
-            normal = -normal
-        centre = self.affine_ras_mm[:3, 3] + index * self.affine_ras_mm[:3, 0]
-        return float(normal @ centre)
-
-    def to_sequence(self, policy: "SlicePolicy | None" = None) -> "VisualSequence":
+    def to_sequence(self, policy: SlicePolicy | None = None) -> VisualSequence:
         """Choose, window and resize slices into views; only the slices shown are decoded.
 
         Args:
@@ -112,6 +35,35 @@ class CTVolume:
         Raises:
             PolicyError: The policy cannot be followed on this volume.
         """
-        from longllava_domains.ct.views.render import SlicePolicy, show
+        return render_sequence(self, policy or SlicePolicy())
 
-        return show(self, policy or SlicePolicy())
+    def show(self, *, max_views: int = 20, window: str = "mediastinum") -> Image.Image:
+        """Return a contact sheet of slices spread over the volume, as a notebook shows a picture.
+
+        Args:
+            max_views: Most slices on the sheet.
+            window: A window preset or "width/level".
+
+        Raises:
+            PolicyError: The window or the number cannot be followed.
+        """
+        return self.to_sequence(SlicePolicy(windows=(window,), max_views=max_views)).show()
+
+    def __repr__(self) -> str:
+        facts = self._facts()
+        return f"CTVolume({facts['size']}, {facts['spacing']}, {facts['read from']})"
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook: geometry and findings of the loader, no identifiers."""
+        return facts_table("CTVolume", self._facts())
+
+    def _facts(self) -> dict[str, object]:
+        slices, rows, columns = self.shape
+        codes = ", ".join(f"{code} ({count})" for code, count in self.report.codes.items())
+        return {
+            "size": f"{slices} slices of {columns} x {rows}",
+            "spacing": " x ".join(f"{step:.3g}" for step in self.spacing_mm) + " mm",
+            "read from": self.report.source_kind,
+            "found by the loader": codes or "nothing to report",
+            **self.facts,
+        }

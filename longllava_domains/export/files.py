@@ -1,7 +1,7 @@
 """A new file appears whole or not at all, and an old one is replaced only when asked.
 
 `new_file` gives a name for any writer to write to; `write_text` and `write_private` write what is
-at hand, the second for its owner's eyes alone. `require_place` refuses before long work what would
+at hand, the second for its owner's eyes alone. `require_writable` refuses before long work what would
 be refused after it.
 """
 
@@ -36,7 +36,7 @@ def new_file(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
             raise _not_writable(error) from None
 
 
-def require_place(path: str | Path, *, overwrite: bool = False) -> None:
+def require_writable(path: str | Path, *, overwrite: bool = False) -> None:
     """Refuse a place that `new_file` could not write to, before the work that would be lost.
 
     Raises:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from longllava_domains.errors import OutputError
-from longllava_domains.export.dicom.codes import CT_RATE_CODES, PRESENCE_CODES, Code
+from longllava_domains.export.codes import CT_RATE_CODES, PRESENCE_CODES, Code
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 from longllava_domains.visual import SlicePlace
 

@@ -1,21 +1,21 @@
 """The LongLLaVA network: configuration, checkpoints, carried state and sessions.
 
-Importing this room registers the network with `transformers.AutoConfig` and
+Importing this package registers the network with `transformers.AutoConfig` and
 `AutoModelForImageTextToText`; no remote code is involved.
 """
 
 from longllava_domains.model.checkpoint.inspect import Inspection, inspect_checkpoint
 from longllava_domains.model.checkpoint.load import load_checkpoint
-from longllava_domains.model.kernels.selection import kernel_report
+from longllava_domains.model.int8.quantize import coverage
+from longllava_domains.model.kernels.report import kernel_report
 from longllava_domains.model.layers.attention_readout import AttentionReadout
 from longllava_domains.model.layers.carried_state import use_exact_state
 from longllava_domains.model.load import LongLlava, load_model
 from longllava_domains.model.network.config import LongLlavaConfig
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.session.batching import answer_many
-from longllava_domains.model.session.prefill import Watch
-from longllava_domains.model.session.scoring import ChoiceScore
 from longllava_domains.model.session.session import Session
+from longllava_domains.vision_language import ChoiceScore, Monitor
 
 __all__ = [
     "AttentionReadout",
@@ -24,9 +24,10 @@ __all__ = [
     "LongLlava",
     "LongLlavaConfig",
     "LongLlavaForConditionalGeneration",
+    "Monitor",
     "Session",
-    "Watch",
     "answer_many",
+    "coverage",
     "inspect_checkpoint",
     "kernel_report",
     "load_checkpoint",

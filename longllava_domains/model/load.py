@@ -1,15 +1,13 @@
 """`load_model` and `LongLlava`: a network with its tokenizer, ready to be asked."""
 
-import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
 from longllava_domains.answer import Answer
-from longllava_domains.errors import QuantizationError, SessionError
-from longllava_domains.model.budget.fit import fitting_pace
+from longllava_domains.errors import QuantizationError
+from longllava_domains.model.budget.fit import fitting_steps
 from longllava_domains.model.budget.plan import Request
 from longllava_domains.model.checkpoint.adapter import merge_adapter
 from longllava_domains.model.checkpoint.load import load_checkpoint, open_checkpoint
@@ -17,79 +15,33 @@ from longllava_domains.model.checkpoint.source import Source, download, locate
 from longllava_domains.model.devices.device_map import AUTO
 from longllava_domains.model.devices.placement import resolve_device
 from longllava_domains.model.int8.quantize import resolve_quantization
-from longllava_domains.model.kernels.selection import kernel_report
-from longllava_domains.model.layers.kv_storage import KvCacheDtype, resolve_kv_cache_dtype
-from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
+from longllava_domains.model.layers.kv_storage import resolve_kv_cache_dtype
+from longllava_domains.model.loaded import LoadedModel
 from longllava_domains.model.network.processor import Processor
 from longllava_domains.model.provenance import model_provenance
-from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, Decoded
-from longllava_domains.model.session.prefill import CHUNK_TOKENS, VIEW_BATCH, Pace, Watch
-from longllava_domains.model.session.prefix_state import Memory
+from longllava_domains.model.session.decoding import MAX_NEW_TOKENS
+from longllava_domains.model.session.prefill import CHUNK_TOKENS, VIEW_BATCH, StepSizes
+from longllava_domains.model.session.prefix_state import PrefixState
 from longllava_domains.model.session.session import Session
-from longllava_domains.prompt import Prompt, PromptTokenizer, Protocol, compose
+from longllava_domains.prompt import PromptProtocol, PromptTokenizer, compose
 from longllava_domains.prompt.layouts import Arrangement
-from longllava_domains.provenance import Provenance
+from longllava_domains.vision_language import Monitor
 from longllava_domains.visual import VisualSequence
 
 
-class LongLlava:
-    """A loaded model.
-
-    Args:
-        network: The torch module, on its device.
-        processor: Prepares views and text for it.
-        provenance: Which weights these are and how they were loaded.
-        kv_cache_dtype: How its sessions keep keys and values, see `load_model`.
-    """
-
-    def __init__(
-        self,
-        network: LongLlavaForConditionalGeneration,
-        processor: Processor,
-        provenance: Provenance,
-        *,
-        kv_cache_dtype: KvCacheDtype = "auto",
-    ) -> None:
-        self._network: LongLlavaForConditionalGeneration | None = network
-        self.processor = processor
-        self.provenance = provenance
-        self.kv_cache_dtype: KvCacheDtype = kv_cache_dtype
-
-    @property
-    def network(self) -> LongLlavaForConditionalGeneration:
-        """The torch module.
-
-        Raises:
-            SessionError: It was unloaded.
-        """
-        if self._network is None:
-            raise SessionError(
-                "The model was unloaded.",
-                remedy="Load it again with load_model, and open new sessions.",
-                code="session.unloaded",
-            )
-        return self._network
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network is."""
-        device: torch.device = self.network.get_input_embeddings().weight.device
-        return device
-
-    def unload(self) -> None:
-        """Let go of the network; its sessions can then only be closed."""
-        self._network = None
+class LongLlava(LoadedModel):
+    """A loaded model that opens sessions and answers questions; made by `load_model`."""
 
     def open(
         self,
         sequence: VisualSequence | None,
         *,
         preamble: str = "",
-        protocol: Protocol = "reference",
+        protocol: PromptProtocol = "reference",
         chunk_tokens: int = CHUNK_TOKENS,
         view_batch: int = VIEW_BATCH,
         memory_limit_bytes: int | None = None,
-        watch: Watch | None = None,
+        watch: Monitor | None = None,
     ) -> Session:
         """Look at a sequence of views once, to ask about it many times.
 
@@ -113,8 +65,8 @@ class LongLlava:
                 the bytes it needs; nothing was run.
             SessionError: Cancelled, or the model was unloaded.
         """
-        pace = self._pace(sequence, MAX_NEW_TOKENS, Pace(chunk_tokens, view_batch))
-        memory = Memory(self.network, pace, memory_limit_bytes, self.kv_cache_dtype)
+        steps = self._steps(sequence, MAX_NEW_TOKENS, StepSizes(chunk_tokens, view_batch))
+        memory = PrefixState(self.network, steps, memory_limit_bytes, self.kv_cache_dtype)
         lead = "" if sequence is None else Arrangement.of(sequence, protocol).lead()
         opening = preamble + lead
         prefix, _ = compose(sequence, opening, protocol=protocol).split()
@@ -126,9 +78,9 @@ class LongLlava:
         question: str,
         *,
         history: Sequence[tuple[str, str]] = (),
-        protocol: Protocol = "reference",
+        protocol: PromptProtocol = "reference",
         max_new_tokens: int = MAX_NEW_TOKENS,
-        watch: Watch | None = None,
+        watch: Monitor | None = None,
     ) -> Answer:
         """Answer one question about a sequence of views, greedily.
 
@@ -147,40 +99,14 @@ class LongLlava:
         """
         prompt = compose(sequence, question, history, protocol=protocol)
         prefix, _ = prompt.split()
-        pace = self._pace(sequence, max_new_tokens, Pace())
-        memory = Memory(self.network, pace, kv_cache_dtype=self.kv_cache_dtype)
+        steps = self._steps(sequence, max_new_tokens, StepSizes())
+        memory = PrefixState(self.network, steps, kv_cache_dtype=self.kv_cache_dtype)
         with Session(self, sequence, "", prefix, memory, protocol=protocol, watch=watch) as session:
             return session.answer_prompt(prompt, max_new_tokens=max_new_tokens)
 
-    def answered(
-        self, session: Session, prompt: Prompt, decoded: Decoded, max_new_tokens: int, began: float
-    ) -> Answer:
-        """Put what was generated into an `Answer` that says how it came about.
-
-        Args:
-            session: Where it was asked.
-            prompt: The whole prompt.
-            decoded: What was generated.
-            max_new_tokens: Longest answer allowed.
-            began: `time.perf_counter` when the question was asked.
-        """
-        pace = session.memory.pace
-        tokens = len(self.processor.encode(prompt))
-        made = self._prompt_provenance(session.sequence, prompt, tokens).with_(
-            protocol=session.protocol,
-            max_new_tokens=max_new_tokens,
-            stop=decoded.stopped,
-            kv_cache_dtype=self.kv_cache_dtype,
-            chunk_tokens=pace.chunk_tokens,
-            view_batch=pace.view_batch,
-            out_of_memory_retries=pace.retries,
-            kernels=kernel_report(self.device),
-            seconds=round(time.perf_counter() - began, 3),
-        )
-        text = self.processor.tokenizer.decode(decoded.tokens).strip()
-        return Answer(text, tuple(decoded.tokens), decoded.stopped, tuple(decoded.logprobs), made)
-
-    def _pace(self, sequence: VisualSequence | None, answer_tokens: int, most: Pace) -> Pace:
+    def _steps(
+        self, sequence: VisualSequence | None, answer_tokens: int, most: StepSizes
+    ) -> StepSizes:
         """Ask the budget before anything runs; text alone takes next to nothing."""
         if sequence is None:
             return most
@@ -191,25 +117,7 @@ class LongLlava:
             view_batch=most.view_batch,
             kv_cache_dtype=self.kv_cache_dtype,
         )
-        return fitting_pace(self.network, request)
-
-    def _prompt_provenance(
-        self, sequence: VisualSequence | None, prompt: Prompt, tokens: int
-    ) -> Provenance:
-        shown = Provenance() if sequence is None else sequence.provenance
-        notices = {*shown.get("notices", ()), *self.provenance["notices"]}
-        config = self.network.config
-        beyond = max(0, tokens - config.trained_length) if config.trained else 0
-        if beyond:
-            notices.add("Beyond the length the model was trained on.")
-        return shown.with_(**self.provenance).with_(
-            views=0 if sequence is None else len(sequence),
-            prompt_sha256=prompt.sha256(),
-            tokens=tokens,
-            beyond_trained_length=beyond,
-            created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            notices=sorted(notices),
-        )
+        return fitting_steps(self.network, request)
 
 
 def load_model(

@@ -1,17 +1,17 @@
 """The only place that spells tags, newlines and role strings."""
 
-from longllava_domains.prompt.layouts import PROTOCOLS, Protocol
 from longllava_domains.prompt.pieces import Mark, Prompt
 from longllava_domains.prompt.protocol import compose, compose_next
 from longllava_domains.prompt.tokens import PromptTokenizer
 from longllava_domains.prompt.training import TrainingText, encode_training, render_training
+from longllava_domains.vision_language import PROMPT_PROTOCOLS, PromptProtocol
 
 __all__ = [
-    "PROTOCOLS",
+    "PROMPT_PROTOCOLS",
     "Mark",
     "Prompt",
+    "PromptProtocol",
     "PromptTokenizer",
-    "Protocol",
     "TrainingText",
     "compose",
     "compose_next",

@@ -11,13 +11,10 @@ with them (decision record 0001):
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from longllava_domains.errors import PromptError
+from longllava_domains.vision_language import PROMPT_PROTOCOLS, PromptProtocol
 from longllava_domains.visual import Layout, VisualSequence
-
-Protocol = Literal["reference", "repaired", "paper"]
-PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 MARKER = "<image>"
 _TAGGED = f"<img>{MARKER}</img>"
@@ -31,7 +28,7 @@ class Arrangement:
         count: Number of views.
         layout: As in `VisualSequence`.
         grid: (rows, columns) of the tiles, only with layout ``grid``.
-        protocol: One of `PROTOCOLS`.
+        protocol: One of `PROMPT_PROTOCOLS`.
 
     Raises:
         PromptError: There is no such protocol.
@@ -40,18 +37,18 @@ class Arrangement:
     count: int
     layout: Layout
     grid: tuple[int, int] | None
-    protocol: Protocol
+    protocol: PromptProtocol
 
     def __post_init__(self) -> None:
-        if self.protocol not in PROTOCOLS:
+        if self.protocol not in PROMPT_PROTOCOLS:
             raise PromptError(
                 "There is no prompt protocol of that name.",
-                remedy=f"Use one of {', '.join(PROTOCOLS)}.",
+                remedy=f"Use one of {', '.join(PROMPT_PROTOCOLS)}.",
                 code="prompt.protocol",
             )
 
     @classmethod
-    def of(cls, shown: VisualSequence | int | None, protocol: Protocol) -> "Arrangement":
+    def of(cls, shown: VisualSequence | int | None, protocol: PromptProtocol) -> "Arrangement":
         """Describe a sequence, a number of separate images, or nothing."""
         if isinstance(shown, VisualSequence):
             return cls(len(shown), shown.layout, shown.grid, protocol)

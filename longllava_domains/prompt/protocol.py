@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from longllava_domains.errors import PromptError
-from longllava_domains.prompt.layouts import MARKER, Arrangement, Protocol, place_views
+from longllava_domains.prompt.layouts import MARKER, Arrangement, place_views
 from longllava_domains.prompt.pieces import Mark, Piece, Prompt
+from longllava_domains.vision_language import PromptProtocol
 from longllava_domains.visual import VisualSequence
 
 USER_HEADER: Final = "<|User|>\n"
@@ -25,7 +26,7 @@ def compose(
     question: str,
     history: Sequence[Round] = (),
     *,
-    protocol: Protocol = "reference",
+    protocol: PromptProtocol = "reference",
 ) -> Prompt:
     r"""Write the prompt that asks one question about a sequence of views.
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from longllava_domains.errors import PromptError, TokenizerError
-from longllava_domains.prompt.layouts import Arrangement, Protocol, place_views
+from longllava_domains.prompt.layouts import Arrangement, place_views
 from longllava_domains.prompt.pieces import Mark, Piece, Prompt
 from longllava_domains.prompt.protocol import ASSISTANT_HEADER, Round, check_text, user_turn
 from longllava_domains.prompt.tokens import PromptTokenizer
+from longllava_domains.vision_language import PromptProtocol
 from longllava_domains.visual import VisualSequence
 
 IGNORED: Final = -100
@@ -52,7 +53,7 @@ def render_training(
     conversation: Sequence[Round],
     sequence: VisualSequence | int | None = None,
     *,
-    protocol: Protocol = "reference",
+    protocol: PromptProtocol = "reference",
 ) -> TrainingText:
     """Write input and label of a training conversation.
 

@@ -3,22 +3,21 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from longllava_domains.remote_sensing.io.gdal_source import GdalSource
 from longllava_domains.remote_sensing.io.pixel_source import PixelSource
 from longllava_domains.remote_sensing.io.tiff_source import TiffSource
 from longllava_domains.remote_sensing.mosaic.composite_source import MosaicSource, StackSource
+from longllava_domains.remote_sensing.scene import Scene
 from longllava_domains.units import MIB, human_bytes
-
-if TYPE_CHECKING:
-    from longllava_domains.remote_sensing.raster import Raster
 
 # A raster this small is read before anyone could read the advice.
 _LARGE_PX: Final = 2048**2
 _FLAT_ROWS: Final = 64
 _HELD_BYTES: Final = 256 * MIB
 _TRIAL_S: Final = 0.5
+_UNSEEN: Final = (0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Diagnosis:
         return " ".join(sentences)
 
 
-def diagnose(raster: "Raster") -> Diagnosis:
+def diagnose(raster: Scene) -> Diagnosis:
     """Look at a raster's layout and time a first half second of reading.
 
     Raises:
@@ -89,8 +88,8 @@ def diagnose(raster: "Raster") -> Diagnosis:
 
 def _files(source: PixelSource) -> Iterator[Any]:
     if isinstance(source, MosaicSource):
-        for part in source.parts:
-            yield from _files(part.source)
+        for tile in source.tiles:
+            yield from _files(tile.source)
     elif isinstance(source, StackSource):
         for band in source.sources:
             yield from _files(band)
@@ -115,11 +114,11 @@ def _shared_overviews(files: list[Any]) -> tuple[int, ...]:
     return tuple(sorted(set.intersection(*levels)))
 
 
-def _trial(raster: "Raster") -> float:
+def _trial(raster: Scene) -> float:
     """Extrapolate the time of a sweep from its first half second."""
     start = time.perf_counter()
     rows = 0
-    for strip in raster.source.sweep(raster.painter("neutral"), raster.threads):
+    for strip in raster.source.sweep(raster.painter(_UNSEEN), raster.threads):
         rows += len(strip.rgb)
         if time.perf_counter() - start > _TRIAL_S:
             break

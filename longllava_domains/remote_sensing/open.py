@@ -8,7 +8,8 @@ from longllava_domains.load_report import LoadReport
 from longllava_domains.remote_sensing.io.opened_file import Bands, Opened, open_one
 from longllava_domains.remote_sensing.io.pixel_source import PixelSource
 from longllava_domains.remote_sensing.mosaic.mosaic import mosaic
-from longllava_domains.remote_sensing.raster import Origin, Raster, Rendering
+from longllava_domains.remote_sensing.raster import Raster
+from longllava_domains.remote_sensing.scene import Origin, Rendering
 from longllava_domains.remote_sensing.stac.item import is_stac, open_item
 from longllava_domains.remote_sensing.stac.read import stac_items
 from longllava_domains.remote_sensing.stretch import Stretch, percentile_stretch, preset

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longllava_domains.errors import NotFoundError, PolicyError
-from longllava_domains.remote_sensing.io.pixel_source import Mask, Pixels, Rgb
+from longllava_domains.remote_sensing.io.pixel_source import Pixels
+from longllava_domains.visual.strips import Mask, Rgb
 
 PERCENTILES: Final = (2.0, 98.0)
 # A band with one value has no contrast to show.

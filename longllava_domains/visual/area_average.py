@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from longllava_domains.remote_sensing.io.pixel_source import Mask, Rgb, Strip, join, some_valid
+from longllava_domains.visual.strips import Mask, Rgb, Strip, join, some_valid
 
 # The pass averages cells of whole pixels down to about this many times the global view.
 _OVERSAMPLING = 3
@@ -18,7 +18,7 @@ _OVERSAMPLING = 3
 _MAX_CELL = 256
 
 
-class GlobalView:
+class GlobalAverager:
     """The whole raster averaged to a small picture while its strips pass by.
 
     Args:

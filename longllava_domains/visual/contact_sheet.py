@@ -1,13 +1,15 @@
 """One picture of a whole sequence, labelled, so that a person can check what the model sees."""
 
 import math
+from collections.abc import Iterator
+from typing import Protocol
 
 from PIL import Image, ImageDraw, ImageFont
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.provenance import RESEARCH_NOTICE
 from longllava_domains.visual.place import MapPlace, Place, SlicePlace
-from longllava_domains.visual.sequence import View, VisualSequence
+from longllava_domains.visual.view import View
 
 _BACKGROUND = (24, 24, 24)
 _INK = (235, 235, 235)
@@ -17,8 +19,21 @@ _GAP_PX = 4
 _MAX_PIXELS = 89_000_000
 
 
+class Views(Protocol):
+    """What can be drawn: `VisualSequence` is one."""
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """Rows and columns of the tiles; None where views do not form a grid."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[View]: ...
+
+
 def contact_sheet(
-    sequence: VisualSequence, *, columns: int | None = None, cell_px: int = 224
+    sequence: Views, *, columns: int | None = None, cell_px: int = 224
 ) -> Image.Image:
     """Draw every view of a sequence in order, left to right, with its place below it.
 

@@ -1,4 +1,4 @@
-"""`View` and `VisualSequence`: what a loader hands over and a model looks at, immutable."""
+"""`VisualSequence`: what a loader hands over and a model looks at, immutable."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,44 +6,16 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from PIL import Image
 
 from longllava_domains.errors import PolicyError
+from longllava_domains.html.table import facts_table
 from longllava_domains.provenance import Provenance
 from longllava_domains.units import content_hash
-from longllava_domains.visual.place import Place
+from longllava_domains.visual.contact_sheet import contact_sheet
+from longllava_domains.visual.view import View
 
 Layout = Literal["images", "temporal", "grid"]
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """One image shown to the model, with its place in the source.
-
-    Attributes:
-        pixels: RGB uint8 (H, W, 3), read-only.
-        place: Where the view lies in its source.
-
-    Raises:
-        PolicyError: The pixels are not RGB uint8, or have no area.
-    """
-
-    pixels: NDArray[np.uint8]
-    place: Place
-
-    def __post_init__(self) -> None:
-        pixels = self.pixels
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
-            raise PolicyError(
-                f"A view must be RGB uint8 (H, W, 3); found {pixels.dtype} {pixels.shape}.",
-                remedy="Window or stretch the data to 0..255 and repeat one channel three times.",
-                code="view.pixels",
-            )
-        # A private copy where the caller could still write; a broadcast grey view stays a view.
-        if pixels.flags.writeable:
-            frozen = pixels.copy()
-            frozen.flags.writeable = False
-            object.__setattr__(self, "pixels", frozen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,3 +85,33 @@ class VisualSequence:
             parts.append(repr(view.pixels.shape).encode())
             parts.append(np.ascontiguousarray(view.pixels).tobytes())
         return content_hash(parts)
+
+    def show(self, *, columns: int | None = None, cell_px: int = 224) -> Image.Image:
+        """Return a contact sheet of all views, as a notebook shows a picture.
+
+        Args:
+            columns: Views in a row; by default as wide as high, or the grid's own.
+            cell_px: Longer side of a view on the sheet.
+
+        Raises:
+            PolicyError: Columns or a cell size below 1, or a sheet above 89 million pixels.
+        """
+        return contact_sheet(self, columns=columns, cell_px=cell_px)
+
+    def __repr__(self) -> str:
+        facts = ", ".join(f"{value} {name}" for name, value in self._facts().items())
+        return f"VisualSequence({facts})"
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook: counts and sizes, never pixels or identifiers."""
+        return facts_table("VisualSequence", self._facts())
+
+    def _facts(self) -> dict[str, object]:
+        rows, columns = self.views[0].pixels.shape[:2]
+        layout = self.layout if self.grid is None else f"grid of {self.grid[0]} x {self.grid[1]}"
+        return {
+            "views": len(self),
+            "pixels each": f"{columns} x {rows}",
+            "layout": layout,
+            "left out": sum(self.left_out.values()),
+        }

@@ -2,37 +2,24 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from longllava_domains.errors import PromptError, UnsupportedInputError
-from longllava_domains.export.files import require_place, write_text
-from longllava_domains.pipelines.cli.console import (
-    progress,
-    refuse_given,
-    require_model,
-    stderr,
-    stdout,
-)
-from longllava_domains.pipelines.cli.ct_options import (
-    EveryMm,
-    Hu,
-    Repair,
-    Series,
-    WantedKernel,
-    open_ct,
-)
+from longllava_domains.export.files import require_writable, write_text
+from longllava_domains.pipelines.cli.console import progress, require_model, stderr, stdout
+from longllava_domains.pipelines.cli.ct_options import OPENING_CT
 from longllava_domains.pipelines.cli.options import (
-    Adapter,
+    LOADING,
     AsJson,
-    Device,
-    Dtype,
-    KvCacheDtype,
+    DomainName,
+    EveryMm,
     Model,
-    Quantization,
-    Tokenizer,
+    ShowPaths,
+    sharing,
 )
+from longllava_domains.vision_language import LoadOptions
 
 # Ending -> the method that saves findings so, and whether footprints get a file of their own.
 _MAP_FILES: Final = {
@@ -42,29 +29,20 @@ _MAP_FILES: Final = {
     ".json": ("save_stac", False),
 }
 
-ShowPaths = Annotated[bool, typer.Option("--show-paths", help="Name files here in refusals")]
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(report)
-    app.command()(ask)
-    app.command()(find)
+    app.command()(sharing(report, loading=LOADING, opening=OPENING_CT))
+    app.command()(sharing(ask, loading=LOADING, opening=OPENING_CT))
+    app.command()(sharing(find, loading=LOADING))
 
 
 def report(
     path: Annotated[Path, typer.Argument(help="A CT folder, file or zip")],
+    *,
     model: Model = None,
-    adapter: Adapter = None,
-    tokenizer: Tokenizer = None,
-    device: Device = None,
-    dtype: Dtype = "auto",
-    quantization: Quantization = None,
-    kv_cache_dtype: KvCacheDtype = "auto",
-    series: Series = None,
-    kernel: WantedKernel = None,
-    repair: Repair = None,
-    hu: Hu = "prove",
+    loading: LoadOptions,
+    opening: dict[str, Any],
     preset: Annotated[str, typer.Option(help="Slices, windows and prompts")] = "ct-default@1",
     every_mm: EveryMm = None,
     max_new_tokens: Annotated[int | None, typer.Option(help="Longest draft")] = None,
@@ -75,28 +53,21 @@ def report(
     show_paths: ShowPaths = False,
 ) -> None:
     """Draft a report and 18 findings from one CT. For research use only."""
-    from longllava_domains.model import load_model
+    from longllava_domains.pipelines.ct.as_volume import CTOpenOptions, as_volume
     from longllava_domains.pipelines.ct.preset import CTPreset
     from longllava_domains.pipelines.ct.report import CTReport
+    from longllava_domains.pipelines.loading import load
 
-    chosen = CTPreset.named(preset)
+    chosen, named = CTPreset.named(preset), require_model(model)
     if out is not None:
-        require_place(out, overwrite=True)
+        require_writable(out, overwrite=True)
     for record in (sr, fhir):
         if record is not None:
-            require_place(record)
-    loaded = load_model(
-        require_model(model),
-        adapter=adapter,
-        tokenizer=tokenizer,
-        device=device,
-        dtype=dtype,
-        quantization=quantization,
-        kv_cache_dtype=kv_cache_dtype,
-    )
-    pipeline = CTReport(loaded, preset=chosen)
-    policy = pipeline.policy(spacing_mm=every_mm, kernel=kernel)
-    volume = open_ct(path, series=series, kernel=policy.kernel, repair=repair, hu=hu)
+            require_writable(record)
+    opened = CTOpenOptions(**{"kernel": chosen.kernel, **opening})
+    volume = as_volume(path, opened)
+    pipeline = CTReport(load(named, loading), preset=chosen)
+    policy = pipeline.policy(spacing_mm=every_mm, kernel=opened.kernel)
     with progress() as advance:
         result = pipeline(volume, policy=policy, max_new_tokens=max_new_tokens, on_progress=advance)
     if out is not None:
@@ -115,14 +86,11 @@ def report(
 def ask(
     path: Annotated[str, typer.Argument(help="A CT, or a raster (file, URL or STAC item)")],
     question: Annotated[str, typer.Argument(help="The question")],
+    *,
     model: Model = None,
-    adapter: Adapter = None,
-    tokenizer: Tokenizer = None,
-    device: Device = None,
-    dtype: Dtype = "auto",
-    quantization: Quantization = None,
-    kv_cache_dtype: KvCacheDtype = "auto",
-    domain: Annotated[str | None, typer.Option(help="ct, pathology or remote_sensing")] = None,
+    loading: LoadOptions,
+    opening: dict[str, Any],
+    domain: DomainName = None,
     every_mm: EveryMm = None,
     max_tokens: Annotated[int | None, typer.Option(help="Raster: tokens of the prompt")] = None,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer")] = 256,
@@ -131,34 +99,22 @@ def ask(
 ) -> None:
     """Ask one question of a CT or a raster; the domain is decided by evidence."""
     from longllava_domains.export.report_content import printable
-    from longllava_domains.model import load_model
     from longllava_domains.pipelines.ask import ask_input
-    from longllava_domains.pipelines.domains import decide_domain
+    from longllava_domains.pipelines.domains.registry import decide_domain, settings_for
+    from longllava_domains.pipelines.loading import load
 
     if not question.strip():
         raise PromptError("The question is empty.", remedy="Ask something.", code="cli.question")
     decided = decide_domain(path, domain)
-    if decided == "ct":
-        refuse_given({"--max-tokens": max_tokens}, "a CT")
-    else:
-        refuse_given({"--every-mm": every_mm}, "a raster")
-    loaded = load_model(
-        require_model(model),
-        adapter=adapter,
-        tokenizer=tokenizer,
-        device=device,
-        dtype=dtype,
-        quantization=quantization,
-        kv_cache_dtype=kv_cache_dtype,
-    )
-    with progress() as advance:
+    wished = {**opening, "spacing_mm": every_mm, "max_tokens": max_tokens}
+    settings, named = settings_for(decided, wished), require_model(model)
+    with decided.open(path, settings) as opened, progress() as advance:
         answer = ask_input(
-            loaded,
-            path,
+            load(named, loading),
+            opened,
             question,
             decided,
-            spacing_mm=every_mm,
-            max_tokens=max_tokens,
+            settings,
             max_new_tokens=max_new_tokens,
             on_progress=advance,
         )
@@ -173,29 +129,20 @@ def ask(
 def find(
     scene: Annotated[str, typer.Argument(help="A raster: file, URL or STAC item")],
     thing: Annotated[str, typer.Argument(help="What to look for, such as ship")],
+    *,
     model: Model = None,
-    adapter: Adapter = None,
-    tokenizer: Tokenizer = None,
-    device: Device = None,
-    dtype: Dtype = "auto",
-    quantization: Quantization = None,
+    loading: LoadOptions,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer about a chip")] = 768,
     out: Annotated[
         Path | None, typer.Option(help="Write .geojson, .gpkg, .parquet or .json (STAC)")
     ] = None,
 ) -> None:
     """Look for a thing chip by chip, and put what is found on the map."""
+    from longllava_domains.pipelines.loading import load
     from longllava_domains.pipelines.remote_sensing.qa import RemoteSensingQA
 
     save = None if out is None else _require_map_file(out)
-    pipeline = RemoteSensingQA.from_pretrained(
-        require_model(model),
-        adapter=adapter,
-        tokenizer=tokenizer,
-        device=device,
-        dtype=dtype,
-        quantization=quantization,
-    )
+    pipeline = RemoteSensingQA(load(require_model(model), loading))
     with progress() as advance:
         found = pipeline.find(
             scene,
@@ -221,7 +168,7 @@ def _require_map_file(out: Path) -> str:
             code="cli.out",
         )
     method, has_second_file = _MAP_FILES[out.suffix]
-    require_place(out)
+    require_writable(out)
     if has_second_file:
-        require_place(beside(out, FOOTPRINTS))
+        require_writable(beside(out, FOOTPRINTS))
     return method

@@ -91,25 +91,6 @@ def require_model(model: str | None) -> str:
     )
 
 
-def refuse_given(options: Mapping[str, object], what: str) -> None:
-    """Refuse options that were given and would be ignored.
-
-    Args:
-        options: Name as typed -> value, empty where it was not given.
-        what: What they mean nothing for.
-
-    Raises:
-        PolicyError: One of them has a value.
-    """
-    given = [name for name, value in options.items() if value is not None and value != []]
-    if given:
-        raise PolicyError(
-            f"{' and '.join(given)} would change nothing for {what}.",
-            remedy="Leave that out, or name the domain of the input with --domain.",
-            code="cli.domain_option",
-        )
-
-
 def reveal_paths(arguments: list[str], message: str) -> None:
     """With ``--show-paths``, print the paths behind the hashes of a message, on this terminal only."""
     if "--show-paths" not in arguments:

@@ -1,43 +1,63 @@
-"""What the commands share that open a CT: repairs and the rule for Hounsfield units."""
+"""The options that commands share which open a CT: series, repairs, the rule for Hounsfield units."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
-from longllava_domains.ct import CTVolume
 from longllava_domains.ct.hounsfield.rescale import HuRule
-from longllava_domains.ct.views.policy import Kernel
+from longllava_domains.ct.views.policy import ReconstructionKernel
 from longllava_domains.errors import PolicyError
+from longllava_domains.pipelines.cli.options import OptionGroup
 
-Repair = Annotated[
-    list[str] | None,
-    typer.Option(help="CT: tilt, gaps, gaps:K, duplicates, single; repeat for several"),
+WantedKernel = Annotated[
+    ReconstructionKernel | None, typer.Option(help="CT: reconstruction preferred")
 ]
-Series = Annotated[str | None, typer.Option(help="Which series; see longllava series")]
-WantedKernel = Annotated[Kernel | None, typer.Option(help="CT: reconstruction preferred")]
-EveryMm = Annotated[float | None, typer.Option(help="CT: millimetres between slices")]
-_WORDS: dict[str, HuRule] = {"prove": "prove", "trust": "trust"}
-Hu = Annotated[str, typer.Option(help="CT: prove, trust, or SLOPE,INTERCEPT")]
+_WORDS: Final[dict[str, HuRule]] = {"prove": "prove", "trust": "trust"}
 
 
-def open_ct(
-    path: str | Path,
-    *,
+def given(
     series: str | None,
-    kernel: Kernel | None,
+    kernel: ReconstructionKernel | None,
     repair: list[str] | None,
-    hu: str,
-) -> CTVolume:
-    """Open a CT as the command line's words say; a series named goes before a kernel.
+    hu: str | None,
+) -> dict[str, Any]:
+    """Return what was given, as settings of a CT; what was not given is left out.
 
     Raises:
-        InputError: The input cannot be proved to be a CT.
-        PolicyError: An unknown repair or rule.
+        PolicyError: An unknown rule for Hounsfield units.
     """
-    from longllava_domains import ct
+    said = {
+        "series": series,
+        "kernel": kernel,
+        "repair": tuple(repair) if repair else None,
+        "hu": None if hu is None else _rule(hu),
+    }
+    return {name: value for name, value in said.items() if value is not None}
 
-    return ct.open_volume(path, series=series or kernel, repair=tuple(repair or ()), hu=_rule(hu))
+
+OPENING_CT: Final = OptionGroup(
+    given,
+    {
+        "series": (
+            Annotated[str | None, typer.Option(help="CT: which series; see longllava series")],
+            None,
+        ),
+        "kernel": (WantedKernel, None),
+        "repair": (
+            Annotated[
+                list[str] | None,
+                typer.Option(help="CT: tilt, gaps, gaps:K, duplicates, single; repeat for several"),
+            ],
+            None,
+        ),
+        "hu": (
+            Annotated[
+                str | None, typer.Option(help="CT: prove (the default), trust, or SLOPE,INTERCEPT")
+            ],
+            None,
+        ),
+    },
+)
 
 
 def _rule(text: str) -> HuRule:

@@ -10,11 +10,7 @@ from collections.abc import Sequence
 import typer
 
 from longllava_domains.errors import LongLlavaError
-from longllava_domains.pipelines.cli import answer as cli_answer
-from longllava_domains.pipelines.cli import model as cli_model
-from longllava_domains.pipelines.cli import plan as cli_plan
-from longllava_domains.pipelines.cli import send as cli_send
-from longllava_domains.pipelines.cli import views as cli_look
+from longllava_domains.pipelines.cli import answer, model, plan, send, views
 from longllava_domains.pipelines.cli.console import reveal_paths, stderr, tolerate_any_encoding
 
 DONE, REFUSED = 0, 2
@@ -25,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (cli_answer, cli_look, cli_model, cli_plan, cli_send):
+for group in (answer, views, model, plan, send):
     group.register(app)
 
 

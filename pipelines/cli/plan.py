@@ -9,10 +9,11 @@ import typer
 from rich.table import Table
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.export.files import require_place, write_text
+from longllava_domains.export.files import require_writable, write_text
 from longllava_domains.pipelines.cli.console import stdout
 from longllava_domains.pipelines.cli.options import AsJson, Checkpoint
 from longllava_domains.units import human_bytes
+from longllava_domains.vision_language import TRAINED_TOKENS
 
 planning = typer.Typer(help="What fits in a memory, before anything runs.")
 
@@ -71,7 +72,8 @@ def plan(
     """Parameters, memory, operations and time of a request; the most images; what to choose."""
     if context.invoked_subcommand is not None:
         return
-    from longllava_domains.model.budget.plan import Rate, Request
+    from longllava_domains.model.budget.plan import Request
+    from longllava_domains.model.devices.throughput import Rate
     from longllava_domains.model.layers.kv_storage import resolve_kv_cache_dtype
     from longllava_domains.pipelines.planning import make_plan
 
@@ -105,7 +107,7 @@ def plan(
 @planning.command()
 def train(
     rows: Annotated[int, typer.Option(help="Packed rows in the data")],
-    tokens_per_row: Annotated[int, typer.Option(help="Length of a row")] = 40960,
+    tokens_per_row: Annotated[int, typer.Option(help="Length of a row")] = TRAINED_TOKENS,
     model: _Model = "9b",
     gpus: Annotated[int, typer.Option(help="GPUs that share the model")] = 8,
     gpu_memory: _Gigabytes = 80,
@@ -177,7 +179,7 @@ def verify(
     from longllava_domains.model.devices.placement import resolve_device
     from longllava_domains.model.verify.verify import verify_model
 
-    require_place(out, overwrite=True)
+    require_writable(out, overwrite=True)
     found = verify_model(model, resolve_device(device), precision=precision)
     write_text(out, json.dumps(found.to_json(), indent=2) + "\n", overwrite=True)
     table = Table("check", "result", "numbers")

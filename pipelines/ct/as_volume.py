@@ -1,5 +1,6 @@
 """Turn what a user has (a path, an array, a MONAI tensor) into a `CTVolume`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -7,21 +8,36 @@ import numpy as np
 
 from longllava_domains import ct
 from longllava_domains.ct.from_array import volume_from_array
-from longllava_domains.ct.views.policy import Kernel
+from longllava_domains.ct.hounsfield.rescale import HuRule
+from longllava_domains.ct.views.policy import ReconstructionKernel
 from longllava_domains.errors import UnsupportedInputError
 
 
-def as_volume(
-    source: Any, *, series: int | str | None = None, kernel: Kernel | None = None
-) -> ct.CTVolume:
+@dataclass(frozen=True)
+class CTOpenOptions:
+    """How a CT is opened: what `ct.open_volume` takes beside the path.
+
+    Attributes:
+        series: Which series of a folder, see `ct.list_series`.
+        kernel: Reconstruction preferred where no series is named.
+        repair: What may be repaired, such as ``("tilt",)``.
+        hu: ``"prove"``, ``"trust"``, or (slope, intercept).
+    """
+
+    series: int | str | None = None
+    kernel: ReconstructionKernel | None = None
+    repair: tuple[str, ...] = ()
+    hu: HuRule = "prove"
+
+
+def as_volume(source: Any, options: CTOpenOptions | None = None) -> ct.CTVolume:
     """Open or wrap a CT.
 
     Args:
         source: A path; a `CTVolume`; a MONAI MetaTensor, (X, Y, Z) or (1, X, Y, Z) in Hounsfield
             units with its RAS affine; or a pair of a NumPy array in Hounsfield units and the
             (4, 4) affine from its indices to RAS millimetres.
-        series: Which series of a folder, see `ct.list_series`.
-        kernel: Reconstruction preferred where no series is named.
+        options: How a path is opened; the rest is taken as it is.
 
     Raises:
         InputError: The input cannot be proved to be a CT.
@@ -29,7 +45,9 @@ def as_volume(
     if isinstance(source, ct.CTVolume):
         return source
     if isinstance(source, (str, Path)):
-        return ct.open_volume(source, series=kernel if series is None else series)
+        chosen = options or CTOpenOptions()
+        series = chosen.kernel if chosen.series is None else chosen.series
+        return ct.open_volume(source, series=series, repair=chosen.repair, hu=chosen.hu)
     if hasattr(source, "affine") and hasattr(source, "numpy"):
         array = np.asarray(source.numpy())
         affine = np.asarray(source.affine, dtype=np.float64)

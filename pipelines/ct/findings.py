@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from longllava_domains.export.dicom.codes import CT_RATE_CODES
-from longllava_domains.model import Session
+from longllava_domains.export.codes import CT_RATE_CODES
 from longllava_domains.pipelines.ct.calibration import Calibration
 from longllava_domains.pipelines.ct.preset import CTPreset
 from longllava_domains.pipelines.ct.result import Abnormality
+from longllava_domains.vision_language import VisionSession
 from longllava_domains.visual import SlicePlace, VisualSequence
 
 # Slices named for a finding: what a reader can look through.
@@ -14,7 +14,7 @@ ATTENTION_SLICES = 5
 
 
 def score_findings(
-    session: Session, preset: CTPreset, calibration: Calibration | None = None
+    session: VisionSession, preset: CTPreset, calibration: Calibration | None = None
 ) -> Iterator[Abnormality]:
     """Ask about each finding, continuing each time from the same seen views.
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.model import LongLlava
 from longllava_domains.pipelines.ct.preset import CTPreset
+from longllava_domains.vision_language import VisionLanguageModel
 from longllava_domains.visual import SlicePlace, VisualSequence
 
 
@@ -27,7 +27,12 @@ class Evidence:
 
 
 def occlusion_evidence(
-    model: LongLlava, sequence: VisualSequence, label: str, preset: CTPreset, *, parts: int = 8
+    model: VisionLanguageModel,
+    sequence: VisualSequence,
+    label: str,
+    preset: CTPreset,
+    *,
+    parts: int = 8,
 ) -> tuple[Evidence, ...]:
     """Leave out one part of the scan after the other and score the finding again.
 
@@ -82,7 +87,9 @@ def _extent(sequence: VisualSequence, left_out: set[int]) -> tuple[tuple[float, 
     return (min(heights), max(heights)), len(left_out)
 
 
-def _margin(model: LongLlava, sequence: VisualSequence, question: str, preset: CTPreset) -> float:
+def _margin(
+    model: VisionLanguageModel, sequence: VisualSequence, question: str, preset: CTPreset
+) -> float:
     with model.open(sequence) as session:
         yes, no = session.score(question, preset.finding_choices)
     return yes.sum_logprob - no.sum_logprob

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 
-from longllava_domains.ct.views.policy import Kernel
+from longllava_domains.ct.views.policy import ReconstructionKernel, SlicePolicy
 from longllava_domains.errors import PolicyError
 
 
@@ -27,7 +27,7 @@ class CTPreset:
     """
 
     name: str
-    kernel: Kernel
+    kernel: ReconstructionKernel
     spacing_mm: float
     windows: tuple[str, ...]
     max_views: int
@@ -37,6 +37,31 @@ class CTPreset:
     finding_choices: tuple[str, str]
     max_new_tokens: int
     published_evidence: tuple[str, ...]
+
+    def policy(
+        self,
+        view_px: int,
+        *,
+        spacing_mm: float | None = None,
+        kernel: ReconstructionKernel | None = None,
+    ) -> SlicePolicy:
+        """Return the slice policy of the preset.
+
+        Args:
+            view_px: Longer side of a view, of the model that looks.
+            spacing_mm: Distance between slices instead of the preset's.
+            kernel: Reconstruction instead of the preset's.
+
+        Raises:
+            PolicyError: The distance is not above 0, or there is no such kernel.
+        """
+        return SlicePolicy(
+            spacing_mm=self.spacing_mm if spacing_mm is None else spacing_mm,
+            windows=self.windows,
+            max_views=self.max_views,
+            view_px=view_px,
+            kernel=kernel or self.kernel,
+        )
 
     @classmethod
     def named(cls, name: str = "ct-default@1") -> "CTPreset":

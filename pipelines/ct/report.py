@@ -9,16 +9,22 @@ from typing import Any
 from longllava_domains import ct
 from longllava_domains.answer import Answer
 from longllava_domains.ct.chest_evidence import chest_evidence
-from longllava_domains.ct.views.policy import Kernel
-from longllava_domains.export.dicom.codes import CT_RATE_CODES
-from longllava_domains.model import LongLlava, Session, Watch, load_model
-from longllava_domains.pipelines.ct.as_volume import as_volume
+from longllava_domains.ct.views.policy import ReconstructionKernel
+from longllava_domains.export.codes import CT_RATE_CODES
+from longllava_domains.pipelines.ct.as_volume import CTOpenOptions, as_volume
 from longllava_domains.pipelines.ct.calibration import Calibration
 from longllava_domains.pipelines.ct.findings import score_findings
 from longllava_domains.pipelines.ct.preset import CTPreset
 from longllava_domains.pipelines.ct.result import Abnormality, CTReportResult, split_sections
-from longllava_domains.pipelines.memory_remedies import room_in_slices
+from longllava_domains.pipelines.loading import load
+from longllava_domains.pipelines.memory_remedies import with_slice_spacing_remedy
 from longllava_domains.provenance import Provenance
+from longllava_domains.vision_language import (
+    LoadOptions,
+    Monitor,
+    VisionLanguageModel,
+    VisionSession,
+)
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -43,7 +49,7 @@ class CTReport:
 
     def __init__(
         self,
-        model: LongLlava,
+        model: VisionLanguageModel,
         *,
         preset: CTPreset | None = None,
         calibration: Calibration | None = None,
@@ -61,32 +67,37 @@ class CTReport:
         *,
         adapter: str | Path | None = None,
         tokenizer: str | Path | None = None,
-        device: str | None = None,
-        dtype: str = "auto",
+        device: Any = None,
+        dtype: Any = "auto",
         quantization: str | None = None,
+        kv_cache_dtype: str = "auto",
         preset: str = "ct-default@1",
         calibration: str | Path | None = None,
     ) -> "CTReport":
         """Load a model ("demo", a folder or a hub id) and make the pipeline.
+
+        Args:
+            model: As for `load_model`.
+            adapter: As for `load_model`.
+            tokenizer: As for `load_model`.
+            device: As for `load_model`.
+            dtype: As for `load_model`.
+            quantization: As for `load_model`.
+            kv_cache_dtype: As for `load_model`.
+            preset: Slices, windows and prompts, by name.
+            calibration: File that `longllava calibrate` wrote for this model.
 
         Raises:
             ModelError: The model cannot be loaded.
             PolicyError: There is no such preset, or the calibration does not belong to it.
         """
         chosen = CTPreset.named(preset)
-        loaded = load_model(
-            model,
-            adapter=adapter,
-            tokenizer=tokenizer,
-            device=device,
-            dtype=dtype,
-            quantization=quantization,
-        )
         fitted = None if calibration is None else Calibration.from_file(calibration)
-        return cls(loaded, preset=chosen, calibration=fitted)
+        options = LoadOptions(adapter, tokenizer, device, dtype, quantization, kv_cache_dtype)
+        return cls(load(model, options), preset=chosen, calibration=fitted)
 
     def policy(
-        self, *, spacing_mm: float | None = None, kernel: Kernel | None = None
+        self, *, spacing_mm: float | None = None, kernel: ReconstructionKernel | None = None
     ) -> ct.SlicePolicy:
         """Return the slice policy of the preset, for this network's image size.
 
@@ -97,12 +108,8 @@ class CTReport:
         Raises:
             PolicyError: The distance is not above 0, or there is no such kernel.
         """
-        return ct.SlicePolicy(
-            spacing_mm=self.preset.spacing_mm if spacing_mm is None else spacing_mm,
-            windows=self.preset.windows,
-            max_views=self.preset.max_views,
-            view_px=self.model.network.config.view_px,
-            kernel=kernel or self.preset.kernel,
+        return self.preset.policy(
+            self.model.view_format.view_px, spacing_mm=spacing_mm, kernel=kernel
         )
 
     def __call__(
@@ -135,7 +142,7 @@ class CTReport:
             ModelError: The model cannot run on it.
         """
         chosen = policy or self.policy()
-        opened = as_volume(volume, series=series, kernel=chosen.kernel)
+        opened = as_volume(volume, CTOpenOptions(series, chosen.kernel))
         evidence = chest_evidence(opened)
         with self._look(opened, chosen, on_progress) as session:
             found = self._findings(session, on_progress) if evidence.is_chest else {}
@@ -175,23 +182,25 @@ class CTReport:
         Args and errors are those of `__call__`.
         """
         chosen = policy or self.policy()
-        opened = as_volume(volume, series=series, kernel=chosen.kernel)
+        opened = as_volume(volume, CTOpenOptions(series, chosen.kernel))
         with self._look(opened, chosen, on_progress) as session:
             return session.ask(question, max_new_tokens=max_new_tokens)
 
     @contextmanager
     def _look(
         self, volume: ct.CTVolume, policy: ct.SlicePolicy, on_progress: OnProgress | None
-    ) -> Iterator[Session]:
+    ) -> Iterator[VisionSession]:
         """Show a volume to the model; what does not fit in memory is refused before it runs."""
         sequence = volume.to_sequence(policy)
         with (
-            room_in_slices(volume, policy),
+            with_slice_spacing_remedy(volume, policy),
             self.model.open(sequence, watch=_watch("reading views", on_progress)) as session,
         ):
             yield session
 
-    def _findings(self, session: Session, on_progress: OnProgress | None) -> dict[str, Abnormality]:
+    def _findings(
+        self, session: VisionSession, on_progress: OnProgress | None
+    ) -> dict[str, Abnormality]:
         found = {}
         for finding in score_findings(session, self.preset, self.calibration):
             found[finding.label] = finding
@@ -206,8 +215,8 @@ class CTReport:
         return made.with_(preset=self.preset.name, withheld=withheld, notices=notices)
 
 
-def _watch(stage: str, on_progress: OnProgress | None) -> Watch | None:
+def _watch(stage: str, on_progress: OnProgress | None) -> Monitor | None:
     """Name the stage of a progress callback."""
     if on_progress is None:
         return None
-    return Watch(on_progress=lambda done, total: on_progress(stage, done, total))
+    return Monitor(on_progress=lambda done, total: on_progress(stage, done, total))

@@ -7,11 +7,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from PIL import Image
+
 from longllava_domains.ct import CTVolume
 from longllava_domains.export.dicom.sr import save_dicom_sr
 from longllava_domains.export.fhir.bundle import save_fhir
 from longllava_domains.export.report_content import AbnormalityFinding, ReportContent, printable
 from longllava_domains.export.report_json import report_json
+from longllava_domains.html.table import facts_table, rows_table
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 from longllava_domains.visual import SlicePlace, VisualSequence
 
@@ -80,6 +83,25 @@ class CTReportResult:
             ranked = sorted(self.abnormalities.values(), key=lambda a: -a.yes_logit_margin)
             lines += [f"  {item.yes_logit_margin:+8.3f}  {item.label}" for item in ranked]
         return "\n".join([*lines, "", "Draft report:", printable(self.text)])
+
+    def show(self) -> Image.Image:
+        """Return a contact sheet of the views shown, as a notebook shows a picture."""
+        return self.sequence.show()
+
+    def __repr__(self) -> str:
+        return (
+            f"CTReportResult({len(self.text)} characters, {len(self.abnormalities)} findings, "
+            f"{len(self.sequence)} views)"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return tables for a notebook: the notices, the margins, the draft."""
+        ranked = sorted(self.abnormalities.values(), key=lambda item: -item.yes_logit_margin)
+        margins = [(item.label, f"{item.yes_logit_margin:+.3f}") for item in ranked]
+        told = {"notices": " ".join(self.notices), "draft report": self.text}
+        return facts_table("CT report", told) + rows_table(
+            "Yes-minus-no log-probability margins (uncalibrated)", ("finding", "margin"), margins
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON that follows the published schema, free of patient data."""

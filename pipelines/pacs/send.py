@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from longllava_domains.errors import DamagedInputError, LongLlavaError, NotFoundError, PolicyError
 from longllava_domains.export.report_content import MANUFACTURER
-from longllava_domains.formats.dicom.pydicom_parser import PARSE_ERRORS, quiet
+from longllava_domains.formats.dicom.pydicom_parser import PARSE_ERRORS
 from longllava_domains.pipelines.pacs.audit import Audit
 from longllava_domains.pipelines.pacs.transports import parse_destination, transmit
+from longllava_domains.privacy import silenced
 
 _MAX_BYTES: Final = 64 * 1024 * 1024
 
@@ -114,7 +115,7 @@ def _report(data: bytes) -> tuple[Any, str]:
     import pydicom
     from pydicom.errors import InvalidDicomError
 
-    with quiet():
+    with silenced():
         try:
             report = pydicom.dcmread(BytesIO(data))
             ours = report.get("Manufacturer") == MANUFACTURER and report.get("Modality") == "SR"

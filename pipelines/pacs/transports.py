@@ -9,9 +9,9 @@ from longllava_domains.errors import NetworkError, PolicyError
 from longllava_domains.formats.dicom.dicomweb_http import (
     checked_url,
     connect,
-    quiet_network,
     translated,
 )
+from longllava_domains.privacy import silenced
 
 _TITLE: Final = re.compile(r"[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?")  # PS3.5 AE: no backslash
 _SUCCESS, _WARNINGS = 0x0000, frozenset({0x0001, 0xB000, 0xB006, 0xB007})
@@ -106,7 +106,7 @@ def _stow(report: Any, url: str, token: str | None, timeout_s: float) -> int:
 
 
 def _c_store(report: Any, target: StorageScp, timeout_s: float) -> int:
-    with quiet_network():
+    with silenced(everywhere="pynetdicom"):
         association = _associate(report, target, timeout_s)
         try:
             status = association.send_c_store(report).get("Status")

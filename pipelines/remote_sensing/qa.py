@@ -4,19 +4,22 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from longllava_domains.boxes import Dialect
-from longllava_domains.pipelines.memory_remedies import room_in_tiles
-from longllava_domains.pipelines.remote_sensing.result import Count, SceneAnswer, SceneFindings
+from longllava_domains.pipelines.loading import load
+from longllava_domains.pipelines.memory_remedies import with_token_budget_remedy
+from longllava_domains.pipelines.remote_sensing.result import Count, SceneAnswer, SceneDetections
 from longllava_domains.pipelines.remote_sensing.search import (
     AnsweringModel,
-    FindPlan,
     OnProgress,
     Outside,
     Search,
+    SearchPlan,
 )
-from longllava_domains.pipelines.remote_sensing.search_preset import FindPreset
+from longllava_domains.pipelines.remote_sensing.search_preset import SearchPreset
 from longllava_domains.remote_sensing import GridPolicy, Raster, open_raster
+from longllava_domains.vision_language import TRAINED_TOKENS, LoadOptions, ViewFormat
 
 Scene = Raster | str | Path | Sequence[str]
 
@@ -53,37 +56,29 @@ class RemoteSensingQA:
         outside: Outside = "warn",
     ) -> None:
         self.model = model
-        self.policy = policy or _policy_for(model)
+        self.policy = policy or grid_policy(getattr(model, "view_format", None))
         self.trained_resolution_m = trained_resolution_m
         self.outside: Outside = outside
 
     @classmethod
     def from_pretrained(
         cls,
-        model: str,
+        model: str | Path,
         *,
-        adapter: str | None = None,
-        tokenizer: str | None = None,
-        device: str | None = None,
-        dtype: str = "auto",
+        adapter: str | Path | None = None,
+        tokenizer: str | Path | None = None,
+        device: Any = None,
+        dtype: Any = "auto",
         quantization: str | None = None,
+        kv_cache_dtype: str = "auto",
     ) -> "RemoteSensingQA":
         """Load a model ("demo", a folder or a hub id) and make the pipeline.
 
         Raises:
             ModelError: The model cannot be loaded.
         """
-        from longllava_domains.model import load_model
-
-        loaded = load_model(
-            model,
-            adapter=adapter,
-            tokenizer=tokenizer,
-            device=device,
-            dtype=dtype,
-            quantization=quantization,
-        )
-        return cls(loaded)
+        options = LoadOptions(adapter, tokenizer, device, dtype, quantization, kv_cache_dtype)
+        return cls(load(model, options))
 
     def __call__(
         self,
@@ -111,32 +106,32 @@ class RemoteSensingQA:
         chosen = policy or self.policy
         with ExitStack() as stack:
             sequence = _opened(scene, stack).to_sequence(chosen)
-        with room_in_tiles(chosen):
+        with with_token_budget_remedy(chosen):
             answer = self.model.answer(sequence, question, max_new_tokens=max_new_tokens)
         return SceneAnswer(answer, sequence)
 
     def find(
         self,
         scene: Scene,
-        thing: str,
+        category: str,
         *,
         dialect: Dialect = "fit-rs",
         size_px: int | None = None,
         overlap_px: int | None = None,
         max_new_tokens: int | None = None,
-        on_plan: Callable[[FindPlan], None] | None = None,
+        on_plan: Callable[[SearchPlan], None] | None = None,
         on_progress: OnProgress | None = None,
-    ) -> SceneFindings:
+    ) -> SceneDetections:
         """Look for one kind of thing in every part of a scene, at native resolution.
 
         Args:
             scene: An open `Raster`, or what `open_raster` takes.
-            thing: What to look for, singular, such as ``"ship"``.
+            category: What to look for, singular, such as ``"ship"``.
             dialect: How the model was taught to be asked and to write boxes.
             size_px: Side of a chip, raster pixels; the dialect's training chips by default.
             overlap_px: Pixels that neighbouring chips share. An object longer than this may be
                 shown whole by no chip, and is then stitched.
-            max_new_tokens: Longest answer about one chip; 768 by default, room for 20 boxes.
+            max_new_tokens: Longest answer about one chip; 768 by default, enough for 20 boxes.
             on_plan: Told the number of chips before the first, and the expected time after it.
             on_progress: Called with (stage, chips done, chips in all).
 
@@ -145,7 +140,7 @@ class RemoteSensingQA:
             PolicyError: The chips cannot be cut, or the resolution is refused.
             ModelError: The model cannot run on a chip.
         """
-        preset = FindPreset.named(dialect)
+        preset = SearchPreset.named(dialect)
         preset = replace(
             preset,
             chip_px=preset.chip_px if size_px is None else size_px,
@@ -154,20 +149,22 @@ class RemoteSensingQA:
             trained_resolution_m=self.trained_resolution_m or preset.trained_resolution_m,
         )
         with ExitStack() as stack:
-            search = Search(self.model, _opened(scene, stack), thing, preset, self.outside)
+            search = Search(self.model, _opened(scene, stack), category, preset, self.outside)
             return search.run(on_plan, on_progress)
 
     def count(
         self,
         scene: Scene,
-        thing: str,
+        category: str,
         *,
         dialect: Dialect = "fit-rs",
-        on_plan: Callable[[FindPlan], None] | None = None,
+        on_plan: Callable[[SearchPlan], None] | None = None,
         on_progress: OnProgress | None = None,
     ) -> Count:
         """Count one kind of thing by finding each; arguments and errors as in `find`."""
-        found = self.find(scene, thing, dialect=dialect, on_plan=on_plan, on_progress=on_progress)
+        found = self.find(
+            scene, category, dialect=dialect, on_plan=on_plan, on_progress=on_progress
+        )
         return Count(found)
 
 
@@ -176,14 +173,13 @@ def _opened(scene: Scene, stack: ExitStack) -> Raster:
     return scene if isinstance(scene, Raster) else stack.enter_context(open_raster(scene))
 
 
-def _policy_for(model: AnsweringModel) -> GridPolicy:
-    """Return the grid that a network was made for; the plain default where it does not say."""
-    config = getattr(getattr(model, "network", None), "config", None)
-    if config is None:
+def grid_policy(view_format: ViewFormat | None) -> GridPolicy:
+    """Return the grid that a model was made for; the plain default where it does not say."""
+    if view_format is None:
         return GridPolicy()
-    plain = GridPolicy(
-        tile_px=config.view_px,
-        global_px=config.view_px,
-        tokens_per_view=config.tokens_per_image,
+    return GridPolicy(
+        tile_px=view_format.view_px,
+        global_px=view_format.view_px,
+        tokens_per_view=view_format.tokens_per_view,
+        max_tokens=view_format.trained_tokens or TRAINED_TOKENS,
     )
-    return replace(plain, max_tokens=config.trained_length) if config.trained_length else plain

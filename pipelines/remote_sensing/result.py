@@ -1,17 +1,21 @@
 """What `RemoteSensingQA` returns: an answer about a scene, or things on its map."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from longllava_domains.answer import Answer
 from longllava_domains.export.maps.geojson import write_geojson
 from longllava_domains.export.maps.geopackage import write_geopackage
 from longllava_domains.export.maps.geoparquet import write_geoparquet
 from longllava_domains.export.maps.stac import write_stac_item
+from longllava_domains.html.table import facts_table, rows_table
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
-from longllava_domains.remote_sensing.detections.findings import Findings
+from longllava_domains.remote_sensing.detections.detections import Detections
 from longllava_domains.visual import VisualSequence
 
 
@@ -53,10 +57,34 @@ class SceneAnswer:
             "left_out": dict(self.sequence.left_out),
         }
 
+    def show(self) -> Image.Image:
+        """Return a contact sheet of the views, as a notebook shows a picture."""
+        return self.sequence.show()
+
+    def __repr__(self) -> str:
+        return f"SceneAnswer({self.text!r}, {len(self.sequence)} views)"
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook."""
+        return facts_table(
+            "Scene answer",
+            {"notices": " ".join(self.notices), "text": self.text, "views": len(self.sequence)},
+        )
+
 
 @dataclass(frozen=True)
-class SceneFindings(Findings):
+class SceneDetections(Detections):
     """Things found in a scene, and the files they can be saved as."""
+
+    def __repr__(self) -> str:
+        whole = "complete" if self.is_complete else "not complete"
+        return f"SceneDetections({len(self.detections)} x {self.category}, {whole})"
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook: one row for each class found, and the notices."""
+        counts = Counter(found.name for found in self.detections)
+        title = f"{len(self.detections)} detections. {' '.join(self.notices)}"
+        return rows_table(title, ("class", "detections"), sorted(counts.items()))
 
     def save_geojson(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write GeoJSON (RFC 7946, longitude and latitude), footprints in a file beside it.
@@ -110,7 +138,7 @@ class Count:
         findings: What was counted.
     """
 
-    findings: SceneFindings
+    findings: SceneDetections
 
     @property
     def count(self) -> int:

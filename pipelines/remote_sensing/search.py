@@ -7,12 +7,12 @@ from typing import Final, Literal, Protocol
 
 from longllava_domains.answer import Answer
 from longllava_domains.errors import ModelError, PolicyError
-from longllava_domains.pipelines.remote_sensing.result import SceneFindings
-from longllava_domains.pipelines.remote_sensing.search_preset import FindPreset
+from longllava_domains.pipelines.remote_sensing.result import SceneDetections
+from longllava_domains.pipelines.remote_sensing.search_preset import SearchPreset
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 from longllava_domains.remote_sensing import Raster
 from longllava_domains.remote_sensing.detections.detection import Detection, ViewReading, from_text
-from longllava_domains.remote_sensing.detections.findings import ChipOutcome
+from longllava_domains.remote_sensing.detections.detections import ChipOutcome
 from longllava_domains.remote_sensing.detections.merge import merge
 from longllava_domains.remote_sensing.views.chips import Chips
 from longllava_domains.units import content_hash
@@ -41,7 +41,7 @@ class AnsweringModel(Protocol):
 
 
 @dataclass(frozen=True)
-class FindPlan:
+class SearchPlan:
     """What a search will cost, told before it begins.
 
     Attributes:
@@ -76,7 +76,7 @@ class Search:
     Args:
         model: Answers questions about views.
         raster: The scene.
-        thing: What to look for, singular.
+        category: What to look for, singular.
         preset: Words, chip size and overlap.
         outside: What to do where the scene's resolution is not among those trained on.
 
@@ -89,15 +89,15 @@ class Search:
         self,
         model: AnsweringModel,
         raster: Raster,
-        thing: str,
-        preset: FindPreset,
+        category: str,
+        preset: SearchPreset,
         outside: Outside = "warn",
     ) -> None:
         self.model = model
         self.raster = raster
-        self.thing = thing.strip()
+        self.category = category.strip()
         self.preset = preset
-        self.question = preset.ask(thing)
+        self.question = preset.ask(category)
         self.chips = Chips(raster, preset.chip_px, preset.overlap_px)
         self.warnings = self._doubts(outside)
         self.shown = raster.provenance.with_(
@@ -111,9 +111,9 @@ class Search:
             notices=[RESEARCH_NOTICE, *self.warnings],
         )
 
-    def plan(self, chip_s: float | None = None) -> FindPlan:
+    def plan(self, chip_s: float | None = None) -> SearchPlan:
         """Return what the search will cost, given the seconds one chip takes."""
-        return FindPlan(
+        return SearchPlan(
             chips=len(self.chips),
             chip_px=self.preset.chip_px,
             overlap_px=self.preset.overlap_px,
@@ -124,9 +124,9 @@ class Search:
 
     def run(
         self,
-        on_plan: Callable[[FindPlan], None] | None = None,
+        on_plan: Callable[[SearchPlan], None] | None = None,
         on_progress: OnProgress | None = None,
-    ) -> SceneFindings:
+    ) -> SceneDetections:
         """Ask about every chip that holds data, and merge what was found.
 
         Args:
@@ -161,8 +161,8 @@ class Search:
         skipped = [ChipOutcome(place, "skipped", "nodata") for place in self.chips.skipped]
         outcomes = sorted([*outcomes, *skipped], key=lambda o: (o.place.row, o.place.column))
         seconds = round(time.perf_counter() - began, 3)
-        return SceneFindings(
-            thing=self.thing,
+        return SceneDetections(
+            category=self.category,
             detections=merge(found),
             chips=tuple(outcomes),
             size=(self.raster.width, self.raster.height),
@@ -186,7 +186,7 @@ class Search:
         reading = from_text(
             place,
             answer.text,
-            self.thing,
+            self.category,
             scene_px=(self.raster.width, self.raster.height),
             dialect=self.preset.dialect,
             token_logprobs=answer.token_logprobs,

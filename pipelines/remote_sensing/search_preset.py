@@ -18,7 +18,7 @@ def _is_no_text(character: str) -> bool:
 
 
 @dataclass(frozen=True)
-class FindPreset:
+class SearchPreset:
     """A versioned way to ask where things are.
 
     Attributes:
@@ -47,7 +47,7 @@ class FindPreset:
     max_new_tokens: int
 
     @classmethod
-    def named(cls, dialect: str = "fit-rs") -> "FindPreset":
+    def named(cls, dialect: str = "fit-rs") -> "SearchPreset":
         """Read the packaged preset of a box dialect.
 
         Raises:
@@ -70,21 +70,21 @@ class FindPreset:
             data[key] = None if data[key] is None else tuple(data[key])
         return cls(**data)
 
-    def ask(self, thing: str) -> str:
+    def ask(self, category: str) -> str:
         """Return the question for a thing; the plural is English's plain s, as in FIT-RS.
 
         Args:
-            thing: Singular, such as ``"ship"``; FIT-RS writes ``"storage_tank"``.
+            category: Singular, such as ``"ship"``; FIT-RS writes ``"storage_tank"``.
 
         Raises:
             PolicyError: The thing is empty, or holds characters that write boxes or tags, or that
                 no map file can name a class with: control characters, halves of surrogate pairs.
         """
-        if not thing.strip() or any(mark in "<>{}" or _is_no_text(mark) for mark in thing):
+        if not category.strip() or any(mark in "<>{}" or _is_no_text(mark) for mark in category):
             raise PolicyError(
                 "What to look for is empty, or holds one of < > { }, a line break or a character "
                 "that cannot be printed.",
                 remedy='Name one kind of thing in the singular, such as "ship".',
                 code="find.thing",
             )
-        return self.question.format(things=f"{thing.strip()}s")
+        return self.question.format(things=f"{category.strip()}s")

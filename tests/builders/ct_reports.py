@@ -9,7 +9,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from longllava_domains.export.dicom.codes import CT_RATE_CODES
+from longllava_domains.export.codes import CT_RATE_CODES
 from longllava_domains.export.report_content import AbnormalityFinding, ReportContent
 from longllava_domains.provenance import Provenance
 from longllava_domains.units import short_hash

@@ -12,7 +12,6 @@ import torch
 from hypothesis import example, given, seed, settings
 from hypothesis import strategies as st
 
-from longllava_domains.model.int8.linear import quantize_rows
 from longllava_domains.model.kernels.int8_experts import triton as int8_experts_triton
 from longllava_domains.model.kernels.int8_experts.accuracy import experts_error
 from longllava_domains.model.kernels.int8_experts.blocked import blocked_experts
@@ -21,6 +20,7 @@ from longllava_domains.model.kernels.int8_experts.triton import (
     grouped_product,
     sort_by_expert,
 )
+from longllava_domains.model.kernels.int8_matmul import quantize_rows
 
 CPU = torch.device("cpu")
 worst: dict[str, float] = defaultdict(float)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from longllava_domains import ct
-from longllava_domains.ct.hounsfield.ct_rate import CtRateScan
+from longllava_domains.ct.hounsfield.ct_rate import CtRateVolume
 from longllava_domains.errors import NotFoundError, PolicyError, UnsupportedInputError
 
 ROOT = Path(__file__).parents[2]
@@ -58,12 +58,12 @@ def test_an_oblique_volume_keeps_its_exact_affine(dicom, tmp_path):
 
 
 def test_only_the_slices_asked_for_are_decoded(dicom, tmp_path, monkeypatch):
-    from longllava_domains.ct.dicom import slice_source as dicom_source
+    from longllava_domains.ct.dicom import slice_source
 
     folder = dicom.write_series(tmp_path / "a", syntax=dicom.LOSSLESS["jpeg_ls"])
     decoded = []
-    read = dicom_source.read_slice
-    monkeypatch.setattr(dicom_source, "read_slice", lambda *a: decoded.append(1) or read(*a))
+    read = slice_source.read_slice
+    monkeypatch.setattr(slice_source, "read_slice", lambda *a: decoded.append(1) or read(*a))
     volume = ct.open_volume(folder)
     assert decoded == []
     volume.source.read([3, 1])
@@ -119,7 +119,7 @@ def test_a_nifti_file_has_no_series(tmp_path):
 
 
 def test_a_table_of_ct_rate_settles_the_scale_of_a_nifti_by_its_name(tmp_path):
-    scan = CtRateScan(1.0, -8192.0, (7.5, 2.0, 2.0))
+    scan = CtRateVolume(1.0, -8192.0, (7.5, 2.0, 2.0))
     phantom = shutil.copy(ROOT / "examples/chest_phantom.nii.gz", tmp_path / "valid_1_a_1.nii.gz")
     volume = ct.open_volume(phantom, hu={"valid_1_a_1.nii.gz": scan})
     assert volume.report.codes["hu.ct_rate_v2"] == 1
@@ -129,7 +129,7 @@ def test_a_table_of_ct_rate_settles_the_scale_of_a_nifti_by_its_name(tmp_path):
 
 def test_a_table_of_ct_rate_says_nothing_of_dicom(dicom, tmp_path):
     with pytest.raises(PolicyError, match="CT-RATE"):
-        ct.open_volume(dicom.write_series(tmp_path), hu={"a": CtRateScan(1.0, 0.0, (1, 1, 1))})
+        ct.open_volume(dicom.write_series(tmp_path), hu={"a": CtRateVolume(1.0, 0.0, (1, 1, 1))})
 
 
 @pytest.mark.parametrize("rule", ["guess", (1, 2, 3), ("1", "0"), (0, 1), {"a": 1}, None])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longllava_domains.errors import OutputError
-from longllava_domains.export.dicom.codes import CT_RATE_CODES, PRIVATE_SCHEME
+from longllava_domains.export.codes import CT_RATE_CODES, PRIVATE_SCHEME
 from longllava_domains.export.dicom.sr import build_dicom_sr
 from longllava_domains.export.fhir.bundle import build_fhir
 from longllava_domains.export.report_content import AbnormalityFinding, printable

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from longllava_domains.export.dicom.codes import CT_RATE_CODES
+from longllava_domains.export.codes import CT_RATE_CODES
 from longllava_domains.export.report_json import ct_report_schema, report_json
 from longllava_domains.provenance import RESEARCH_NOTICE
 

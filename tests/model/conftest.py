@@ -1,4 +1,4 @@
-"""What every test of this room gets."""
+"""What every test of this package gets."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -3,7 +3,7 @@
 import pytest
 
 from longllava_domains.errors import PromptError
-from longllava_domains.prompt import PROTOCOLS, Prompt, compose, compose_next
+from longllava_domains.prompt import PROMPT_PROTOCOLS, Prompt, compose, compose_next
 
 HEAD, TAIL = "<|startoftext|><|User|>\n", "\n<|startoftext|><|Assistant|>\n"
 IMG = "<img><image></img>"
@@ -15,7 +15,7 @@ def said(prompt: Prompt) -> str:
     return prompt.text.removeprefix(HEAD).removesuffix(TAIL)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROMPT_PROTOCOLS)
 def test_separate_images_lead_the_question_and_look_alike_in_every_protocol(show, protocol) -> None:
     assert said(compose(show(3), "Why?", protocol=protocol)) == f"{IMG}{IMG}{IMG}\nWhy?"
 
@@ -57,7 +57,7 @@ def test_markers_of_one_block_that_stand_apart_are_refused(show) -> None:
 
 
 @pytest.mark.parametrize("layout", ["images", "temporal"])
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROMPT_PROTOCOLS)
 def test_tags_that_the_author_wrote_are_left_alone(show, layout, protocol) -> None:
     text = f"<vid>{IMG}<t>{IMG}</vid>\nIs there a lesion?"
     assert said(compose(show(2, layout), text, protocol=protocol)) == text

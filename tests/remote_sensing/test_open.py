@@ -18,7 +18,7 @@ from longllava_domains.errors import (
 )
 from longllava_domains.remote_sensing import GridPolicy, open_raster
 from longllava_domains.remote_sensing.io.metadata import require_pixels
-from longllava_domains.remote_sensing.io.pixel_source import Window
+from longllava_domains.visual.strips import PixelWindow
 
 VRT = """<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{band}</VRTDataset>"""
 BAND = """<VRTRasterBand dataType="Byte" band="1"><SimpleSource>
@@ -112,7 +112,7 @@ def test_bands_of_different_types_are_read_together(tmp_path):
     kinds = ("uint8", "uint16", "float32")
     files = [builder.write(tmp_path / f"{kind}.tif", builder.scene(1, kind)) for kind in kinds]
     raster = open_raster(stacked(tmp_path / "mixed.vrt", files))
-    pixels = raster.source.read(Window(0, 0, raster.width, raster.height))
+    pixels = raster.source.read(PixelWindow(0, 0, raster.width, raster.height))
     for channel, kind in enumerate(kinds):
         np.testing.assert_array_equal(pixels.values[..., channel], builder.scene(1, kind)[0])
 
@@ -181,7 +181,7 @@ def test_a_closed_raster_leaves_its_sequence_usable(raster_file):
         sequence = raster.to_sequence()
     assert sequence[1].place.pixel_to_map(0, 0) == (500000.0, 5400000.0)
     with pytest.raises(LongLlavaError):
-        raster.source.read(Window(0, 0, 5, 5))
+        raster.source.read(PixelWindow(0, 0, 5, 5))
 
 
 def test_the_band_facts_of_a_plain_png_are_enough(tmp_path):

@@ -6,13 +6,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longllava_domains.remote_sensing.io.pixel_source import Strip
 from longllava_domains.visual.area_average import (
-    GlobalView,
+    GlobalAverager,
     cell_means,
     masked_cell_means,
     shrink,
 )
+from longllava_domains.visual.strips import Strip
 
 FILL = (1, 2, 3)
 
@@ -59,7 +59,7 @@ def test_the_picture_does_not_depend_on_how_strips_come(heights, seed, masked):
     mask = rng.random((150, 210)) > 0.2 if masked else None
 
     def picture(cuts):
-        view = GlobalView(210, 150, (21, 15), FILL)
+        view = GlobalAverager(210, 150, (21, 15), FILL)
         edges = sorted({0, 150, *(c for c in cuts if 0 < c < 150)})
         parts = [
             Strip(a, image[a:b], None if mask is None else mask[a:b])

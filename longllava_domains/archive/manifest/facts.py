@@ -10,12 +10,12 @@ from typing import Any, BinaryIO, Final
 
 from longllava_domains.archive.manifest.walk import Entry
 from longllava_domains.ct.dicom.elements import TAGS, WANTED
-from longllava_domains.ct.dicom.header import Header, NotAnImage, parse_header
+from longllava_domains.ct.dicom.header import NotAnImage, SliceHeader, parse_header
 from longllava_domains.ct.dicom.series.grouping import not_a_slice
 from longllava_domains.ct.dicom.series.multiframe import split_frames
-from longllava_domains.formats.dicom.fast_parser import Scan, scan
-from longllava_domains.formats.dicom.find import SourceFile
+from longllava_domains.formats.dicom.fast_parser import ParsedElements, parse
 from longllava_domains.formats.dicom.pydicom_parser import read_elements
+from longllava_domains.formats.dicom.source_file import SourceFile
 from longllava_domains.formats.dicom.values import text
 from longllava_domains.units import short_hash
 
@@ -23,7 +23,7 @@ SLIDE_CLASS: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _STUDY: Final = TAGS["StudyInstanceUID"]
 _KEPT: Final = tuple(
     field
-    for field in fields(Header)
+    for field in fields(SliceHeader)
     if field.name not in ("file", "spans", "pixel_offset", "pixel_length", "little_endian")
 )
 _DEFAULTS: Final = {field.name: field.default for field in _KEPT}
@@ -64,7 +64,7 @@ def read_dicom(entry: Entry, domain: str) -> FileFacts:
     return _slices(header, study)
 
 
-def _slices(header: Header, study: str) -> FileFacts:
+def _slices(header: SliceHeader, study: str) -> FileFacts:
     """Say what an image is for CT: its slices, or why it is none."""
     frames = split_frames(header)
     if isinstance(frames, NotAnImage):
@@ -82,10 +82,10 @@ def _slices(header: Header, study: str) -> FileFacts:
     return FileFacts("", study, header.series, pack_headers(kept))
 
 
-def _elements(file: SourceFile) -> Scan | str:
+def _elements(file: SourceFile) -> ParsedElements | str:
     try:
         with file.open() as stream:
-            found = scan(stream, WANTED)
+            found = parse(stream, WANTED)
     except OSError:
         return "file.unreadable"
     return read_elements(file, WANTED) if found is None else found
@@ -104,7 +104,7 @@ def _head(stream: BinaryIO) -> bytes:
     return stream.read(16)
 
 
-def pack_headers(headers: list[Header]) -> str:
+def pack_headers(headers: list[SliceHeader]) -> str:
     """Return headers as text, without what is as usual."""
     packed = []
     for header in headers:
@@ -113,10 +113,10 @@ def pack_headers(headers: list[Header]) -> str:
     return json.dumps(packed, separators=(",", ":"))
 
 
-def unpack_headers(packed: str, file: SourceFile) -> list[Header]:
+def unpack_headers(packed: str, file: SourceFile) -> list[SliceHeader]:
     """Return the headers that `pack_headers` wrote, for choosing; their pixels cannot be read."""
     return [
-        Header(
+        SliceHeader(
             file=file,
             **{
                 "little_endian": True,

@@ -10,7 +10,7 @@ from longllava_domains.archive.item import Item
 from longllava_domains.archive.manifest.walk import IN_ZIP, REMOTE, open_remote, open_remote_file
 from longllava_domains.ct.hounsfield.rescale import HuSource
 from longllava_domains.errors import DamagedInputError, NotFoundError
-from longllava_domains.formats.dicom.find import Found, SourceFile
+from longllava_domains.formats.dicom.source_file import Found, SourceFile
 from longllava_domains.formats.dicom.zip_archive import find_in_zip
 from longllava_domains.units import short_hash
 

@@ -12,11 +12,11 @@ from longllava_domains.archive.manifest.facts import unpack_headers
 from longllava_domains.archive.manifest.index import IndexedFile
 from longllava_domains.archive.manifest.secret import SiteSecret
 from longllava_domains.archive.manifest.walk import IN_ZIP, REMOTE
-from longllava_domains.ct.dicom.header import Header
+from longllava_domains.ct.dicom.header import SliceHeader
 from longllava_domains.ct.dicom.series.grouping import SubSeries, group
 from longllava_domains.ct.dicom.series.selection import choose
 from longllava_domains.errors import InputError
-from longllava_domains.formats.dicom.find import SourceFile
+from longllava_domains.formats.dicom.source_file import SourceFile
 from longllava_domains.units import short_hash
 
 _SAMPLE_BYTES: Final = 2
@@ -42,7 +42,7 @@ class _File:
     """A file of a study with the headers of its images."""
 
     file: IndexedFile
-    headers: tuple[Header, ...]
+    headers: tuple[SliceHeader, ...]
 
     @property
     def identity(self) -> str:
@@ -153,7 +153,7 @@ def _draft(
     expected: str = "",
     series: str = "",
     choice: str = "",
-    headers: tuple[Header, ...] | None = None,
+    headers: tuple[SliceHeader, ...] | None = None,
 ) -> Draft:
     files = [image.file for image in images]
     shown = headers or tuple(header for image in images for header in image.headers)
@@ -176,7 +176,7 @@ def _draft(
     return Draft(item, study, choice)
 
 
-def _decoded_bytes(header: Header) -> int:
+def _decoded_bytes(header: SliceHeader) -> int:
     frames = header.frames if not header.grouped and header.frame == 0 else 1
     size = (header.rows or 0) * (header.columns or 0) * header.samples * frames
     return size * _SAMPLE_BYTES

@@ -20,7 +20,7 @@ from longllava_domains.errors import (
     UnsupportedInputError,
 )
 from longllava_domains.formats.dicom.dicomweb_http import connect, translated
-from longllava_domains.formats.dicom.find import Found, SourceFile
+from longllava_domains.formats.dicom.source_file import Found, SourceFile
 from longllava_domains.units import GIB, human_bytes, short_hash
 
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*")

@@ -3,7 +3,7 @@
 import hashlib
 from typing import Final
 
-from longllava_domains.formats.dicom.fast_parser import Scan
+from longllava_domains.formats.dicom.fast_parser import ParsedElements
 from longllava_domains.formats.dicom.values import (
     BadValueError,
     decimal,
@@ -82,7 +82,7 @@ class Elements:
         bad: Keywords of elements whose value could not be read.
     """
 
-    def __init__(self, found: Scan) -> None:
+    def __init__(self, found: ParsedElements) -> None:
         self._elements = found.elements
         self._little_endian = found.little_endian
         self.bad: set[str] = set()

@@ -2,16 +2,16 @@
 
 Names, dates and descriptions are never read. Identifiers are kept as digests: enough to
 compare, nothing to leak. A value that cannot be parsed is recorded by its keyword in
-`Header.bad`; whoever needs it refuses.
+`SliceHeader.bad`; whoever needs it refuses.
 """
 
 from dataclasses import dataclass, field
 from typing import Final
 
 from longllava_domains.ct.dicom.elements import WANTED, Elements, digest
-from longllava_domains.formats.dicom.fast_parser import Scan, scan
-from longllava_domains.formats.dicom.find import SourceFile
+from longllava_domains.formats.dicom.fast_parser import ParsedElements, parse
 from longllava_domains.formats.dicom.pydicom_parser import read_elements
+from longllava_domains.formats.dicom.source_file import SourceFile
 
 CT_CLASSES: Final = frozenset(
     {
@@ -23,7 +23,7 @@ CT_CLASSES: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class SliceHeader:
     """What one image says about itself; one frame of it where it has several.
 
     Attributes:
@@ -32,7 +32,7 @@ class Header:
         frames: Frames in the file.
         syntax: Transfer syntax UID, empty where absent.
         little_endian: Byte order of uncompressed pixels.
-        pixel_offset: As `Scan.pixel_offset`.
+        pixel_offset: As `ParsedElements.pixel_offset`.
         pixel_length: Its bytes, None where encapsulated.
         spans: (offset, length) of the frame's fragments; empty where uncompressed, or where the
             fragments are damaged.
@@ -109,11 +109,11 @@ class NotAnImage:
     series: str = ""
 
 
-def read_header(file: SourceFile) -> Header | NotAnImage:
+def read_header(file: SourceFile) -> SliceHeader | NotAnImage:
     """Read a file's header up to its pixel data; never raises for what the file holds."""
     try:
         with file.open() as stream:
-            found = scan(stream, WANTED)
+            found = parse(stream, WANTED)
     except OSError:
         return NotAnImage("file.unreadable")
     if found is None:
@@ -127,7 +127,7 @@ def read_header(file: SourceFile) -> Header | NotAnImage:
 _WINDOW_FUNCTIONS: Final = {"LINEAR_EXACT": "linear_exact", "SIGMOID": "sigmoid"}
 
 
-def parse_header(file: SourceFile, found: Scan) -> Header | NotAnImage:
+def parse_header(file: SourceFile, found: ParsedElements) -> SliceHeader | NotAnImage:
     """Turn raw elements into a header, or say why the file is not an image."""
     values = Elements(found)
     if found.has_pixels:
@@ -137,13 +137,13 @@ def parse_header(file: SourceFile, found: Scan) -> Header | NotAnImage:
     return NotAnImage("file.no_image")
 
 
-def _image(file: SourceFile, found: Scan, values: Elements) -> Header:
+def _image(file: SourceFile, found: ParsedElements, values: Elements) -> SliceHeader:
     rows, columns = values.short("Rows"), values.short("Columns")
     padding = (values.short("PixelPaddingValue"), values.short("PixelPaddingRangeLimit"))
     frames = values.integer("NumberOfFrames")
     # The identity of a patient: both parts, so that an emptied id does not make two people one.
     patient = values.raw("PatientID") + b"/" + values.raw("PatientBirthDate")
-    return Header(
+    return SliceHeader(
         file=file,
         syntax=found.syntax,
         little_endian=found.little_endian,

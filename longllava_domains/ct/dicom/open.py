@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from longllava_domains.ct.dicom.geometry.slice_grid import parse_repair, prove
+from longllava_domains.ct.dicom.geometry.slice_grid import parse_repair, verify_geometry
 from longllava_domains.ct.dicom.geometry.stack import common_size
-from longllava_domains.ct.dicom.header import Header
+from longllava_domains.ct.dicom.header import SliceHeader
 from longllava_domains.ct.dicom.rescale import scales
 from longllava_domains.ct.dicom.series.grouping import SubSeries
 from longllava_domains.ct.dicom.series.selection import choose
@@ -26,7 +26,7 @@ from longllava_domains.errors import (
     GeometryError,
 )
 from longllava_domains.formats.dicom.codecs import COMPRESSED, MAY_BE_LOSSY, NATIVE
-from longllava_domains.formats.dicom.find import Found
+from longllava_domains.formats.dicom.source_file import Found
 from longllava_domains.load_report import LoadReport
 
 
@@ -53,7 +53,7 @@ def open_dicom(
     for header in chosen.headers:
         with naming(header):
             check_storage(header)
-    stack = prove(chosen.headers, allowed, _identical)
+    stack = verify_geometry(chosen.headers, allowed, _identical)
     rule = scales(chosen.headers, hu)
     slices = DicomSource(stack, rule.scale_of, size)
     codes.update(rule.codes)
@@ -94,12 +94,12 @@ def _refuse_cut(study: Study, chosen: SubSeries) -> None:
         )
 
 
-def _identical(first: Header, second: Header) -> bool:
+def _identical(first: SliceHeader, second: SliceHeader) -> bool:
     same_scale = (first.slope, first.intercept) == (second.slope, second.intercept)
     return same_scale and np.array_equal(read_patterns(first)[0], read_patterns(second)[0])
 
 
-def _pixel_codes(headers: tuple[Header, ...]) -> Counter[str]:
+def _pixel_codes(headers: tuple[SliceHeader, ...]) -> Counter[str]:
     """Count decoders and what is notable about pixels."""
     codes: Counter[str] = Counter()
     for header in headers:
@@ -121,7 +121,7 @@ def _pixel_codes(headers: tuple[Header, ...]) -> Counter[str]:
 
 
 # What all slices of a series should share; where they do not, a header may be damaged.
-_ALIKE: Final[dict[str, Callable[[Header], object]]] = {
+_ALIKE: Final[dict[str, Callable[[SliceHeader], object]]] = {
     "pixel.bits": lambda header: (header.bits_stored, header.high_bit),
     "pixel.sign": lambda header: header.signed,
     "padding.value": lambda header: header.padding,
@@ -130,7 +130,7 @@ _ALIKE: Final[dict[str, Callable[[Header], object]]] = {
 }
 
 
-def _decoder(header: Header) -> str:
+def _decoder(header: SliceHeader) -> str:
     if header.pixel_length is not None:
         return NATIVE.get(header.syntax, "uncompressed")
     return COMPRESSED.get(header.syntax, "by_content")
@@ -141,7 +141,7 @@ _REGIONS: Final = ("CHEST", "THORAX", "LUNG", "HEART", "ABDOMEN", "PELVIS", "HEA
                    "EXTREMITY", "WHOLEBODY")  # fmt: skip
 
 
-def _facts(headers: tuple[Header, ...]) -> dict[str, str | float]:
+def _facts(headers: tuple[SliceHeader, ...]) -> dict[str, str | float]:
     """Return acquisition facts, words only from a fixed list."""
     first = headers[0]
     facts: dict[str, str | float] = {"kernel": kernel_class(first.kernel)}

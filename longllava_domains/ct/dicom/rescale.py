@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from longllava_domains.ct.dicom.header import Header
+from longllava_domains.ct.dicom.header import SliceHeader
 from longllava_domains.ct.dicom.stored_values import (
     HuScale,
     has_bits_beyond,
@@ -21,8 +21,8 @@ from longllava_domains.ct.dicom.stored_values import (
     padding_range,
     read_slice,
 )
-from longllava_domains.ct.hounsfield.ct_rate import CtRateScan
-from longllava_domains.ct.hounsfield.evidence import judge, refuse
+from longllava_domains.ct.hounsfield.ct_rate import CtRateVolume
+from longllava_domains.ct.hounsfield.evidence import assess_hu, refuse
 from longllava_domains.ct.hounsfield.rescale import HuSource, check_rule
 from longllava_domains.errors import IntensityError, PolicyError
 
@@ -42,12 +42,12 @@ class ScaleRule:
         numbers: Report numbers.
     """
 
-    scale_of: Callable[[Header], HuScale]
+    scale_of: Callable[[SliceHeader], HuScale]
     codes: dict[str, int] = field(default_factory=dict)
     numbers: dict[str, float] = field(default_factory=dict)
 
 
-def scales(headers: tuple[Header, ...], hu: HuSource) -> ScaleRule:
+def scales(headers: tuple[SliceHeader, ...], hu: HuSource) -> ScaleRule:
     """Return the rescale of each slice, proved as far as `hu` asks.
 
     Args:
@@ -58,7 +58,7 @@ def scales(headers: tuple[Header, ...], hu: HuSource) -> ScaleRule:
         IntensityError: The values are not proved to be Hounsfield units.
         PolicyError: Another rule.
     """
-    if isinstance(hu, (CtRateScan, Mapping)):
+    if isinstance(hu, (CtRateVolume, Mapping)):
         raise PolicyError(
             "CT-RATE's table does not apply to DICOM.",
             remedy='Pass hu="prove", hu="trust" or hu=(slope, intercept).',
@@ -78,12 +78,12 @@ def scales(headers: tuple[Header, ...], hu: HuSource) -> ScaleRule:
     return rule
 
 
-def _given(headers: tuple[Header, ...], hu: tuple[float, float]) -> ScaleRule:
+def _given(headers: tuple[SliceHeader, ...], hu: tuple[float, float]) -> ScaleRule:
     """Take the user's slope and intercept, unless the values are Hounsfield units without."""
     scale = HuScale(float(hu[0]), float(hu[1]))
-    with_given = judge(_sample(headers, lambda _: scale))
+    with_given = assess_hu(_sample(headers, lambda _: scale))
     usable = all(header.slope != 0 for header in headers)
-    if usable and not with_given.proved and judge(_sample(headers, _from_header)).proved:
+    if usable and not with_given.proved and assess_hu(_sample(headers, _from_header)).proved:
         raise IntensityError(
             "The header's rescale gives Hounsfield units, and this slope and intercept do not.",
             remedy='Leave hu="prove".',
@@ -96,14 +96,14 @@ def _given(headers: tuple[Header, ...], hu: tuple[float, float]) -> ScaleRule:
     return rule
 
 
-def _from_header(header: Header) -> HuScale:
+def _from_header(header: SliceHeader) -> HuScale:
     return HuScale(
         1.0 if header.slope is None else header.slope,
         0.0 if header.intercept is None else header.intercept,
     )
 
 
-def _check_values(headers: tuple[Header, ...]) -> None:
+def _check_values(headers: tuple[SliceHeader, ...]) -> None:
     unusable = sum(
         header.slope == 0 or "RescaleSlope" in header.bad or "RescaleIntercept" in header.bad
         for header in headers
@@ -135,12 +135,12 @@ def _check_values(headers: tuple[Header, ...]) -> None:
         )
 
 
-def _prove(headers: tuple[Header, ...], rule: ScaleRule) -> None:
+def _prove(headers: tuple[SliceHeader, ...], rule: ScaleRule) -> None:
     """Let the header say the unit and a few slices bear it out, or let the slices prove it.
 
     Slices of different rescales prove nothing for each other: each rescale is judged by its own.
     """
-    together: dict[HuScale, list[Header]] = {}
+    together: dict[HuScale, list[SliceHeader]] = {}
     for header in headers:
         together.setdefault(_from_header(header), []).append(header)
     for alike in together.values():
@@ -154,10 +154,10 @@ def _prove(headers: tuple[Header, ...], rule: ScaleRule) -> None:
         rule.codes["pixel.bits_beyond_stored"] = beyond
 
 
-def _proof(headers: tuple[Header, ...]) -> tuple[tuple[str, ...], Mapping[str, float]]:
+def _proof(headers: tuple[SliceHeader, ...]) -> tuple[tuple[str, ...], Mapping[str, float]]:
     """Return the codes that say how one rescale is proved, and the numbers that show it."""
     values = _sample(headers, _from_header)
-    evidence = judge(values)
+    evidence = assess_hu(values)
     if not _header_says(headers):
         if not evidence.proved:
             raise refuse(evidence, _TRUST)
@@ -165,7 +165,7 @@ def _proof(headers: tuple[Header, ...]) -> tuple[tuple[str, ...], Mapping[str, f
     if evidence.proved:
         return ("hu.rescale",), evidence.numbers
     for offset in _KNOWN_SLIPS_HU:
-        if judge(values.astype(np.int32) - offset).proved:
+        if assess_hu(values.astype(np.int32) - offset).proved:
             raise IntensityError(
                 f"The header's rescale puts air at {offset - 1000} HU instead of -1000.",
                 remedy=f"Pass hu=(slope, intercept) with an intercept lower by {offset}"
@@ -176,7 +176,7 @@ def _proof(headers: tuple[Header, ...]) -> tuple[tuple[str, ...], Mapping[str, f
     return ("hu.rescale", "hu.unconfirmed"), evidence.numbers
 
 
-def _header_says(headers: tuple[Header, ...]) -> bool:
+def _header_says(headers: tuple[SliceHeader, ...]) -> bool:
     """Tell whether each header rescales to HU; no rescale, or 1 and 0, may be a lost one.
 
     Type US is "unspecified" (PS3.3 C.11.1.1.2): those who write it beside Hounsfield units write
@@ -195,7 +195,7 @@ def _header_says(headers: tuple[Header, ...]) -> bool:
 
 
 def _sample(
-    headers: tuple[Header, ...], scale_of: Callable[[Header], HuScale]
+    headers: tuple[SliceHeader, ...], scale_of: Callable[[SliceHeader], HuScale]
 ) -> NDArray[np.int16]:
     """Decode a few slices from inside the stack."""
     planes = []
@@ -205,12 +205,12 @@ def _sample(
     return np.stack(planes)
 
 
-def _few(headers: tuple[Header, ...]) -> list[Header]:
+def _few(headers: tuple[SliceHeader, ...]) -> list[SliceHeader]:
     inside = np.linspace(0, len(headers) - 1, _SAMPLED + 2)[1:-1].round().astype(int)
     return [headers[index] for index in np.unique(inside)]
 
 
-def _note(headers: tuple[Header, ...], rule: ScaleRule) -> None:
+def _note(headers: tuple[SliceHeader, ...], rule: ScaleRule) -> None:
     """Record what varies, what is rounded and what is not used."""
     found = {rule.scale_of(header) for header in headers}
     if len(found) > 1:

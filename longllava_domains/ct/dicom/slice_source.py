@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from longllava_domains.ct.dicom.geometry.stack import Stack
 from longllava_domains.ct.dicom.geometry.tilt import Canvas
-from longllava_domains.ct.dicom.header import Header
+from longllava_domains.ct.dicom.header import SliceHeader
 from longllava_domains.ct.dicom.stored_values import HuScale, naming, read_slice
 from longllava_domains.ct.orientation import to_radiological
 from longllava_domains.errors import DamagedInputError
 from longllava_domains.formats.dicom.codecs import RLE
-from longllava_domains.formats.dicom.find import SourceFile
 from longllava_domains.formats.dicom.pydicom_parser import UnparsableError, read_dataset
+from longllava_domains.formats.dicom.source_file import SourceFile
 from longllava_domains.units import content_hash
 
 _MAX_THREADS: Final = 4
@@ -37,7 +37,7 @@ class DicomSource:
     """
 
     def __init__(
-        self, stack: Stack, scale_of: Callable[[Header], HuScale], size: tuple[int, int]
+        self, stack: Stack, scale_of: Callable[[SliceHeader], HuScale], size: tuple[int, int]
     ) -> None:
         self._headers = stack.headers
         self._scale_of = scale_of

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from longllava_domains.ct.dicom.header import Header
+from longllava_domains.ct.dicom.header import SliceHeader
 from longllava_domains.errors import (
     DamagedInputError,
     InputError,
@@ -43,7 +43,7 @@ class HuScale:
 
 
 @contextmanager
-def naming(header: Header) -> Iterator[None]:
+def naming(header: SliceHeader) -> Iterator[None]:
     """Add to an error which file it is about, by position and hash."""
     try:
         yield
@@ -56,7 +56,7 @@ def naming(header: Header) -> Iterator[None]:
         ) from None
 
 
-def check_storage(header: Header) -> None:
+def check_storage(header: SliceHeader) -> None:
     """Refuse pixels that cannot be those of a CT slice, or that the file does not hold.
 
     Raises:
@@ -101,7 +101,7 @@ def check_storage(header: Header) -> None:
         )
 
 
-def read_slice(header: Header, scale: HuScale) -> NDArray[np.int16]:
+def read_slice(header: SliceHeader, scale: HuScale) -> NDArray[np.int16]:
     """Read one slice as int16 Hounsfield units (rows, columns).
 
     Raises:
@@ -113,7 +113,7 @@ def read_slice(header: Header, scale: HuScale) -> NDArray[np.int16]:
     return to_hounsfield_units(patterns, header, scale, precision)
 
 
-def read_patterns(header: Header) -> tuple[NDArray[np.uint16], int]:
+def read_patterns(header: SliceHeader) -> tuple[NDArray[np.uint16], int]:
     """Return the stored 16-bit patterns (rows, columns) and the codestream's precision, or 0."""
     rows, columns = header.rows or 0, header.columns or 0
     try:
@@ -129,7 +129,7 @@ def read_patterns(header: Header) -> tuple[NDArray[np.uint16], int]:
     return np.frombuffer(data, order, rows * columns).reshape(rows, columns), 0
 
 
-def _native_frame(header: Header, size: int) -> bytes:
+def _native_frame(header: SliceHeader, size: int) -> bytes:
     with header.file.open() as stream:
         start = (header.pixel_offset or 0) + header.frame * size
         if header.syntax == DEFLATED:
@@ -138,7 +138,7 @@ def _native_frame(header: Header, size: int) -> bytes:
         return stream.read(size)
 
 
-def _compressed_frame(header: Header) -> bytes:
+def _compressed_frame(header: SliceHeader) -> bytes:
     with header.file.open() as stream:
         parts = []
         for at, length in header.spans:
@@ -148,7 +148,7 @@ def _compressed_frame(header: Header) -> bytes:
 
 
 def to_hounsfield_units(
-    patterns: NDArray[Any], header: Header, scale: HuScale, precision: int = 0
+    patterns: NDArray[Any], header: SliceHeader, scale: HuScale, precision: int = 0
 ) -> NDArray[np.int16]:
     """Apply bits, sign, padding and rescale to stored patterns.
 
@@ -188,7 +188,7 @@ def to_hounsfield_units(
     return hu
 
 
-def _stored_values(patterns: NDArray[Any], header: Header, precision: int) -> NDArray[Any]:
+def _stored_values(patterns: NDArray[Any], header: SliceHeader, precision: int) -> NDArray[Any]:
     """Mask the bits that carry no value and extend the sign."""
     stored, high = header.bits_stored or 16, header.high_bit or 15
     if precision:
@@ -206,7 +206,7 @@ def _stored_values(patterns: NDArray[Any], header: Header, precision: int) -> ND
     )
 
 
-def has_bits_beyond(header: Header) -> bool:
+def has_bits_beyond(header: SliceHeader) -> bool:
     """Tell whether bits above those that the header says are stored carry more than the sign.
 
     Overlays of old scanners lie there; so does half of every value where Bits Stored is too low.
@@ -220,7 +220,7 @@ def has_bits_beyond(header: Header) -> bool:
     return bool(((from_high > 1) & ~extended).any())
 
 
-def _refuse_unknown_sign(patterns: NDArray[Any], header: Header, precision: int) -> None:
+def _refuse_unknown_sign(patterns: NDArray[Any], header: SliceHeader, precision: int) -> None:
     """Refuse values that are negative by the codestream's bits, positive by the header's.
 
     Signed values that fill fewer bits than the header gives either lost their upper bits or never
@@ -238,7 +238,7 @@ def _refuse_unknown_sign(patterns: NDArray[Any], header: Header, precision: int)
         )
 
 
-def padding_range(header: Header, scale: HuScale) -> tuple[int, int] | None:
+def padding_range(header: SliceHeader, scale: HuScale) -> tuple[int, int] | None:
     """Return the stored values that mean "outside the image", None where none are usable.
 
     A range that would also hit values of a patient is not used.
@@ -253,7 +253,7 @@ def padding_range(header: Header, scale: HuScale) -> tuple[int, int] | None:
 
 
 def _padded(
-    patterns: NDArray[Any], values: NDArray[Any], header: Header, scale: HuScale
+    patterns: NDArray[Any], values: NDArray[Any], header: SliceHeader, scale: HuScale
 ) -> NDArray[np.bool_] | None:
     """Return the mask of padding, None where there is none.
 

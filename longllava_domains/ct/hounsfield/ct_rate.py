@@ -13,7 +13,7 @@ _NEEDED = ("VolumeName", "RescaleSlope", "RescaleIntercept", "XYSpacing", "ZSpac
 
 
 @dataclass(frozen=True, slots=True)
-class CtRateScan:
+class CtRateVolume:
     """What CT-RATE's table says of one volume.
 
     Attributes:
@@ -29,7 +29,7 @@ class CtRateScan:
     kernel: str = ""
 
 
-def read_metadata(path: str | Path) -> Mapping[str, CtRateScan]:
+def read_ct_rate_metadata(path: str | Path) -> Mapping[str, CtRateVolume]:
     """Read ``train_metadata.csv`` or ``validation_metadata.csv``.
 
     Args:
@@ -60,7 +60,7 @@ def read_metadata(path: str | Path) -> Mapping[str, CtRateScan]:
     return MappingProxyType({row["VolumeName"]: _scan(n, row) for n, row in enumerate(rows, 1)})
 
 
-def _scan(number: int, row: Mapping[str, str]) -> CtRateScan:
+def _scan(number: int, row: Mapping[str, str]) -> CtRateVolume:
     try:
         spacing = [float(part) for part in row["XYSpacing"].strip("[]() ").split(",")]
         slope, intercept = float(row["RescaleSlope"]), float(row["RescaleIntercept"])
@@ -70,7 +70,7 @@ def _scan(number: int, row: Mapping[str, str]) -> CtRateScan:
     positive = all(math.isfinite(step) and step > 0 for step in spacing_mm)
     if not positive or not math.isfinite(slope) or not math.isfinite(intercept) or slope == 0:
         raise _damaged(f"row {number} has a scale or spacing that cannot be")
-    return CtRateScan(slope, intercept, spacing_mm, _kernel(row))
+    return CtRateVolume(slope, intercept, spacing_mm, _kernel(row))
 
 
 def _kernel(row: Mapping[str, str]) -> str:

@@ -68,7 +68,7 @@ def sample(values: NDArray[Any]) -> NDArray[Any]:
     return flat[:: (flat.size // SAMPLE_VOXELS) | 1]
 
 
-def judge(values: NDArray[Any]) -> HuEvidence:
+def assess_hu(values: NDArray[Any]) -> HuEvidence:
     """Judge whether values are Hounsfield units.
 
     Args:

@@ -8,8 +8,8 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from longllava_domains.ct.hounsfield.ct_rate import CtRateScan
-from longllava_domains.ct.hounsfield.evidence import HuEvidence, judge, refuse, sample
+from longllava_domains.ct.hounsfield.ct_rate import CtRateVolume
+from longllava_domains.ct.hounsfield.evidence import HuEvidence, assess_hu, refuse, sample
 from longllava_domains.errors import IntensityError, PolicyError
 
 # Values worked on at a time, so that float64 intermediates stay near 16 MB.
@@ -23,9 +23,9 @@ class Scale(NamedTuple):
     intercept: float = 0.0
 
 
-HuRule = Literal["prove", "trust"] | tuple[float, float] | CtRateScan
+HuRule = Literal["prove", "trust"] | tuple[float, float] | CtRateVolume
 # What a user may also pass: CT-RATE's whole table, where the file's name picks the scan.
-HuSource = HuRule | Mapping[str, CtRateScan]
+HuSource = HuRule | Mapping[str, CtRateVolume]
 _TRUST: Final = 'Pass hu=(slope, intercept), or hu="trust" if you know that they are.'
 
 
@@ -87,7 +87,7 @@ def to_hounsfield(stored: NDArray[Any], header: Scale, rule: HuRule) -> Rescaled
 
 def check_rule(rule: HuRule) -> None:
     """Raise `PolicyError` for what is no rule, such as a slope of zero."""
-    if rule in ("prove", "trust") or isinstance(rule, CtRateScan):
+    if rule in ("prove", "trust") or isinstance(rule, CtRateVolume):
         return
     pair = isinstance(rule, tuple) and [isinstance(number, Real) for number in rule] == [True] * 2
     if not pair or not np.isfinite(rule).all() or rule[0] == 0:
@@ -100,17 +100,17 @@ def check_rule(rule: HuRule) -> None:
 
 def _decide(taken: NDArray[Any], header: Scale, rule: HuRule) -> tuple[Scale, HuEvidence, str]:
     """Choose the scale and say by which code it holds."""
-    as_header = judge(_apply(taken, header))
+    as_header = assess_hu(_apply(taken, header))
     if rule == "trust":
         return header, as_header, "hu.trusted"
     if rule == "prove":
         if not as_header.proved:
             raise refuse(as_header, _TRUST)
         return header, as_header, "hu.proved"
-    if isinstance(rule, CtRateScan):
+    if isinstance(rule, CtRateVolume):
         return _decide_ct_rate(taken, header, as_header, rule)
     given = Scale(*(float(number) for number in rule))
-    as_given = judge(_apply(taken, given))
+    as_given = assess_hu(_apply(taken, given))
     if as_header.plausible and not as_given.plausible:
         raise IntensityError(
             "The values are Hounsfield units already; this slope and intercept would be applied twice.",
@@ -122,11 +122,11 @@ def _decide(taken: NDArray[Any], header: Scale, rule: HuRule) -> tuple[Scale, Hu
 
 
 def _decide_ct_rate(
-    taken: NDArray[Any], header: Scale, as_header: HuEvidence, scan: CtRateScan
+    taken: NDArray[Any], header: Scale, as_header: HuEvidence, scan: CtRateVolume
 ) -> tuple[Scale, HuEvidence, str]:
     """Tell CT-RATE v1 (stored values, scale in the CSV) from v2 (Hounsfield units in the file)."""
     listed = Scale(scan.rescale_slope, scan.rescale_intercept)
-    as_listed = judge(_apply(taken, listed))
+    as_listed = assess_hu(_apply(taken, listed))
     if as_header.plausible and as_listed.plausible and listed != header:
         raise IntensityError(
             "The values look like Hounsfield units with and without the CT-RATE scale.",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longllava_domains.ct.from_array import assemble
-from longllava_domains.ct.hounsfield.ct_rate import CtRateScan
+from longllava_domains.ct.hounsfield.ct_rate import CtRateVolume
 from longllava_domains.ct.hounsfield.rescale import HuSource, Scale, to_hounsfield
 from longllava_domains.ct.nifti.header import NiftiHeader
 from longllava_domains.ct.nifti.stream import read_stored
@@ -38,8 +38,8 @@ def open_nifti(
         repair: ``"assume_affine"`` takes axes without any code as right, anterior and head
             (nifti1.h, method 1); ``"sform"`` or ``"qform"`` settles a disagreement between the
             two or with pixdim; ``"ct_rate_spacing"`` takes CT-RATE's spacing over the header's.
-        hu: ``"prove"``, ``"trust"``, (slope, intercept) instead of the header's, a `CtRateScan`,
-            or the table `read_metadata` returns, looked up by the file's name.
+        hu: ``"prove"``, ``"trust"``, (slope, intercept) instead of the header's, a `CtRateVolume`,
+            or the table `read_ct_rate_metadata` returns, looked up by the file's name.
 
     Raises:
         NotFoundError: No such file, or CT-RATE's table does not list it.
@@ -60,7 +60,7 @@ def open_nifti(
     rule = _listed(path, hu) if isinstance(hu, Mapping) else hu
     files, header, stored, codes = read_stored(path)
     affine, found = _affine(header, repair)
-    if isinstance(rule, CtRateScan):
+    if isinstance(rule, CtRateVolume):
         affine, more = _ct_rate_spacing(affine, rule, repair)
         found += more
     check_affine(affine)
@@ -80,7 +80,7 @@ def open_nifti(
     return assemble(rescaled, affine, "nifti", files.content_sha256)
 
 
-def _listed(path: Path, table: Mapping[str, CtRateScan]) -> CtRateScan:
+def _listed(path: Path, table: Mapping[str, CtRateVolume]) -> CtRateVolume:
     if path.name not in table:
         raise NotFoundError(
             "CT-RATE's table does not list this file's name.",
@@ -154,7 +154,7 @@ def _pixdim_codes(sform: NDArray[np.float64], steps: NDArray[np.float64] | None)
 
 
 def _ct_rate_spacing(
-    affine: NDArray[np.float64], scan: CtRateScan, repair: tuple[str, ...]
+    affine: NDArray[np.float64], scan: CtRateVolume, repair: tuple[str, ...]
 ) -> tuple[NDArray[np.float64], list[str]]:
     """Compare with CT-RATE's spacing (z, y, x); take it where that was asked for."""
     listed = np.array(scan.spacing_mm[::-1])

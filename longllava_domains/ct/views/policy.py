@@ -15,7 +15,7 @@ from longllava_domains.ct.views.windows import (
 from longllava_domains.errors import PolicyError
 from longllava_domains.visual import Layout
 
-Kernel = Literal["soft", "sharp"]
+ReconstructionKernel = Literal["soft", "sharp"]
 Slab = Literal["mean", "mip"]
 Sampling = Literal["uniform", "medgemma"]
 MAX_VIEW_PX: Final = 4096
@@ -64,7 +64,7 @@ class SlicePolicy:
     body_crop: bool = False
     view_px: int | None = None
     layout: Layout = "images"
-    kernel: Kernel | None = None
+    kernel: ReconstructionKernel | None = None
 
     def __post_init__(self) -> None:
         given = self.windows
@@ -105,7 +105,10 @@ class SlicePolicy:
             (self.slab in get_args(Slab), "slab is neither mean nor mip"),
             (self.sampling in get_args(Sampling), "sampling is neither uniform nor medgemma"),
             (self.layout in ("images", "temporal"), "slices have the layout images or temporal"),
-            (self.kernel in (None, *get_args(Kernel)), "kernel is neither soft nor sharp"),
+            (
+                self.kernel in (None, *get_args(ReconstructionKernel)),
+                "kernel is neither soft nor sharp",
+            ),
         ]
         return next((problem for kept, problem in rules if not kept), "")
 

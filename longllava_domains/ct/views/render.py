@@ -8,18 +8,16 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from longllava_domains.ct.slice_source import SliceStack
 from longllava_domains.ct.views.body_crop import BodyBox, body_box
 from longllava_domains.ct.views.policy import SlicePolicy
+from longllava_domains.ct.views.selection import choose_slices, slice_positions_mm
 from longllava_domains.ct.views.windows import AnyWindow, RgbWindow, Window, header_window
-from longllava_domains.ct.volume import CTVolume
-from longllava_domains.errors import PolicyError
 from longllava_domains.provenance import Provenance
 from longllava_domains.visual import SlicePlace, View, VisualSequence
 from longllava_domains.visual.resample import resize_grey, to_uint8
 
 OTHER_KERNEL_NOTICE: Final = "The reconstruction kernel is not the one asked for."
-
-__all__ = ["SlicePolicy", "choose_slices", "medgemma_indices", "show", "view_size"]
 
 # Hounsfield units decoded at a time. A series stored in coronal slices must be read whole for
 # any of them, so few large batches; still far less than a volume of a thousand slices.
@@ -33,7 +31,7 @@ class _Slab(NamedTuple):
     members: range
 
 
-def show(volume: CTVolume, policy: SlicePolicy) -> VisualSequence:
+def render_sequence(volume: SliceStack, policy: SlicePolicy) -> VisualSequence:
     """Turn a volume into views: patient right on image left, anterior up, head first.
 
     Slabs are formed in Hounsfield units; then the window is applied, then one grey channel is
@@ -81,55 +79,10 @@ def show(volume: CTVolume, policy: SlicePolicy) -> VisualSequence:
     )
 
 
-def _is_other_kernel(volume: CTVolume, policy: SlicePolicy) -> bool:
+def _is_other_kernel(volume: SliceStack, policy: SlicePolicy) -> bool:
     """Tell whether the header names another kernel than was asked for; many name none."""
     wanted, found = policy.kernel, volume.facts.get("kernel", "unknown")
     return wanted is not None and found not in (wanted, "unknown")
-
-
-def choose_slices(volume: CTVolume, policy: SlicePolicy) -> tuple[list[int], dict[str, int]]:
-    """Choose slice numbers, head first, and count the slices left out by reason.
-
-    Reasons: ``outside_range``, ``spacing``, ``count`` and ``max_views``.
-
-    Raises:
-        PolicyError: No slice lies in the range.
-    """
-    left_out: dict[str, int] = {}
-    chosen = list(range(volume.shape[0]))
-    if policy.z_range_mm is not None:
-        low, high = policy.z_range_mm
-        z_mm = _z_mm(volume)
-        chosen = [index for index in chosen if low <= z_mm[index] <= high]
-        _count(left_out, "outside_range", volume.shape[0] - len(chosen))
-    if not chosen:
-        raise PolicyError(
-            "No slice lies in the range that the policy names.",
-            remedy="Choose z_range_mm between the volume's ends, which the facts give.",
-            code="policy.range",
-            facts={"z_min_mm": volume.z_mm(volume.shape[0] - 1), "z_max_mm": volume.z_mm(0)},
-        )
-    if policy.spacing_mm is not None:
-        chosen = _thin(
-            chosen,
-            _spaced(len(chosen), policy.spacing_mm / volume.spacing_mm[0]),
-            left_out,
-            "spacing",
-        )
-    elif policy.count is not None:
-        rule = medgemma_indices if policy.sampling == "medgemma" else _uniform
-        chosen = _thin(chosen, rule(len(chosen), policy.count), left_out, "count")
-    if policy.max_views is not None:
-        budget = policy.max_views // len(policy.windows_shown)
-        chosen = _thin(chosen, _uniform(len(chosen), budget), left_out, "max_views")
-    return chosen, left_out
-
-
-def medgemma_indices(slices: int, count: int = 85) -> list[int]:
-    """Choose `count` of `slices` as the MedGemma 1.5 notebook does: the first is never shown."""
-    if slices <= count:
-        return list(range(slices))
-    return [round(i / count * (slices - 1)) for i in range(1, count + 1)]
 
 
 def view_size(
@@ -173,14 +126,14 @@ def _grey(hu: NDArray[np.int16], window: Window, size: tuple[int, int]) -> NDArr
     return to_uint8(resize_grey(window.grey_levels(hu), size))
 
 
-def _box(volume: CTVolume, policy: SlicePolicy, slabs: Sequence[_Slab]) -> BodyBox:
+def _box(volume: SliceStack, policy: SlicePolicy, slabs: Sequence[_Slab]) -> BodyBox:
     whole = BodyBox(0, volume.shape[1], 0, volume.shape[2])
     if not policy.body_crop:
         return whole
     return body_box(_decode(volume, policy, slabs), volume.spacing_mm[1:]) or whole
 
 
-def _slabs(volume: CTVolume, policy: SlicePolicy, chosen: Sequence[int]) -> list[_Slab]:
+def _slabs(volume: SliceStack, policy: SlicePolicy, chosen: Sequence[int]) -> list[_Slab]:
     """Return the slab around each chosen slice, thinner where the volume ends."""
     depth = max(1, round((policy.slab_mm or 0) / volume.spacing_mm[0]))
     firsts = [index - (depth - 1) // 2 for index in chosen]
@@ -191,7 +144,7 @@ def _slabs(volume: CTVolume, policy: SlicePolicy, chosen: Sequence[int]) -> list
 
 
 def _decode(
-    volume: CTVolume, policy: SlicePolicy, slabs: Sequence[_Slab]
+    volume: SliceStack, policy: SlicePolicy, slabs: Sequence[_Slab]
 ) -> Iterator[NDArray[np.int16]]:
     """Yield the Hounsfield units of each slab, (rows, columns)."""
     deepest = max(len(slab.members) for slab in slabs)
@@ -206,15 +159,13 @@ def _decode(
             yield _project(decoded[first : first + len(slab.members)], policy.slab)
 
 
-def _z_mm(volume: CTVolume) -> NDArray[np.float64]:
-    """Return the position of every slice centre along the slice normal."""
-    step = volume.z_mm(1) - volume.z_mm(0)
-    return np.asarray(volume.z_mm(0) + step * np.arange(volume.shape[0]), np.float64)
-
-
-def _places(volume: CTVolume, slabs: Sequence[_Slab]) -> list[SlicePlace]:
+def _places(volume: SliceStack, slabs: Sequence[_Slab]) -> list[SlicePlace]:
     """Return the place of each slab, its window still unnamed."""
-    instances, synthetic, z_mm = volume.source.instances, volume.source.synthetic, _z_mm(volume)
+    instances, synthetic, z_mm = (
+        volume.source.instances,
+        volume.source.synthetic,
+        slice_positions_mm(volume),
+    )
     return [
         SlicePlace(
             index=centre,
@@ -234,28 +185,3 @@ def _project(part: NDArray[np.int16], how: str) -> NDArray[np.int16]:
     if how == "mip":
         return np.asarray(part.max(axis=0), np.int16)
     return np.asarray(np.rint(part.mean(axis=0, dtype=np.float32)), np.int16)
-
-
-def _thin(chosen: list[int], kept: list[int], left_out: dict[str, int], reason: str) -> list[int]:
-    _count(left_out, reason, len(chosen) - len(kept))
-    return [chosen[position] for position in kept]
-
-
-def _count(left_out: dict[str, int], reason: str, slices: int) -> None:
-    if slices:
-        left_out[reason] = slices
-
-
-def _spaced(slices: int, step: float) -> list[int]:
-    """Return positions nearest to every `step`-th, each once; all of them where step <= 1."""
-    wanted = np.arange(0, slices - 0.5, max(step, 1.0))
-    return sorted({int(position) for position in np.floor(wanted + 0.5) if position < slices})
-
-
-def _uniform(slices: int, count: int) -> list[int]:
-    """Return `count` positions spread from first to last; a single one is the middle."""
-    if slices <= count:
-        return list(range(slices))
-    if count == 1:
-        return [slices // 2]
-    return [round(i * (slices - 1) / (count - 1)) for i in range(count)]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from longllava_domains.errors import OutputError
-from longllava_domains.export.dicom.codes import Code
-from longllava_domains.formats.dicom.pydicom_parser import quiet
+from longllava_domains.export.codes import Code
+from longllava_domains.privacy import silenced
 from longllava_domains.units import short_hash
 from longllava_domains.visual import SlicePlace
 
@@ -100,7 +100,7 @@ def read_source(headers: Sequence[Any] | None, keywords: Iterable[str]) -> Sourc
             remedy="Open the DICOM series itself, or use to_json.",
             code="export.no_dicom_source",
         )
-    with quiet():
+    with silenced():
         try:
             instances = _instances(headers)
             _one_study(headers)

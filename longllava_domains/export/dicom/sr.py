@@ -13,7 +13,7 @@ from typing import Any
 from longllava_domains.export.dicom.source_study import read_source
 from longllava_domains.export.files import write_private
 from longllava_domains.export.report_content import ReportContent, refuse_unfit
-from longllava_domains.formats.dicom.pydicom_parser import quiet
+from longllava_domains.privacy import silenced
 
 
 def save_dicom_sr(
@@ -72,7 +72,7 @@ def build_dicom_sr(
     refuse_unfit(content, allow_demo=allow_demo)
     source = read_source(headers, KEYWORDS)
     series_uid = str(generate_uid(None))
-    with quiet():
+    with silenced():
         shown = sr_content.cited_instances(content, source)
         root = sr_content.text_report(content, source)
         documents = [make_document(BasicTextSRStorage, root, content, source, shown)]

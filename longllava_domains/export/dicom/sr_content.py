@@ -13,7 +13,7 @@ from highdicom import sr
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
-from longllava_domains.export.dicom.codes import MARGIN, PRESENCE_CODES, PROBABILITY, Code
+from longllava_domains.export.codes import MARGIN, PRESENCE_CODES, PROBABILITY, Code
 from longllava_domains.export.dicom.source_study import SourceInstance, SourceStudy
 from longllava_domains.export.report_content import (
     MANUFACTURER,

@@ -1,5 +1,6 @@
 """The modules of a DICOM SR document around its content tree (PS3.3 A.35), and its encoding."""
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone, tzinfo
 from io import BytesIO
@@ -9,7 +10,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from longllava_domains.errors import OutputError
-from longllava_domains.export.dicom.codes import (
+from longllava_domains.export.codes import (
     PRIVATE_SCHEME,
     PRIVATE_SCHEME_NAME,
     PRIVATE_SCHEME_UID,
@@ -17,7 +18,7 @@ from longllava_domains.export.dicom.codes import (
 )
 from longllava_domains.export.dicom.source_study import SourceInstance, SourceStudy
 from longllava_domains.export.report_content import MANUFACTURER, ReportContent
-from longllava_domains.formats.dicom.pydicom_parser import quiet
+from longllava_domains.privacy import silenced
 
 # PS3.3 C.7.1.1, C.7.2.1, C.7.2.2: type 2 attributes are written even when empty.
 _TYPE_2: Final = (
@@ -176,6 +177,10 @@ def _time_zone(values: Mapping[str, str]) -> tzinfo | None:
     return timezone(sign * timedelta(hours=int(offset[1:3]), minutes=int(offset[3:])))
 
 
+# pydicom's settings belong to the process: two threads would restore each other's.
+_PYDICOM_SETTINGS: Final = threading.Lock()
+
+
 def encoded(document: Dataset) -> bytes:
     """Encode as a DICOM file; identifiers are copied as they are, valid or not.
 
@@ -185,7 +190,7 @@ def encoded(document: Dataset) -> bytes:
     from pydicom import config
 
     buffer = BytesIO()
-    with quiet(), config.disable_value_validation():
+    with _PYDICOM_SETTINGS, silenced(), config.disable_value_validation():
         try:
             document.save_as(buffer, enforce_file_format=True)
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from longllava_domains.errors import OutputError
-from longllava_domains.export.dicom.codes import (
+from longllava_domains.export.codes import (
     MARGIN,
     PRESENCE_CODES,
     PROBABILITY,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any, Final
 
-from longllava_domains.export.dicom.codes import PRIVATE_SCHEME, PRIVATE_SCHEME_UID, Code
+from longllava_domains.export.codes import PRIVATE_SCHEME, PRIVATE_SCHEME_UID, Code
 from longllava_domains.export.report_content import printable
 
 Resource = dict[str, Any]

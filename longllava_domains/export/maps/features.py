@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from longllava_domains.errors import OutputError
 from longllava_domains.remote_sensing.detections.detection import SCORE_KIND
-from longllava_domains.remote_sensing.detections.findings import Findings
+from longllava_domains.remote_sensing.detections.detections import Detections
 from longllava_domains.remote_sensing.detections.polygons import Ring, lonlat_ring, map_ring
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ FOOTPRINT_TYPES: Final = {
 """Column -> pandas type, in the order of the columns."""
 
 
-def detection_rows(findings: Findings) -> list[dict[str, Any]]:
+def detection_rows(findings: Detections) -> list[dict[str, Any]]:
     """Return the properties of every detection, keys as in `DETECTION_TYPES`."""
     return [
         {
@@ -65,7 +65,7 @@ def detection_rows(findings: Findings) -> list[dict[str, Any]]:
     ]
 
 
-def footprint_rows(findings: Findings) -> list[dict[str, Any]]:
+def footprint_rows(findings: Detections) -> list[dict[str, Any]]:
     """Return the properties of every view's footprint, keys as in `FOOTPRINT_TYPES`."""
     return [
         {
@@ -83,7 +83,7 @@ def footprint_rows(findings: Findings) -> list[dict[str, Any]]:
     ]
 
 
-def _made_by(findings: Findings) -> dict[str, Any]:
+def _made_by(findings: Detections) -> dict[str, Any]:
     made = findings.provenance
     return {
         "datetime": made.get("datetime"),
@@ -95,7 +95,7 @@ def _made_by(findings: Findings) -> dict[str, Any]:
     }
 
 
-def require_mappable(findings: Findings, kind: str) -> None:
+def require_mappable(findings: Detections, kind: str) -> None:
     """Refuse findings without map coordinates, or with a class that no file can spell.
 
     Raises:
@@ -108,7 +108,7 @@ def require_mappable(findings: Findings, kind: str) -> None:
             remedy="Save the pixel coordinates with to_json(), or georeference the scene.",
             code="export.no_georeference",
         )
-    names = [findings.thing, *(found.name for found in findings.detections)]
+    names = [findings.category, *(found.name for found in findings.detections)]
     if any(_has_half_surrogate(name) for name in names):
         raise OutputError(
             f"A class has a name that is not Unicode, and a {kind} file is.",
@@ -121,12 +121,12 @@ def _has_half_surrogate(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def detection_rings(findings: Findings, *, in_lonlat: bool) -> list[Ring | None]:
+def detection_rings(findings: Detections, *, in_lonlat: bool) -> list[Ring | None]:
     """Return the outline of every detection, in WGS 84 degrees or in the scene's CRS."""
     return [found.ring_lonlat() if in_lonlat else found.ring_map() for found in findings.detections]
 
 
-def footprint_rings(findings: Findings, *, in_lonlat: bool) -> list[Ring | None]:
+def footprint_rings(findings: Detections, *, in_lonlat: bool) -> list[Ring | None]:
     """Return the outline of every view, in WGS 84 degrees or in the scene's CRS."""
     ring = lonlat_ring if in_lonlat else map_ring
     return [
@@ -135,7 +135,7 @@ def footprint_rings(findings: Findings, *, in_lonlat: bool) -> list[Ring | None]
     ]
 
 
-def frames(findings: Findings) -> dict[str, "geopandas.GeoDataFrame"]:
+def frames(findings: Detections) -> dict[str, "geopandas.GeoDataFrame"]:
     """Return both layers as tables in the scene's CRS: layer name -> geopandas frame."""
     return {
         DETECTIONS: _frame(

@@ -16,14 +16,14 @@ from longllava_domains.export.maps.features import (
     require_mappable,
 )
 from longllava_domains.provenance import RESEARCH_NOTICE
-from longllava_domains.remote_sensing.detections.findings import Findings
+from longllava_domains.remote_sensing.detections.detections import Detections
 from longllava_domains.remote_sensing.detections.polygons import Ring
 
 # A millimetre on the ground: half a pixel of the finest aerial image is 10 mm.
 _DECIMALS: Final = 8
 
 
-def write_geojson(path: str | Path, findings: Findings, *, overwrite: bool = False) -> None:
+def write_geojson(path: str | Path, findings: Detections, *, overwrite: bool = False) -> None:
     """Write the detections, and beside them the footprints of the views.
 
     GeoJSON has no layers, so ``ships.geojson`` comes with ``ships.footprints.geojson``.
@@ -60,7 +60,7 @@ def beside(path: str | Path, layer: str) -> Path:
 
 
 def feature_collection(
-    findings: Findings, rows: list[dict[str, Any]], rings: list[Ring | None]
+    findings: Detections, rows: list[dict[str, Any]], rings: list[Ring | None]
 ) -> dict[str, Any]:
     """Return a FeatureCollection with the notice and provenance as foreign members (section 6.1).
 

@@ -8,10 +8,10 @@ from longllava_domains.errors import OutputError
 from longllava_domains.export.files import new_file
 from longllava_domains.export.maps.features import DETECTIONS, FOOTPRINTS, frames, require_mappable
 from longllava_domains.export.maps.qgis_style import detection_style, embed_styles, footprint_style
-from longllava_domains.remote_sensing.detections.findings import Findings
+from longllava_domains.remote_sensing.detections.detections import Detections
 
 
-def write_geopackage(path: str | Path, findings: Findings, *, overwrite: bool = False) -> None:
+def write_geopackage(path: str | Path, findings: Detections, *, overwrite: bool = False) -> None:
     """Write both layers in the scene's CRS, with notice and provenance as metadata.
 
     Args:

@@ -6,10 +6,10 @@ from longllava_domains.errors import OutputError
 from longllava_domains.export.files import new_file
 from longllava_domains.export.maps.features import DETECTIONS, FOOTPRINTS, frames, require_mappable
 from longllava_domains.export.maps.geojson import beside
-from longllava_domains.remote_sensing.detections.findings import Findings
+from longllava_domains.remote_sensing.detections.detections import Detections
 
 
-def write_geoparquet(path: str | Path, findings: Findings, *, overwrite: bool = False) -> None:
+def write_geoparquet(path: str | Path, findings: Detections, *, overwrite: bool = False) -> None:
     """Write the detections, and beside them the footprints of the views.
 
     A Parquet file holds one table, so ``ships.parquet`` comes with ``ships.footprints.parquet``.

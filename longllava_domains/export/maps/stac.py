@@ -14,7 +14,7 @@ from longllava_domains.export.files import write_text
 from longllava_domains.export.maps.features import FOOTPRINT_SEGMENTS, require_mappable
 from longllava_domains.export.maps.geojson import geometry, within_globe
 from longllava_domains.provenance import RESEARCH_NOTICE
-from longllava_domains.remote_sensing.detections.findings import Findings
+from longllava_domains.remote_sensing.detections.detections import Detections
 from longllava_domains.remote_sensing.detections.polygons import Ring, lonlat_ring, view_ring
 
 MEDIA_TYPES: Final[Mapping[str, str]] = {
@@ -32,7 +32,7 @@ _EXTENSIONS: Final = (
 
 def write_stac_item(
     path: str | Path,
-    findings: Findings,
+    findings: Detections,
     *,
     assets: Sequence[str | Path] = (),
     overwrite: bool = False,
@@ -56,7 +56,7 @@ def write_stac_item(
     write_text(path, json.dumps(item, indent=2, ensure_ascii=False) + "\n", overwrite=overwrite)
 
 
-def stac_item(item_id: str, findings: Findings) -> dict[str, Any]:
+def stac_item(item_id: str, findings: Detections) -> dict[str, Any]:
     """Return the item without assets; `derived_from` links lead to the scene's sources.
 
     Args:
@@ -79,7 +79,7 @@ def stac_item(item_id: str, findings: Findings) -> dict[str, Any]:
         "processing:software": {"longllava-domains": version("longllava-domains")},
         "longllava:notice": RESEARCH_NOTICE,
         "longllava:notices": list(findings.notices),
-        "longllava:thing": findings.thing,
+        "longllava:thing": findings.category,
         "longllava:detections": len(findings.detections),
         "longllava:outcomes": findings.outcomes,
         "longllava:complete": findings.is_complete,
@@ -98,7 +98,7 @@ def stac_item(item_id: str, findings: Findings) -> dict[str, Any]:
     }
 
 
-def _sources(findings: Findings) -> list[str]:
+def _sources(findings: Detections) -> list[str]:
     """Return the scene's hrefs; a scene that was never a file is named by its checksum."""
     made = findings.provenance
     hrefs = str(made.get("source_href", "")).split()

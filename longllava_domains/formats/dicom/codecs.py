@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from longllava_domains.errors import DamagedInputError, UnsupportedInputError
 from longllava_domains.formats.dicom.codestream import Codestream, Family, parse_codestream
-from longllava_domains.formats.dicom.pydicom_parser import quiet
+from longllava_domains.privacy import silenced
 
 RLE: Final = "1.2.840.10008.1.2.5"
 # Transfer syntax -> what the report calls its decoder (PS3.6 annex A).
@@ -148,7 +148,7 @@ def _decode_with_pydicom(data: bytes, stream: Codestream) -> NDArray[Any]:
 
     syntax = UID(_SYNTAX_OF[stream.family])
     decoder: Any = get_decoder(syntax)  # its options are typed for data sets only
-    with quiet():
+    with silenced():
         try:
             image, _ = decoder.as_array(
                 encapsulate([data]),

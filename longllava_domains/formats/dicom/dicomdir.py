@@ -8,13 +8,13 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from longllava_domains.formats.dicom.find import SourceFile
 from longllava_domains.formats.dicom.pydicom_parser import (
     UnparsableError,
     parsing,
     raw_bytes,
     read_dataset,
 )
+from longllava_domains.formats.dicom.source_file import SourceFile
 from longllava_domains.formats.dicom.values import text
 
 if TYPE_CHECKING:

@@ -3,14 +3,13 @@
 URLs of DICOMweb hold study UIDs, and so do the log lines and exceptions of the libraries below.
 """
 
-import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from longllava_domains.errors import DamagedInputError, NetworkError, PolicyError
+from longllava_domains.privacy import silenced
 
 if TYPE_CHECKING:
     from dicomweb_client import DICOMwebClient
@@ -67,23 +66,6 @@ def connect(
 
 
 @contextmanager
-def quiet_network() -> Iterator[None]:
-    """Keep log lines and warnings of the network libraries from showing URLs, UIDs or values."""
-    names = ("dicomweb_client", "urllib3", "pynetdicom", "pydicom")
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL + 1)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-@contextmanager
 def translated(what: str) -> Iterator[None]:
     """Turn what requests, dicomweb-client and pydicom raise into our errors, without their text.
 
@@ -99,7 +81,7 @@ def translated(what: str) -> Iterator[None]:
 
     problem: NetworkError | DamagedInputError
     try:
-        with quiet_network():
+        with silenced():
             yield
             return
     except requests.HTTPError as error:

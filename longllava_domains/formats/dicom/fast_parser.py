@@ -1,4 +1,4 @@
-"""Scan the header of a DICOM file for a few elements, several times faster than a full parse.
+"""Parse the header of a DICOM file for a few elements, several times faster than a full one.
 
 PS3.5 section 7.1 and 7.5. The scanner reads well-formed explicit and implicit little endian
 data sets and returns None for anything else, so that pydicom decides about it; it never
@@ -40,7 +40,7 @@ _MAX_INFLATED: Final = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
+class ParsedElements:
     """Elements of one header, as raw bytes.
 
     Attributes:
@@ -87,8 +87,8 @@ class _Window:
                 raise _UnusualError
 
 
-def scan(file: BinaryIO, wanted: frozenset[int]) -> Scan | None:
-    """Scan a header from the file's start.
+def parse(file: BinaryIO, wanted: frozenset[int]) -> ParsedElements | None:
+    """Parse a header from the file's start.
 
     Args:
         file: Opened at its start; read forward only.
@@ -182,7 +182,9 @@ def _implicit_element(data: bytes, at: int) -> tuple[int, int, int]:
     return group << 16 | element, at + 8, length
 
 
-def _dataset(window: _Window, at: int, syntax: str, step: _Step, wanted: frozenset[int]) -> Scan:
+def _dataset(
+    window: _Window, at: int, syntax: str, step: _Step, wanted: frozenset[int]
+) -> ParsedElements:
     """Walk the top level up to the pixel data."""
     elements: dict[int, bytes] = {}
     previous = 0x0007FFFF
@@ -206,12 +208,14 @@ def _dataset(window: _Window, at: int, syntax: str, step: _Step, wanted: frozens
             elements[tag] = window.data[start:at]
 
 
-def _at_pixels(tag: int, start: int, length: int, syntax: str, elements: dict[int, bytes]) -> Scan:
+def _at_pixels(
+    tag: int, start: int, length: int, syntax: str, elements: dict[int, bytes]
+) -> ParsedElements:
     """Finish at the pixel data; offset tables, float pixels or no pixels are pydicom's."""
     undefined = length == _UNDEFINED
     if tag != PIXEL_DATA or undefined == (syntax in (IMPLICIT, EXPLICIT)):
         raise _UnusualError
-    return Scan(syntax, elements, True, start, None if undefined else length, True)
+    return ParsedElements(syntax, elements, True, start, None if undefined else length, True)
 
 
 def _skip_items(window: _Window, at: int, step: _Step, depth: int) -> int:

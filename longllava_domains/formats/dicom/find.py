@@ -6,51 +6,17 @@ set aside and counted by reason.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from longllava_domains.errors import NotFoundError
+from longllava_domains.formats.dicom.source_file import Found, SourceFile
+from longllava_domains.formats.dicom.zip_archive import find_in_zip, is_zip
 from longllava_domains.units import short_hash
 
 _CLUTTER: Final = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 _MAX_FILES: Final = 200_000
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """One file, on disk or inside an archive, that is opened when it is needed.
-
-    Attributes:
-        position: Number in the order of finding, from 1.
-        token: Short hash that stands for the file's name.
-        size: Bytes.
-        open: Opens the bytes for reading; the caller closes.
-    """
-
-    position: int
-    token: str
-    size: int
-    open: Callable[[], BinaryIO] = field(repr=False, compare=False)
-
-    @property
-    def label(self) -> str:
-        """How messages name this file."""
-        return f"file {self.position} ({self.token})"
-
-
-@dataclass
-class Found:
-    """Files that may be DICOM, in a stable order, and counts of what was set aside.
-
-    Attributes:
-        files: Candidates, sorted by place.
-        codes: Report code -> count of files set aside.
-    """
-
-    files: list[SourceFile] = field(default_factory=list)
-    codes: Counter[str] = field(default_factory=Counter)
 
 
 def find(path: str | Path) -> Found:
@@ -64,8 +30,6 @@ def find(path: str | Path) -> Found:
         DamagedInputError: The archive cannot be read.
         UnsupportedInputError: The archive is beyond the limits of `dicom_zip`.
     """
-    from longllava_domains.formats.dicom.zip_archive import find_in_zip, is_zip
-
     place = Path(path)
     try:
         if place.is_dir():

@@ -4,17 +4,15 @@ pydicom's warnings and log lines repeat header values, so both are silenced arou
 Values are taken as raw bytes; one that pydicom converts unasked is put back (`raw_bytes`).
 """
 
-import logging
-import threading
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from struct import error as StructError  # noqa: N812  (struct's own name is lower case)
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
-from longllava_domains.formats.dicom.fast_parser import DEFLATED, PIXEL_DATA, Scan
-from longllava_domains.formats.dicom.find import SourceFile
+from longllava_domains.formats.dicom.fast_parser import DEFLATED, PIXEL_DATA, ParsedElements
+from longllava_domains.formats.dicom.source_file import SourceFile
+from longllava_domains.privacy import silenced
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
@@ -24,24 +22,10 @@ PARSE_ERRORS: Final = (
     EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, NotImplementedError,
     OverflowError, RecursionError, MemoryError, StructError, zlib.error, OSError, AssertionError,
 )  # fmt: skip
-_ONE_AT_A_TIME: Final = threading.RLock()
 _UNDEFINED: Final = 0xFFFFFFFF
 _META_BYTES: Final = 4096
 _DIRECTORY_RECORDS: Final = 0x00041220
 _FLOAT_PIXELS: Final = (0x7FE00008, 0x7FE00009)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence warnings and pydicom's logger, which both repeat header values."""
-    logger = logging.getLogger("pydicom")
-    with _ONE_AT_A_TIME, warnings.catch_warnings():  # the filters belong to the process
-        was_disabled, logger.disabled = logger.disabled, True
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logger.disabled = was_disabled
 
 
 class UnparsableError(Exception):
@@ -53,7 +37,7 @@ def parsing() -> Iterator[None]:
     """Silence pydicom, and turn whatever it raises on hostile bytes into `UnparsableError`."""
     from pydicom.errors import BytesLengthException, InvalidDicomError
 
-    with quiet():
+    with silenced():
         try:
             yield
         except (BytesLengthException, InvalidDicomError, *PARSE_ERRORS):
@@ -76,8 +60,8 @@ def _parse(stream: BinaryIO) -> "FileDataset":
     return pydicom.dcmread(stream, force=True, stop_before_pixels=True)
 
 
-def read_elements(file: SourceFile, wanted: frozenset[int]) -> Scan | str:
-    """Return raw elements as `dicom_scan.scan` does, or the report code that sets it aside."""
+def read_elements(file: SourceFile, wanted: frozenset[int]) -> ParsedElements | str:
+    """Return raw elements as `fast_parser.parse` does, or the report code that sets it aside."""
     try:
         with parsing(), file.open() as stream:
             if not _may_be_dicom(stream):
@@ -89,7 +73,9 @@ def read_elements(file: SourceFile, wanted: frozenset[int]) -> Scan | str:
         return "file.unparsable"
 
 
-def _raw_elements(dataset: "FileDataset", stream: BinaryIO, wanted: frozenset[int]) -> Scan | str:
+def _raw_elements(
+    dataset: "FileDataset", stream: BinaryIO, wanted: frozenset[int]
+) -> ParsedElements | str:
     """Take raw values from a data set whose stream stands at the pixel data."""
     if len(dataset) == 0:
         return "file.unparsable"
@@ -105,7 +91,7 @@ def _raw_elements(dataset: "FileDataset", stream: BinaryIO, wanted: frozenset[in
     tag, offset, length = _pixel_element(stream, little)
     if tag in _FLOAT_PIXELS:
         return "file.float_pixels"
-    return Scan(syntax, elements, little, offset, length, tag == PIXEL_DATA)
+    return ParsedElements(syntax, elements, little, offset, length, tag == PIXEL_DATA)
 
 
 def _pixel_element(stream: BinaryIO, little: bool) -> tuple[int, int | None, int | None]:

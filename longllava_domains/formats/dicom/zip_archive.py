@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from longllava_domains.errors import DamagedInputError, UnsupportedInputError
-from longllava_domains.formats.dicom.find import Found, SourceFile
+from longllava_domains.formats.dicom.source_file import Found, SourceFile
 from longllava_domains.units import short_hash
 
 MAX_ENTRIES: Final = 100_000

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import torch
 
-from longllava_domains.model.int8.linear import BLOCK_BYTES, compute_dtype
+from longllava_domains.model.kernels.int8_matmul import BLOCK_BYTES, compute_dtype
 from longllava_domains.model.kernels.scan.blocked import ELEMENTS_PER_STRIP, TOKENS_PER_BLOCK
 from longllava_domains.model.layers.carried_state import TOKENS_PER_CHUNK
 from longllava_domains.model.layers.kv_storage import BLOCK_TOKENS, SCALE_BYTES, KvCacheDtype

@@ -14,8 +14,9 @@ from longllava_domains.model.budget.plan import TEXT_TOKENS_PER_VIEW, Budget, Re
 from longllava_domains.model.devices.device_map import devices_of
 from longllava_domains.model.devices.free_memory import RESERVE, free_bytes
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
-from longllava_domains.model.session.prefill import Pace
+from longllava_domains.model.session.prefill import StepSizes
 from longllava_domains.units import human_bytes
+from longllava_domains.vision_language import load_otherwise
 
 _MOST_VIEWS: Final = 1_000_000
 
@@ -131,9 +132,9 @@ def require_fit(
         MemoryBudgetError: It does not fit; ``facts`` hold ``needed_bytes``, ``available_bytes``
             and ``largest_views``.
     """
-    place = torch.device(device)
-    kind = "cpu" if place.type == "cpu" else "cuda"
-    available = free_bytes(place) if memory_bytes is None else memory_bytes
+    target = torch.device(device)
+    kind = "cpu" if target.type == "cpu" else "cuda"
+    available = free_bytes(target) if memory_bytes is None else memory_bytes
     loaded = isinstance(model, LongLlavaForConditionalGeneration)
     network = model if loaded else network_of(model, precision)
     assert isinstance(network, LongLlavaForConditionalGeneration)
@@ -145,7 +146,7 @@ def require_fit(
     return budget
 
 
-def fitting_pace(network: LongLlavaForConditionalGeneration, request: Request) -> Pace:
+def fitting_steps(network: LongLlavaForConditionalGeneration, request: Request) -> StepSizes:
     """Return the sizes of steps with which a loaded network can run a request.
 
     They are the request's own, halved until its plan fits in what is free now where the network
@@ -162,25 +163,18 @@ def fitting_pace(network: LongLlavaForConditionalGeneration, request: Request) -
     places = devices_of(network)
     available = sum(map(free_bytes, places))
     kind = "cpu" if places[0].type == "cpu" else "cuda"
-    pace = Pace(request.chunk_tokens, request.view_batch)
+    steps = StepSizes(request.chunk_tokens, request.view_batch)
     while True:
         stepped = dataclasses.replace(
-            request, chunk_tokens=pace.chunk_tokens, view_batch=pace.view_batch
+            request, chunk_tokens=steps.chunk_tokens, view_batch=steps.view_batch
         )
         budget = plan(network, stepped, device=kind)
         if budget.running <= available * (1 - RESERVE):
-            return pace
-        if pace.is_smallest:
+            return steps
+        if steps.is_smallest:
             most = largest_views(network, stepped, available, device=kind, loaded=True)
             raise _too_large(budget, budget.running, available, most)
-        pace = pace.halved()
-
-
-def load_otherwise(precision: str) -> str:
-    """Return the end of a remedy: how a model of that precision is loaded to leave more memory."""
-    larger = "on a device with more free memory"
-    smaller = "" if precision.startswith("int8") else "in int8 or "
-    return f"load the model {smaller}{larger}."
+        steps = steps.halved()
 
 
 def _needed(budget: Budget, loaded: bool) -> int:

@@ -13,16 +13,21 @@ from torch import Tensor
 from longllava_domains.errors import PolicyError
 from longllava_domains.model.budget.activations import Step, language_stages, tower_stage
 from longllava_domains.model.budget.flops import Flops, count_flops
-from longllava_domains.model.int8.linear import QUANTISING_BYTES
+from longllava_domains.model.devices.throughput import Rate
 from longllava_domains.model.int8.quantize import stored_tensors
+from longllava_domains.model.kernels.int8_matmul import QUANTISING_BYTES
 from longllava_domains.model.layers.kv_storage import KvCacheDtype, resolve_kv_cache_dtype
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
-from longllava_domains.model.network.parameter_groups import LANGUAGE_PARTS, PARTS, part_of
+from longllava_domains.model.network.parameter_groups import (
+    LANGUAGE_GROUPS,
+    PARAMETER_GROUPS,
+    group_of,
+)
 from longllava_domains.model.session.prefill import CHUNK_TOKENS, VIEW_BATCH
 from longllava_domains.model.session.prefix_state import key_value_bytes_per_token
+from longllava_domains.vision_language import TAG_TOKENS
 
-# "<img>" and "</img>" are three pieces each, and a line feed.
-TEXT_TOKENS_PER_VIEW: Final = 7
+TEXT_TOKENS_PER_VIEW: Final = TAG_TOKENS + 1  # and a line feed
 # What a process holds before any weight: interpreter and libraries on a processor (measured:
 # 0.45 GB), context and library workspaces on a GPU (an estimate).
 PROCESS_BYTES: Final = {"cpu": 450 * 10**6, "cuda": 10**9}
@@ -67,21 +72,6 @@ class Request:
                     code="plan.request",
                     facts={name: value},
                 )
-
-
-@dataclass(frozen=True)
-class Rate:
-    """How fast a device is, measured or given.
-
-    Attributes:
-        flops_per_s: Matrix products.
-        bytes_per_s: Reading of memory.
-        source: ``"measured"`` or ``"given"``.
-    """
-
-    flops_per_s: float
-    bytes_per_s: float
-    source: str
 
 
 @dataclass(frozen=True)
@@ -139,7 +129,7 @@ class Budget:
     @property
     def language_parameters(self) -> int:
         """Parameters of the language model, without tower and projector."""
-        return sum(self.parameters.get(part, 0) for part in LANGUAGE_PARTS)
+        return sum(self.parameters.get(part, 0) for part in LANGUAGE_GROUPS)
 
     @property
     def beyond_trained_length(self) -> int:
@@ -253,9 +243,9 @@ def _is_scale(name: str) -> bool:
 
 
 def _sum(held: Mapping[str, Tensor], size: Callable[[str, Tensor], int]) -> dict[str, int]:
-    sums = dict.fromkeys(PARTS, 0)
+    sums = dict.fromkeys(PARAMETER_GROUPS, 0)
     for name, weight in held.items():
-        sums[part_of(name)] += size(name, weight)
+        sums[group_of(name)] += size(name, weight)
     return {part: total for part, total in sums.items() if total}
 
 

@@ -15,7 +15,7 @@ from longllava_domains.model.budget.activations import Step, language_stages
 from longllava_domains.model.budget.flops import count_flops
 from longllava_domains.model.budget.plan import PROCESS_BYTES
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
-from longllava_domains.model.network.parameter_groups import part_of
+from longllava_domains.model.network.parameter_groups import group_of
 
 # bfloat16 weight and gradient; float32 master copy and the two moments of Adam.
 _WEIGHT: Final = 2
@@ -142,7 +142,7 @@ def _trained(
     network: LongLlavaForConditionalGeneration, run: TrainingRun, sizes: dict[str, int]
 ) -> int:
     if run.lora_rank is None:
-        return sum(size for name, size in sizes.items() if part_of(name) != "vision")
+        return sum(size for name, size in sizes.items() if group_of(name) != "vision")
     shapes = (w.shape for name, w in network.named_parameters() if ADAPTED.match(name))
     return run.lora_rank * sum(sum(shape) for shape in shapes)
 

@@ -30,10 +30,10 @@ def merge_adapter(
         CheckpointError: No adapter, a damaged one, or one that was trained on another network.
             Tensors that would stay unused are an error, not a warning.
     """
-    place = Path(folder)
-    stored = _stored_shapes(place)
+    source = Path(folder)
+    stored = _stored_shapes(source)
     try:
-        adapted = PeftModel.from_pretrained(network, str(place), is_trainable=False)
+        adapted = PeftModel.from_pretrained(network, str(source), is_trainable=False)
     except (ValueError, TypeError, KeyError, RuntimeError, OSError, SafetensorError) as error:
         raise CheckpointError(
             f"The adapter does not fit this network ({type(error).__name__}).",
@@ -57,8 +57,8 @@ def merge_adapter(
 
 def adapter_sha256(folder: str | Path) -> str:
     """Return the SHA-256 of an adapter's configuration and weights."""
-    place = Path(folder)
-    return content_hash((place / name).read_bytes() for name in (_CONFIG, _WEIGHTS))
+    source = Path(folder)
+    return content_hash((source / name).read_bytes() for name in (_CONFIG, _WEIGHTS))
 
 
 def _stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:

@@ -65,26 +65,26 @@ def convert_checkpoint(
         QuantizationError: An unknown quantization, or a source that is in 8 bits already.
         OutputError: The target is not empty or cannot be written.
     """
-    folder, place = Path(source), Path(target)
+    folder, written = Path(source), Path(target)
     checkpoint = open_checkpoint(folder)
     checkpoint.require_clean(None)
     _require_sense(checkpoint, experts, adapter, quantization, down_scale)
     if quantization is not None:
         network = load_checkpoint(folder, quantization=quantization)
-        save_quantized(network, place, companions=folder, shard_bytes=shard_bytes)
+        save_quantized(network, written, companions=folder, shard_bytes=shard_bytes)
         return
     if adapter is None:
         weights = _stored(checkpoint)
     else:
         network = merge_adapter(load_checkpoint(folder), adapter)
         weights = {Destination(name): _constant(w) for name, w in network.named_parameters()}
-    writer = ShardWriter(place, shard_bytes)
+    writer = ShardWriter(written, shard_bytes)
     config = checkpoint.config
     for destination, read in _densified(weights, config, experts, down_scale):
         writer.add(spell(destination, "released"), read())
     writer.close()
-    _write_config(place, config, dense=experts is not None)
-    copy_companions(folder, place)
+    _write_config(written, config, dense=experts is not None)
+    copy_companions(folder, written)
 
 
 def _require_sense(
@@ -123,14 +123,16 @@ def _require_sense(
 
 
 def _stored(checkpoint: Checkpoint) -> dict[Destination, Read]:
-    """Every place of the network, and how its tensor is read from the files."""
+    """Every destination of the network, and how its tensor is read from the files."""
     weights = {
-        place: _reader(checkpoint.files, name)
-        for name, place in checkpoint.match.placements.items()
+        destination: _reader(checkpoint.files, name)
+        for name, destination in checkpoint.match.placements.items()
     }
     if checkpoint.tower_files is not None:
         placed = checkpoint.match.tower_placements.items()
-        weights |= {place: _reader(checkpoint.tower_files, name) for name, place in placed}
+        weights |= {
+            destination: _reader(checkpoint.tower_files, name) for name, destination in placed
+        }
     return weights
 
 
@@ -149,7 +151,11 @@ def _densified(
     down_scale: float,
 ) -> Iterator[tuple[Destination, Read]]:
     """Yield the tensors of the released layout, experts each on their own or combined."""
-    whole = {place: read for place, read in weights.items() if not _EXPERT.match(place.parameter)}
+    whole = {
+        destination: read
+        for destination, read in weights.items()
+        if not _EXPERT.match(destination.parameter)
+    }
     parts = _expert_parts(weights, config)
     if experts is None:
         yield from whole.items()
@@ -157,15 +163,15 @@ def _densified(
         return
     count = config.text_config.num_experts
     combine = combination(experts, count)
-    for place, read in whole.items():
-        if _ROUTER not in place.parameter:
-            yield place, read
-    for place in [place for place in parts if place.expert == 0]:
-        found = _EXPERT.match(place.parameter)
+    for destination, read in whole.items():
+        if _ROUTER not in destination.parameter:
+            yield destination, read
+    for destination in [destination for destination in parts if destination.expert == 0]:
+        found = _EXPERT.match(destination.parameter)
         assert found is not None
-        same = [parts[dataclasses.replace(place, expert=expert)] for expert in range(count)]
-        dense = Destination(f"{found[1]}{place.part}_proj.weight")
-        scale = down_scale if place.part == "down" else 1.0
+        same = [parts[dataclasses.replace(destination, expert=expert)] for expert in range(count)]
+        dense = Destination(f"{found[1]}{destination.part}_proj.weight")
+        scale = down_scale if destination.part == "down" else 1.0
 
         def combined(same: list[Read] = same, scale: float = scale) -> Tensor:
             dtype = same[0]().dtype
@@ -179,16 +185,16 @@ def _expert_parts(
 ) -> dict[Destination, Read]:
     """Return gate, up and down of every expert, also where they are stored fused."""
     parts: dict[Destination, Read] = {}
-    for place, read in weights.items():
-        if not _EXPERT.match(place.parameter):
+    for destination, read in weights.items():
+        if not _EXPERT.match(destination.parameter):
             continue
-        if place.expert is not None:
-            parts[place] = read
+        if destination.expert is not None:
+            parts[destination] = read
             continue
-        names = ("down",) if place.parameter.endswith(".down_proj") else ("gate", "up")
+        names = ("down",) if destination.parameter.endswith(".down_proj") else ("gate", "up")
         for expert in range(config.text_config.num_experts):
             for half, name in enumerate(names):
-                destination = Destination(place.parameter, expert, name)
+                destination = Destination(destination.parameter, expert, name)
                 parts[destination] = _slice(read, expert, half, len(names))
     return parts
 

@@ -51,7 +51,7 @@ _SAMPLES: Final = 64
 
 
 @dataclass(frozen=True)
-class Header:
+class TensorHeader:
     """What a weight file says about one tensor.
 
     Attributes:
@@ -82,7 +82,7 @@ class WeightFiles:
 
     def __init__(self, folder: Path) -> None:
         self.files = tuple(_find(folder))
-        self.headers: dict[str, Header] = {}
+        self.headers: dict[str, TensorHeader] = {}
         for position in range(len(self.files)):
             for name, shape, dtype in self._read_headers(position):
                 if name in self.headers:
@@ -91,7 +91,7 @@ class WeightFiles:
                         remedy="Delete the files of an older save from the folder.",
                         code="checkpoint.duplicate",
                     )
-                self.headers[name] = Header(shape, dtype, position)
+                self.headers[name] = TensorHeader(shape, dtype, position)
 
     def tensors(self, position: int) -> Iterator[tuple[str, Tensor]]:
         """Yield the tensors of one file, on the CPU, each valid until the next is asked for."""

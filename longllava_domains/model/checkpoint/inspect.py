@@ -9,11 +9,11 @@ from longllava_domains.model.checkpoint.files import WeightFiles
 from longllava_domains.model.checkpoint.load import Checkpoint, open_checkpoint
 from longllava_domains.model.checkpoint.names import Destination
 from longllava_domains.model.checkpoint.source import locate
-from longllava_domains.model.network.parameter_groups import PARTS, part_of
+from longllava_domains.model.network.parameter_groups import PARAMETER_GROUPS, group_of
 
 
 @dataclass(frozen=True)
-class Part:
+class GroupSize:
     """One kind of weights.
 
     Attributes:
@@ -55,7 +55,7 @@ class Inspection:
     pooling: str
     tokens_per_image: int
     layers: tuple[str, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[GroupSize, ...]
     mapping: dict[str, str]
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
@@ -69,12 +69,12 @@ class Inspection:
 
     @property
     def parameters(self) -> int:
-        """Numbers in all tensors that have a place."""
+        """Numbers in all tensors that have a place in the network."""
         return sum(part.parameters for part in self.parts)
 
     @property
     def bytes(self) -> int:
-        """Stored size of all tensors that have a place."""
+        """Stored size of all tensors that have a place in the network."""
         return sum(part.bytes for part in self.parts)
 
     def to_json(self) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def inspect_checkpoint(model: str | Path) -> Inspection:
         tokens_per_image=checkpoint.config.tokens_per_image,
         layers=_layers(checkpoint),
         parts=_parts(checkpoint),
-        mapping={name: _spelled(place) for name, place in placed.items()},
+        mapping={name: _spelled(destination) for name, destination in placed.items()},
         missing=tuple(match.missing),
         unexpected=tuple(match.unexpected),
         wrong_shape=dict(match.wrong_shape),
@@ -119,28 +119,30 @@ def _layers(checkpoint: Checkpoint) -> tuple[str, ...]:
     return tuple(kind if count == 1 else f"{kind}+{count} experts" for kind, count in kinds)
 
 
-def _parts(checkpoint: Checkpoint) -> tuple[Part, ...]:
-    sizes: dict[str, list[tuple[int, int]]] = {name: [] for name in PARTS}
+def _parts(checkpoint: Checkpoint) -> tuple[GroupSize, ...]:
+    sizes: dict[str, list[tuple[int, int]]] = {name: [] for name in PARAMETER_GROUPS}
     match = checkpoint.match
     held: list[tuple[WeightFiles, dict[str, Destination]]] = [(checkpoint.files, match.placements)]
     if checkpoint.tower_files is not None:
         held.append((checkpoint.tower_files, match.tower_placements))
     for files, placements in held:
-        for name, place in placements.items():
+        for name, destination in placements.items():
             header = files.headers[name]
             count = math.prod(header.shape)
             width = 0 if header.dtype is None else header.dtype.itemsize
-            sizes[part_of(place.parameter)].append((count, count * width))
+            sizes[group_of(destination.parameter)].append((count, count * width))
     return tuple(
-        Part(name, len(found), sum(count for count, _ in found), sum(size for _, size in found))
+        GroupSize(
+            name, len(found), sum(count for count, _ in found), sum(size for _, size in found)
+        )
         for name, found in sizes.items()
         if found
     )
 
 
-def _spelled(place: Destination) -> str:
+def _spelled(destination: Destination) -> str:
     return (
-        place.parameter
-        if place.expert is None
-        else f"{place.parameter}[{place.expert}, {place.part}]"
+        destination.parameter
+        if destination.expert is None
+        else f"{destination.parameter}[{destination.expert}, {destination.part}]"
     )

@@ -15,16 +15,16 @@ from longllava_domains.model.checkpoint.files import WeightFiles, read_json
 from longllava_domains.model.checkpoint.match import Match, Shape, match_tensors
 from longllava_domains.model.checkpoint.names import Destination, NameMap
 from longllava_domains.model.checkpoint.tower import tower_config, tower_folder, tower_hub_id
-from longllava_domains.model.devices.device_map import connect, device_for, device_map_of
-from longllava_domains.model.devices.load_check import require_room_to_load
+from longllava_domains.model.devices.device_map import device_for, device_map_of, dispatch
+from longllava_domains.model.devices.load_check import require_weights_fit
 from longllava_domains.model.devices.placement import resolve_dtype
-from longllava_domains.model.int8.linear import quantize_rows
 from longllava_domains.model.int8.quantize import (
     quantize_network,
     resolve_quantization,
     stored_tensors,
 )
-from longllava_domains.model.int8.upcast_linear import widen_products
+from longllava_domains.model.int8.upcast_linear import upcast_products
+from longllava_domains.model.kernels.int8_matmul import quantize_rows
 from longllava_domains.model.network.config import LongLlavaConfig, from_released, from_stock_llava
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 
@@ -152,16 +152,24 @@ def load_checkpoint(
     network = empty_network(config, wanted)
     network.allowed_unexpected = allow_unexpected
     devices = device_map_of(network, device, config.dtype)
-    require_room_to_load(network, config.dtype, devices)
-    for place, tensor in _stream(checkpoint.files, match.placements):
-        _fill(network, place, tensor, config.dtype, device_for(devices, place.parameter))
+    require_weights_fit(network, config.dtype, devices)
+    for destination, tensor in _stream(checkpoint.files, match.placements):
+        _fill(
+            network, destination, tensor, config.dtype, device_for(devices, destination.parameter)
+        )
     if checkpoint.tower_files is not None:
-        for place, tensor in _stream(checkpoint.tower_files, match.tower_placements):
-            _fill(network, place, tensor, config.dtype, device_for(devices, place.parameter))
+        for destination, tensor in _stream(checkpoint.tower_files, match.tower_placements):
+            _fill(
+                network,
+                destination,
+                tensor,
+                config.dtype,
+                device_for(devices, destination.parameter),
+            )
     _restore_buffers(network, device_for(devices, _TOWER))
     network.tie_weights()
-    widen_products(network)
-    connect(network, devices)
+    upcast_products(network)
+    dispatch(network, devices)
     network.eval()
     return network
 
@@ -214,7 +222,9 @@ def _read_config(folder: Path, entries: dict[str, Any]) -> LongLlavaConfig:
 
 
 def _holds_tower(match: Match) -> bool:
-    return any(place.parameter.startswith(_TOWER) for place in match.placements.values())
+    return any(
+        destination.parameter.startswith(_TOWER) for destination in match.placements.values()
+    )
 
 
 def _commonest_dtype(files: WeightFiles) -> torch.dtype:
@@ -234,43 +244,43 @@ def _stream(
 
 def _fill(
     network: nn.Module,
-    place: Destination,
+    destination: Destination,
     tensor: Tensor,
     dtype: torch.dtype,
     device: torch.device,
 ) -> None:
-    """Copy one tensor to its place, in 8 bits where the network is; rounded where it arrives."""
-    owner, _, leaf = place.parameter.rpartition(".")
+    """Copy one tensor to its destination, in 8 bits where the network is, rounded on arrival."""
+    owner, _, leaf = destination.parameter.rpartition(".")
     module = network.get_submodule(owner)
     values = {leaf: tensor}
     if getattr(module, leaf).dtype == torch.int8 and tensor.dtype != torch.int8:
         codes, scale = quantize_rows(tensor.to(device))
         values = {leaf: codes, f"{leaf}_scale": scale}
     for name, value in values.items():
-        _part(_room(module, name, dtype, device), place).copy_(value)
+        _expert_slice(_memory_of(module, name, dtype, device), destination).copy_(value)
 
 
-def _room(module: nn.Module, name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the memory of a weight; the first part of a fused one makes room for all."""
-    room: Tensor = getattr(module, name)
-    if room.device.type == "meta":
-        if isinstance(room, nn.Parameter):
-            room = nn.Parameter(torch.empty(room.shape, dtype=dtype, device=device))
+def _memory_of(module: nn.Module, name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the memory of a weight; the first part of a fused one allocates all."""
+    memory: Tensor = getattr(module, name)
+    if memory.device.type == "meta":
+        if isinstance(memory, nn.Parameter):
+            memory = nn.Parameter(torch.empty(memory.shape, dtype=dtype, device=device))
         else:  # int8 weights and their scales keep their own precision
-            room = torch.empty(room.shape, dtype=room.dtype, device=device)
-        setattr(module, name, room)
-    return room.data
+            memory = torch.empty(memory.shape, dtype=memory.dtype, device=device)
+        setattr(module, name, memory)
+    return memory.data
 
 
-def _part(room: Tensor, place: Destination) -> Tensor:
+def _expert_slice(memory: Tensor, destination: Destination) -> Tensor:
     """Return the rows of a fused weight, or of its scales, that one tensor of a checkpoint fills."""
-    if place.expert is None:
-        return room
-    room = room[place.expert]
-    if place.part == "down":
-        return room
-    half = len(room) // 2
-    return room[:half] if place.part == "gate" else room[half:]
+    if destination.expert is None:
+        return memory
+    memory = memory[destination.expert]
+    if destination.part == "down":
+        return memory
+    half = len(memory) // 2
+    return memory[:half] if destination.part == "gate" else memory[half:]
 
 
 def _restore_buffers(network: LongLlavaForConditionalGeneration, device: torch.device) -> None:

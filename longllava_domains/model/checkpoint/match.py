@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from longllava_domains.errors import CheckpointError, PolicyError
-from longllava_domains.model.checkpoint.files import Header
+from longllava_domains.model.checkpoint.files import TensorHeader
 from longllava_domains.model.checkpoint.names import (
     Destination,
     Layout,
@@ -111,10 +111,10 @@ _PHRASES = {
 
 
 def match_tensors(
-    headers: Mapping[str, Header],
+    headers: Mapping[str, TensorHeader],
     needed: Mapping[str, Shape],
     names: NameMap,
-    tower_headers: Mapping[str, Header] | None = None,
+    tower_headers: Mapping[str, TensorHeader] | None = None,
 ) -> Match:
     """Give every tensor of a checkpoint its place and find what does not fit.
 
@@ -144,7 +144,7 @@ def _place(
     found: Match,
     filled: dict[Destination, str],
     name: str,
-    header: Header,
+    header: TensorHeader,
     destination: Destination | None,
     needed: Mapping[str, Shape],
     placements: dict[str, Destination],

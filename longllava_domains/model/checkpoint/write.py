@@ -121,18 +121,18 @@ def save_quantized(
         OutputError: The folder cannot be written or is not empty.
     """
     require_int8(network)
-    place = Path(folder)
-    writer = ShardWriter(place, shard_bytes)
+    target = Path(folder)
+    writer = ShardWriter(target, shard_bytes)
     for name, tensor in stored_tensors(network):
         writer.add(name, tensor)
     writer.close()
     network.config.architectures = [type(network).__name__]
     try:
-        network.config.save_pretrained(place)
+        network.config.save_pretrained(target)
     except OSError:
         raise _unwritable() from None
     if companions is not None:
-        copy_companions(Path(companions), place)
+        copy_companions(Path(companions), target)
 
 
 def copy_companions(source: Path, target: Path) -> None:

@@ -51,7 +51,7 @@ def device_for(devices: DeviceMap, parameter: str) -> torch.device:
     return torch.device(devices[name])
 
 
-def connect(network: LongLlavaForConditionalGeneration, devices: DeviceMap) -> None:
+def dispatch(network: LongLlavaForConditionalGeneration, devices: DeviceMap) -> None:
     """Let a network that lies on several devices run: tensors follow the layers."""
     if len(set(devices.values())) > 1:
         # int8 weights are buffers: they must wait where their layer waits.

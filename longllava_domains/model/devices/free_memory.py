@@ -32,10 +32,10 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         pooled = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + pooled
-    return min([_machine(Path("/proc")), *group_rooms(Path("/proc"), Path("/sys/fs/cgroup"))])
+    return min([_machine(Path("/proc")), *cgroup_free_bytes(Path("/proc"), Path("/sys/fs/cgroup"))])
 
 
-def group_rooms(proc: Path, groups: Path) -> Iterator[int]:
+def cgroup_free_bytes(proc: Path, groups: Path) -> Iterator[int]:
     """Yield what each control group around this process leaves free, bytes.
 
     Args:
@@ -59,12 +59,12 @@ def group_rooms(proc: Path, groups: Path) -> Iterator[int]:
         group = PurePosixPath(inside.lstrip("/"))
         for mount in mounts:
             for folder in {mount / group, *(mount / parent for parent in group.parents)}:
-                room = _room(folder, names)
-                if room is not None:
-                    yield room
+                free = _free_of(folder, names)
+                if free is not None:
+                    yield free
 
 
-def _room(folder: Path, names: tuple[str, str, tuple[str, str]]) -> int | None:
+def _free_of(folder: Path, names: tuple[str, str, tuple[str, str]]) -> int | None:
     """Return what one group leaves free, None where it sets no limit."""
     limit_name, used_name, cached_names = names
     try:

@@ -12,7 +12,7 @@ from longllava_domains.model.network.longllava import LongLlavaForConditionalGen
 from longllava_domains.units import human_bytes
 
 
-def require_room_to_load(
+def require_weights_fit(
     network: LongLlavaForConditionalGeneration, dtype: torch.dtype, devices: DeviceMap
 ) -> None:
     """Refuse weights that would run out of memory while they load.

@@ -11,9 +11,9 @@ from torch import Tensor
 from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 from transformers.models.jamba.modeling_jamba import JambaExperts
 
-from longllava_domains.model.int8.linear import quantized_like
 from longllava_domains.model.kernels.int8_experts.blocked import blocked_experts
-from longllava_domains.model.kernels.selection import GROUPED_DTYPES, chosen_experts
+from longllava_domains.model.kernels.int8_experts.choice import GROUPED_DTYPES, chosen_experts
+from longllava_domains.model.kernels.int8_matmul import quantized_like
 
 EXPERTS_IMPLEMENTATION: Final = "int8_rows"
 FUSED_WEIGHTS: Final = ("gate_up_proj", "down_proj")

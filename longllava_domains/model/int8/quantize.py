@@ -23,7 +23,7 @@ from longllava_domains.model.int8.experts import (
 )
 from longllava_domains.model.int8.linear import Int8Linear
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
-from longllava_domains.model.network.parameter_groups import PARTS, part_of
+from longllava_domains.model.network.parameter_groups import PARAMETER_GROUPS, group_of
 
 OPTIONS: Final = ("lm_head", "projector")
 
@@ -42,7 +42,7 @@ class Coverage:
     """How much of one part is in 8 bits.
 
     Attributes:
-        part: One of `parts.PARTS`.
+        part: One of `parts.PARAMETER_GROUPS`.
         int8: Parameters stored as int8.
         kept: Parameters in the network's own precision. Scales are not counted.
     """
@@ -97,7 +97,7 @@ def _spelled(quantization: str) -> str | None:
 def quantize_network(network: LongLlavaForConditionalGeneration, quantization: str) -> None:
     """Put a network's weights into 8 bits, in place.
 
-    On the meta device only room is made, which `load_checkpoint` fills tensor by tensor, so that
+    On the meta device only shapes are reserved, which `load_checkpoint` fills tensor by tensor, so that
     the network never exists in more.
 
     Args:
@@ -145,10 +145,10 @@ def require_int8(network: LongLlavaForConditionalGeneration) -> None:
 
 def coverage(network: nn.Module) -> tuple[Coverage, ...]:
     """Count the parameters of each part that are in 8 bits and that are not."""
-    counts = {part: [0, 0] for part in PARTS}
+    counts = {part: [0, 0] for part in PARAMETER_GROUPS}
     for name, tensor in stored_tensors(network):
         if not name.endswith("_scale"):
-            counts[part_of(name)][tensor.dtype != torch.int8] += tensor.numel()
+            counts[group_of(name)][tensor.dtype != torch.int8] += tensor.numel()
     return tuple(Coverage(part, *found) for part, found in counts.items() if any(found))
 
 

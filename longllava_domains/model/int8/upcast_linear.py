@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from longllava_domains.model.int8.linear import PACKED_ROWS, blocked_product, compute_dtype
+from longllava_domains.model.kernels.int8_matmul import PACKED_ROWS, blocked_product, compute_dtype
 
 
-class WidenedLinear(nn.Linear):
+class UpcastLinear(nn.Linear):
     """`nn.Linear` whose products of many rows run in float32; the parameters are the same."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name in nn.Linear
@@ -27,7 +27,7 @@ class WidenedLinear(nn.Linear):
         return product.reshape(*input.shape[:-1], self.out_features)
 
 
-def widen_products(network: nn.Module) -> None:
+def upcast_products(network: nn.Module) -> None:
     """Let a network on the CPU use them, where this processor gains; only classes change.
 
     The time step's projection is left out: its mixer multiplies with the weight itself.
@@ -36,4 +36,4 @@ def widen_products(network: nn.Module) -> None:
         if type(module) is nn.Linear and not name.endswith("dt_proj"):
             dtype = module.weight.dtype
             if module.weight.device.type == "cpu" and compute_dtype("cpu", dtype) != dtype:
-                module.__class__ = WidenedLinear
+                module.__class__ = UpcastLinear

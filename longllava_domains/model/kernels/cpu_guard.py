@@ -20,7 +20,7 @@ _FUNCTIONS: Final = (
     "mamba_selective_state_update",
 )
 
-Kernel = Callable[..., Any]
+PickedKernel = Callable[..., Any]
 
 
 def keep_cuda_kernels_off_cpu() -> None:
@@ -34,9 +34,9 @@ def keep_cuda_kernels_off_cpu() -> None:
             setattr(modeling_jamba, name, _by_device(picked))
 
 
-def _by_device(picked: Kernel) -> Kernel:
+def _by_device(picked: PickedKernel) -> PickedKernel:
     # transformers wraps its torch function around whatever it picked, and keeps it there.
-    on_cpu: Kernel = picked.__wrapped__  # type: ignore[attr-defined]
+    on_cpu: PickedKernel = picked.__wrapped__  # type: ignore[attr-defined]
 
     @functools.wraps(picked)
     def by_device(tensor: Tensor, *args: Any, **kwargs: Any) -> Any:

@@ -18,7 +18,7 @@ from transformers.cache_utils import Cache
 from transformers.models.jamba.modeling_jamba import JambaAttention
 
 from longllava_domains.model.layers.attention_varlen import attend_varlen, varlen_for
-from longllava_domains.model.layers.kv_storage import KeysValues, Piece, blocks, whole
+from longllava_domains.model.layers.kv_storage import KeysValues, StoredTokens, blocks, whole
 
 RowBounds = tuple[tuple[int, int], ...]
 
@@ -104,7 +104,7 @@ def attend_within_segments(query: Tensor, new: KeysValues, bounds: Sequence[RowB
 
 
 def attend_pieces(
-    query: Tensor, pieces: Sequence[Piece], new: Piece | None, scale: float
+    query: Tensor, pieces: Sequence[StoredTokens], new: StoredTokens | None, scale: float
 ) -> Tensor:
     """Attend to earlier pieces without a mask and to the new tokens causally, as one softmax.
 
@@ -123,7 +123,7 @@ def attend_pieces(
     return _one_softmax(_reads(query, pieces, new, scale)).to(query.dtype)
 
 
-def attention_weights(query: Tensor, pieces: Sequence[Piece], scale: float) -> Tensor:
+def attention_weights(query: Tensor, pieces: Sequence[StoredTokens], scale: float) -> Tensor:
     """Return how one token spreads its attention, averaged over heads.
 
     Args:
@@ -144,7 +144,7 @@ def attention_weights(query: Tensor, pieces: Sequence[Piece], scale: float) -> T
 
 
 def _reads(
-    query: Tensor, pieces: Sequence[Piece], new: Piece | None, scale: float
+    query: Tensor, pieces: Sequence[StoredTokens], new: StoredTokens | None, scale: float
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield what is read from each block, and the log of its summed weights; own tokens first."""
     if new is not None:
@@ -197,14 +197,14 @@ def _flash(
 
 
 def _attend_joined(
-    query: Tensor, pieces: Sequence[Piece], new: Piece | None, scale: float
+    query: Tensor, pieces: Sequence[StoredTokens], new: StoredTokens | None, scale: float
 ) -> Tensor:
     """Join the pieces and let the device's fused kernel align its causal mask at the end."""
     rows, _, tokens, size = query.shape
     parts = [*pieces] if new is None else [*pieces, new]
     total = sum(part.keys.shape[2] for part in parts)
-    room = query.new_empty(2, rows, parts[0].keys.shape[1], total, size)
-    joined, end = KeysValues(*room), 0
+    buffer = query.new_empty(2, rows, parts[0].keys.shape[1], total, size)
+    joined, end = KeysValues(*buffer), 0
     for block in (block for part in parts for block in blocks(part, query.dtype)):
         start, end = end, end + block.keys.shape[2]
         for all_tokens, some in zip(joined, block, strict=True):

@@ -46,7 +46,7 @@ class Int8KeysValues(NamedTuple):
     value_scales: Tensor
 
 
-Piece = KeysValues | Int8KeysValues
+StoredTokens = KeysValues | Int8KeysValues
 
 
 def resolve_kv_cache_dtype(name: str) -> KvCacheDtype:
@@ -73,12 +73,12 @@ def quantized(new: KeysValues) -> Int8KeysValues:
     return Int8KeysValues(keys, values, key_scales, value_scales)
 
 
-def tokens_of(piece: Piece, start: int, end: int) -> Piece:
+def tokens_of(piece: StoredTokens, start: int, end: int) -> StoredTokens:
     """Return a range of a piece's tokens without copying."""
     return type(piece)(*(part[:, :, start:end] for part in piece))
 
 
-def whole(piece: Piece, dtype: torch.dtype) -> KeysValues:
+def whole(piece: StoredTokens, dtype: torch.dtype) -> KeysValues:
     """Return a piece in a floating precision, all of it at once."""
     if isinstance(piece, KeysValues):
         return piece
@@ -88,7 +88,7 @@ def whole(piece: Piece, dtype: torch.dtype) -> KeysValues:
     )
 
 
-def blocks(piece: Piece, dtype: torch.dtype) -> Iterator[KeysValues]:
+def blocks(piece: StoredTokens, dtype: torch.dtype) -> Iterator[KeysValues]:
     """Yield a piece in a floating precision: as it is, or 8 bits `BLOCK_TOKENS` at a time."""
     if isinstance(piece, KeysValues):
         yield piece

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, get_args
 from transformers import CLIPVisionConfig, JambaConfig, LlavaConfig
 
 from longllava_domains.errors import CheckpointError
+from longllava_domains.vision_language import TRAINED_TOKENS
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class LongLlavaConfig(LlavaConfig):
     vision_config: Any = None
     pooling: str = "2d"
     image_token_index: int = JAMBA_IMAGE_TOKEN_ID
-    trained_length: int = 40960
+    trained_length: int = TRAINED_TOKENS
     quantization: str | None = None
     trained: bool = True
     demo: bool = False
@@ -157,7 +158,7 @@ def from_released(entries: dict[str, Any], vision: CLIPVisionConfig) -> LongLlav
         vision_config=vision,
         pooling=_pooling_of(entries),
         image_token_index=entries.get("image_token_index", JAMBA_IMAGE_TOKEN_ID),
-        trained_length=40960 if longest is None else longest,
+        trained_length=TRAINED_TOKENS if longest is None else longest,
         trained=entries.get("trained", True),
         demo=entries.get("demo", False),
         tie_word_embeddings=bool(entries.get("tie_word_embeddings", False)),

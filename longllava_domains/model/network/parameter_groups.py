@@ -16,11 +16,11 @@ _FRAGMENTS: Final = (
     ("lm_head", "lm_head."),
 )
 
-PARTS: Final = tuple(name for name, _ in _FRAGMENTS)
+PARAMETER_GROUPS: Final = tuple(name for name, _ in _FRAGMENTS)
 # Everything but the tower and what joins it to the language model.
-LANGUAGE_PARTS: Final = PARTS[2:]
+LANGUAGE_GROUPS: Final = PARAMETER_GROUPS[2:]
 
 
-def part_of(parameter: str) -> str:
-    """Return the part that a parameter of our network belongs to, one of `PARTS`."""
+def group_of(parameter: str) -> str:
+    """Return the part that a parameter of our network belongs to, one of `PARAMETER_GROUPS`."""
     return next(name for name, fragment in _FRAGMENTS if fragment in parameter)

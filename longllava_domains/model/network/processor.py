@@ -9,7 +9,7 @@ from torch import Tensor
 from longllava_domains.errors import TokenizerError
 from longllava_domains.model.network.config import LongLlavaConfig
 from longllava_domains.model.network.preprocess import pixel_values
-from longllava_domains.prompt import Prompt, PromptTokenizer, Protocol, compose
+from longllava_domains.prompt import Prompt, PromptProtocol, PromptTokenizer, compose
 from longllava_domains.visual import VisualSequence
 
 
@@ -56,7 +56,7 @@ class Processor:
         question: str,
         history: Sequence[tuple[str, str]] = (),
         *,
-        protocol: Protocol = "reference",
+        protocol: PromptProtocol = "reference",
     ) -> Inputs:
         """Compose, tokenise and preprocess one prompt; see `prompt.compose` for the arguments.
 

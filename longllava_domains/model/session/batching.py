@@ -7,9 +7,10 @@ import torch
 
 from longllava_domains.answer import Answer
 from longllava_domains.errors import PolicyError
+from longllava_domains.model.session.answers import build_answer
 from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, decode
-from longllava_domains.model.session.prefill import Watch
 from longllava_domains.model.session.session import Session
+from longllava_domains.vision_language import Monitor
 
 
 def answer_many(
@@ -50,7 +51,7 @@ def answer_many(
     caches, states = [], []
     for (session, _), prompt in zip(asks, prompts, strict=True):
         ids = model.processor.encode(prompt)
-        cache, hidden = session.memory.continued(ids, Watch(cancelled=cancelled))
+        cache, hidden = session.memory.prefill_prompt(ids, Monitor(cancelled=cancelled))
         caches.append(cache)
         states.append(hidden)
     results = decode(
@@ -62,6 +63,15 @@ def answer_many(
         cancelled=cancelled,
     )
     return tuple(
-        model.answered(session, prompt, decoded, max_new_tokens, began)
+        build_answer(
+            model,
+            session.sequence,
+            prompt,
+            decoded,
+            protocol=session.protocol,
+            steps=session.memory.steps,
+            max_new_tokens=max_new_tokens,
+            began=began,
+        )
         for (session, _), prompt, decoded in zip(asks, prompts, results, strict=True)
     )

@@ -19,7 +19,7 @@ from longllava_domains.model.layers.attention_readout import AttentionReadout
 from longllava_domains.model.layers.kv_storage import (
     KeysValues,
     KvCacheDtype,
-    Piece,
+    StoredTokens,
     quantized,
     tokens_of,
 )
@@ -34,10 +34,10 @@ class SharedKeyValues(DynamicLayer):
         readout: Where the attention of single tokens is added up, or None.
     """
 
-    def __init__(self, pieces: Sequence[Piece] = ()) -> None:
+    def __init__(self, pieces: Sequence[StoredTokens] = ()) -> None:
         super().__init__()
         self._shared = tuple(pieces)
-        self._tail: Piece | None = None
+        self._tail: StoredTokens | None = None
         self._filled = 0
         self._reserved = 0
         self.readout: AttentionReadout | None = None
@@ -55,7 +55,7 @@ class SharedKeyValues(DynamicLayer):
             self.readout.add(attention_weights(query, pieces, scale))
         return attend_pieces(query, pieces, None, scale)
 
-    def pieces(self) -> tuple[Piece, ...]:
+    def pieces(self) -> tuple[StoredTokens, ...]:
         """Return everything remembered, in order, without copying."""
         if self._tail is None or not self._filled:
             return self._shared
@@ -81,22 +81,24 @@ class SharedKeyValues(DynamicLayer):
         """Return the number of tokens remembered."""
         return sum(piece.keys.shape[2] for piece in self._shared) + self._filled
 
-    def _held(self, new: KeysValues) -> Piece:
+    def _held(self, new: KeysValues) -> StoredTokens:
         """Return new tokens in the form in which they are remembered and read."""
         return new
 
-    def _append(self, new: Piece) -> None:
+    def _append(self, new: StoredTokens) -> None:
         rows, heads, tokens, _ = new.keys.shape
         needed = self._filled + tokens
         if self._tail is None or needed > self._tail.keys.shape[2]:
             grown = max(needed, self._reserved, 2 * self._filled, _LEAST_ROOM)
             if needed <= self._reserved:
                 grown = self._reserved
-            room = type(new)(*(part.new_empty(rows, heads, grown, part.shape[3]) for part in new))
+            larger_tail = type(new)(
+                *(part.new_empty(rows, heads, grown, part.shape[3]) for part in new)
+            )
             if self._tail is not None:
-                for larger, old in zip(room, self._tail, strict=True):
+                for larger, old in zip(larger_tail, self._tail, strict=True):
                     larger[:, :, : self._filled] = old[:, :, : self._filled]
-            self._tail = room
+            self._tail = larger_tail
         for part, added in zip(self._tail, new, strict=True):
             part[:, :, self._filled : needed] = added
         self._filled = needed
@@ -105,7 +107,7 @@ class SharedKeyValues(DynamicLayer):
 class Int8KeyValues(SharedKeyValues):
     """The same in 8 bits. A token reads itself as it is remembered, so chunks change nothing."""
 
-    def _held(self, new: KeysValues) -> Piece:
+    def _held(self, new: KeysValues) -> StoredTokens:
         return quantized(new)
 
 
@@ -167,7 +169,7 @@ class RowsOfKeyValues(DynamicLayer):
         return max(layer.get_seq_length() for layer in self.rows)
 
 
-class Mark(NamedTuple):
+class CachePosition(NamedTuple):
     """A point in a cache's past."""
 
     layers: tuple[Any, ...]
@@ -209,11 +211,11 @@ class SessionCache(Cache):
         for layer in self._attention():
             layer.readout = readout
 
-    def mark(self) -> Mark:
+    def mark(self) -> CachePosition:
         """Return a point to `rewind` to."""
-        return Mark(tuple(layer.mark() for layer in self.layers))
+        return CachePosition(tuple(layer.mark() for layer in self.layers))
 
-    def rewind(self, mark: Mark) -> None:
+    def rewind(self, mark: CachePosition) -> None:
         """Forget everything since `mark`, also where only some layers had gone on."""
         for layer, point in zip(self.layers, mark.layers, strict=True):
             layer.rewind(point)
@@ -232,7 +234,7 @@ class SessionCache(Cache):
         return twin
 
 
-def joined(caches: Sequence[SessionCache]) -> SessionCache:
+def stack_rows(caches: Sequence[SessionCache]) -> SessionCache:
     """Return one cache whose rows are those of the given ones.
 
     Keys and values are written to the given caches themselves; states come back with `part`.
@@ -251,7 +253,7 @@ def joined(caches: Sequence[SessionCache]) -> SessionCache:
     return caches[0]._with(layers)
 
 
-def part(together: SessionCache, caches: Sequence[SessionCache]) -> None:
+def unstack_rows(together: SessionCache, caches: Sequence[SessionCache]) -> None:
     """Give the states of a joined cache back to the caches it was joined from."""
     if len(caches) == 1:
         return

@@ -9,9 +9,9 @@ from torch import Tensor
 from longllava_domains.errors import PolicyError
 from longllava_domains.model.kernels.cpu_matmul import fast_products
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
-from longllava_domains.model.session.cache import SessionCache, joined, part
-from longllava_domains.model.session.prefill import Cancelled, cancelled_error
+from longllava_domains.model.session.cache import SessionCache, stack_rows, unstack_rows
 from longllava_domains.prompt import PromptTokenizer
+from longllava_domains.vision_language import Cancelled, cancelled_error
 
 # Longest answer of the original implementation.
 MAX_NEW_TOKENS = 768
@@ -75,7 +75,7 @@ def decode(
         )
     results = [Decoded() for _ in caches]
     active = list(range(len(caches)))
-    together = joined(caches)
+    together = stack_rows(caches)
     logits = network.lm_head(hidden).float()
     for step in range(max_new_tokens):
         if cancelled is not None and cancelled():
@@ -86,11 +86,11 @@ def decode(
         if not going or step == max_new_tokens - 1:
             break
         if len(going) < len(active):
-            part(together, [caches[row] for row in active])
+            unstack_rows(together, [caches[row] for row in active])
             active = [active[index] for index in going]
-            together = joined([caches[row] for row in active])
+            together = stack_rows([caches[row] for row in active])
         logits = step_logits(network, together, tokens[going])
-    part(together, [caches[row] for row in active])
+    unstack_rows(together, [caches[row] for row in active])
     return results
 
 

@@ -6,28 +6,26 @@ else is bounded by `chunk_tokens` and `view_batch`. Where a GPU runs out of memo
 and the work resumes at the last chunk boundary; views and precision never change by themselves.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from longllava_domains.errors import MemoryBudgetError, PolicyError, SessionError
+from longllava_domains.errors import MemoryBudgetError, PolicyError
 from longllava_domains.model.kernels.cpu_matmul import fast_products
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.network.preprocess import Picture, pixel_values
 from longllava_domains.model.session.cache import SessionCache
+from longllava_domains.vision_language import Monitor
 
 CHUNK_TOKENS = 4096
 VIEW_BATCH = 8
 _SMALLEST_CHUNK = 32  # a chunk this small that does not fit means that nothing will
 
-Progress = Callable[[int, int], None]
-Cancelled = Callable[[], bool]
-
 
 @dataclass
-class Pace:
+class StepSizes:
     """How much is worked on at once; halved when memory runs out.
 
     Attributes:
@@ -59,9 +57,9 @@ class Pace:
         """Whether the chunk is too small to be halved again."""
         return self.chunk_tokens <= _SMALLEST_CHUNK
 
-    def halved(self) -> "Pace":
-        """Return a pace of half the size, no smaller than the smallest."""
-        return Pace(
+    def halved(self) -> "StepSizes":
+        """Return steps of half the size, no smaller than the smallest."""
+        return StepSizes(
             max(self.chunk_tokens // 2, _SMALLEST_CHUNK), max(self.view_batch // 2, 1), self.retries
         )
 
@@ -83,35 +81,6 @@ class Pace:
         self.chunk_tokens, self.view_batch = smaller.chunk_tokens, smaller.view_batch
 
 
-@dataclass(frozen=True)
-class Watch:
-    """Who is told between chunks, and who may stop the work."""
-
-    on_progress: Progress | None = None
-    cancelled: Cancelled | None = None
-
-    def between_chunks(self, done: int, total: int) -> None:
-        """Report progress.
-
-        Raises:
-            SessionError: The work was cancelled.
-        """
-        if self.on_progress is not None:
-            self.on_progress(done, total)
-        if self.cancelled is not None and self.cancelled():
-            raise cancelled_error(done, total)
-
-
-def cancelled_error(done: int, total: int) -> SessionError:
-    """Say that the work was stopped by whoever asked for it."""
-    return SessionError(
-        f"Cancelled after {done} of {total} tokens.",
-        remedy="Open the session or ask again when you want the answer.",
-        code="session.cancelled",
-        facts={"done": done, "total": total},
-    )
-
-
 class ViewFeatures:
     """Encodes views in order, a micro-batch at a time, and hands out their tokens.
 
@@ -120,22 +89,22 @@ class ViewFeatures:
     Args:
         network: Gives the tower and the projector.
         views: The views that the prompt's placeholders stand for, in order.
-        pace: Says how many views go through the tower together.
+        steps: Says how many views go through the tower together.
     """
 
     def __init__(
-        self, network: LongLlavaForConditionalGeneration, views: Sequence[Picture], pace: Pace
+        self, network: LongLlavaForConditionalGeneration, views: Sequence[Picture], steps: StepSizes
     ) -> None:
         self._network = network
         self._views = views
-        self._pace = pace
+        self._steps = steps
         self._encoded = 0
         self._ready: list[Tensor] = []
 
     def take(self, tokens: int) -> Tensor:
         """Return the next tokens (tokens, hidden) of the views."""
         while sum(len(part) for part in self._ready) < tokens:
-            batch = self._views[self._encoded : self._encoded + self._pace.view_batch]
+            batch = self._views[self._encoded : self._encoded + self._steps.view_batch]
             pixels = pixel_values(batch, self._network.config.view_px)
             self._ready.append(self._network.encode_images(pixels).flatten(0, 1))
             self._encoded += len(batch)
@@ -154,8 +123,8 @@ def prefill(
     cache: SessionCache,
     ids: Sequence[int],
     views: Sequence[Picture],
-    pace: Pace,
-    watch: Watch,
+    steps: StepSizes,
+    watch: Monitor,
 ) -> Tensor:
     """Run tokens through the language model, continuing a cache.
 
@@ -164,7 +133,7 @@ def prefill(
         cache: Where to continue; holds the tokens afterwards.
         ids: One token at least; placeholders stand for the views, in order.
         views: The views among these tokens.
-        pace: Sizes of the steps; changed where memory runs out.
+        steps: Sizes of the steps; changed where memory runs out.
         watch: Told between chunks.
 
     Returns:
@@ -176,19 +145,19 @@ def prefill(
     """
     device = network.get_input_embeddings().weight.device
     tokens = torch.tensor([ids], device=device)
-    features = ViewFeatures(network, views, pace)
+    features = ViewFeatures(network, views, steps)
     cache.reserve(len(ids))
     hidden, done = None, 0
     while done < len(ids):
         watch.between_chunks(done, len(ids))
-        chunk = tokens[:, done : done + pace.chunk_tokens]
+        chunk = tokens[:, done : done + steps.chunk_tokens]
         mark = cache.mark()
         try:
             with fast_products(network):
                 hidden = _forward_chunk(network, cache, chunk, features)
         except torch.OutOfMemoryError:
             cache.rewind(mark)
-            pace.halve()
+            steps.halve()
             torch.cuda.empty_cache()
             continue
         done += chunk.shape[1]

@@ -12,11 +12,13 @@ from longllava_domains.model.network.longllava import LongLlavaForConditionalGen
 from longllava_domains.model.network.preprocess import Picture
 from longllava_domains.model.session.cache import SessionCache
 from longllava_domains.model.session.decoding import Decoded
-from longllava_domains.model.session.prefill import Pace, Watch, prefill
+from longllava_domains.model.session.prefill import StepSizes
+from longllava_domains.model.session.prefill import prefill as run_prefill
 from longllava_domains.units import human_bytes
+from longllava_domains.vision_language import Monitor
 
 
-class Memory:
+class PrefixState:
     """Cached tokens of a session, found again by their ids.
 
     Two points are kept: after the last view, and after the last answer. A prompt continues from
@@ -25,22 +27,22 @@ class Memory:
 
     Args:
         network: The model.
-        pace: Sizes of the steps.
+        steps: Sizes of the steps.
         limit_bytes: Most that keys and values may take; None for no limit.
         kv_cache_dtype: ``"auto"`` or ``"int8"``, see `SessionCache`.
 
     Attributes:
-        pace: Sizes of the steps, as they are after memory ran out, if it did.
+        steps: Sizes of the steps, as they are after memory ran out, if it did.
     """
 
     def __init__(
         self,
         network: LongLlavaForConditionalGeneration,
-        pace: Pace,
+        steps: StepSizes,
         limit_bytes: int | None = None,
         kv_cache_dtype: KvCacheDtype = "auto",
     ) -> None:
-        self.pace = pace
+        self.steps = steps
         self._network = network
         self._limit = limit_bytes
         self._kv_cache_dtype: KvCacheDtype = kv_cache_dtype
@@ -48,7 +50,7 @@ class Memory:
         self._prefix = self._nothing()
         self._answered: tuple[list[int], SessionCache] = ([], self._prefix)
 
-    def read(self, ids: Sequence[int], views: Sequence[Picture], watch: Watch) -> None:
+    def prefill(self, ids: Sequence[int], views: Sequence[Picture], watch: Monitor) -> None:
         """Read the prompt up to its last view; what was read before is not read again.
 
         Args:
@@ -68,12 +70,12 @@ class Memory:
         if fresh:
             cache = self._prefix.fork()
             unseen = views[len(self.view_spans()) :]
-            prefill(self._network, cache, fresh, unseen, self.pace, watch)
+            run_prefill(self._network, cache, fresh, unseen, self.steps, watch)
             self._prefix_ids, self._prefix = ids, cache
         self._answered = (self._prefix_ids, self._prefix)
 
-    def continued(
-        self, ids: list[int], watch: Watch, readout: AttentionReadout | None = None
+    def prefill_prompt(
+        self, ids: list[int], watch: Monitor, readout: AttentionReadout | None = None
     ) -> tuple[SessionCache, Tensor]:
         """Return a cache that holds a whole prompt, and the last hidden state (1, hidden).
 
@@ -93,12 +95,12 @@ class Memory:
         cache, rest = cache.fork(), ids[len(known) :]
         if readout is not None:
             if len(rest) > 1:
-                prefill(self._network, cache, rest[:-1], (), self.pace, watch)
+                run_prefill(self._network, cache, rest[:-1], (), self.steps, watch)
             cache.read_attention(readout)
             rest = rest[-1:]
-        return cache, prefill(self._network, cache, rest, (), self.pace, watch)
+        return cache, run_prefill(self._network, cache, rest, (), self.steps, watch)
 
-    def keep(self, ids: list[int], decoded: Decoded, cache: SessionCache) -> None:
+    def commit(self, ids: list[int], decoded: Decoded, cache: SessionCache) -> None:
         """Remember a prompt with its answer, of which the last token may not have been read."""
         read = decoded.tokens if decoded.stopped == "end" else decoded.tokens[:-1]
         self._answered = (ids + read, cache)
@@ -107,7 +109,7 @@ class Memory:
         """Return a memory that goes its own way from here; nothing is copied."""
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__)
-        twin.pace = Pace(self.pace.chunk_tokens, self.pace.view_batch, self.pace.retries)
+        twin.steps = StepSizes(self.steps.chunk_tokens, self.steps.view_batch, self.steps.retries)
         return twin
 
     def view_spans(self) -> list[tuple[int, int]]:

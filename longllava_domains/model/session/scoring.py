@@ -1,7 +1,6 @@
 """Log-probabilities of given answers: all choices of a question from one cached state."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,29 +10,6 @@ from longllava_domains.model.kernels.cpu_matmul import fast_products
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.session.cache import SessionCache
 from longllava_domains.prompt import PromptTokenizer
-
-
-@dataclass(frozen=True)
-class ChoiceScore:
-    """How likely a model finds one answer.
-
-    Attributes:
-        text: The choice.
-        token_logprobs: Log-probability of each of its tokens, given the ones before.
-    """
-
-    text: str
-    token_logprobs: tuple[float, ...]
-
-    @property
-    def sum_logprob(self) -> float:
-        """Log-probability of the choice; longer choices have less."""
-        return sum(self.token_logprobs)
-
-    @property
-    def mean_logprob(self) -> float:
-        """Mean over tokens, for choices of different lengths."""
-        return self.sum_logprob / len(self.token_logprobs)
 
 
 def encode_choices(tokenizer: PromptTokenizer, choices: Sequence[str]) -> list[list[int]]:

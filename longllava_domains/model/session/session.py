@@ -2,24 +2,22 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from longllava_domains.answer import Answer
 from longllava_domains.errors import PolicyError, SessionError
 from longllava_domains.model.layers.attention_readout import AttentionReadout
+from longllava_domains.model.loaded import LoadedModel
+from longllava_domains.model.session.answers import build_answer
 from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, TextStream, decode
-from longllava_domains.model.session.prefill import Watch
-from longllava_domains.model.session.prefix_state import Memory
-from longllava_domains.model.session.scoring import ChoiceScore, encode_choices, score_choices
-from longllava_domains.prompt import Prompt, Protocol, compose
+from longllava_domains.model.session.prefix_state import PrefixState
+from longllava_domains.model.session.scoring import encode_choices, score_choices
+from longllava_domains.prompt import Prompt, PromptProtocol, compose
 from longllava_domains.prompt.layouts import Arrangement
+from longllava_domains.vision_language import Cancelled, ChoiceScore, Monitor
 from longllava_domains.visual import VisualSequence
 
-if TYPE_CHECKING:
-    from longllava_domains.model.load import LongLlava
-
 Round = tuple[str, str]
-Cancelled = Callable[[], bool]
 
 
 class Session:
@@ -47,23 +45,28 @@ class Session:
 
     def __init__(
         self,
-        model: "LongLlava",
+        model: LoadedModel,
         sequence: VisualSequence | None,
         opening: str,
         prefix: Prompt,
-        memory: Memory,
+        memory: PrefixState,
         *,
-        protocol: Protocol = "reference",
-        watch: Watch | None = None,
+        protocol: PromptProtocol = "reference",
+        watch: Monitor | None = None,
     ) -> None:
         self.sequence = sequence
         self.history: tuple[Round, ...] = ()
         self.model = model
         self._opening = opening
         self.protocol = protocol
-        self._memory: Memory | None = memory
+        self._memory: PrefixState | None = memory
         views = () if sequence is None else sequence.views
-        memory.read(model.processor.encode(prefix), views, watch or Watch())
+        memory.prefill(model.processor.encode(prefix), views, watch or Monitor())
+
+    def __repr__(self) -> str:
+        views = 0 if self.sequence is None else len(self.sequence)
+        state = "closed" if self._memory is None else f"{len(self.history)} questions asked"
+        return f"Session({views} views, {state})"
 
     def ask(
         self,
@@ -118,7 +121,7 @@ class Session:
         memory, model = self._open()
         began = time.perf_counter()
         ids = model.processor.encode(prompt)
-        cache, hidden = memory.continued(ids, Watch(cancelled=cancelled), readout)
+        cache, hidden = memory.prefill_prompt(ids, Monitor(cancelled=cancelled), readout)
         stream = None if on_text is None else TextStream(model.processor.tokenizer, on_text)
         (decoded,) = decode(
             model.network,
@@ -132,8 +135,17 @@ class Session:
         cache.read_attention(None)
         if stream is not None:
             stream.finish()
-        memory.keep(ids, decoded, cache)
-        return model.answered(self, prompt, decoded, max_new_tokens, began)
+        memory.commit(ids, decoded, cache)
+        return build_answer(
+            model,
+            self.sequence,
+            prompt,
+            decoded,
+            protocol=self.protocol,
+            steps=memory.steps,
+            max_new_tokens=max_new_tokens,
+            began=began,
+        )
 
     def score(
         self,
@@ -158,10 +170,10 @@ class Session:
         memory, model = self._open()
         encoded = encode_choices(model.processor.tokenizer, choices)
         ids = model.processor.encode(self.prompt(question))
-        cache, hidden = memory.continued(ids, Watch(cancelled=cancelled), readout)
+        cache, hidden = memory.prefill_prompt(ids, Monitor(cancelled=cancelled), readout)
         cache.read_attention(None)
         longest = max(len(choice) for choice in encoded)
-        rows = max(memory.pace.chunk_tokens // longest, 1)
+        rows = max(memory.steps.chunk_tokens // longest, 1)
         scored = score_choices(model.network, cache, hidden, encoded, rows)
         return tuple(map(ChoiceScore, choices, scored))
 
@@ -229,7 +241,7 @@ class Session:
         opening = preamble + Arrangement.of(longer, self.protocol).lead()
         prefix, _ = compose(longer, opening, protocol=self.protocol).split()
         extended = memory.fork()
-        extended.read(model.processor.encode(prefix), views, Watch(on_progress, cancelled))
+        extended.prefill(model.processor.encode(prefix), views, Monitor(on_progress, cancelled))
         self.sequence, self._opening, self._memory = longer, opening, extended
 
     def new_readout(self) -> AttentionReadout:
@@ -238,7 +250,7 @@ class Session:
         return AttentionReadout(memory.view_spans())
 
     @property
-    def memory(self) -> Memory:
+    def memory(self) -> PrefixState:
         """What the session remembers.
 
         Raises:
@@ -256,7 +268,7 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open(self) -> "tuple[Memory, LongLlava]":
+    def _open(self) -> tuple[PrefixState, LoadedModel]:
         """Return memory and model, or raise `SessionError` where one of them is gone."""
         if self._memory is None:
             raise SessionError(

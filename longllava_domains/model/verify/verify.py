@@ -19,12 +19,12 @@ from longllava_domains.model.budget.plan import Request
 from longllava_domains.model.checkpoint.load import load_checkpoint
 from longllava_domains.model.checkpoint.source import locate
 from longllava_domains.model.devices.throughput import measure_rate
-from longllava_domains.model.kernels.selection import kernel_report
+from longllava_domains.model.kernels.report import kernel_report
 from longllava_domains.model.load import LongLlava
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.network.processor import Processor
-from longllava_domains.model.verify import checks as verify_checks
-from longllava_domains.model.verify.checks import Check, Finding, run_check
+from longllava_domains.model.verify import checks
+from longllava_domains.model.verify.checks import Check, CheckOutcome, run_check
 from longllava_domains.prompt import PromptTokenizer
 from longllava_domains.provenance import Provenance
 
@@ -105,31 +105,27 @@ def _checks(
     request: Request,
 ) -> tuple[Check, ...]:
     views, answer_tokens = request.views, request.answer_tokens
-    works: dict[str, Callable[[], Finding]] = {
-        "kernels against float64": lambda: verify_checks.kernels(device),
-        "one period of layers against CPU float32": (
-            lambda: verify_checks.layer_period(network, device)
-        ),
-        "chunks against one forward": lambda: verify_checks.chunks(network),
-        "eight rows against one": lambda: verify_checks.batches(network),
+    works: dict[str, Callable[[], CheckOutcome]] = {
+        "kernels against float64": lambda: checks.kernels(device),
+        "one period of layers against CPU float32": (lambda: checks.layer_period(network, device)),
+        "chunks against one forward": lambda: checks.chunks(network),
+        "eight rows against one": lambda: checks.batches(network),
         "speed and memory against the plan": (
-            lambda: verify_checks.speed_and_memory(network, device, views, answer_tokens)
+            lambda: checks.speed_and_memory(network, device, views, answer_tokens)
         ),
         "needle among views": lambda: _needle(network, folder),
-        "8 bits against the precision loaded": (
-            lambda: verify_checks.eight_bits(network, folder, device)
-        ),
+        "8 bits against the precision loaded": (lambda: checks.eight_bits(network, folder, device)),
     }
     return tuple(run_check(name, work) for name, work in works.items())
 
 
-def _needle(network: LongLlavaForConditionalGeneration, folder: Path) -> Finding:
+def _needle(network: LongLlavaForConditionalGeneration, folder: Path) -> CheckOutcome:
     try:
         speller = PromptTokenizer.from_folder(folder)
     except TokenizerError as error:
         return error.message
     loaded = LongLlava(network, Processor(speller, network.config), Provenance())
-    return verify_checks.needle(loaded)
+    return checks.needle(loaded)
 
 
 def _describe(device: torch.device) -> str:

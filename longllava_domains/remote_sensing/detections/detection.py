@@ -121,7 +121,7 @@ def to_pixel(place: MapPlace, percent: Sequence[Point]) -> tuple[Point, ...]:
 def from_text(
     place: MapPlace,
     text: str,
-    thing: str,
+    category: str,
     *,
     scene_px: tuple[int, int] | None = None,
     dialect: Dialect = "fit-rs",
@@ -134,7 +134,7 @@ def from_text(
         text: The answer.
         scene_px: (width, height) of the raster; boxes in the padding beside it are counted as
             problems. None where the view lies inside.
-        thing: What was asked for, singular: the class of boxes that the text does not name.
+        category: What was asked for, singular: the class of boxes that the text does not name.
         dialect: How the answer writes boxes.
         token_logprobs: Log-probability of each token of the answer.
     """
@@ -142,12 +142,12 @@ def from_text(
     score = None
     if token_logprobs:
         score = math.exp(math.fsum(token_logprobs) / len(token_logprobs))
-    asked = {None, thing, f"{thing}s"}
+    asked = {None, category, f"{category}s"}
     inside = [
         named for named in read.boxes if scene_px is None or _shows(place, named.box, scene_px)
     ]
     detections = tuple(
-        Detection(thing if named.name in asked else str(named.name), named.box, place, score)
+        Detection(category if named.name in asked else str(named.name), named.box, place, score)
         for named in inside
     )
     outside = len(read.boxes) - len(inside)

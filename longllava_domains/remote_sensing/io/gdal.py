@@ -11,7 +11,7 @@ from longllava_domains.errors import (
     NotFoundError,
     UnsupportedInputError,
 )
-from longllava_domains.privacy import quiet
+from longllava_domains.privacy import silenced
 from longllava_domains.remote_sensing.io.href import is_remote
 from longllava_domains.units import MIB, short_hash
 
@@ -64,7 +64,7 @@ def reading(href: str, row: int | None = None) -> Iterator[None]:
         NetworkError: The same, of a remote file.
     """
     try:
-        with quiet():
+        with silenced():
             yield
     except LongLlavaError:
         raise
@@ -99,15 +99,10 @@ def open_dataset(name: str, **options: Any) -> Any:
         DamagedInputError: A TIFF that GDAL cannot open.
         UnsupportedInputError: GDAL knows no such format.
     """
-    import warnings
-
     import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
 
     try:
-        with gdal_settings(remote=is_remote(name)), quiet(), warnings.catch_warnings():
-            # The report says "georeference.none"; a warning would print the path.
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with gdal_settings(remote=is_remote(name)), silenced():
             return rasterio.open(name, **options)
     except gdal_errors():
         raise _unopened(name) from None

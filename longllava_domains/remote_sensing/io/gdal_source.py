@@ -9,18 +9,15 @@ from longllava_domains.errors import UnsupportedInputError
 from longllava_domains.remote_sensing.io.gdal import CACHE_BYTES, gdal_settings, reading
 from longllava_domains.remote_sensing.io.href import is_remote
 from longllava_domains.remote_sensing.io.pixel_source import (
-    Mask,
     Paint,
     Pixels,
     PixelSource,
-    Strip,
-    Window,
     data_mask,
-    some_valid,
     sweep_windows,
 )
 from longllava_domains.remote_sensing.io.sampling import spread
 from longllava_domains.units import MIB
+from longllava_domains.visual.strips import Mask, PixelWindow, Strip, some_valid
 
 # Rows read together where blocks are flat: enough to amortise a call, little to hold.
 _BAND_BYTES = 16 * MIB
@@ -57,11 +54,11 @@ class GdalSource:
         self.alpha, self.has_mask = _masks(dataset, numbers)
         self.beneath: PixelSource | None = None
 
-    def read(self, window: Window, out_size: tuple[int, int] | None = None) -> Pixels:
+    def read(self, window: PixelWindow, out_size: tuple[int, int] | None = None) -> Pixels:
         """Read a window, averaged down to out_size (width, height) where one is given."""
         return self._read(window, out_size, threads=1)
 
-    def _read(self, window: Window, out_size: tuple[int, int] | None, threads: int) -> Pixels:
+    def _read(self, window: PixelWindow, out_size: tuple[int, int] | None, threads: int) -> Pixels:
         from rasterio.enums import Resampling
         from rasterio.windows import Window as RasterioWindow
 

@@ -14,8 +14,8 @@ from longllava_domains.remote_sensing.georeference import (
 )
 from longllava_domains.remote_sensing.io.bands import BandFacts
 from longllava_domains.remote_sensing.io.control_points import ControlMap, gcp_map
-from longllava_domains.remote_sensing.io.pixel_source import Rgb
 from longllava_domains.units import GIB
+from longllava_domains.visual.strips import Rgb
 
 _MAX_SIDE_PX = 2**24
 # Rows are read in bands; one band of a scene this wide would not fit any laptop.

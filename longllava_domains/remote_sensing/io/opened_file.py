@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from longllava_domains.errors import NotFoundError
-from longllava_domains.privacy import quiet
+from longllava_domains.privacy import silenced
 from longllava_domains.remote_sensing.georeference import Georeference
 from longllava_domains.remote_sensing.io.bands import choose_bands
 from longllava_domains.remote_sensing.io.gdal import open_dataset, reading
@@ -21,9 +21,10 @@ from longllava_domains.remote_sensing.io.metadata import (
     physical_units,
     require_pixels,
 )
-from longllava_domains.remote_sensing.io.pixel_source import PixelSource, Rgb
+from longllava_domains.remote_sensing.io.pixel_source import PixelSource
 from longllava_domains.remote_sensing.io.tiff_source import pixel_source
 from longllava_domains.units import short_hash
+from longllava_domains.visual.strips import Rgb
 
 Bands = str | int | Sequence[int | str] | None
 
@@ -78,7 +79,7 @@ def open_one(href: str | os.PathLike[str], bands: Bands = None, crs: str | None 
     """
     name = gdal_name(os.fspath(href))
     _require_vrt_sources(name)
-    with quiet() as warned:
+    with silenced() as warned:
         dataset = open_dataset(name)
         with reading(name):  # damaged directories show on the first question about the bands
             opened = _described(name, dataset, bands, crs)

@@ -1,23 +1,13 @@
 """What every source of pixels promises, and the small types that travel from it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Mask = NDArray[np.bool_]
-Rgb = NDArray[np.uint8]
-
-
-class Window(NamedTuple):
-    """A rectangle of raster pixels."""
-
-    column: int
-    row: int
-    width: int
-    height: int
+from longllava_domains.visual.strips import Mask, PixelWindow, Rgb, Strip, some_valid
 
 
 @dataclass(frozen=True)
@@ -31,21 +21,6 @@ class Pixels:
     """
 
     values: NDArray[Any]
-    valid: Mask | None
-
-
-@dataclass(frozen=True)
-class Strip:
-    """Whole rows of a raster, ready to show.
-
-    Attributes:
-        top: Raster row of the first row.
-        rgb: uint8 (rows, width, 3).
-        valid: (rows, width); None where all are data.
-    """
-
-    top: int
-    rgb: Rgb
     valid: Mask | None
 
 
@@ -73,7 +48,7 @@ class PixelSource(Protocol):
     nodata: tuple[float | None, ...]
     categorical: bool
 
-    def read(self, window: Window, out_size: tuple[int, int] | None = None) -> Pixels:
+    def read(self, window: PixelWindow, out_size: tuple[int, int] | None = None) -> Pixels:
         """Read a window, averaged down to out_size (width, height) where one is given.
 
         Classes (`categorical`) are never averaged: the most frequent one stands for its cell.
@@ -101,35 +76,16 @@ def sweep_windows(
     source: PixelSource,
     rows: int,
     paint: Paint,
-    read: Callable[[Window], Pixels] | None = None,
+    read: Callable[[PixelWindow], Pixels] | None = None,
 ) -> Iterator[Strip]:
     """Paint all rows, `rows` at a time, through windows as wide as the raster."""
     read = read or source.read
     for top in range(0, source.height, rows):
-        window = Window(0, top, source.width, min(rows, source.height - top))
+        window = PixelWindow(0, top, source.width, min(rows, source.height - top))
         pixels = read(window)
         rgb = np.empty((window.height, source.width, 3), np.uint8)
         paint(pixels, rgb)
         yield Strip(top, rgb, pixels.valid)
-
-
-def join(strips: Sequence[Strip]) -> tuple[Rgb, Mask | None]:
-    """Stack strips that follow each other; one strip is handed back without a copy."""
-    if len(strips) == 1:
-        return strips[0].rgb, strips[0].valid
-    rgb = np.concatenate([strip.rgb for strip in strips])
-    if all(strip.valid is None for strip in strips):
-        return rgb, None
-    masks = [
-        np.ones(strip.rgb.shape[:2], np.bool_) if strip.valid is None else strip.valid
-        for strip in strips
-    ]
-    return rgb, np.concatenate(masks)
-
-
-def some_valid(valid: Mask | None) -> Mask | None:
-    """Return None in place of a mask that is True everywhere."""
-    return None if valid is None or bool(valid.all()) else valid
 
 
 def data_mask(values: NDArray[Any], nodata: tuple[float | None, ...]) -> Mask | None:

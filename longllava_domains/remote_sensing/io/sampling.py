@@ -5,7 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from longllava_domains.remote_sensing.io.pixel_source import Pixels, PixelSource, Window
+from longllava_domains.remote_sensing.io.pixel_source import Pixels, PixelSource
+from longllava_domains.visual.strips import PixelWindow
 
 # The scene averaged to this many pixels on its longer side, where overviews make that cheap.
 _VIEW_PX: Final = 1024
@@ -33,7 +34,7 @@ def spread(source: PixelSource, block_rows: int, block_columns: int) -> list[Pix
 
 
 def _pieces(source: PixelSource, block_rows: int, block_columns: int) -> list[Pixels]:
-    whole = Window(0, 0, source.width, source.height)
+    whole = PixelWindow(0, 0, source.width, source.height)
     factor = max(source.width, source.height) / _VIEW_PX
     if source.overview_factor(factor) >= 2:
         size = (max(1, round(source.width / factor)), max(1, round(source.height / factor)))
@@ -46,14 +47,14 @@ def _pieces(source: PixelSource, block_rows: int, block_columns: int) -> list[Pi
 def _everywhere(source: PixelSource) -> Iterator[Pixels]:
     for top in range(0, source.height, _BAND_ROWS):
         rows = min(_BAND_ROWS, source.height - top)
-        pixels = source.read(Window(0, top, source.width, rows))
+        pixels = source.read(PixelWindow(0, top, source.width, rows))
         if pixels.valid is not None:
             kept = pixels.values[pixels.valid]
             pixels = Pixels(kept[:: 1 + len(kept) // _VIEW_PX][None], None)
         yield pixels
 
 
-def _lattice(source: PixelSource, block_rows: int, block_columns: int) -> list[Window]:
+def _lattice(source: PixelSource, block_rows: int, block_columns: int) -> list[PixelWindow]:
     """Return windows on a lattice over the scene, each cut along its blocks."""
     width, height = source.width, source.height
     in_strips = block_columns >= width
@@ -62,7 +63,7 @@ def _lattice(source: PixelSource, block_rows: int, block_columns: int) -> list[W
     columns = width if in_strips else min(block_columns, _WINDOW_PX)
     rows = min(block_rows, _STRIP_ROWS if in_strips else _WINDOW_PX)
     return [
-        Window(left, top, min(columns, width - left), min(rows, height - top))
+        PixelWindow(left, top, min(columns, width - left), min(rows, height - top))
         for top in tops
         for left in lefts
     ]

@@ -18,16 +18,9 @@ from longllava_domains.formats.tiff.layout import (
     undo_predictor,
 )
 from longllava_domains.remote_sensing.io.gdal_source import GdalSource
-from longllava_domains.remote_sensing.io.pixel_source import (
-    Mask,
-    Paint,
-    Pixels,
-    Strip,
-    Window,
-    data_mask,
-    some_valid,
-)
+from longllava_domains.remote_sensing.io.pixel_source import Paint, Pixels, data_mask
 from longllava_domains.units import MIB
+from longllava_domains.visual.strips import Mask, PixelWindow, Strip, some_valid
 
 # Beyond this a block is decoded as a stream of rows, or left to GDAL.
 _GIANT_BLOCK_BYTES: Final = 64 * MIB
@@ -157,7 +150,7 @@ class TiffSource(GdalSource):
         except DamagedInputError:
             # A second opinion: libtiff knows dialects that the codecs do not. If it agrees that
             # the block is damaged, `read` says so.
-            pixels = self.read(Window(0, band.top, self.width, len(band.rgb)))
+            pixels = self.read(PixelWindow(0, band.top, self.width, len(band.rgb)))
             paint(pixels, band.rgb)
             return Strip(band.top, band.rgb, pixels.valid)
         return Strip(band.top, band.rgb, some_valid(band.valid))

@@ -10,18 +10,16 @@ from longllava_domains.remote_sensing.io.pixel_source import (
     Paint,
     Pixels,
     PixelSource,
-    Strip,
-    Window,
-    some_valid,
     sweep_windows,
 )
 from longllava_domains.remote_sensing.io.sampling import spread
+from longllava_domains.visual.strips import PixelWindow, Strip, some_valid
 
 _BAND_ROWS = 512
 
 
 @dataclass(frozen=True)
-class Part:
+class MosaicTile:
     """A source and where its first pixel lies in the mosaic.
 
     Attributes:
@@ -39,37 +37,41 @@ class MosaicSource:
     """Files beside each other on one grid; where they overlap, the first with data is shown.
 
     Args:
-        parts: In order of precedence; all with the same channels and type.
+        tiles: In order of precedence; all with the same channels and type.
         width: Of the mosaic, pixels.
         height: Of the mosaic, pixels.
     """
 
-    def __init__(self, parts: Sequence[Part], width: int, height: int) -> None:
-        first = parts[0].source
-        self.parts = tuple(parts)
+    def __init__(self, tiles: Sequence[MosaicTile], width: int, height: int) -> None:
+        first = tiles[0].source
+        self.tiles = tuple(tiles)
         self.width, self.height = width, height
         self.channels, self.dtype = first.channels, first.dtype
         self.categorical = first.categorical
-        # Each part has already turned its own nodata into a mask.
+        # Each tile has already turned its own nodata into a mask.
         self.nodata: tuple[float | None, ...] = (None,) * first.channels
 
-    def read(self, window: Window, out_size: tuple[int, int] | None = None) -> Pixels:
+    def read(self, window: PixelWindow, out_size: tuple[int, int] | None = None) -> Pixels:
         """Read a window, averaged down to out_size (width, height) where one is given."""
         width, height = out_size or (window.width, window.height)
         values = np.zeros((height, width, self.channels), self.dtype)
         valid = np.zeros((height, width), np.bool_)
-        for part in self.parts:
-            self._add(part, window, values, valid)
+        for tile in self.tiles:
+            self._add(tile, window, values, valid)
             if valid.all():
                 break
         return Pixels(values, some_valid(valid))
 
     def _add(
-        self, part: Part, window: Window, values: np.ndarray[Any, Any], valid: np.ndarray[Any, Any]
+        self,
+        tile: MosaicTile,
+        window: PixelWindow,
+        values: np.ndarray[Any, Any],
+        valid: np.ndarray[Any, Any],
     ) -> None:
-        """Lay one part under what is there already."""
-        columns = _overlap(window.column, window.width, part.column, part.source.width)
-        rows = _overlap(window.row, window.height, part.row, part.source.height)
+        """Lay one tile under what is there already."""
+        columns = _overlap(window.column, window.width, tile.column, tile.source.width)
+        rows = _overlap(window.row, window.height, tile.row, tile.source.height)
         if columns is None or rows is None:
             return
         height, width = valid.shape
@@ -81,13 +83,13 @@ class MosaicSource:
         free = ~valid[target]
         if not free.any():
             return
-        inside = Window(
-            columns[0] - part.column, rows[0] - part.row,
+        inside = PixelWindow(
+            columns[0] - tile.column, rows[0] - tile.row,
             columns[1] - columns[0], rows[1] - rows[0],
         )  # fmt: skip
         size = (right - left, bottom - top)
         same = size == (inside.width, inside.height)
-        pixels = part.source.read(inside, None if same else size)
+        pixels = tile.source.read(inside, None if same else size)
         if pixels.valid is not None:
             free &= pixels.valid
         values[target][free] = pixels.values[free]
@@ -98,17 +100,17 @@ class MosaicSource:
         return sweep_windows(self, _BAND_ROWS, paint)
 
     def overview_factor(self, factor: float) -> float:
-        """Return the decimation that every part has an overview for; 1 for none."""
-        return min(part.source.overview_factor(factor) for part in self.parts)
+        """Return the decimation that every tile has an overview for; 1 for none."""
+        return min(tile.source.overview_factor(factor) for tile in self.tiles)
 
     def sample(self) -> list[Pixels]:
-        """Return pieces of every part."""
-        return [pixels for part in self.parts for pixels in part.source.sample()]
+        """Return pieces of every tile."""
+        return [pixels for tile in self.tiles for pixels in tile.source.sample()]
 
     def close(self) -> None:
-        """Close every part."""
-        for part in self.parts:
-            part.source.close()
+        """Close every tile."""
+        for tile in self.tiles:
+            tile.source.close()
 
 
 class StackSource:
@@ -127,7 +129,7 @@ class StackSource:
         self.nodata = tuple(source.nodata[0] for source in sources)
         self.categorical = False
 
-    def read(self, window: Window, out_size: tuple[int, int] | None = None) -> Pixels:
+    def read(self, window: PixelWindow, out_size: tuple[int, int] | None = None) -> Pixels:
         """Read a window of every file; a pixel is data where any of them has data."""
         planes = [source.read(window, out_size) for source in self.sources]
         values = np.concatenate([plane.values for plane in planes], axis=2).astype(

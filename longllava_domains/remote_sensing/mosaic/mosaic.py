@@ -14,7 +14,11 @@ from longllava_domains.remote_sensing.georeference import (
     parse_crs,
 )
 from longllava_domains.remote_sensing.io.opened_file import Opened
-from longllava_domains.remote_sensing.mosaic.composite_source import MosaicSource, Part, StackSource
+from longllava_domains.remote_sensing.mosaic.composite_source import (
+    MosaicSource,
+    MosaicTile,
+    StackSource,
+)
 from longllava_domains.remote_sensing.mosaic.warp import MapGrid, level, warp
 
 # Files whose pixels are this close to the mosaic's grid lie on it.
@@ -47,14 +51,14 @@ def mosaic(files: Sequence[Opened]) -> Opened:
     width = max(box[2] for box in footprints) - left
     height = max(box[3] for box in footprints) - top
     _require_compact(width, height, footprints)
-    parts, joined = [], []
+    tiles, joined = [], []
     for file, box in zip(files, footprints, strict=True):
         if not _on_grid(file, grid):
             file = warp(file, grid.shifted(box[0], box[1], box[2] - box[0], box[3] - box[1]))
         joined.append(file)
-        parts.append(Part(file.source, box[0] - left, box[1] - top))
+        tiles.append(MosaicTile(file.source, box[0] - left, box[1] - top))
     place = Georeference(grid.shifted(left, top, width, height).affine, grid.crs)
-    return _joined(joined, MosaicSource(parts, width, height), place)
+    return _joined(joined, MosaicSource(tiles, width, height), place)
 
 
 def stack(files: Sequence[Opened]) -> Opened:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from longllava_domains.errors import GeoreferenceError
-from longllava_domains.privacy import quiet
+from longllava_domains.privacy import silenced
 from longllava_domains.remote_sensing.georeference import AffineMap, Georeference
 from longllava_domains.remote_sensing.io.gdal import gdal_errors, gdal_settings
 from longllava_domains.remote_sensing.io.gdal_source import GdalSource
@@ -95,7 +95,7 @@ def _warped(
         # below looks for the value itself, as it does in a file that is not warped.
         options |= {"src_nodata": None, "nodata": None}
     try:
-        with gdal_settings(), quiet():
+        with gdal_settings(), silenced():
             warped = WarpedVRT(dataset, resampling=resampling, **options)
     except gdal_errors():
         raise GeoreferenceError(

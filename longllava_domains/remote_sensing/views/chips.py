@@ -1,22 +1,20 @@
 """Chips: overlapping windows at native resolution, for questions of where and how many."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.remote_sensing.cut import cut, row_bands
-from longllava_domains.remote_sensing.io.pixel_source import Window
-from longllava_domains.remote_sensing.views.grid import COLOURS, Protocol
+from longllava_domains.remote_sensing.scene import Scene
+from longllava_domains.remote_sensing.views.crop import crop, row_bands
+from longllava_domains.remote_sensing.views.grid import COLOURS, GridProtocol
 from longllava_domains.visual import MapPlace, View
-
-if TYPE_CHECKING:
-    from longllava_domains.remote_sensing.raster import Raster
+from longllava_domains.visual.strips import PixelWindow
 
 # FIT-RS cuts STAR scenes into 512-pixel chips that overlap by 100 ("split_512_100").
 CHIP_PX: Final = 512
 OVERLAP_PX: Final = 100
 # Colour of padding and nodata, see `grid.COLOURS`.
-_PROTOCOL: Final[Protocol] = "neutral"
+_PROTOCOL: Final[GridProtocol] = "neutral"
 
 
 class Chips:
@@ -39,7 +37,7 @@ class Chips:
 
     def __init__(
         self,
-        raster: "Raster",
+        raster: Scene,
         size_px: int = CHIP_PX,
         overlap_px: int = OVERLAP_PX,
     ) -> None:
@@ -69,15 +67,15 @@ class Chips:
         """
         self.skipped = []
         raster, size = self.raster, self.size_px
-        padding, _ = COLOURS[_PROTOCOL]
+        padding, fill = COLOURS[_PROTOCOL]
         ground = raster.ground
-        strips = raster.source.sweep(raster.painter(_PROTOCOL), raster.threads)
+        strips = raster.source.sweep(raster.painter(fill), raster.threads)
         spans = [(top, min(top + size, raster.height)) for top in self.tops]
         for (top, _), band in zip(spans, row_bands(strips, spans), strict=True):
             for left in self.lefts:
-                window = Window(left, top, size, size)
+                window = PixelWindow(left, top, size, size)
                 place = ground.place("chip", window, 1.0)
-                pixels, has_data = cut(band, window, padding)
+                pixels, has_data = crop(band, window, padding)
                 if has_data:
                     yield View(pixels, place)
                 else:

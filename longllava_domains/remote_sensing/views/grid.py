@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.remote_sensing.io.pixel_source import Window
+from longllava_domains.visual.strips import PixelWindow
 
-Protocol = Literal["neutral", "reference"]
+GridProtocol = Literal["neutral", "reference"]
 
 # What the image preprocessor pads with; it becomes 0 after normalisation, so that padding and
 # nodata carry no signal. The reference pads with white, which in a scene looks like cloud or snow.
@@ -40,13 +40,13 @@ class Grid:
     width: int
     height: int
     tile_px: int = 336
-    protocol: Protocol = "neutral"
+    protocol: GridProtocol = "neutral"
 
     def __post_init__(self) -> None:
-        if self.protocol not in get_args(Protocol):
+        if self.protocol not in get_args(GridProtocol):
             raise PolicyError(
                 "There is no such tiling protocol.",
-                remedy=f"Use {' or '.join(get_args(Protocol))}.",
+                remedy=f"Use {' or '.join(get_args(GridProtocol))}.",
                 code="raster.protocol",
             )
         if min(self.width, self.height, self.tile_px) < 1:
@@ -87,12 +87,12 @@ class Grid:
     def __len__(self) -> int:
         return self.rows * self.columns
 
-    def __iter__(self) -> Iterator[Window]:
+    def __iter__(self) -> Iterator[PixelWindow]:
         for row in range(self.rows):
             top, bottom = self.row_span(row)
             for column in range(self.columns):
                 left, right = self.column_span(column)
-                yield Window(left, top, right - left, bottom - top)
+                yield PixelWindow(left, top, right - left, bottom - top)
 
     def _span(self, index: int, count: int, pad: int, size: int) -> tuple[int, int]:
         start = index * self.tile_px - pad

@@ -1,18 +1,14 @@
 """How much of a raster the model sees at once, and how sharply: arithmetic on a token budget."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, get_args
+from typing import Any, Literal, get_args
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.remote_sensing.io.pixel_source import Window
-from longllava_domains.remote_sensing.views.grid import Grid, Protocol
+from longllava_domains.remote_sensing.views.grid import Grid, GridProtocol
+from longllava_domains.vision_language import TAG_TOKENS, TRAINED_TOKENS
+from longllava_domains.visual.strips import PixelWindow
 
 BeyondBudget = Literal["decimate", "super-tiles", "refuse"]
-
-# LongLLaVA spells <img> and </img> as plain text, three tokens each, around every view; rows of
-# tiles are joined by a line break.
-TAG_TOKENS: Final = 6
-TRAINED_TOKENS: Final = 40960
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class GridPolicy:
     tokens_per_view: int = 144
     reserved_tokens: int = 1024
     beyond_budget: BeyondBudget = "decimate"
-    protocol: Protocol = "neutral"
+    protocol: GridProtocol = "neutral"
     global_px: int = 336
 
     def __post_init__(self) -> None:
@@ -85,7 +81,7 @@ class GridPolicy:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ViewPlan:
     """What a policy does with a raster.
 
     Attributes:
@@ -103,7 +99,7 @@ class Plan:
     size: tuple[int, int]
     factor: tuple[float, float]
     grid: Grid
-    regions: tuple[Window, ...]
+    regions: tuple[PixelWindow, ...]
     tokens: int
     native_tiles: int
     resolution_m: float | None
@@ -119,7 +115,7 @@ class Plan:
 
 def plan(
     width: int, height: int, policy: GridPolicy, native_resolution_m: float | None = None
-) -> Plan:
+) -> ViewPlan:
     """Decide between native resolution, decimation and super-tiles.
 
     Args:
@@ -132,8 +128,8 @@ def plan(
         PolicyError: Too many tiles, and the policy refuses to decimate or split.
     """
     native = Grid(width, height, policy.tile_px, policy.protocol)
-    whole = Window(0, 0, width, height)
-    regions: tuple[Window, ...] = (whole,)
+    whole = PixelWindow(0, 0, width, height)
+    regions: tuple[PixelWindow, ...] = (whole,)
     size, grid, mode = (width, height), native, "native"
     if len(native) > policy.max_tiles:
         if policy.beyond_budget == "refuse":
@@ -148,7 +144,7 @@ def plan(
     shown = None
     if native_resolution_m is not None:
         shown = native_resolution_m * (factor[0] * factor[1]) ** 0.5
-    return Plan(
+    return ViewPlan(
         mode=mode,
         size=size,
         factor=factor,
@@ -162,7 +158,7 @@ def plan(
     )
 
 
-def region_grid(region: Window, policy: GridPolicy) -> Grid:
+def region_grid(region: PixelWindow, policy: GridPolicy) -> Grid:
     """Return the grid of tiles of one region at native resolution."""
     return Grid(region.width, region.height, policy.tile_px, policy.protocol)
 
@@ -187,7 +183,7 @@ def _fitting_size(width: int, height: int, policy: GridPolicy) -> tuple[int, int
     return size(high)
 
 
-def _regions(native: Grid, policy: GridPolicy) -> tuple[Window, ...]:
+def _regions(native: Grid, policy: GridPolicy) -> tuple[PixelWindow, ...]:
     """Split a raster into regions of whole tiles, nearly square and nearly equal."""
     side = max(1, int(policy.max_tiles**0.5))
     columns = _shares(native.columns, max(1, min(policy.max_tiles // side, native.columns)))
@@ -199,7 +195,7 @@ def _regions(native: Grid, policy: GridPolicy) -> tuple[Window, ...]:
         left = 0
         for tile_columns in columns:
             width = min(tile_columns * policy.tile_px, native.width - left)
-            regions.append(Window(left, top, width, height))
+            regions.append(PixelWindow(left, top, width, height))
             left += width
         top += height
     return tuple(regions)

@@ -1,16 +1,15 @@
 """Reading a raster once and making the views a policy asks for."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from longllava_domains.errors import NotFoundError, PolicyError
-from longllava_domains.remote_sensing.io.pixel_source import Mask, Rgb, Strip, Window
-from longllava_domains.remote_sensing.views.grid import Grid
-from longllava_domains.remote_sensing.views.policy import GridPolicy, Plan, region_grid
+from longllava_domains.remote_sensing.scene import Scene
+from longllava_domains.remote_sensing.views.grid import COLOURS, Grid
+from longllava_domains.remote_sensing.views.policy import GridPolicy, ViewPlan, plan, region_grid
 from longllava_domains.remote_sensing.views.tiles import (
-    Cut,
+    Crop,
     averaged,
     bands_of,
     global_size,
@@ -19,10 +18,8 @@ from longllava_domains.remote_sensing.views.tiles import (
 )
 from longllava_domains.units import MIB
 from longllava_domains.visual import View, VisualSequence
-from longllava_domains.visual.area_average import GlobalView
-
-if TYPE_CHECKING:
-    from longllava_domains.remote_sensing.raster import Raster
+from longllava_domains.visual.area_average import GlobalAverager
+from longllava_domains.visual.strips import Mask, PixelWindow, Rgb, Strip
 
 # Tiles held so that the global view can come first out of the same pass.
 SPOOL_BYTES = 256 * MIB
@@ -30,7 +27,7 @@ SPOOL_BYTES = 256 * MIB
 _REGION_ROWS = 336
 
 
-class Pass:
+class SinglePassReader:
     """One pass over a region: strips in order, and the picture they make.
 
     Args:
@@ -40,12 +37,12 @@ class Pass:
         grid: Tiles; smaller than the region where it is averaged down.
     """
 
-    def __init__(self, raster: "Raster", policy: GridPolicy, region: Window, grid: Grid) -> None:
+    def __init__(self, raster: Scene, policy: GridPolicy, region: PixelWindow, grid: Grid) -> None:
         self.raster = raster
         self.policy = policy
         self.region = region
         self.grid = grid
-        self.paint = raster.painter(policy.protocol)
+        self.paint = raster.painter(COLOURS[policy.protocol][1])
         self.factor = min(region.width / grid.width, region.height / grid.height)
         size = global_size(region.width, region.height, policy.global_px)
         factor = min(region.width / size[0], region.height / size[1])
@@ -56,13 +53,15 @@ class Pass:
         )
         self.from_overviews = source.categorical or source.overview_factor(factor) >= 2
         self.from_overviews = self.from_overviews or self.decimated_reads
-        self.listener = GlobalView(region.width, region.height, size, _fill(raster, policy))
+        self.averager = GlobalAverager(
+            region.width, region.height, size, COLOURS[policy.protocol][1]
+        )
 
     def picture(self) -> tuple[Rgb, Mask | None]:
         """Return the global picture: from overviews, or from the strips once all have passed."""
         if not self.from_overviews:
-            return self.listener.picture()
-        pixels = self.raster.source.read(self.region, self.listener.size)
+            return self.averager.picture()
+        pixels = self.raster.source.read(self.region, self.averager.size)
         rgb = np.empty((*pixels.values.shape[:2], 3), np.uint8)
         self.paint(pixels, rgb)
         return rgb, pixels.valid
@@ -73,25 +72,25 @@ class Pass:
             return self._decimated()
         strips = self.native_strips()
         if not self.from_overviews:
-            strips = self.listener.listen(strips)
+            strips = self.averager.listen(strips)
         if self.factor > 1:
             size = (self.region.width, self.region.height)
             return averaged(strips, size, self.grid, self.policy.protocol)
         return strips
 
-    def cuts(self) -> Iterator[Cut]:
+    def crops(self) -> Iterator[Crop]:
         """Yield every tile."""
         return tiles(self.strips(), self.grid, self.raster.ground, self.region)
 
     def native_strips(self) -> Iterator[Strip]:
         """Yield the rows of the region at full resolution, top to bottom."""
         raster, region = self.raster, self.region
-        if region == Window(0, 0, raster.width, raster.height):
+        if region == PixelWindow(0, 0, raster.width, raster.height):
             yield from raster.source.sweep(self.paint, raster.threads)
             return
         for top in range(0, region.height, _REGION_ROWS):
             rows = min(_REGION_ROWS, region.height - top)
-            window = Window(region.column, region.row + top, region.width, rows)
+            window = PixelWindow(region.column, region.row + top, region.width, rows)
             yield self._painted(window, None, top)
 
     def _decimated(self) -> Iterator[Strip]:
@@ -100,97 +99,97 @@ class Pass:
         for top, bottom in bands_of(grid):
             first = round(top * region.height / grid.height)
             last = round(bottom * region.height / grid.height)
-            window = Window(region.column, region.row + first, region.width, last - first)
+            window = PixelWindow(region.column, region.row + first, region.width, last - first)
             yield self._painted(window, (grid.width, bottom - top), top)
 
-    def _painted(self, window: Window, size: tuple[int, int] | None, top: int) -> Strip:
+    def _painted(self, window: PixelWindow, size: tuple[int, int] | None, top: int) -> Strip:
         pixels = self.raster.source.read(window, size)
         rgb = np.empty((*pixels.values.shape[:2], 3), np.uint8)
         self.paint(pixels, rgb)
         return Strip(top, rgb, pixels.valid)
 
 
-def views(raster: "Raster", policy: GridPolicy) -> Iterator[View]:
+def views(raster: Scene, policy: GridPolicy) -> Iterator[View]:
     """Yield the global view, then every tile at native resolution."""
     sweep = _native_pass(raster, policy)
     if sweep.from_overviews:
         yield _global(raster, sweep)
-        yield from (cut.view for cut in sweep.cuts())
+        yield from (crop.view for crop in sweep.crops())
         return
     if raster.width * raster.height * 3 <= SPOOL_BYTES:
-        cuts = list(sweep.cuts())
+        crops = list(sweep.crops())
         yield _global(raster, sweep)
-        yield from (cut.view for cut in cuts)
+        yield from (crop.view for crop in crops)
         return
     for _ in sweep.strips():
         pass
     yield _global(raster, sweep)
     again = tiles(sweep.native_strips(), sweep.grid, raster.ground, sweep.region)
-    yield from (cut.view for cut in again)
+    yield from (crop.view for crop in again)
 
 
-def tiles_then_global(raster: "Raster", policy: GridPolicy) -> Iterator[View]:
+def tiles_then_global(raster: Scene, policy: GridPolicy) -> Iterator[View]:
     """Yield every tile at native resolution, then the global view: one pass."""
     sweep = _native_pass(raster, policy)
-    yield from (cut.view for cut in sweep.cuts())
+    yield from (crop.view for crop in sweep.crops())
     yield _global(raster, sweep)
 
 
-def to_sequence(raster: "Raster", policy: GridPolicy) -> VisualSequence:
+def to_sequence(raster: Scene, policy: GridPolicy) -> VisualSequence:
     """Show the whole raster in one sequence."""
-    plan = raster.plan(policy)
-    if len(plan.regions) > 1:
+    planned = plan(raster.width, raster.height, policy, raster.resolution_m)
+    if len(planned.regions) > 1:
         raise PolicyError(
-            f"This policy splits the raster into {len(plan.regions)} super-tiles.",
+            f"This policy splits the raster into {len(planned.regions)} super-tiles.",
             remedy="Iterate over to_sequences(policy), one sequence per super-tile.",
             code="raster.super_tiles",
-            facts={"super_tiles": len(plan.regions)},
+            facts={"super_tiles": len(planned.regions)},
         )
-    sequence = _sequence(raster, policy, plan, plan.regions[0], plan.grid)
+    sequence = _sequence(raster, policy, planned, planned.regions[0], planned.grid)
     if sequence is None:
         raise _all_nodata()
     return sequence
 
 
-def to_sequences(raster: "Raster", policy: GridPolicy) -> Iterator[VisualSequence]:
+def to_sequences(raster: Scene, policy: GridPolicy) -> Iterator[VisualSequence]:
     """Show the raster as one sequence per super-tile; empty super-tiles are passed over."""
-    plan = raster.plan(policy)
+    planned = plan(raster.width, raster.height, policy, raster.resolution_m)
     empty = 0
-    for region in plan.regions:
-        grid = region_grid(region, policy) if len(plan.regions) > 1 else plan.grid
-        sequence = _sequence(raster, policy, plan, region, grid)
+    for region in planned.regions:
+        grid = region_grid(region, policy) if len(planned.regions) > 1 else planned.grid
+        sequence = _sequence(raster, policy, planned, region, grid)
         if sequence is None:
             empty += 1
         else:
             yield sequence
-    if empty == len(plan.regions):
+    if empty == len(planned.regions):
         raise _all_nodata()
 
 
 def _sequence(
-    raster: "Raster", policy: GridPolicy, plan: Plan, region: Window, grid: Grid
+    raster: Scene, policy: GridPolicy, plan: ViewPlan, region: PixelWindow, grid: Grid
 ) -> VisualSequence | None:
     """Return the sequence of one region, or None where all of it is nodata."""
-    sweep = Pass(raster, policy, region, grid)
-    cuts = list(sweep.cuts())
+    sweep = SinglePassReader(raster, policy, region, grid)
+    crops = list(sweep.crops())
     picture, _ = sweep.picture()
-    empty = sum(not cut.has_data for cut in cuts)
-    if empty == len(cuts):
+    empty = sum(not crop.has_data for crop in crops)
+    if empty == len(crops):
         return None
     shown = raster.report.with_({"tiles.nodata": empty} if empty else {})
     left_out = {}
     if plan.mode == "decimated":
-        left_out["native_tiles_averaged"] = plan.native_tiles - len(cuts)
+        left_out["native_tiles_averaged"] = plan.native_tiles - len(crops)
     provenance = raster.provenance.with_(
         policy=policy.to_json() | {"mode": plan.mode, "region": list(region)},
         layout="grid",
-        views=1 + len(cuts),
+        views=1 + len(crops),
         resolution_m=plan.resolution_m,
         load_report=shown.to_json(),
         left_out=left_out,
     )
     return VisualSequence(
-        views=(global_view(raster.ground, region, picture), *(cut.view for cut in cuts)),
+        views=(global_view(raster.ground, region, picture), *(crop.view for crop in crops)),
         layout="grid",
         grid=(grid.rows, grid.columns),
         provenance=provenance,
@@ -198,29 +197,24 @@ def _sequence(
     )
 
 
-def _native_pass(raster: "Raster", policy: GridPolicy) -> Pass:
-    whole = Window(0, 0, raster.width, raster.height)
-    return Pass(raster, policy, whole, region_grid(whole, policy))
+def _native_pass(raster: Scene, policy: GridPolicy) -> SinglePassReader:
+    whole = PixelWindow(0, 0, raster.width, raster.height)
+    return SinglePassReader(raster, policy, whole, region_grid(whole, policy))
 
 
-def _global(raster: "Raster", sweep: Pass) -> View:
+def _global(raster: Scene, sweep: SinglePassReader) -> View:
     picture, valid = sweep.picture()
     if valid is not None and not valid.any() and _nothing(raster):
         raise _all_nodata()
     return global_view(raster.ground, sweep.region, picture)
 
 
-def _nothing(raster: "Raster") -> bool:
+def _nothing(raster: Scene) -> bool:
     """Tell whether not one pixel is data; averages may hide a few."""
-    paint = raster.painter("neutral")
+    paint = raster.painter(COLOURS["neutral"][1])
     return not any(
         strip.valid is None or strip.valid.any() for strip in raster.source.sweep(paint, 1)
     )
-
-
-def _fill(raster: "Raster", policy: GridPolicy) -> tuple[int, int, int]:
-    red, green, blue = raster.painter(policy.protocol).fill.tolist()
-    return red, green, blue
 
 
 def _all_nodata() -> NotFoundError:

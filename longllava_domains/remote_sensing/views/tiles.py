@@ -1,48 +1,21 @@
 """Views of a raster: the global view and the tiles, cut from one pass over its rows."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from longllava_domains.remote_sensing.cut import cut, row_bands
-from longllava_domains.remote_sensing.io.pixel_source import Rgb, Strip, Window, join
-from longllava_domains.remote_sensing.views.grid import COLOURS, Grid, Protocol
-from longllava_domains.visual import MapPlace, View
+from longllava_domains.remote_sensing.scene import Ground
+from longllava_domains.remote_sensing.views.crop import crop, row_bands
+from longllava_domains.remote_sensing.views.grid import COLOURS, Grid, GridProtocol
+from longllava_domains.visual import View
 from longllava_domains.visual.area_average import shrink
+from longllava_domains.visual.strips import PixelWindow, Rgb, Strip, join
 
 # Raster rows averaged together; it bounds memory, not the result.
 _AVERAGED_ROWS = 256
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What a place needs to know of the raster.
-
-    Attributes:
-        resolution_m: Ground metres per raster pixel; None where unknown.
-        crs: Authority code or WKT; None without a georeference.
-        pixel_to_map: The raster's own; None without a georeference.
-    """
-
-    resolution_m: float | None
-    crs: str | None
-    pixel_to_map: Callable[[float, float], tuple[float, float]] | None
-
-    def place(
-        self, role: str, window: tuple[float, float, float, float], factor: float
-    ) -> MapPlace:
-        """Return the place of a view.
-
-        Args:
-            role: ``"global"``, ``"tile"`` or ``"chip"``.
-            window: Column, row, width, height in raster pixels.
-            factor: Raster pixels per view pixel, geometric mean of both axes.
-        """
-        resolution_m = None if self.resolution_m is None else self.resolution_m * factor
-        return MapPlace(*window, role, resolution_m, self.crs, self.pixel_to_map)
-
-
-@dataclass(frozen=True)
-class Cut:
+class Crop:
     """One view, and whether any of it is data."""
 
     view: View
@@ -55,7 +28,7 @@ def global_size(width: int, height: int, longer_px: int) -> tuple[int, int]:
     return max(1, round(width / factor)), max(1, round(height / factor))
 
 
-def global_view(ground: Ground, region: Window, picture: Rgb) -> View:
+def global_view(ground: Ground, region: PixelWindow, picture: Rgb) -> View:
     """Return the global view of a region from its picture."""
     picture = picture.copy() if picture.flags.writeable else picture
     picture.flags.writeable = False
@@ -67,8 +40,8 @@ def tiles(
     strips: Iterable[Strip],
     grid: Grid,
     ground: Ground,
-    region: Window,
-) -> Iterator[Cut]:
+    region: PixelWindow,
+) -> Iterator[Crop]:
     """Cut every tile, row by row.
 
     Args:
@@ -84,8 +57,8 @@ def tiles(
     for (top, bottom), band in zip(spans, row_bands(strips, inside), strict=True):
         for column in range(grid.columns):
             left, right = grid.column_span(column)
-            window = Window(left, top, right - left, bottom - top)
-            pixels, has_data = cut(band, window, padding)
+            window = PixelWindow(left, top, right - left, bottom - top)
+            pixels, has_data = crop(band, window, padding)
             place = ground.place(
                 "tile",
                 (
@@ -96,11 +69,11 @@ def tiles(
                 ),
                 (factor_x * factor_y) ** 0.5,
             )
-            yield Cut(View(pixels, place), has_data)
+            yield Crop(View(pixels, place), has_data)
 
 
 def averaged(
-    strips: Iterable[Strip], source_size: tuple[int, int], grid: Grid, protocol: Protocol
+    strips: Iterable[Strip], source_size: tuple[int, int], grid: Grid, protocol: GridProtocol
 ) -> Iterator[Strip]:
     """Average full-resolution strips down to a grid's size, a few rows at a time.
 

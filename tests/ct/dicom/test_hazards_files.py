@@ -9,7 +9,7 @@ from pydicom.sequence import Sequence
 
 from longllava_domains import ct
 from longllava_domains.errors import DamagedInputError, InputError, UnsupportedInputError
-from longllava_domains.formats.dicom import zip_archive as dicom_zip
+from longllava_domains.formats.dicom import zip_archive
 
 
 def write_dicomdir(dicom, folder, file_ids):
@@ -143,7 +143,7 @@ def test_zip_bombs_and_broken_archives_are_refused(dicom, refused, tmp_path, mon
     error = refused(bomb, UnsupportedInputError, "zip.limits")
     assert error.facts["ratio"] > 200
     whole = zipped(dicom.write_series(tmp_path / "a"), tmp_path / "a.zip")
-    monkeypatch.setattr(dicom_zip, "MAX_ENTRIES", 5)
+    monkeypatch.setattr(zip_archive, "MAX_ENTRIES", 5)
     assert refused(whole, UnsupportedInputError, "zip.limits").facts["entries"] == 8
     monkeypatch.undo()
     whole = whole.read_bytes()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from longllava_domains.ct.hounsfield.ct_rate import CtRateScan, read_metadata
+from longllava_domains.ct.hounsfield.ct_rate import CtRateVolume, read_ct_rate_metadata
 from longllava_domains.errors import DamagedInputError, NotFoundError
 
 COLUMNS = (
@@ -24,10 +24,10 @@ def write(folder: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_a_table_is_read(tmp_path: Path, mark: str) -> None:
-    table = read_metadata(write(tmp_path, f"{mark}{COLUMNS}\n{ROWS}"))
+    table = read_ct_rate_metadata(write(tmp_path, f"{mark}{COLUMNS}\n{ROWS}"))
     assert dict(table) == {
-        "made_1_a_1.nii.gz": CtRateScan(1, -1024, (1.5, 0.341796875, 0.341796875), "B"),
-        "made_2_a_1.nii.gz": CtRateScan(1, -8192, (0.75, 0.75, 0.75), "Br40f"),
+        "made_1_a_1.nii.gz": CtRateVolume(1, -1024, (1.5, 0.341796875, 0.341796875), "B"),
+        "made_2_a_1.nii.gz": CtRateVolume(1, -8192, (0.75, 0.75, 0.75), "Br40f"),
     }
 
 
@@ -46,17 +46,17 @@ def test_a_table_is_read(tmp_path: Path, mark: str) -> None:
 )
 def test_a_broken_table_is_refused_without_a_name(tmp_path: Path, text: str) -> None:
     with pytest.raises(DamagedInputError) as caught:
-        read_metadata(write(tmp_path, text))
+        read_ct_rate_metadata(write(tmp_path, text))
     assert "Smith" not in f"{caught.value}{caught.value.facts}{caught.value.__context__}"
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_bytes(b"VolumeName\xff\xfe\x00\x81\n")
     with pytest.raises(DamagedInputError):
-        read_metadata(tmp_path / "metadata.csv")
+        read_ct_rate_metadata(tmp_path / "metadata.csv")
 
 
 def test_a_missing_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError) as caught:
-        read_metadata(tmp_path / "Smith_Anna.csv")
+        read_ct_rate_metadata(tmp_path / "Smith_Anna.csv")
     assert "Smith" not in str(caught.value)

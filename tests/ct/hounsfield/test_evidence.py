@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from longllava_domains.adapters.phantoms.chest import chest_phantom
-from longllava_domains.ct.hounsfield.evidence import judge, refuse, sample
+from longllava_domains.ct.hounsfield.evidence import assess_hu, refuse, sample
 
 CHEST = chest_phantom(shape=(20, 96, 96), spacing_mm=(15.0, 4.0, 4.0), noise_hu=15).hu.astype(int)
 
@@ -28,7 +28,7 @@ def skull(bone_hu: int) -> NDArray[np.int64]:
 @pytest.mark.parametrize("noise_hu", [0, 8, 60, 120])
 def test_a_chest_is_proved_at_any_dose(noise_hu: int) -> None:
     noise = np.random.default_rng(0).normal(0, noise_hu, CHEST.shape)
-    evidence = judge(CHEST + noise)
+    evidence = assess_hu(CHEST + noise)
     assert evidence.verdict == "air"
     assert evidence.numbers["air_hu"] == pytest.approx(-1000, abs=60)
 
@@ -36,29 +36,29 @@ def test_a_chest_is_proved_at_any_dose(noise_hu: int) -> None:
 @pytest.mark.parametrize("bone_hu", [700, 1000, 1400])
 def test_a_head_is_proved_and_not_once_more(bone_hu: int) -> None:
     head = skull(bone_hu)
-    assert judge(head).verdict == "air"
-    assert not judge(head - 1024).proved
-    assert not judge(np.maximum(head - 1024, -1024)).proved  # rescaled twice, then clipped
-    assert not judge(np.maximum(head - 1024, -2048)).proved
+    assert assess_hu(head).verdict == "air"
+    assert not assess_hu(head - 1024).proved
+    assert not assess_hu(np.maximum(head - 1024, -1024)).proved  # rescaled twice, then clipped
+    assert not assess_hu(np.maximum(head - 1024, -2048)).proved
 
 
 @settings(deadline=None, max_examples=60)
 @given(shift=st.integers(150, 9000) | st.integers(-9000, -250))
 def test_a_shifted_chest_is_never_proved(shift: int) -> None:
-    assert not judge(CHEST + shift).proved
+    assert not assess_hu(CHEST + shift).proved
 
 
 @settings(deadline=None, max_examples=30)
 @given(factor=st.floats(0.02, 0.8) | st.floats(1.3, 30))
 def test_a_stretched_chest_is_never_proved(factor: float) -> None:
-    assert not judge(CHEST * factor).proved
+    assert not assess_hu(CHEST * factor).proved
 
 
 @pytest.mark.parametrize("padding", [-2000, -2048, -3024, -8192])
 def test_padding_is_told_from_air(padding: int) -> None:
     padded = CHEST.copy()
     padded[:, :6] = padding
-    evidence = judge(padded)
+    evidence = assess_hu(padded)
     assert (evidence.verdict, evidence.padding_hu) == ("air", padding)
     assert evidence.numbers["min"] >= -1100
 
@@ -67,12 +67,12 @@ def test_a_crop_without_air_is_judged_by_fat_and_muscle() -> None:
     rng = np.random.default_rng(2)
     kinds = rng.choice([-95, 50, 300], (20, 50, 50), p=[0.2, 0.77, 0.03])
     crop = kinds + rng.normal(0, 10, kinds.shape)
-    evidence = judge(crop)
+    evidence = assess_hu(crop)
     assert (evidence.verdict, evidence.plausible, evidence.proved) == ("tissue", True, False)
     assert refuse(evidence, "Pass hu.").code == "hu.no_air_in_view"
-    assert not judge(crop + 1024).plausible
-    assert not judge(crop - 1024).plausible
-    assert not judge(np.full((20, 50, 50), 50) + rng.normal(0, 10, (20, 50, 50))).plausible
+    assert not assess_hu(crop + 1024).plausible
+    assert not assess_hu(crop - 1024).plausible
+    assert not assess_hu(np.full((20, 50, 50), 50) + rng.normal(0, 10, (20, 50, 50))).plausible
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_crop_without_air_is_judged_by_fat_and_muscle() -> None:
     ],
 )  # fmt: skip
 def test_what_is_not_ct_is_not_proved(foreign: NDArray[np.float64]) -> None:
-    assert not judge(foreign).proved
+    assert not assess_hu(foreign).proved
 
 
 def test_a_sample_visits_every_column_of_a_large_volume() -> None:
@@ -101,7 +101,7 @@ def test_a_sample_visits_every_column_of_a_large_volume() -> None:
 
 
 def test_the_refusal_gives_numbers_and_a_remedy() -> None:
-    error = refuse(judge(CHEST + 1024), "Pass hu=(1, -1024).")
+    error = refuse(assess_hu(CHEST + 1024), "Pass hu=(1, -1024).")
     assert error.code == "hu.unproved"
     assert "near air" in str(error)
     assert error.remedy == "Pass hu=(1, -1024)."

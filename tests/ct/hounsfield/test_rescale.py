@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from longllava_domains.adapters.phantoms.chest import chest_phantom
-from longllava_domains.ct.hounsfield.ct_rate import CtRateScan
+from longllava_domains.ct.hounsfield.ct_rate import CtRateVolume
 from longllava_domains.ct.hounsfield.rescale import HuRule, Scale, to_hounsfield, to_int16
 from longllava_domains.errors import IntensityError, PolicyError
 
@@ -16,15 +16,15 @@ HU = chest_phantom(shape=(10, 64, 64), spacing_mm=(30.0, 6.0, 6.0)).hu
 PLAIN = Scale()
 
 
-def scan(intercept: float) -> CtRateScan:
-    return CtRateScan(1.0, intercept, (1.0, 1.0, 1.0))
+def parse(intercept: float) -> CtRateVolume:
+    return CtRateVolume(1.0, intercept, (1.0, 1.0, 1.0))
 
 
 @pytest.mark.parametrize("intercept", [-1024, -8192])
 def test_ct_rate_v1_and_v2_come_out_the_same(intercept: int) -> None:
     stored = (HU.astype(int) - intercept).astype(np.int16)
-    first = to_hounsfield(stored, PLAIN, scan(intercept))
-    second = to_hounsfield(HU, PLAIN, scan(intercept))
+    first = to_hounsfield(stored, PLAIN, parse(intercept))
+    second = to_hounsfield(HU, PLAIN, parse(intercept))
     np.testing.assert_array_equal(first.hu, HU)
     np.testing.assert_array_equal(second.hu, HU)
     assert first.codes == {"hu.ct_rate_v1": 1, "hu.rescaled": 1}
@@ -42,7 +42,7 @@ def test_a_slope_with_the_wrong_sign_is_reported_even_where_air_and_tissue_chang
 
 def test_ct_rate_values_that_fit_neither_release_are_refused() -> None:
     with pytest.raises(IntensityError) as caught:
-        to_hounsfield((HU.astype(int) + 4000).astype(np.int16), PLAIN, scan(-1024))
+        to_hounsfield((HU.astype(int) + 4000).astype(np.int16), PLAIN, parse(-1024))
     assert caught.value.code == "hu.unproved"
 
 
@@ -82,7 +82,7 @@ def test_a_crop_without_air_is_refused_unless_someone_vouches() -> None:
     with pytest.raises(IntensityError) as caught:
         to_hounsfield(crop, PLAIN, "prove")
     assert caught.value.code == "hu.no_air_in_view"
-    for rule, code in (("trust", "hu.trusted"), (scan(-1024), "hu.ct_rate_v2")):
+    for rule, code in (("trust", "hu.trusted"), (parse(-1024), "hu.ct_rate_v2")):
         done = to_hounsfield(crop, PLAIN, rule)  # type: ignore[arg-type]
         assert done.codes == {code: 1, "hu.no_air_in_view": 1}
         np.testing.assert_array_equal(done.hu, crop)

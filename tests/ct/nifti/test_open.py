@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from nifti_builder import AFFINE, PHANTOM, VALUES, changed, image, refused, save
 
-from longllava_domains.ct.hounsfield.ct_rate import CtRateScan
+from longllava_domains.ct.hounsfield.ct_rate import CtRateVolume
 from longllava_domains.ct.nifti.open import open_nifti
 from longllava_domains.errors import (
     DamagedInputError,
@@ -204,7 +204,7 @@ def test_values_that_are_not_hounsfield_units_need_a_scale(tmp_path: Path) -> No
     stored = image((VALUES.astype(int) + 1024).astype(np.int16))
     path = save(tmp_path, stored, "valid_1_a_1.nii.gz")
     refused(path, IntensityError, "hu.unproved")
-    scan = CtRateScan(1, -1024, (25.0, 9.0, 9.0))
+    scan = CtRateVolume(1, -1024, (25.0, 9.0, 9.0))
     for rule in ((1.0, -1024.0), scan, {"valid_1_a_1.nii.gz": scan}):
         np.testing.assert_array_equal(open_nifti(path, hu=rule).hu, PHANTOM.hu)
     refused(path, NotFoundError, "ct_rate.unlisted", hu={"valid_2_a_1.nii.gz": scan})
@@ -212,7 +212,7 @@ def test_values_that_are_not_hounsfield_units_need_a_scale(tmp_path: Path) -> No
 
 def test_ct_rate_spacing_must_agree_or_be_asked_for(tmp_path: Path) -> None:
     path = save(tmp_path, image())
-    scan = CtRateScan(1, -1024, (1.5, 0.75, 0.75))
+    scan = CtRateVolume(1, -1024, (1.5, 0.75, 0.75))
     refused(path, GeometryError, "ct_rate.spacing", hu=scan)
     volume = open_nifti(path, hu=scan, repair=("ct_rate_spacing",))
     assert volume.spacing_mm == pytest.approx((1.5, 0.75, 0.75))

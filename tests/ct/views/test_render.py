@@ -12,7 +12,8 @@ from PIL import Image
 from longllava_domains.adapters.phantoms.chest import chest_phantom
 from longllava_domains.ct.from_array import ArraySource, volume_from_array
 from longllava_domains.ct.views.policy import SlicePolicy
-from longllava_domains.ct.views.render import choose_slices, medgemma_indices, show, view_size
+from longllava_domains.ct.views.render import render_sequence, view_size
+from longllava_domains.ct.views.selection import choose_slices, medgemma_indices
 from longllava_domains.ct.views.windows import BONE, LUNG, MEDGEMMA_15
 from longllava_domains.ct.volume import CTVolume
 from longllava_domains.errors import PolicyError
@@ -44,7 +45,7 @@ def places(views: Sequence[object]) -> list[SlicePlace]:
 
 
 def test_by_default_every_slice_is_shown_head_first() -> None:
-    sequence = show(VOLUME, SlicePolicy())
+    sequence = render_sequence(VOLUME, SlicePolicy())
     z = [place.z_mm for place in places(sequence.views)]
     assert [place.index for place in places(sequence.views)] == list(range(40))
     assert z == sorted(z, reverse=True)
@@ -54,7 +55,7 @@ def test_by_default_every_slice_is_shown_head_first() -> None:
 
 def test_views_are_radiological() -> None:
     """Below the diaphragm: liver on the image's left, stomach gas on its right, spine below."""
-    view = show(VOLUME, SlicePolicy(windows="400/40"))[35].pixels[:, :, 0]
+    view = render_sequence(VOLUME, SlicePolicy(windows="400/40"))[35].pixels[:, :, 0]
     assert view[38, 31] > 120
     assert view[38, 65] == 0
     bone = np.argwhere(view == 255)
@@ -63,7 +64,7 @@ def test_views_are_radiological() -> None:
 
 def test_only_slices_that_are_shown_are_decoded() -> None:
     volume, source = watched()
-    sequence = show(volume, SlicePolicy(spacing_mm=30.0, max_views=7))
+    sequence = render_sequence(volume, SlicePolicy(spacing_mm=30.0, max_views=7))
     assert source.decoded == [place.index for place in places(sequence.views)]
     assert len(sequence) == 7
 
@@ -98,7 +99,9 @@ def test_counts_and_budgets_are_kept_exactly_and_spread_evenly(count: int, budge
 
 
 def test_a_budget_is_shared_by_the_windows_and_each_sweep_is_whole() -> None:
-    sequence = show(VOLUME, SlicePolicy(windows=("lung", "mediastinum", "bone"), max_views=10))
+    sequence = render_sequence(
+        VOLUME, SlicePolicy(windows=("lung", "mediastinum", "bone"), max_views=10)
+    )
     shown = [(place.window, place.index) for place in places(sequence.views)]
     assert shown == [(w, i) for w in ("lung", "mediastinum", "bone") for i in (0, 20, 39)]
     assert sequence.left_out == {"max_views": 37}
@@ -117,7 +120,7 @@ def test_medgemma_sampling_equals_the_published_indices() -> None:
 
 
 def test_a_range_is_kept_and_an_empty_one_refused() -> None:
-    sequence = show(VOLUME, SlicePolicy(z_range_mm=(-20.0, 20.0)))
+    sequence = render_sequence(VOLUME, SlicePolicy(z_range_mm=(-20.0, 20.0)))
     assert [place.z_mm for place in places(sequence.views)] == [
         18.75,
         11.25,
@@ -128,14 +131,14 @@ def test_a_range_is_kept_and_an_empty_one_refused() -> None:
     ]
     assert sequence.left_out == {"outside_range": 34}
     with pytest.raises(PolicyError) as caught:
-        show(VOLUME, SlicePolicy(z_range_mm=(500.0, 600.0)))
+        render_sequence(VOLUME, SlicePolicy(z_range_mm=(500.0, 600.0)))
     assert caught.value.facts["z_max_mm"] == pytest.approx(146.25)
 
 
 @pytest.mark.parametrize("slab", ["mean", "mip"])
 def test_slabs_project_hounsfield_units_before_the_window(slab: str) -> None:
     policy = SlicePolicy(slab_mm=22.5, slab=slab, count=3, windows=LUNG)  # type: ignore[arg-type]
-    sequence = show(VOLUME, policy)
+    sequence = render_sequence(VOLUME, policy)
     around = PHANTOM.hu[19:22].astype(np.float64)
     hu = around.max(axis=0) if slab == "mip" else around.mean(axis=0)
     np.testing.assert_array_equal(
@@ -149,12 +152,12 @@ def test_slabs_project_hounsfield_units_before_the_window(slab: str) -> None:
 
 
 def test_an_even_slab_says_where_its_centre_is() -> None:
-    place = places(show(VOLUME, SlicePolicy(slab_mm=15.0, count=3)).views)[1]
+    place = places(render_sequence(VOLUME, SlicePolicy(slab_mm=15.0, count=3)).views)[1]
     assert (place.thickness_mm, place.z_mm) == (15.0, pytest.approx(VOLUME.z_mm(20.5)))
 
 
 def test_grey_views_are_three_equal_channels_of_one_read_only_array() -> None:
-    view = show(VOLUME, SlicePolicy(windows=LUNG, count=1, view_px=48))[0]
+    view = render_sequence(VOLUME, SlicePolicy(windows=LUNG, count=1, view_px=48))[0]
     assert view.pixels.shape == (48, 48, 3)
     assert view.pixels.strides[2] == 0
     with pytest.raises(ValueError, match="read-only"):
@@ -163,14 +166,16 @@ def test_grey_views_are_three_equal_channels_of_one_read_only_array() -> None:
 
 
 def test_colour_windows_fill_the_channels_in_order() -> None:
-    view = show(VOLUME, SlicePolicy(windows=MEDGEMMA_15, count=1))[0].pixels
+    view = render_sequence(VOLUME, SlicePolicy(windows=MEDGEMMA_15, count=1))[0].pixels
     for channel, window in enumerate(MEDGEMMA_15.channels):
         np.testing.assert_array_equal(view[:, :, channel], window.grey(PHANTOM.hu[20]))
 
 
 def test_the_window_is_applied_before_the_resize() -> None:
     """A bone window of a resized slice would blur what the window is to cut off."""
-    view = show(VOLUME, SlicePolicy(windows=BONE, count=1, view_px=40))[0].pixels[:, :, 0]
+    view = render_sequence(VOLUME, SlicePolicy(windows=BONE, count=1, view_px=40))[0].pixels[
+        :, :, 0
+    ]
     levels = Image.fromarray(BONE.levels(PHANTOM.hu[20]).astype(np.float32))
     expected = np.asarray(levels.resize((40, 40), Image.Resampling.BICUBIC))
     assert np.abs(view - np.clip(expected, 0, 255)).max() <= 0.5 + 1e-3
@@ -199,8 +204,8 @@ def test_views_have_square_pixels(
 
 
 def test_a_body_crop_keeps_the_body_and_its_places() -> None:
-    whole = show(VOLUME, SlicePolicy(windows="400/40"))
-    cropped = show(VOLUME, SlicePolicy(windows="400/40", body_crop=True))
+    whole = render_sequence(VOLUME, SlicePolicy(windows="400/40"))
+    cropped = render_sequence(VOLUME, SlicePolicy(windows="400/40", body_crop=True))
     assert cropped[0].pixels.shape[0] < 96
     assert places(cropped.views) == places(whole.views)
     for before, after in zip(whole, cropped, strict=True):
@@ -210,23 +215,23 @@ def test_a_body_crop_keeps_the_body_and_its_places() -> None:
 def test_a_volume_of_air_cannot_be_cropped_and_is_shown_whole() -> None:
     air = np.full_like(PHANTOM.hu, -1000)
     volume = CTVolume(ArraySource(air, lambda: "0" * 64), PHANTOM.affine_ras_mm, VOLUME.report)
-    assert show(volume, SlicePolicy(body_crop=True))[0].pixels.shape == (96, 96, 3)
+    assert render_sequence(volume, SlicePolicy(body_crop=True))[0].pixels.shape == (96, 96, 3)
 
 
 def test_the_header_window_is_used_where_the_source_has_one() -> None:
     facts: dict[str, str | float] = {"window_center_hu": 400.0, "window_width_hu": 1800.0}
     volume = CTVolume(VOLUME.source, VOLUME.affine_ras_mm, VOLUME.report, facts)
-    view = show(volume, SlicePolicy(windows="header", count=1))[0]
+    view = render_sequence(volume, SlicePolicy(windows="header", count=1))[0]
     assert view.place.window == "header"  # type: ignore[union-attr]
     np.testing.assert_array_equal(view.pixels[:, :, 0], BONE.grey(PHANTOM.hu[20]))
     with pytest.raises(PolicyError):
-        show(VOLUME, SlicePolicy(windows="header"))
+        render_sequence(VOLUME, SlicePolicy(windows="header"))
 
 
 def test_the_same_sequence_is_rebuilt_from_its_provenance() -> None:
     policy = SlicePolicy(windows=("lung", "400/40"), spacing_mm=20, view_px=50, max_views=12)
-    sequence = show(VOLUME, policy)
-    rebuilt = show(VOLUME, SlicePolicy.from_json(sequence.provenance["policy"]))
+    sequence = render_sequence(VOLUME, policy)
+    rebuilt = render_sequence(VOLUME, SlicePolicy.from_json(sequence.provenance["policy"]))
     assert rebuilt.content_sha256() == sequence.content_sha256()
     assert rebuilt.provenance == sequence.provenance
     made = sequence.provenance

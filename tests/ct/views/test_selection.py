@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longllava_domains import ct
-from longllava_domains.ct.fewer import within_views
 from longllava_domains.ct.from_array import volume_from_array
-from longllava_domains.ct.views.render import choose_slices
+from longllava_domains.ct.views.selection import choose_slices, within_views
 from longllava_domains.errors import PolicyError
 
 

@@ -9,7 +9,7 @@ import pytest
 from highdicom import sr
 from pydicom.uid import BasicTextSRStorage, ComprehensiveSRStorage
 
-from longllava_domains.export.dicom.codes import CT_RATE_CODES, PRIVATE_SCHEME
+from longllava_domains.export.codes import CT_RATE_CODES, PRIVATE_SCHEME
 from longllava_domains.export.dicom.sr import build_dicom_sr, save_dicom_sr
 from longllava_domains.export.fhir.bundle import build_fhir
 from longllava_domains.export.report_content import AbnormalityFinding

@@ -10,7 +10,7 @@ import pydicom
 import pytest
 
 from longllava_domains.errors import OutputError
-from longllava_domains.export.dicom.codes import CT_RATE_CODES
+from longllava_domains.export.codes import CT_RATE_CODES
 from longllava_domains.export.fhir.bundle import build_fhir, save_fhir
 from longllava_domains.export.report_json import report_json
 from longllava_domains.provenance import RESEARCH_NOTICE

@@ -1,4 +1,4 @@
-"""Findings become files that GIS programs read: right place, right columns, whole or not at all."""
+"""Detections become files that GIS programs read: right place, right columns, whole or not at all."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ import pyogrio.errors
 import pystac
 import pytest
 import shapely
-from map_findings import findings, to_dateline, to_utm
+from map_detections import findings, to_dateline, to_utm
 
 from longllava_domains.boxes import polygon_area
 from longllava_domains.errors import OutputError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyogrio
 import pyogrio.errors
 import pytest
-from map_findings import findings
+from map_detections import findings
 
 from longllava_domains.errors import OutputError
 from longllava_domains.export.files import new_file
@@ -83,12 +83,12 @@ def test_a_full_disk_is_our_error_and_leaves_no_geopackage(tmp_path, monkeypatch
 def test_a_class_that_is_not_unicode_is_refused_before_a_file_is_begun(tmp_path, write, name):
     whole = findings()
     halved = replace(whole.detections[0], name="ship\ud800")
-    for broken in (replace(whole, thing="ship\udfff"), replace(whole, detections=(halved,))):
+    for broken in (replace(whole, category="ship\udfff"), replace(whole, detections=(halved,))):
         with pytest.raises(OutputError, match="not Unicode") as caught:
             write(tmp_path / name, broken)
         assert caught.value.code == "export.unicode"
     assert not list(tmp_path.iterdir())
-    write(tmp_path / name, replace(whole, thing="na\u00efve \u2603 \U0001f6a2"))
+    write(tmp_path / name, replace(whole, category="na\u00efve \u2603 \U0001f6a2"))
 
 
 def test_two_files_are_refused_together(tmp_path):

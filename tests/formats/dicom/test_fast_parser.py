@@ -17,7 +17,7 @@ from longllava_domains.ct.dicom.header import NotAnImage, read_header
 from longllava_domains.ct.dicom.series.multiframe import read_frames
 from longllava_domains.ct.dicom.stored_values import _stored_values, check_storage, read_patterns
 from longllava_domains.errors import InputError
-from longllava_domains.formats.dicom.fast_parser import DEFLATED, scan
+from longllava_domains.formats.dicom.fast_parser import DEFLATED, parse
 from longllava_domains.formats.dicom.find import find
 from longllava_domains.formats.dicom.pydicom_parser import raw_bytes
 
@@ -62,7 +62,7 @@ def test_the_scan_equals_pydicom_on_every_file_of_its_test_suite(files, quiet_pe
     scanned = 0
     for path in files:
         with path.open("rb") as stream:
-            found = scan(stream, WANTED)
+            found = parse(stream, WANTED)
         if found is not None:
             scanned += 1
             assert_equals_pydicom(found, path.read_bytes())
@@ -131,7 +131,7 @@ def test_the_scan_equals_pydicom_among_private_elements(dicom, private, implicit
     syntax = dicom.IMPLICIT if implicit else dicom.EXPLICIT
     image.file_meta.TransferSyntaxUID = syntax
     image.save_as(buffer, implicit_vr=implicit, little_endian=True, enforce_file_format=True)
-    found = scan(io.BytesIO(buffer.getvalue()), WANTED)
+    found = parse(io.BytesIO(buffer.getvalue()), WANTED)
     assert found is not None
     assert_equals_pydicom(found, buffer.getvalue())
     assert found.elements[TAGS["Rows"]] == b"\6\0"
@@ -141,4 +141,4 @@ def test_the_scan_equals_pydicom_among_private_elements(dicom, private, implicit
 @given(st.binary(max_size=600), st.booleans())
 def test_the_scan_never_raises_on_noise(noise, framed):
     head = b"\0" * 128 + b"DICM\2\0\x10\0UI\x14\0" + b"1.2.840.10008.1.2.1\0" if framed else b""
-    assert scan(io.BytesIO(head + noise), WANTED) is None or framed
+    assert parse(io.BytesIO(head + noise), WANTED) is None or framed

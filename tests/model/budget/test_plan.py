@@ -17,14 +17,16 @@ from longllava_domains.model.budget.activations import TOKENS_PER_CHUNK
 from longllava_domains.model.budget.fit import fitting_policies, largest_views, require_fit
 from longllava_domains.model.budget.flops import count_flops
 from longllava_domains.model.budget.known_models import network_of, shape_of
-from longllava_domains.model.budget.plan import Rate, Request, plan
+from longllava_domains.model.budget.plan import Request, plan
 from longllava_domains.model.budget.training import TrainingRun, plan_training
 from longllava_domains.model.checkpoint.load import load_checkpoint
 from longllava_domains.model.checkpoint.source import locate
+from longllava_domains.model.devices.throughput import Rate
 from longllava_domains.model.kernels.cpu_matmul import probe_products
 from longllava_domains.model.session.cache import SessionCache
-from longllava_domains.model.session.prefill import Pace, Watch, prefill
+from longllava_domains.model.session.prefill import StepSizes, prefill
 from longllava_domains.model.session.prefix_state import key_value_bytes_per_token
+from longllava_domains.vision_language import Monitor
 
 GB = 10**9
 
@@ -88,7 +90,7 @@ def test_the_plan_is_what_is_really_alive(hidden, experts, precision, tokens, ch
     probe_products()  # once per process, not part of a request
     with LiveMemory(network) as alive:
         pictures = [np.zeros((112, 112, 3), np.uint8)] * views
-        prefill(network, cache, ids, pictures, Pace(chunk, 8), Watch())
+        prefill(network, cache, ids, pictures, StepSizes(chunk, 8), Monitor())
     print(f"\nplan {budget.running:,} alive {alive.peak:,}: {budget.running / alive.peak:.3f}")
     assert cache.key_value_bytes() == budget.key_values
     # For experts in int8 the plan is an upper bound: all tokens may choose one expert.

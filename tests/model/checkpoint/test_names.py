@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from transformers import JambaConfig
 
 from longllava_domains.model import LongLlavaConfig
-from longllava_domains.model.checkpoint.files import Header
+from longllava_domains.model.checkpoint.files import TensorHeader
 from longllava_domains.model.checkpoint.load import empty_network
 from longllava_domains.model.checkpoint.match import match_tensors
 from longllava_domains.model.checkpoint.names import (
@@ -45,13 +45,13 @@ def destinations(shapes: dict[str, tuple[int, ...]]) -> list[Destination]:
 
 
 @cache
-def released_headers(model: str) -> dict[str, Header]:
+def released_headers(model: str) -> dict[str, TensorHeader]:
     headers = {}
     for place in destinations(SHAPES[model]):
         shape = SHAPES[model][place.parameter]
         if place.expert is not None:
             shape = shape[1:] if place.part == "down" else (shape[1] // 2, shape[2])
-        headers[spell(place, "released")] = Header(shape, torch.bfloat16, 0)
+        headers[spell(place, "released")] = TensorHeader(shape, torch.bfloat16, 0)
     return headers
 
 
@@ -122,7 +122,7 @@ def test_any_one_missing_tensor_is_found_by_its_own_name(name: str) -> None:
     ],
 )
 def test_names_of_nothing_are_left_over(name: str) -> None:
-    headers = {name: Header((1,), torch.float32, 0)}
+    headers = {name: TensorHeader((1,), torch.float32, 0)}
     found = match_tensors(headers, SHAPES["53B-A13B"], NameMap(SPARSE))
     assert found.unexpected == [name]
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from longllava_domains.model.devices import free_memory
-from longllava_domains.model.devices.free_memory import free_bytes, group_rooms
+from longllava_domains.model.devices.free_memory import cgroup_free_bytes, free_bytes
 
 MB = 10**6
 
@@ -23,7 +23,7 @@ def tree(tmp_path: Path):
         for name, text in files.items():
             (groups / name).parent.mkdir(parents=True, exist_ok=True)
             (groups / name).write_text(text + "\n")
-        return sorted(group_rooms(proc, groups))
+        return sorted(cgroup_free_bytes(proc, groups))
 
     return write
 
@@ -67,14 +67,14 @@ def test_groups_of_the_first_version_are_read_where_a_container_sees_only_its_ow
 
 
 def test_a_system_without_control_groups_sets_no_limit(tmp_path: Path) -> None:
-    assert list(group_rooms(tmp_path, tmp_path)) == []
+    assert list(cgroup_free_bytes(tmp_path, tmp_path)) == []
 
 
 def test_a_limit_around_the_process_goes_before_what_the_machine_has(monkeypatch) -> None:
     cpu = torch.device("cpu")
-    monkeypatch.setattr(free_memory, "group_rooms", lambda *_: iter([7 * MB, 9 * MB]))
+    monkeypatch.setattr(free_memory, "cgroup_free_bytes", lambda *_: iter([7 * MB, 9 * MB]))
     assert free_bytes(cpu) == 7 * MB
-    monkeypatch.setattr(free_memory, "group_rooms", lambda *_: iter(()))
+    monkeypatch.setattr(free_memory, "cgroup_free_bytes", lambda *_: iter(()))
     assert 7 * MB < free_bytes(cpu) <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -7,7 +7,7 @@ from longllava_domains import load_model
 from longllava_domains.errors import MemoryBudgetError
 from longllava_domains.model.budget.known_models import shape_of
 from longllava_domains.model.checkpoint import load as checkpoint
-from longllava_domains.model.devices import load_check as room_to_load
+from longllava_domains.model.devices import load_check
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def nothing_is_read(monkeypatch) -> None:
 
 
 def _free(monkeypatch, available: float) -> None:
-    monkeypatch.setattr(room_to_load, "free_bytes", lambda _: available)
+    monkeypatch.setattr(load_check, "free_bytes", lambda _: available)
 
 
 def test_too_little_memory_is_refused_with_the_numbers(monkeypatch, nothing_is_read) -> None:
@@ -49,4 +49,4 @@ def test_a_network_spread_over_devices_is_left_to_what_spreads_it(monkeypatch) -
     _free(monkeypatch, 0)
     network = checkpoint.empty_network(shape_of("demo"))
     devices = {"model": "cuda:0", "lm_head": "cpu"}
-    room_to_load.require_room_to_load(network, torch.bfloat16, devices)
+    load_check.require_weights_fit(network, torch.bfloat16, devices)

@@ -1,13 +1,18 @@
 """Numbers in 8 bits: what rounding may cost, and products that equal the dequantised ones."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longllava_domains.errors import QuantizationError
-from longllava_domains.model.int8 import linear as int8
-from longllava_domains.model.int8.linear import Int8Linear, int8_linear, quantize_rows
+from longllava_domains.model.int8.linear import Int8Linear
+from longllava_domains.model.kernels import int8_matmul
+from longllava_domains.model.kernels.int8_matmul import int8_linear, quantize_rows
 
 
 @given(
@@ -40,7 +45,7 @@ def test_a_searched_scale_is_never_worse_than_the_largest_number_over_127() -> N
 
 
 def test_zeros_stay_zero_and_fused_weights_keep_their_shape(monkeypatch) -> None:
-    monkeypatch.setattr(int8, "_QUANTISED_AT_ONCE", 40)  # several blocks
+    monkeypatch.setattr(int8_matmul, "_QUANTISED_AT_ONCE", 40)  # several blocks
     weight = torch.randn(3, 5, 8)
     weight[1, 2] = 0
     codes, scale = quantize_rows(weight)
@@ -63,9 +68,11 @@ def test_a_weight_that_is_not_finite_is_refused(bad: float) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("rows", [1, int8.PACKED_ROWS, int8.PACKED_ROWS + 1, 60])
+@pytest.mark.parametrize("rows", [1, int8_matmul.PACKED_ROWS, int8_matmul.PACKED_ROWS + 1, 60])
 def test_products_equal_those_of_the_dequantised_weight(dtype, rows, monkeypatch) -> None:
-    monkeypatch.setitem(int8.BLOCK_BYTES, "cpu", 4 * 64 * 10)  # blocks of ten rows, and a rest
+    monkeypatch.setitem(
+        int8_matmul.BLOCK_BYTES, "cpu", 4 * 64 * 10
+    )  # blocks of ten rows, and a rest
     x = torch.randn(2, rows, 64).to(dtype)
     linear = torch.nn.Linear(64, 48)
     layer = Int8Linear(linear)
@@ -87,17 +94,29 @@ def test_one_row_gives_the_same_alone_and_among_others() -> None:
 
 
 def test_a_wrong_packed_kernel_is_not_used(monkeypatch) -> None:
-    int8.packed_kernel_works.cache_clear()
-    monkeypatch.setattr(int8, "_packed", lambda x, weight, scale: x.new_zeros(len(x), len(weight)))
-    assert not int8.packed_kernel_works("cpu", torch.bfloat16)
-    int8.packed_kernel_works.cache_clear()
+    int8_matmul.packed_kernel_works.cache_clear()
+    monkeypatch.setattr(
+        int8_matmul, "_packed", lambda x, weight, scale: x.new_zeros(len(x), len(weight))
+    )
+    assert not int8_matmul.packed_kernel_works("cpu", torch.bfloat16)
+    int8_matmul.packed_kernel_works.cache_clear()
 
 
 def test_an_absent_packed_kernel_is_not_used(monkeypatch) -> None:
     def absent(*_):
         raise NotImplementedError
 
-    int8.packed_kernel_works.cache_clear()
-    monkeypatch.setattr(int8, "_packed", absent)
-    assert not int8.packed_kernel_works("cpu", torch.bfloat16)
-    int8.packed_kernel_works.cache_clear()
+    int8_matmul.packed_kernel_works.cache_clear()
+    monkeypatch.setattr(int8_matmul, "_packed", absent)
+    assert not int8_matmul.packed_kernel_works("cpu", torch.bfloat16)
+    int8_matmul.packed_kernel_works.cache_clear()
+
+
+@pytest.mark.parametrize("width", [24, 32, 104, 200])
+def test_a_product_reads_no_byte_beyond_its_weights(width: int) -> None:
+    program = Path(__file__).parents[2] / "builders/int8_guarded.py"
+    ran = subprocess.run(
+        [sys.executable, str(program), str(width)], capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 0, ran.stderr[-500:]
+    assert float(ran.stdout) < 0.02

@@ -13,13 +13,14 @@ from longllava_domains.errors import OutputError, QuantizationError
 from longllava_domains.model import load_checkpoint, load_model
 from longllava_domains.model.checkpoint import load as checkpoint_module
 from longllava_domains.model.checkpoint.write import save_quantized
-from longllava_domains.model.int8.linear import Int8Linear, quantize_rows
+from longllava_domains.model.int8.linear import Int8Linear
 from longllava_domains.model.int8.quantize import (
     coverage,
     quantize_network,
     require_int8,
     resolve_quantization,
 )
+from longllava_domains.model.kernels.int8_matmul import quantize_rows
 
 
 @pytest.fixture(scope="module")

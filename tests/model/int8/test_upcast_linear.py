@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from longllava_domains.model.int8 import linear as int8
-from longllava_domains.model.int8 import upcast_linear as widened
-from longllava_domains.model.int8.upcast_linear import WidenedLinear, widen_products
+from longllava_domains.model.int8 import upcast_linear
+from longllava_domains.model.int8.upcast_linear import UpcastLinear, upcast_products
+from longllava_domains.model.kernels import int8_matmul
 
 
 @pytest.fixture(autouse=True)
@@ -14,8 +14,8 @@ def processor_without_bfloat16(monkeypatch) -> None:
     def in_float32(device: str, dtype: torch.dtype) -> torch.dtype:
         return torch.float32 if dtype == torch.bfloat16 else dtype
 
-    monkeypatch.setattr(int8, "compute_dtype", in_float32)
-    monkeypatch.setattr(widened, "compute_dtype", in_float32)
+    monkeypatch.setattr(int8_matmul, "compute_dtype", in_float32)
+    monkeypatch.setattr(upcast_linear, "compute_dtype", in_float32)
 
 
 def two_layers() -> nn.Sequential:
@@ -30,7 +30,7 @@ def test_products_are_at_least_as_precise_as_before(rows: int) -> None:
     plain = network(x).double()
     exact = network.double()(x.double())
     network.bfloat16()
-    widen_products(network)
+    upcast_products(network)
     found = network(x)
     assert found.dtype == torch.bfloat16
     assert found.shape == (3, rows, 20)
@@ -40,19 +40,19 @@ def test_products_are_at_least_as_precise_as_before(rows: int) -> None:
 def test_only_classes_change() -> None:
     network = two_layers()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    widen_products(network)
-    assert [type(layer) for layer in network] == [WidenedLinear, WidenedLinear]
+    upcast_products(network)
+    assert [type(layer) for layer in network] == [UpcastLinear, UpcastLinear]
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
 
 
 def test_float32_layers_and_time_steps_are_left_alone() -> None:
     network = nn.ModuleDict({"dt_proj": nn.Linear(4, 4).bfloat16(), "other": nn.Linear(4, 4)})
-    widen_products(network)
+    upcast_products(network)
     assert [type(layer) for layer in network.values()] == [nn.Linear, nn.Linear]
 
 
 def test_gradients_flow_as_before() -> None:
     network = two_layers()
-    widen_products(network)
+    upcast_products(network)
     network(torch.randn(60, 48).bfloat16()).float().sum().backward()
     assert all(weight.grad is not None for weight in network.parameters())

@@ -6,16 +6,11 @@ import warnings
 import pytest
 import torch
 
+from longllava_domains.model.kernels.conv.choice import chosen_convolution
+from longllava_domains.model.kernels.report import kernel_report
 from longllava_domains.model.kernels.scan.blocked import blocked_scan
-from longllava_domains.model.kernels.selection import (
-    TOLERANCE,
-    _scan_case,
-    choose,
-    chosen_convolution,
-    chosen_scan,
-    kernel_report,
-    scan_error,
-)
+from longllava_domains.model.kernels.scan.choice import _scan_case, chosen_scan, scan_error
+from longllava_domains.model.kernels.selection import TOLERANCE, choose
 from longllava_domains.provenance import Provenance
 
 CPU = torch.device("cpu")
@@ -92,7 +87,7 @@ def test_on_the_cpu_plain_torch_runs_without_a_word_even_beside_cuda_packages(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert chosen_scan(CPU) is blocked_scan
-        assert chosen_convolution(CPU).__module__.endswith("conv_blocked")
+        assert chosen_convolution(CPU).__module__.endswith("conv.blocked")
 
 
 def test_provenance_takes_the_report():

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import DynamicCache, JambaForCausalLM
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.model.layers import carried_state as exact_state
+from longllava_domains.model.layers import carried_state
 from longllava_domains.model.layers.carried_state import use_exact_state
 
 TOKENS = 90
@@ -74,7 +74,7 @@ def test_layers_that_run_in_chunks_change_nothing(monkeypatch):
     mask = torch.ones_like(ids)
     mask[0, :70] = 0
     expected = whole(EXACT, ids, attention_mask=mask)
-    monkeypatch.setitem(exact_state.TOKENS_PER_CHUNK, "cpu", 128)
+    monkeypatch.setitem(carried_state.TOKENS_PER_CHUNK, "cpu", 128)
     found = whole(EXACT, ids, attention_mask=mask)
     real = mask.bool()
     torch.testing.assert_close(found[real], expected[real], rtol=0, atol=2e-5)

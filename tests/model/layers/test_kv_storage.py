@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longllava_domains.errors import QuantizationError
-from longllava_domains.model.layers import kv_storage as keys_values
+from longllava_domains.model.layers import kv_storage
 from longllava_domains.model.layers.attention import (
     _attend_joined,
     attend_pieces,
@@ -86,7 +86,7 @@ def test_a_bfloat16_number_is_rounded_once_from_the_product_in_float32():
 
 @pytest.mark.parametrize("tokens", [1, 3, 4, 9])
 def test_blocks_are_the_whole_in_turn(tokens, monkeypatch):
-    monkeypatch.setattr(keys_values, "BLOCK_TOKENS", 4)
+    monkeypatch.setattr(kv_storage, "BLOCK_TOKENS", 4)
     held = quantized(keys_and_values(2, tokens))
     found = list(blocks(held, torch.float32))
     assert [block.keys.shape[2] for block in found] == [4] * (tokens // 4) + [tokens % 4] * (
@@ -111,7 +111,7 @@ def test_attention_reads_what_is_kept(attend, lengths, tokens, rows, seed):
     new = quantized(keys_and_values(rows, tokens))
     plain = [whole(piece, torch.float32) for piece in (*kept, new)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keys_values, "BLOCK_TOKENS", 4)
+        patch.setattr(kv_storage, "BLOCK_TOKENS", 4)
         found = attend(query, kept, new, SCALE)
         weights = attention_weights(query[:, :, :1], [*kept, new], SCALE)
     expected = attend_pieces(query, plain[:-1], plain[-1], SCALE)

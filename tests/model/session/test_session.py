@@ -7,9 +7,8 @@ import torch
 from tiny_longllava import count_encoded, tiny_model, views
 
 from longllava_domains.model import answer_many
-from longllava_domains.model.session.prefill import Watch
-from longllava_domains.model.session.scoring import ChoiceScore
-from longllava_domains.prompt import PROTOCOLS, compose
+from longllava_domains.prompt import PROMPT_PROTOCOLS, compose
+from longllava_domains.vision_language import ChoiceScore, Monitor
 from longllava_domains.visual import VisualSequence
 
 MODEL = tiny_model()
@@ -139,7 +138,7 @@ def test_extending_encodes_only_the_new_views(monkeypatch):
     assert batches == [2, 1]
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROMPT_PROTOCOLS)
 @pytest.mark.parametrize("layout", ["images", "temporal", "grid"])
 def test_every_layout_and_protocol_is_spelled_as_in_a_whole_prompt(layout, protocol):
     shown = views(3, layout="images").views
@@ -164,7 +163,7 @@ def test_views_are_encoded_while_the_prompt_is_read(monkeypatch):
         SEQUENCE,
         chunk_tokens=20,
         view_batch=2,
-        watch=Watch(on_progress=lambda done, total: seen.append((done, total, sum(batches)))),
+        watch=Monitor(on_progress=lambda done, total: seen.append((done, total, sum(batches)))),
     )
     assert sum(batches) == 7
     assert max(batches) == 2

@@ -8,8 +8,8 @@ from tiny_longllava import count_encoded, tiny_model, views
 
 from longllava_domains.errors import MemoryBudgetError, PolicyError, PromptError, SessionError
 from longllava_domains.model import answer_many
-from longllava_domains.model.session.prefill import Watch
 from longllava_domains.model.session.prefix_state import key_value_bytes_per_token
+from longllava_domains.vision_language import Monitor
 from longllava_domains.visual import VisualSequence
 
 MODEL = tiny_model()
@@ -34,7 +34,7 @@ def test_cancelling_leaves_the_session_as_it_was():
     assert session.history == ()
     assert session.score(QUESTION, CHOICES) == before
     with pytest.raises(SessionError, match="Cancelled after"):
-        MODEL.open(SEQUENCE, watch=Watch(cancelled=lambda: True))
+        MODEL.open(SEQUENCE, watch=Monitor(cancelled=lambda: True))
     with pytest.raises(SessionError, match="Cancelled after"):
         session.extend(views(2), cancelled=lambda: True)
     assert session.score(QUESTION, CHOICES) == before

@@ -26,7 +26,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick_limits(monkeypatch) -> None:
-    from longllava_domains.model.budget.plan import Rate
+    from longllava_domains.model.devices.throughput import Rate
 
     monkeypatch.setattr(verify, "measure_rate", lambda *_: Rate(1e11, 1e10, "given"))
 
@@ -114,8 +114,8 @@ def test_chunks_that_lose_their_state_fail(released: Path, monkeypatch) -> None:
     assert verify_checks.chunks(network)[0] == "pass"
     honest = verify_checks.prefill
 
-    def forgetful(network, cache, ids, views, pace, watch):
-        return honest(network, cache, ids[-pace.chunk_tokens :], views, pace, watch)
+    def forgetful(network, cache, ids, views, steps, watch):
+        return honest(network, cache, ids[-steps.chunk_tokens :], views, steps, watch)
 
     monkeypatch.setattr(verify_checks, "prefill", forgetful)
     assert verify_checks.chunks(network)[0] == "fail"

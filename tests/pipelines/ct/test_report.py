@@ -11,7 +11,7 @@ from longllava_domains import ct
 from longllava_domains.adapters.phantoms.chest import chest_phantom
 from longllava_domains.ct.from_array import volume_from_array
 from longllava_domains.errors import OutputError, PolicyError, UnsupportedInputError
-from longllava_domains.export.dicom.codes import CT_RATE_CODES
+from longllava_domains.export.codes import CT_RATE_CODES
 from longllava_domains.pipelines import CTReport
 from longllava_domains.pipelines.ct.calibration import Calibration
 from longllava_domains.pipelines.ct.findings import most_attended

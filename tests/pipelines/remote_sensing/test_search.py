@@ -121,14 +121,14 @@ def test_resolutions_outside_the_trained_range_are_noticed_or_refused(tmp_path, 
 
 
 @pytest.mark.parametrize(
-    "thing",
+    "category",
     ["", "  ", "ship<ref>", "a{b}", "ship\nand more", "a\0b", "\x1b[31m", "ship\ud800", "a\u2028b"],
 )
-def test_things_that_could_not_be_asked_for_are_refused(tmp_path, picture, thing):
+def test_things_that_could_not_be_asked_for_are_refused(tmp_path, picture, category):
     path = tmp_path / "scene.tif"
     SCENES["affine"](path, picture)
     with pytest.raises(PolicyError):
-        RemoteSensingQA(Seer()).find(path, thing)
+        RemoteSensingQA(Seer()).find(path, category)
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -12,8 +12,8 @@ from longllava_domains.errors import DamagedInputError, GeoreferenceError, Unsup
 from longllava_domains.remote_sensing import GridPolicy, Raster, open_raster
 from longllava_domains.remote_sensing.georeference import AffineMap
 from longllava_domains.remote_sensing.io.opened_file import open_one
-from longllava_domains.remote_sensing.io.pixel_source import Window as PixelWindow
 from longllava_domains.remote_sensing.mosaic.warp import MapGrid, warp
+from longllava_domains.visual.strips import PixelWindow
 
 
 def pieces(path, folder, splits=((0, 0, 400, 300), (350, 0, 351, 300), (0, 300, 701, 187))):

@@ -22,7 +22,7 @@ from longllava_domains.errors import (
     UnsupportedInputError,
 )
 from longllava_domains.remote_sensing import open_raster, search_stac
-from longllava_domains.remote_sensing.io.pixel_source import Window
+from longllava_domains.visual.strips import PixelWindow
 
 NOON = datetime.datetime(2024, 5, 1, 12, tzinfo=datetime.UTC)
 TIFF = "image/tiff; application=geotiff; profile=cloud-optimized"
@@ -69,7 +69,7 @@ def catalogue(tmp_path_factory):
 
 def test_red_green_and_blue_are_found_by_common_name(catalogue):
     raster = open_raster(catalogue / "item.json")
-    seen = raster.source.read(Window(0, 0, 10, 10)).values
+    seen = raster.source.read(PixelWindow(0, 0, 10, 10)).values
     expected = np.moveaxis(builder.scene(4, "uint16")[[2, 1, 0]], 0, -1)[:10, :10]
     np.testing.assert_array_equal(seen, expected)
     assert raster.rendering.scales == (0.0001,) * 3
@@ -83,7 +83,7 @@ def test_red_green_and_blue_are_found_by_common_name(catalogue):
 def test_a_preset_uses_the_scale_that_stac_gives(catalogue):
     raster = open_raster(catalogue / "item.json", stretch="sentinel-2")
     assert raster.stretch.low == (0.0,) * 3
-    stored = raster.source.read(Window(100, 100, 1, 1)).values[0, 0]
+    stored = raster.source.read(PixelWindow(100, 100, 1, 1)).values[0, 0]
     expected = np.rint(np.clip((stored * 0.0001 - 0.1) / 0.3558, 0, 1) * 255)
     tiles = raster.to_sequence().views[1:]
     view = next(

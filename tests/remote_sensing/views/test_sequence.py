@@ -14,7 +14,7 @@ from PIL import Image
 from longllava_domains.errors import NotFoundError, PolicyError
 from longllava_domains.remote_sensing import GridPolicy, open_raster
 from longllava_domains.remote_sensing.io import tiff_source
-from longllava_domains.remote_sensing.views import sequence as looking
+from longllava_domains.remote_sensing.views import sequence as view_sequence
 from longllava_domains.remote_sensing.views.grid import COLOURS
 
 LAYOUTS = [hazard.__name__ for hazard in builder.LAYOUTS]
@@ -71,14 +71,14 @@ def test_tiles_of_any_size_show_the_raster_in_its_padding(
     raster = open_raster(path, threads=threads)
     padding, fill = COLOURS[protocol]
     rgb = whole(path, raster.stretch, fill)
-    room = tile_px  # padding is narrower than a tile
-    canvas = np.empty((rgb.shape[0] + 2 * room, rgb.shape[1] + 2 * room, 3), np.uint8)
+    margin = tile_px  # padding is narrower than a tile
+    canvas = np.empty((rgb.shape[0] + 2 * margin, rgb.shape[1] + 2 * margin, 3), np.uint8)
     canvas[...] = padding
-    canvas[room:-room, room:-room] = rgb
+    canvas[margin:-margin, margin:-margin] = rgb
     for view in raster.tiles_then_global(GridPolicy(tile_px=tile_px, protocol=protocol)):
         place = view.place
         if place.role == "tile":
-            top, left = int(place.row) + room, int(place.column) + room
+            top, left = int(place.row) + margin, int(place.column) + margin
             expected = canvas[top : top + int(place.height), left : left + int(place.width)]
             np.testing.assert_array_equal(view.pixels, expected)
 
@@ -143,7 +143,7 @@ def test_views_come_in_one_order_by_every_way(raster_file):
 def test_a_raster_too_large_to_hold_takes_two_passes_to_the_same_views(raster_file, monkeypatch):
     raster = open_raster(raster_file("strips_one_row"))
     expected = [view.pixels for view in raster.views()]
-    monkeypatch.setattr(looking, "SPOOL_BYTES", 0)
+    monkeypatch.setattr(view_sequence, "SPOOL_BYTES", 0)
     for view, pixels in zip(raster.views(), expected, strict=True):
         np.testing.assert_array_equal(view.pixels, pixels)
 

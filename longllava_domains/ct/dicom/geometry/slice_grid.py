@@ -23,7 +23,7 @@ from longllava_domains.ct.dicom.geometry.stack import (
     tilt_deg,
     tilt_of,
 )
-from longllava_domains.ct.dicom.header import Header
+from longllava_domains.ct.dicom.header import SliceHeader
 from longllava_domains.errors import Fact, GeometryError, PolicyError
 
 REPAIRS: Final = ("tilt", "gaps", "duplicates", "single")
@@ -76,10 +76,10 @@ class _Notes:
     numbers: dict[str, float] = field(default_factory=dict)
 
 
-def prove(
-    headers: tuple[Header, ...],
+def verify_geometry(
+    headers: tuple[SliceHeader, ...],
     repair: Repair,
-    identical: Callable[[Header, Header], bool],
+    identical: Callable[[SliceHeader, SliceHeader], bool],
 ) -> Stack:
     """Lay slices on a proved grid.
 
@@ -105,11 +105,11 @@ def prove(
     offsets, places = offsets[order][kept], places[order][kept]
     if len(ordered) == 1:
         return _single(ordered[0], plane, repair, notes)
-    slots, spacing = _slots(offsets, repair, notes)
+    slots, spacing = _grid_indices(offsets, repair, notes)
     drift = tilt_of(offsets, places, plane)
     start = _start(offsets, places, slots, spacing, drift, plane)
     shift = _straighten(drift, offsets, plane, slots, spacing, repair, notes)
-    filled: list[Header | None] = [None] * (int(slots[-1]) + 1)
+    filled: list[SliceHeader | None] = [None] * (int(slots[-1]) + 1)
     for slot, header in zip(slots, ordered, strict=True):
         filled[slot] = header
     _compare_with_header(ordered, spacing, notes)
@@ -118,12 +118,12 @@ def prove(
 
 
 def _without_duplicates(
-    headers: list[Header],
+    headers: list[SliceHeader],
     offsets: NDArray[np.float64],
     repair: Repair,
-    identical: Callable[[Header, Header], bool],
+    identical: Callable[[SliceHeader, SliceHeader], bool],
     notes: _Notes,
-) -> tuple[list[Header], list[int]]:
+) -> tuple[list[SliceHeader], list[int]]:
     """Return the slices to keep and their indices; several at one place are duplicates."""
     kept = [0]
     copies = different = 0
@@ -155,7 +155,7 @@ def _without_duplicates(
     return [headers[index] for index in kept], kept
 
 
-def _single(header: Header, plane: Plane, repair: Repair, notes: _Notes) -> Stack:
+def _single(header: SliceHeader, plane: Plane, repair: Repair, notes: _Notes) -> Stack:
     thickness = header.thickness_mm
     if not repair.single or not thickness or thickness <= 0:
         raise GeometryError(
@@ -170,7 +170,7 @@ def _single(header: Header, plane: Plane, repair: Repair, notes: _Notes) -> Stac
     return Stack((header,), affine, np.zeros((1, 2)), notes.codes, notes.numbers)
 
 
-def _slots(
+def _grid_indices(
     offsets: NDArray[np.float64], repair: Repair, notes: _Notes
 ) -> tuple[NDArray[np.intp], float]:
     """Return each slice's slot on an even grid, and the grid's spacing in millimetres."""
@@ -261,7 +261,7 @@ def _straighten(
     return shift
 
 
-def _compare_with_header(headers: list[Header], spacing: float, notes: _Notes) -> None:
+def _compare_with_header(headers: list[SliceHeader], spacing: float, notes: _Notes) -> None:
     """Count what the header claims about spacing against what the positions show."""
     claims = [header.header_spacing_mm for header in headers]
     differs = sum(

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from longllava_domains.ct.dicom.header import Header
+from longllava_domains.ct.dicom.header import SliceHeader
 from longllava_domains.ct.orientation import PERPENDICULAR
 from longllava_domains.errors import DamagedInputError, GeometryError, UnsupportedInputError
 
@@ -38,7 +38,7 @@ class Stack:
         numbers: Report numbers.
     """
 
-    headers: tuple[Header | None, ...]
+    headers: tuple[SliceHeader | None, ...]
     affine_lps_mm: NDArray[np.float64]
     shift_px: NDArray[np.float64]
     codes: dict[str, int] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Plane:
     spacing_mm: tuple[float, float]
 
 
-def common_plane(headers: tuple[Header, ...]) -> Plane:
+def common_plane(headers: tuple[SliceHeader, ...]) -> Plane:
     """Return the plane that all slices share.
 
     Raises:
@@ -115,7 +115,9 @@ def common_plane(headers: tuple[Header, ...]) -> Plane:
     return Plane(row, column, np.cross(row, column), (float(spacing[0]), float(spacing[1])))
 
 
-def _need(headers: tuple[Header, ...], name: str, spelled: str, count: int, keyword: str) -> None:
+def _need(
+    headers: tuple[SliceHeader, ...], name: str, spelled: str, count: int, keyword: str
+) -> None:
     lacking = sum(len(getattr(header, name)) != count for header in headers)
     if lacking:
         bad = sum(keyword in header.bad for header in headers)
@@ -136,7 +138,7 @@ def _mixed(what: str, code: str, facts: dict[str, float]) -> GeometryError:
     )
 
 
-def common_size(headers: tuple[Header, ...]) -> tuple[int, int]:
+def common_size(headers: tuple[SliceHeader, ...]) -> tuple[int, int]:
     """Return rows and columns.
 
     Raises:

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from longllava_domains.ct.dicom.header import CT_CLASSES, Header
+from longllava_domains.ct.dicom.header import CT_CLASSES, SliceHeader
 
 _SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
 _LOCALIZERS: Final = ("LOCALIZER", "SCOUT", "SURVIEW", "TOPOGRAM", "SCANOGRAM", "PILOT")
@@ -29,7 +29,7 @@ _SAME_RANGE: Final = 1.5
 # Scans that take turns have more of their range in common than table steps that overlap.
 _IN_TURNS: Final = 0.5
 # Attributes that may tell apart images at one position, weakest assumption first.
-_SEPARATORS: Final[tuple[tuple[str, Callable[[Header], Hashable]], ...]] = (
+_SEPARATORS: Final[tuple[tuple[str, Callable[[SliceHeader], Hashable]], ...]] = (
     ("phase", lambda header: header.phase),
     ("acquisition", lambda header: header.acquisition),
     ("energy", lambda header: header.kvp),
@@ -49,14 +49,14 @@ class SubSeries:
         other_sizes: Images that differ from these in nothing but rows and columns.
     """
 
-    headers: tuple[Header, ...]
+    headers: tuple[SliceHeader, ...]
     kind: str
     split_by: tuple[str, ...] = ()
     mixed: bool = False
     other_sizes: int = 0
 
 
-def not_a_slice(header: Header) -> str | None:
+def not_a_slice(header: SliceHeader) -> str | None:
     """Return the report code that sets an image aside, None for a CT slice.
 
     Pages that show text may show a name (burned-in annotation, secondary captures, dose and
@@ -77,12 +77,12 @@ def not_a_slice(header: Header) -> str | None:
     return None
 
 
-def _mentions(header: Header, words: Iterable[str]) -> bool:
+def _mentions(header: SliceHeader, words: Iterable[str]) -> bool:
     """Tell whether the image type's values from the third on contain one of the words."""
     return any(word in value for value in header.image_type[2:] for word in words)
 
 
-def group(headers: Iterable[Header]) -> list[SubSeries]:
+def group(headers: Iterable[SliceHeader]) -> list[SubSeries]:
     """Split CT slices into sub-series, in a stable order."""
     headers = list(headers)
     people: dict[str, set[tuple[str, str]]] = defaultdict(set)
@@ -102,9 +102,9 @@ def group(headers: Iterable[Header]) -> list[SubSeries]:
     return groups
 
 
-def _clusters(headers: Iterable[Header]) -> list[list[Header]]:
+def _clusters(headers: Iterable[SliceHeader]) -> list[list[SliceHeader]]:
     """Put together what shares its series, image type, size, kernel and orientation."""
-    alike: dict[Hashable, list[list[Header]]] = defaultdict(list)
+    alike: dict[Hashable, list[list[SliceHeader]]] = defaultdict(list)
     for header in headers:
         candidates = alike[_discrete_key(header)]
         for cluster in candidates:
@@ -116,7 +116,7 @@ def _clusters(headers: Iterable[Header]) -> list[list[Header]]:
     return [cluster for candidates in alike.values() for cluster in candidates]
 
 
-def _discrete_key(header: Header) -> Hashable:
+def _discrete_key(header: SliceHeader) -> Hashable:
     # Without a series UID, all that is left is that the images share a patient and a geometry.
     series = header.series or (header.patient, header.study, header.series_number)
     return (
@@ -130,12 +130,12 @@ def _discrete_key(header: Header) -> Hashable:
     )
 
 
-def _apart_from_size(header: Header) -> Hashable:
+def _apart_from_size(header: SliceHeader) -> Hashable:
     turned = tuple(round(x, 2) for x in header.orientation)
     return (header.series, header.image_type, header.kernel, turned)
 
 
-def _same_orientation(first: Header, second: Header) -> bool:
+def _same_orientation(first: SliceHeader, second: SliceHeader) -> bool:
     if len(first.orientation) != len(second.orientation):
         return False
     return bool(
@@ -143,7 +143,7 @@ def _same_orientation(first: Header, second: Header) -> bool:
     )
 
 
-def _kind(headers: list[Header]) -> str:
+def _kind(headers: list[SliceHeader]) -> str:
     if any(_mentions(header, _LOCALIZERS) for header in headers):
         return "localizer"
     if any(_mentions(header, _REFORMATS) for header in headers):
@@ -151,14 +151,14 @@ def _kind(headers: list[Header]) -> str:
     return "volume"
 
 
-def _separate(headers: list[Header]) -> list[tuple[list[Header], tuple[str, ...]]]:
+def _separate(headers: list[SliceHeader]) -> list[tuple[list[SliceHeader], tuple[str, ...]]]:
     """Split images that repeat positions by what tells them apart, if anything does."""
     places = _places(headers)
     if len(places) == len(headers):
         return _separate_turns(headers)
     for count in range(1, len(_SEPARATORS) + 1):
         for chosen in combinations(_SEPARATORS, count):
-            parts: dict[Hashable, list[Header]] = defaultdict(list)
+            parts: dict[Hashable, list[SliceHeader]] = defaultdict(list)
             for header in headers:
                 parts[tuple(read(header) for _, read in chosen)].append(header)
             if _explains(list(parts.values()), len(places)):
@@ -167,14 +167,14 @@ def _separate(headers: list[Header]) -> list[tuple[list[Header], tuple[str, ...]
     return [(headers, ())]
 
 
-def _separate_turns(headers: list[Header]) -> list[tuple[list[Header], tuple[str, ...]]]:
+def _separate_turns(headers: list[SliceHeader]) -> list[tuple[list[SliceHeader], tuple[str, ...]]]:
     """Split images of several phases, acquisitions or energies that take turns along one range.
 
     Table steps have values of their own, but their ranges lie one behind the other; and a value
     that one image has alone is no second scan.
     """
     for name, read in _SEPARATORS:
-        parts: dict[Hashable, list[Header]] = defaultdict(list)
+        parts: dict[Hashable, list[SliceHeader]] = defaultdict(list)
         for header in headers:
             parts[read(header)].append(header)
         each = list(parts.values())
@@ -184,7 +184,7 @@ def _separate_turns(headers: list[Header]) -> list[tuple[list[Header], tuple[str
     return [(headers, ())]
 
 
-def _overlap(first: list[Header], second: list[Header]) -> float:
+def _overlap(first: list[SliceHeader], second: list[SliceHeader]) -> float:
     """Return which share of the shorter range of positions the two have in common."""
     if any(len(header.position_mm) != 3 for header in (*first, *second)):
         return 0.0
@@ -200,7 +200,7 @@ def _overlap(first: list[Header], second: list[Header]) -> float:
     return float((min(high, other_high) - max(low, other_low)) / shorter)
 
 
-def _explains(parts: list[list[Header]], places: int) -> bool:
+def _explains(parts: list[list[SliceHeader]], places: int) -> bool:
     """Tell whether a split accounts for repeated positions: each part has every place once.
 
     A lone image with a number of its own is a stray copy, not a phase; and parts that only touch
@@ -211,7 +211,7 @@ def _explains(parts: list[list[Header]], places: int) -> bool:
     return len(parts) > 1 and once and min(sizes) > 1 and places <= _SAME_RANGE * max(sizes)
 
 
-def _places(headers: list[Header]) -> set[tuple[int, ...]]:
+def _places(headers: list[SliceHeader]) -> set[tuple[int, ...]]:
     """Return the positions of images, rounded; those without one are each a place of their own."""
     return {
         tuple(round(x / POSITION_TOLERANCE_MM) for x in header.position_mm) or (number,)

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Final
 from longllava_domains.ct.dicom.elements import TAGS, WANTED
 from longllava_domains.ct.dicom.header import (
     CT_CLASSES,
-    Header,
     NotAnImage,
+    SliceHeader,
     parse_header,
     read_header,
 )
 from longllava_domains.errors import DamagedInputError
 from longllava_domains.formats.dicom.codecs import RLE
-from longllava_domains.formats.dicom.fast_parser import Scan
-from longllava_domains.formats.dicom.find import SourceFile
+from longllava_domains.formats.dicom.fast_parser import ParsedElements
 from longllava_domains.formats.dicom.fragments import locate_frames
 from longllava_domains.formats.dicom.pydicom_parser import (
     UnparsableError,
@@ -26,6 +25,7 @@ from longllava_domains.formats.dicom.pydicom_parser import (
     raw_bytes,
     read_dataset,
 )
+from longllava_domains.formats.dicom.source_file import SourceFile
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -55,7 +55,7 @@ _RENAMED: Final = {
 }
 
 
-def read_frames(file: SourceFile) -> list[Header] | list[NotAnImage]:
+def read_frames(file: SourceFile) -> list[SliceHeader] | list[NotAnImage]:
     """Return the images that a file holds: one, or one for each frame; or why it holds none."""
     header = read_header(file)
     if isinstance(header, NotAnImage):
@@ -66,7 +66,7 @@ def read_frames(file: SourceFile) -> list[Header] | list[NotAnImage]:
     return _located(frames) if header.pixel_length is None else frames
 
 
-def _located(frames: list[Header]) -> list[Header]:
+def _located(frames: list[SliceHeader]) -> list[SliceHeader]:
     """Say where the fragments of compressed frames lie; nowhere, where they are damaged."""
     first = frames[0]
     try:
@@ -83,7 +83,7 @@ def _located(frames: list[Header]) -> list[Header]:
     return [replace(frame, spans=own) for frame, own in zip(frames, spans, strict=False)]
 
 
-def split_frames(header: Header) -> list[Header] | NotAnImage:
+def split_frames(header: SliceHeader) -> list[SliceHeader] | NotAnImage:
     """Return one header for each frame of a multi-frame image.
 
     Where there are no functional groups, the frames have no geometry, and the loader refuses
@@ -99,7 +99,7 @@ def split_frames(header: Header) -> list[Header] | NotAnImage:
         return NotAnImage("file.multiframe_damaged")
 
 
-def _split(header: Header, dataset: "Dataset") -> list[Header] | NotAnImage:
+def _split(header: SliceHeader, dataset: "Dataset") -> list[SliceHeader] | NotAnImage:
     shared = _first(dataset, _SHARED)
     per_frame = _items(dataset, _PER_FRAME)
     if len(per_frame) != header.frames:
@@ -109,7 +109,7 @@ def _split(header: Header, dataset: "Dataset") -> list[Header] | NotAnImage:
     headers = []
     for index, group in enumerate(per_frame):
         elements = common | _group_elements(group, little)
-        found = Scan(
+        found = ParsedElements(
             syntax=header.syntax,
             elements=elements,
             little_endian=little,

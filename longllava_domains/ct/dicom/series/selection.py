@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from longllava_domains.ct.dicom.elements import digest
-from longllava_domains.ct.dicom.header import Header
+from longllava_domains.ct.dicom.header import SliceHeader
 from longllava_domains.ct.dicom.series.grouping import SubSeries
 from longllava_domains.ct.reconstruction_kernel import kernel_class
 from longllava_domains.errors import AmbiguousInputError, NotFoundError, UnsupportedInputError
@@ -101,7 +101,7 @@ def _describe(number: int, one: SubSeries) -> SeriesRow:
     )
 
 
-def _plane(header: Header) -> str:
+def _plane(header: SliceHeader) -> str:
     if len(header.orientation) != 6:
         return "unknown"
     normal = np.abs(np.cross(header.orientation[:3], header.orientation[3:]))
@@ -110,7 +110,7 @@ def _plane(header: Header) -> str:
     return ("sagittal", "coronal", "axial")[int(normal.argmax())]
 
 
-def _spacing(headers: Sequence[Header]) -> float:
+def _spacing(headers: Sequence[SliceHeader]) -> float:
     placed = [header for header in headers if len(header.position_mm) == 3]
     if len(placed) < _FEWEST or len(placed[0].orientation) != 6:
         return 0.0
@@ -193,7 +193,7 @@ def _asked_for(rows: list[SeriesRow], series: Sequence[SubSeries], wanted: int |
     return hits[0]
 
 
-def _refuse_several_people(headers: Sequence[Header]) -> None:
+def _refuse_several_people(headers: Sequence[SliceHeader]) -> None:
     """Refuse to choose between patients or between examinations of one."""
     for what, found in (
         ("patients", {header.patient for header in headers}),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from longllava_domains.ct.dicom.header import Header, NotAnImage, read_header
+from longllava_domains.ct.dicom.header import NotAnImage, SliceHeader, read_header
 from longllava_domains.ct.dicom.series.grouping import SubSeries, group, not_a_slice
 from longllava_domains.ct.dicom.series.multiframe import read_frames
 from longllava_domains.errors import (
@@ -20,7 +20,8 @@ from longllava_domains.errors import (
     UnsupportedInputError,
 )
 from longllava_domains.formats.dicom.dicomdir import compare
-from longllava_domains.formats.dicom.find import Found, find
+from longllava_domains.formats.dicom.find import find
+from longllava_domains.formats.dicom.source_file import Found
 
 # What set a file aside, in words; everything with a page's code may show a name.
 _WORDS: Final = {
@@ -73,7 +74,7 @@ def read_study(source: str | Path | Found) -> Study:
     """
     found = source if isinstance(source, Found) else _find(Path(source))
     study = Study([], found.codes)
-    headers: list[Header] = []
+    headers: list[SliceHeader] = []
     for file in found.files:
         for header in read_frames(file):
             reason = header.code if isinstance(header, NotAnImage) else not_a_slice(header)
@@ -81,7 +82,7 @@ def read_study(source: str | Path | Found) -> Study:
                 study.cut[header.series] += 1
             if reason is not None:
                 study.codes[reason] += 1
-            elif isinstance(header, Header):
+            elif isinstance(header, SliceHeader):
                 headers.append(header)
     if not headers:
         raise _nothing_usable(found)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from longllava_domains.model.kernels.conv.blocked import torch_convolution
+from longllava_domains.model.kernels.conv.choice import chosen_convolution
 from longllava_domains.model.kernels.packing import first_visible
-from longllava_domains.model.kernels.selection import chosen_convolution
 
 
 def causal_convolution(

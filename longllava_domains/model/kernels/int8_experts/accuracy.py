@@ -7,8 +7,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from longllava_domains.model.int8.linear import quantize_rows
 from longllava_domains.model.kernels.int8_experts.blocked import blocked_experts
+from longllava_domains.model.kernels.int8_matmul import quantize_rows
 
 # Of the largest value: gate, up, their product and down are each rounded to the precision of the
 # activations, and so is the sum.

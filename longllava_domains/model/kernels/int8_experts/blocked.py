@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from longllava_domains.model.int8.linear import int8_linear
+from longllava_domains.model.kernels.int8_matmul import int8_linear
 
 
 def blocked_experts(

@@ -80,7 +80,7 @@ def sort_by_expert(chosen: Tensor, experts: int) -> Groups:
         experts: How many there are.
 
     Returns:
-        The groups. The table has room for the worst case, at most ``experts`` entries too many.
+        The groups. The table is as long as the worst case needs, at most ``experts`` entries too many.
     """
     pairs = len(chosen)
     rows = FEW_ROWS if pairs <= FEW_ROWS * experts else MANY_ROWS

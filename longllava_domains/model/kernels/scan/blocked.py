@@ -43,7 +43,7 @@ class _Block(NamedTuple):
 
 
 class _Workspace:
-    """Room for the decays and states of one block, used again for every block of a strip."""
+    """Buffers for the decays and states of one block, used again for every block of a strip."""
 
     def __init__(self, inputs: ScanInputs, channels: int) -> None:
         rows, tokens, _ = inputs.x.shape

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from longllava_domains.model.kernels.scan.blocked import ScanInputs
 
-Kernel = Callable[..., Any]
+StockKernel = Callable[..., Any]
 
 VIRTUAL_STEP = 1e-3  # small beside 1 / |A|, so that what is made up for is close to 1
 FORGET_STEP = 1e30  # exp(-1e30 |A|) is zero for every A that is not
@@ -40,11 +40,11 @@ def load_stock_convolution() -> Callable[..., Tensor]:
     return partial(stock_convolution, kernel=causal_conv1d_fn)
 
 
-def stock_scan(inputs: ScanInputs, *, kernel: Kernel) -> tuple[Tensor, Tensor]:
+def stock_scan(inputs: ScanInputs, *, kernel: StockKernel) -> tuple[Tensor, Tensor]:
     """Return (y without the gate, final state).
 
     Args:
-        inputs: As for every scan of this room.
+        inputs: As for every scan of this package.
         kernel: A function with the signature and meaning of mamba-ssm's `selective_scan_fn`.
     """
     states = inputs.A.shape[1]
@@ -102,7 +102,7 @@ def stock_convolution(
     bias: Tensor | None,
     visible: Tensor | None,
     *,
-    kernel: Kernel,
+    kernel: StockKernel,
 ) -> Tensor:
     """Filter rows; arguments and result as in `conv_blocked.torch_convolution`.
 

@@ -1,6 +1,6 @@
 """The selective scan of Mamba-1 with a state that is carried: in at the start, out at the end.
 
-Shapes, throughout this room: tokens before channels, as the linear layers produce them.
+Shapes, throughout this package: tokens before channels, as the linear layers produce them.
 """
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from longllava_domains.model.kernels.scan.blocked import ScanInputs, blocked_scan
-from longllava_domains.model.kernels.selection import chosen_scan
+from longllava_domains.model.kernels.scan.choice import chosen_scan
 
 
 def selective_scan(

@@ -9,14 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longllava_domains.model.int8.experts import int8_experts
-from longllava_domains.model.kernels import selection as scan_choice
+from longllava_domains.model.kernels.int8_experts import choice
 from longllava_domains.model.kernels.int8_experts.accuracy import (
     TOLERANCE_EPS,
     experts_case,
     experts_error,
 )
 from longllava_domains.model.kernels.int8_experts.blocked import blocked_experts
-from longllava_domains.model.kernels.selection import choose, chosen_experts, kernel_report
+from longllava_domains.model.kernels.int8_experts.choice import chosen_experts
+from longllava_domains.model.kernels.report import kernel_report
+from longllava_domains.model.kernels.selection import choose
 
 CPU = torch.device("cpu")
 BF16 = torch.bfloat16
@@ -74,24 +76,24 @@ def test_without_a_proved_kernel_experts_run_one_by_one_and_a_warning_says_so() 
 
 def test_a_gpu_asks_for_the_grouped_kernel_and_gets_it_only_when_it_is_right(monkeypatch) -> None:
     """No GPU here: another device without kernels of ours stands for one that cannot run them."""
-    monkeypatch.setattr(scan_choice, "_load_triton_experts", lambda: ignores_scales)
+    monkeypatch.setattr(choice, "_load_triton_experts", lambda: ignores_scales)
     monkeypatch.setattr(
-        scan_choice, "experts_error", lambda *_: experts_error(ignores_scales, CPU, BF16)
+        choice, "experts_error", lambda *_: experts_error(ignores_scales, CPU, BF16)
     )
-    monkeypatch.setattr(scan_choice, "experts_case", lambda *_: experts_case(CPU, BF16, 3, 5, 16))
-    scan_choice._experts_choice.cache_clear()
+    monkeypatch.setattr(choice, "experts_case", lambda *_: experts_case(CPU, BF16, 3, 5, 16))
+    choice.experts_choice.cache_clear()
     with pytest.warns(UserWarning, match="triton wrong"):
         assert chosen_experts(torch.device("meta"), BF16) is blocked_experts
-    monkeypatch.setattr(scan_choice, "_load_triton_experts", lambda: blocked_experts)
+    monkeypatch.setattr(choice, "_load_triton_experts", lambda: blocked_experts)
     monkeypatch.setattr(
-        scan_choice, "experts_error", lambda kernel, *_: experts_error(kernel, CPU, BF16)
+        choice, "experts_error", lambda kernel, *_: experts_error(kernel, CPU, BF16)
     )
-    scan_choice._experts_choice.cache_clear()
-    report = scan_choice._experts_choice(torch.device("meta"), BF16).report()
+    choice.experts_choice.cache_clear()
+    report = choice.experts_choice(torch.device("meta"), BF16).report()
     assert report["chosen"] == "triton"
     assert report["verdicts"] == {"triton": "proved"}
     assert set(report["milliseconds"]) == {"triton"}
-    scan_choice._experts_choice.cache_clear()
+    choice.experts_choice.cache_clear()
 
 
 def test_on_the_cpu_experts_take_turns_without_a_word() -> None:

@@ -1,9 +1,9 @@
-"""Findings on a scene, for the writers of map files: chips seen, skipped and failed, two ships."""
+"""Detections on a scene, for the writers of map files: chips seen, skipped and failed, two ships."""
 
 from longllava_domains.boxes import Box
 from longllava_domains.provenance import Provenance
 from longllava_domains.remote_sensing.detections.detection import Detection
-from longllava_domains.remote_sensing.detections.findings import ChipOutcome, Findings
+from longllava_domains.remote_sensing.detections.detections import ChipOutcome, Detections
 from longllava_domains.visual import MapPlace
 
 
@@ -19,10 +19,10 @@ def chip(column, row, crs, to_map) -> MapPlace:
     return MapPlace(column, row, 512, 512, "chip", 0.5, crs, to_map)
 
 
-def findings(crs="EPSG:32631", to_map=to_utm, size=(924, 700), **made) -> Findings:
+def findings(crs="EPSG:32631", to_map=to_utm, size=(924, 700), **made) -> Detections:
     places = [chip(c, r, crs, to_map) for r in (0, 188) for c in (0, 412)]
-    return Findings(
-        thing="ship",
+    return Detections(
+        category="ship",
         detections=(
             Detection("ship", Box(10, 20, 8, 4, 30), places[0], score=0.75),
             Detection("ship", Box(60, 50, 5, 2, 90), places[3], pieces=2),

@@ -1,4 +1,4 @@
-"""`Findings`: what was found in a scene, and what became of every view that was asked."""
+"""`Detections`: what was found in a scene, and what became of every view that was asked."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -60,18 +60,18 @@ class ChipOutcome:
 
 
 @dataclass(frozen=True)
-class Findings:
+class Detections:
     """All objects of one class in a scene, each once, and how they were looked for.
 
     Attributes:
-        thing: What was asked for, singular.
+        category: What was asked for, singular.
         detections: The objects, merged where views overlap.
         chips: The outcome of every view, in the order of the scene.
         size: (width, height) of the raster, pixels.
         provenance: How it was made.
     """
 
-    thing: str
+    category: str
     detections: tuple[Detection, ...]
     chips: tuple[ChipOutcome, ...]
     size: tuple[int, int]
@@ -122,7 +122,7 @@ class Findings:
             "notice": RESEARCH_NOTICE,
             "notices": list(self.notices),
             "demo": bool(self.provenance.get("demo", False)),
-            "thing": self.thing,
+            "thing": self.category,
             "size": list(self.size),
             "detections": [found.to_json() for found in self.detections],
             "outcomes": self.outcomes,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from longllava_domains.remote_sensing.io.pixel_source import Rgb, Strip, Window
+from longllava_domains.visual.strips import PixelWindow, Rgb, Strip
 
 
 def row_bands(strips: Iterable[Strip], spans: Sequence[tuple[int, int]]) -> Iterator[list[Strip]]:
@@ -33,8 +33,10 @@ def row_bands(strips: Iterable[Strip], spans: Sequence[tuple[int, int]]) -> Iter
         pass
 
 
-def cut(band: Sequence[Strip], window: Window, padding: tuple[int, int, int]) -> tuple[Rgb, bool]:
-    """Cut one window out of a band, padded where it reaches outside the raster.
+def crop(
+    band: Sequence[Strip], window: PixelWindow, padding: tuple[int, int, int]
+) -> tuple[Rgb, bool]:
+    """Crop one window out of a band, padded where it reaches outside the raster.
 
     Args:
         band: Rows that cover the part of the window inside the raster.

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longllava_domains.remote_sensing.cut import cut, row_bands
-from longllava_domains.remote_sensing.io.pixel_source import Strip, Window
+from longllava_domains.remote_sensing.views.crop import crop, row_bands
+from longllava_domains.visual.strips import PixelWindow, Strip
 
 GREY = (9, 8, 7)
 rng = np.random.default_rng(0)
@@ -41,8 +41,8 @@ def test_any_strips_give_the_same_tiles(heights, tops, size, left, above, masked
         assert sum(len(strip.rgb) for strip in band) == bottom - top
         # The first band may also be asked for with padding above the raster.
         start = top - above if top == 0 else top
-        window = Window(left, start, 30, bottom - start)
-        seen, has_data = cut(band, window, GREY)
+        window = PixelWindow(left, start, 30, bottom - start)
+        seen, has_data = crop(band, window, GREY)
         expected = canvas[start + 10 : bottom + 10, left + 40 : left + 70]
         np.testing.assert_array_equal(seen, expected)
         assert not seen.flags.writeable
@@ -51,8 +51,8 @@ def test_any_strips_give_the_same_tiles(heights, tops, size, left, above, masked
 
 def test_a_tile_of_masked_pixels_holds_no_data():
     band = [Strip(0, IMAGE, np.zeros((90, 40), bool))]
-    assert cut(band, Window(0, 0, 10, 10), GREY)[1] is False
-    assert cut([Strip(0, IMAGE, None)], Window(0, 0, 10, 10), GREY)[1] is True
+    assert crop(band, PixelWindow(0, 0, 10, 10), GREY)[1] is False
+    assert crop([Strip(0, IMAGE, None)], PixelWindow(0, 0, 10, 10), GREY)[1] is True
 
 
 def test_strips_below_the_last_band_are_drawn_too():

@@ -1,4 +1,7 @@
+"""Which domain an input belongs to: by evidence, by the user's word, and by other packages."""
+
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +11,16 @@ import tifffile
 from rasterio.control import GroundControlPoint
 from rasterio.transform import from_origin
 
-from longllava_domains.errors import AmbiguousInputError, NotFoundError, UnsupportedInputError
-from longllava_domains.pipelines.domains import decide_domain
+from longllava_domains.errors import (
+    AmbiguousInputError,
+    NotFoundError,
+    PolicyError,
+    UnsupportedInputError,
+)
+from longllava_domains.pipelines.domains.registry import decide_domain, domains, settings_for
+from longllava_domains.pipelines.views import views_of
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def write_tiff(path: Path, **profile: object) -> Path:
@@ -24,17 +33,17 @@ def write_tiff(path: Path, **profile: object) -> Path:
 
 @pytest.mark.parametrize("name", ["chest_phantom", "chest_phantom.nii.gz"])
 def test_ct_files_are_told_by_their_bytes(name: str) -> None:
-    assert decide_domain(ROOT / "examples" / name) == "ct"
+    assert decide_domain(ROOT / "examples" / name).name == "ct"
 
 
 def test_one_dicom_file_without_a_suffix_is_a_ct(tmp_path: Path) -> None:
     (tmp_path / "I1").write_bytes((ROOT / "examples/chest_phantom/slice_000.dcm").read_bytes())
-    assert decide_domain(tmp_path / "I1") == "ct"
+    assert decide_domain(tmp_path / "I1").name == "ct"
 
 
 def test_a_georeferenced_tiff_is_a_raster(tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "a.tif", crs="EPSG:32618", transform=from_origin(0, 9, 1, 1))
-    assert decide_domain(path) == "remote_sensing"
+    assert decide_domain(path).name == "remote_sensing"
 
 
 def test_ground_control_points_are_a_georeference(tmp_path: Path) -> None:
@@ -42,7 +51,7 @@ def test_ground_control_points_are_a_georeference(tmp_path: Path) -> None:
         GroundControlPoint(row, col, 10 + col, 50 - row) for row, col in ((0, 0), (0, 8), (8, 0))
     ]
     path = write_tiff(tmp_path / "a.tif", crs="EPSG:4326", gcps=corners)
-    assert decide_domain(path) == "remote_sensing"
+    assert decide_domain(path).name == "remote_sensing"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +60,7 @@ def test_ground_control_points_are_a_georeference(tmp_path: Path) -> None:
 def test_slides_are_told_by_their_description(tmp_path: Path, description: str) -> None:
     path = tmp_path / "slide.tif"
     tifffile.imwrite(path, np.zeros((8, 8, 3), np.uint8), description=description, metadata=None)
-    assert decide_domain(path) == "pathology"
+    assert decide_domain(path).name == "pathology"
 
 
 def test_a_plain_tiff_is_refused_and_the_remedy_names_the_option(tmp_path: Path) -> None:
@@ -59,14 +68,14 @@ def test_a_plain_tiff_is_refused_and_the_remedy_names_the_option(tmp_path: Path)
     tifffile.imwrite(path, np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(AmbiguousInputError, match="--domain"):
         decide_domain(path)
-    assert decide_domain(path, "remote-sensing") == "remote_sensing"
+    assert decide_domain(path, "remote-sensing").name == "remote_sensing"
 
 
 def test_a_stac_item_is_a_raster_and_other_json_is_not(tmp_path: Path) -> None:
     item, other = tmp_path / "item.json", tmp_path / "other.json"
     item.write_text(json.dumps({"stac_version": "1.0.0", "type": "Feature"}))
     other.write_text(json.dumps({"a": 1}))
-    assert decide_domain(item) == "remote_sensing"
+    assert decide_domain(item).name == "remote_sensing"
     with pytest.raises(AmbiguousInputError):
         decide_domain(other)
 
@@ -86,7 +95,7 @@ def test_nothing_there_and_unknown_words_are_refused(tmp_path: Path) -> None:
 
 
 def test_urls_are_rasters_without_being_opened() -> None:
-    assert decide_domain("https://host.invalid/scene.tif") == "remote_sensing"
+    assert decide_domain("https://host.invalid/scene.tif").name == "remote_sensing"
 
 
 def test_what_cannot_be_read_is_refused_without_its_path(tmp_path: Path, monkeypatch) -> None:
@@ -100,3 +109,61 @@ def test_what_cannot_be_read_is_refused_without_its_path(tmp_path: Path, monkeyp
         decide_domain(file)
     assert "DOE" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+def test_a_setting_that_a_domain_does_not_know_is_refused_by_its_option() -> None:
+    with pytest.raises(PolicyError, match="--max-tokens would change nothing for a CT"):
+        settings_for(domains()["ct"], {"max_tokens": 9000, "spacing_mm": None})
+    assert settings_for(domains()["ct"], {"spacing_mm": 3.0}).spacing_mm == 3.0
+
+
+SOUND = """
+from contextlib import nullcontext
+from dataclasses import dataclass
+import numpy as np
+from longllava_domains.visual import SlidePlace, View, VisualSequence
+
+@dataclass(frozen=True)
+class Settings:
+    loudness: float = 1.0
+
+class Sound:
+    name, noun, settings = "sound", "a recording", Settings
+    def recognises(self, evidence):
+        return evidence.kind == "unknown"
+    def open(self, source, settings):
+        return nullcontext(open(source, "rb").read())
+    def policy(self, settings, view_format):
+        return settings.loudness
+    def to_sequence(self, opened, policy):
+        pixels = np.full((8, 8, 3), len(opened), np.uint8)
+        return VisualSequence((View(pixels, SlidePlace(0, 0, 8, 8, 0, 1.0)),))
+
+sound = Sound()
+"""
+
+
+@pytest.fixture
+def sound_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Another package, installed beside ours, that adds a domain."""
+    site = tmp_path / "site"
+    facts = site / "sound-1.0.dist-info"
+    facts.mkdir(parents=True)
+    (site / "sound_domain.py").write_text(SOUND)
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: sound\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text(
+        "[longllava_domains.domains]\nsound = sound_domain:sound\n"
+    )
+    monkeypatch.syspath_prepend(site)
+    domains.cache_clear()
+    yield
+    domains.cache_clear()
+
+
+def test_another_package_adds_a_domain_of_its_own(sound_package: None, tmp_path: Path) -> None:
+    recording = tmp_path / "a.wav"
+    recording.write_bytes(b"RIFF" + bytes(40))
+    assert decide_domain(recording).name == "sound"
+    assert views_of(recording)[0].pixels.max() == 44
+    with pytest.raises(UnsupportedInputError, match=r"remote_sensing or sound"):
+        decide_domain(recording, "mri")

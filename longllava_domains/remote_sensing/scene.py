@@ -1,0 +1,231 @@
+"""`Scene`: pixels, their place on Earth and how they are shown, below everything that views them."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self
+
+from longllava_domains.load_report import LoadReport
+from longllava_domains.provenance import Provenance
+from longllava_domains.remote_sensing.georeference import Georeference, Point
+from longllava_domains.remote_sensing.io.pixel_source import PixelSource
+from longllava_domains.remote_sensing.stretch import Painter, Stretch
+from longllava_domains.units import MIB
+from longllava_domains.visual import MapPlace
+from longllava_domains.visual.strips import Rgb
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How stored values become what is shown; the same for the whole scene.
+
+    Attributes:
+        stretch: Low and high of each channel, physical units.
+        scales: Physical units per stored unit, per channel.
+        offsets: Physical value of a stored 0, per channel.
+        palette: uint8 (entries, 3), or None.
+    """
+
+    stretch: Stretch
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    palette: Rgb | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a scene came from; only `hrefs` is ever written down.
+
+    Attributes:
+        hrefs: Sources without credentials and queries.
+        files: Local files, for the checksum; empty where any source is remote.
+        stac_id: Id of the STAC item.
+        acquired: When the scene was taken, ISO 8601.
+    """
+
+    hrefs: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    stac_id: str | None = None
+    acquired: str | None = None
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a place needs to know of the raster.
+
+    Attributes:
+        resolution_m: Ground metres per raster pixel; None where unknown.
+        crs: Authority code or WKT; None without a georeference.
+        pixel_to_map: The raster's own; None without a georeference.
+    """
+
+    resolution_m: float | None
+    crs: str | None
+    pixel_to_map: Callable[[float, float], tuple[float, float]] | None
+
+    def place(
+        self, role: str, window: tuple[float, float, float, float], factor: float
+    ) -> MapPlace:
+        """Return the place of a view.
+
+        Args:
+            role: ``"global"``, ``"tile"`` or ``"chip"``.
+            window: Column, row, width, height in raster pixels.
+            factor: Raster pixels per view pixel, geometric mean of both axes.
+        """
+        resolution_m = None if self.resolution_m is None else self.resolution_m * factor
+        return MapPlace(*window, role, resolution_m, self.crs, self.pixel_to_map)
+
+
+class Scene:
+    """An opened scene; a context manager that closes its files.
+
+    Args:
+        source: Where pixels come from.
+        georeference: Where they lie.
+        rendering: How they are shown.
+        report: What was found on opening.
+        origin: Where the scene came from.
+        threads: Threads that decode blocks.
+    """
+
+    def __init__(
+        self,
+        source: PixelSource,
+        georeference: Georeference,
+        rendering: Rendering,
+        report: LoadReport,
+        origin: Origin,
+        threads: int,
+    ) -> None:
+        self.source = source
+        self.georeference = replace(georeference, size=(source.width, source.height))
+        self.rendering = rendering
+        self.origin = origin
+        self.threads = threads
+        size = self.ground_size_m
+        numbers = {} if size is None else {"column_m": size[0], "row_m": size[1]}
+        self.report = report.with_({f"georeference.{georeference.kind}": 1}, numbers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close files; sequences and views made before stay usable."""
+        self.source.close()
+
+    @property
+    def width(self) -> int:
+        """Columns of pixels."""
+        return self.source.width
+
+    @property
+    def height(self) -> int:
+        """Rows of pixels."""
+        return self.source.height
+
+    @property
+    def crs(self) -> str | None:
+        """Authority code such as ``"EPSG:32618"``, else WKT; None when unknown."""
+        return self.georeference.crs
+
+    @property
+    def stretch(self) -> Stretch:
+        """The mapping to 0..255, the same for every view; reusable on other scenes."""
+        return self.rendering.stretch
+
+    def pixel_to_map(self, column: float, row: float) -> Point:
+        """Return map (x, y) in the raster's CRS; (0, 0) is the outer corner of the first pixel.
+
+        Raises:
+            GeoreferenceError: The raster has no georeference.
+        """
+        return self.georeference.pixel_to_map(column, row)
+
+    def pixel_to_lonlat(self, column: float, row: float) -> Point:
+        """Return WGS 84 (longitude, latitude) in degrees, longitude in [-180, 180).
+
+        Raises:
+            GeoreferenceError: No georeference, no CRS, or a place that is not on Earth.
+        """
+        return self.georeference.pixel_to_lonlat(column, row)
+
+    @cached_property
+    def ground_size_m(self) -> Point | None:
+        """Geodesic metres that one column and one row span at the centre; None where unknown."""
+        step_px = 1.0
+        if self.georeference.kind not in ("affine", "none"):
+            # Control points are noisy from pixel to pixel; the scale of an eighth is not.
+            step_px = max(1.0, min(self.width, self.height) / 8)
+        return self.georeference.ground_size_m(self.width / 2, self.height / 2, step_px)
+
+    @property
+    def resolution_m(self) -> float | None:
+        """Ground metres per pixel at the centre, geometric mean of both axes; None if unknown."""
+        size = self.ground_size_m
+        return None if size is None else (size[0] * size[1]) ** 0.5
+
+    @property
+    def ground(self) -> Ground:
+        """What places of views need to know."""
+        if self.georeference.kind == "none":
+            return Ground(None, None, None)
+        return Ground(self.resolution_m, self.crs, self.georeference.pixel_to_map)
+
+    def painter(self, fill: tuple[int, int, int]) -> Painter:
+        """Return what turns stored values into RGB, with `fill` where there is no data."""
+        rendering = self.rendering
+        return Painter(
+            rendering.stretch,
+            self.source.dtype,
+            rendering.scales,
+            rendering.offsets,
+            fill=fill,
+            palette=rendering.palette,
+        )
+
+    @cached_property
+    def input_sha256(self) -> str | None:
+        """SHA-256 of the file (of all files' digests for a mosaic); None for remote sources."""
+        digests = []
+        for name in self.origin.files:
+            with open(name, "rb") as file:
+                digest = hashlib.sha256()
+                while block := file.read(4 * MIB):
+                    digest.update(block)
+            digests.append(digest)
+        if not digests:
+            return None
+        if len(digests) == 1:
+            return digests[0].hexdigest()
+        return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()
+
+    @property
+    def provenance(self) -> Provenance:
+        """What is recorded of the scene: hrefs, ids, checksum, stretch and the report."""
+        entries: dict[str, Any] = {
+            "source_href": " ".join(self.origin.hrefs),
+            "stac_id": self.origin.stac_id,
+            "datetime": self.origin.acquired,
+            "input_sha256": self.input_sha256,
+        }
+        known = {key: value for key, value in entries.items() if value is not None}
+        return Provenance(
+            domain="remote-sensing",
+            source_kind=self.report.source_kind,
+            size=[self.width, self.height],
+            resolution_m=self.resolution_m,
+            stretch=self.stretch.to_json(),
+            load_report=self.report.to_json(),
+            **known,
+        )

@@ -1,0 +1,93 @@
+"""Computed tomography as a domain."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Final
+
+from longllava_domains import ct
+from longllava_domains.answer import Answer
+from longllava_domains.pipelines.ct.as_volume import CTOpenOptions, as_volume
+from longllava_domains.pipelines.ct.preset import CTPreset
+from longllava_domains.pipelines.ct.report import CTReport
+from longllava_domains.pipelines.domains.domain import OnProgress
+from longllava_domains.pipelines.domains.evidence import Evidence
+from longllava_domains.pipelines.memory_remedies import with_slice_spacing_remedy
+from longllava_domains.vision_language import ViewFormat, VisionLanguageModel
+from longllava_domains.visual import VisualSequence
+
+_KINDS: Final = ("nifti", "gzip", "zip")
+_SLIDE_SOP_CLASS: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"
+
+
+@dataclass(frozen=True)
+class CTSettings(CTOpenOptions):
+    """What a user may set of a CT.
+
+    Attributes:
+        spacing_mm: Distance between slices.
+        windows: Window presets or "width/level".
+        max_views: Largest number of views.
+    """
+
+    spacing_mm: float | None = None
+    windows: tuple[str, ...] = ()
+    max_views: int | None = None
+
+
+class CTDomain:
+    """Series of DICOM slices and NIfTI volumes."""
+
+    name = "ct"
+    noun = "a CT"
+    settings = CTSettings
+
+    def recognises(self, evidence: Evidence) -> bool:
+        """DICOM files other than slides, NIfTI, and archives, which the loader looks into."""
+        is_dicom = evidence.kind == "dicom" and evidence.sop_class != _SLIDE_SOP_CLASS
+        return is_dicom or evidence.kind in _KINDS
+
+    def open(self, source: str, settings: CTSettings) -> AbstractContextManager[ct.CTVolume]:
+        """Open a volume; nothing stays open."""
+        return nullcontext(as_volume(source, settings))
+
+    def policy(self, settings: CTSettings, view_format: ViewFormat | None) -> ct.SlicePolicy:
+        """Every slice in the mediastinal window for a person; the report's slices for a model."""
+        if view_format is None:
+            return ct.SlicePolicy(
+                spacing_mm=settings.spacing_mm,
+                windows=settings.windows or ("mediastinum",),
+                max_views=settings.max_views,
+                kernel=settings.kernel,
+            )
+        return CTPreset.named().policy(
+            view_format.view_px, spacing_mm=settings.spacing_mm, kernel=settings.kernel
+        )
+
+    def to_sequence(self, opened: ct.CTVolume, policy: ct.SlicePolicy) -> VisualSequence:
+        """Show a volume."""
+        return opened.to_sequence(policy)
+
+    def memory_remedy(
+        self, opened: ct.CTVolume, policy: ct.SlicePolicy
+    ) -> AbstractContextManager[None]:
+        """Name the slice spacing that fits."""
+        return with_slice_spacing_remedy(opened, policy)
+
+    def ask(
+        self,
+        model: VisionLanguageModel,
+        opened: ct.CTVolume,
+        question: str,
+        policy: ct.SlicePolicy,
+        *,
+        max_new_tokens: int,
+        on_progress: OnProgress | None,
+    ) -> Answer:
+        """Ask as `CTReport.ask` does."""
+        return CTReport(model).ask(
+            opened,
+            question,
+            policy=policy,
+            max_new_tokens=max_new_tokens,
+            on_progress=on_progress,
+        )

@@ -1,0 +1,90 @@
+"""`Domain`: one kind of input, and everything that pipelines do differently for it."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from longllava_domains.answer import Answer
+from longllava_domains.pipelines.domains.evidence import Evidence
+from longllava_domains.vision_language import ViewFormat, VisionLanguageModel
+from longllava_domains.visual import VisualSequence
+
+OnProgress = Callable[[str, int, int], None]
+
+
+class Domain(Protocol):
+    """One kind of input: how it is recognised, opened, shown and asked about.
+
+    Another package adds one of its own through the entry-point group
+    ``longllava_domains.domains``; the entry point names an object of this shape.
+    """
+
+    @property
+    def name(self) -> str:
+        """The word for ``--domain``, such as ``"remote_sensing"``."""
+        ...
+
+    @property
+    def noun(self) -> str:
+        """What one input is called in sentences, such as ``"a raster"``."""
+        ...
+
+    @property
+    def settings(self) -> type[Any]:
+        """A frozen dataclass of what a user may set; every field has a default."""
+        ...
+
+    def recognises(self, evidence: Evidence) -> bool:
+        """Return whether a file that says this of itself is of this domain."""
+        ...
+
+    def open(self, source: str, settings: Any) -> AbstractContextManager[Any]:
+        """Open an input; geometry and units are proved, or it is refused.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        ...
+
+    def policy(self, settings: Any, view_format: ViewFormat | None) -> Any:
+        """Return which views are shown: the domain's default, changed by what the user set.
+
+        Args:
+            settings: An object of the type `settings`.
+            view_format: Of the model that looks; None where nobody but a person will.
+
+        Raises:
+            PolicyError: The settings cannot be followed.
+        """
+        ...
+
+    def to_sequence(self, opened: Any, policy: Any) -> VisualSequence:
+        """Show an open input.
+
+        Raises:
+            InputError: The pixels cannot be read.
+            PolicyError: The policy cannot be followed.
+        """
+        ...
+
+    def memory_remedy(self, opened: Any, policy: Any) -> AbstractContextManager[None]:
+        """Let refusals for want of memory name the setting of this domain that fits."""
+        ...
+
+    def ask(
+        self,
+        model: VisionLanguageModel,
+        opened: Any,
+        question: str,
+        policy: Any,
+        *,
+        max_new_tokens: int,
+        on_progress: OnProgress | None,
+    ) -> Answer:
+        """Ask one question of an open input, as the domain's pipeline asks it.
+
+        Raises:
+            MemoryBudgetError: The views do not fit; the remedy names a setting that does.
+            ModelError: The model cannot run on it.
+        """
+        ...

@@ -1,0 +1,102 @@
+"""The domains there are, and which one an input belongs to: decided by evidence in its bytes."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Final, cast
+
+from longllava_domains.errors import AmbiguousInputError, PolicyError, UnsupportedInputError
+from longllava_domains.pipelines.domains.ct import CTDomain
+from longllava_domains.pipelines.domains.domain import Domain
+from longllava_domains.pipelines.domains.evidence import evidence_of
+from longllava_domains.pipelines.domains.pathology import PathologyDomain
+from longllava_domains.pipelines.domains.remote_sensing import RemoteSensingDomain
+
+ENTRY_POINTS: Final = "longllava_domains.domains"
+
+# Settings whose option has another name on the command line.
+_OPTIONS: Final = {"spacing_mm": "--every-mm", "windows": "--window", "max_views": "--most"}
+
+
+@cache
+def domains() -> Mapping[str, Domain]:
+    """Return the domains by name: ours, then those that other packages add."""
+    ours = (CTDomain(), PathologyDomain(), RemoteSensingDomain())
+    found = {domain.name: cast(Domain, domain) for domain in ours}
+    for entry in entry_points(group=ENTRY_POINTS):
+        domain = cast(Domain, entry.load())
+        found.setdefault(domain.name, domain)
+    return found
+
+
+def decide_domain(source: str | Path, name: str | None = None) -> Domain:
+    """Return the domain of a file, folder or URL.
+
+    Args:
+        source: What the user named.
+        name: The user's word, which wins.
+
+    Raises:
+        NotFoundError: Nothing is there, or it cannot be read.
+        AmbiguousInputError: The evidence does not decide; the remedy names ``--domain``.
+        UnsupportedInputError: There is no domain of that name.
+    """
+    if name is not None:
+        return _named(name)
+    found = {
+        domain.name
+        for evidence in evidence_of(source)
+        for domain in domains().values()
+        if domain.recognises(evidence)
+    }
+    if len(found) != 1:
+        names = [f"--domain {known}" for known in domains()]
+        raise AmbiguousInputError(
+            "Nothing in this input says whether it is a CT, a slide or a raster."
+            if not found
+            else f"This input holds files of several domains: {', '.join(sorted(found))}.",
+            remedy=f"Name it: {', '.join(names[:-1])} or {names[-1]}.",
+            code="domain.undecided",
+        )
+    return domains()[found.pop()]
+
+
+def settings_for(domain: Domain, given: Mapping[str, Any]) -> Any:
+    """Return the settings of a domain, and refuse what would mean nothing for it.
+
+    Args:
+        domain: Whose settings.
+        given: Setting -> value; None and empty ones count as not given.
+
+    Raises:
+        PolicyError: Something was given that the domain does not know.
+    """
+    said = {name: value for name, value in given.items() if value is not None and value != ()}
+    known = {field.name for field in fields(domain.settings)}
+    foreign = [option(name) for name in said if name not in known]
+    if foreign:
+        raise PolicyError(
+            f"{' and '.join(foreign)} would change nothing for {domain.noun}.",
+            remedy="Leave that out, or name the domain of the input with --domain.",
+            code="cli.domain_option",
+        )
+    return domain.settings(**said)
+
+
+def option(setting: str) -> str:
+    """Return how a setting is spelled on the command line."""
+    return _OPTIONS.get(setting, f"--{setting.replace('_', '-')}")
+
+
+def _named(name: str) -> Domain:
+    spelled = name.replace("-", "_")
+    if spelled not in domains():
+        *others, last = domains()
+        raise UnsupportedInputError(
+            "There is no such domain.",
+            remedy=f"Use {', '.join(others)} or {last}.",
+            code="domain.unknown",
+        )
+    return domains()[spelled]
