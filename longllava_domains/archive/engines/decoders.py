@@ -75,9 +75,9 @@ class Decoders:
         self._prepare = prepare
         self._budget_bytes = budget_bytes
         self._item_seconds = item_seconds
-        self._waiting: deque[tuple[Item, _Decoder | None]] = deque()
+        self._waiting: deque[_Place] = deque()
         self._idle: list[_Decoder | None] = [None] * count
-        self._ahead = count
+        self._count = count
 
     def end(self) -> None:
         """End all processes."""
@@ -93,17 +93,22 @@ class Decoders:
         """Return whether an item may come in now."""
         if not self._waiting:
             return True
-        taken = sum(other.decoded_bytes for other, _ in self._waiting)
-        return bool(self._idle) and taken + item.decoded_bytes <= self._budget_bytes
+        taken = sum(place.item.decoded_bytes for place in self._waiting)
+        # One more than there are processes: it begins when the oldest one leaves to be scored.
+        few = len(self._waiting) <= self._count and self._count > 0
+        return few and taken + item.decoded_bytes <= self._budget_bytes
 
     def submit(self, item: Item) -> None:
-        """Begin to prepare an item that there is room for."""
-        if not self._ahead:
-            self._waiting.append((item, None))
-            return
-        decoder = self._idle.pop() or _Decoder(self._prepare)
-        decoder.begin(item)
-        self._waiting.append((item, decoder))
+        """Take in an item that there is room for."""
+        self._waiting.append(_Place(item))
+        self._begin_next()
+
+    def _begin_next(self) -> None:
+        """Give the oldest item that waits for a process to an idle one."""
+        unbegun = next((place for place in self._waiting if place.decoder is None), None)
+        if unbegun is not None and self._idle:
+            unbegun.decoder = self._idle.pop() or _Decoder(self._prepare)
+            unbegun.decoder.begin(unbegun.item)
 
     def next(self) -> Prepared:
         """Wait for the oldest item.
@@ -111,26 +116,36 @@ class Decoders:
         Raises:
             OutputError: Something cannot be written; the run has to stop.
         """
-        item, decoder = self._waiting.popleft()
-        if decoder is None:
-            return prepare_inline(self._prepare, item)
-        result = decoder.result(self._item_seconds)
+        place = self._waiting.popleft()
+        if place.decoder is None:
+            return prepare_inline(self._prepare, place.item)
+        result = place.decoder.result(self._item_seconds)
         if result is None:
-            decoder.end()
+            place.decoder.end()
+            result = Prepared(place.item, killed=True)
             self._idle.append(None)
-            return Prepared(item, killed=True)
-        self._idle.append(decoder)
+        else:
+            self._idle.append(place.decoder)
         if isinstance(result, OutputError):
             raise result
+        self._begin_next()
         return result
 
     def drain(self) -> None:
         """Give up what waits."""
-        for _, decoder in self._waiting:
-            if decoder is not None:
-                decoder.end()
+        for place in self._waiting:
+            if place.decoder is not None:
+                place.decoder.end()
                 self._idle.append(None)
         self._waiting.clear()
+
+
+@dataclass
+class _Place:
+    """An item, and the process that prepares it, once there is one."""
+
+    item: Item
+    decoder: "_Decoder | None" = None
 
 
 class _Decoder:
@@ -141,6 +156,7 @@ class _Decoder:
         self._process = _SPAWN.Process(target=_serve, args=(theirs, prepare), daemon=True)
         self._process.start()
         theirs.close()
+        self._is_ready = False
         self._began = 0.0
 
     def begin(self, item: Item) -> None:
@@ -152,14 +168,23 @@ class _Decoder:
 
     def result(self, most_seconds: float) -> Prepared | OutputError | None:
         """Return what came of the item, None where the process died or took too long."""
+        if not self._is_ready:  # the time that the process needs to start is not the item's
+            wait([self._pipe, self._process.sentinel])
+            if self._received() is None:
+                return None
+            self._is_ready, self._began = True, time.monotonic()
         left = self._began + most_seconds - time.monotonic()
         if not wait([self._pipe, self._process.sentinel], timeout=max(0.0, left)):
             return None
+        result: Prepared | OutputError | None = self._received()
+        return result
+
+    def _received(self) -> Any:
+        """Return what comes through the pipe, None where the process has died."""
         try:
-            result: Prepared | OutputError = self._pipe.recv()
+            return self._pipe.recv()
         except (EOFError, OSError):
             return None
-        return result
 
     def end(self) -> None:
         self._process.kill()
@@ -171,6 +196,7 @@ def _serve(pipe: Connection, prepare: Callable[[Item], Any]) -> None:
     """Prepare what comes through the pipe until it closes."""
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the worker decides
+    pipe.send("ready")
     while True:
         try:
             item = pipe.recv()

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import archive_stub as stub
 import pytest
@@ -75,3 +76,16 @@ def test_an_output_that_cannot_be_written_is_an_error_not_an_outcome() -> None:
         decoders.submit(stub.item(0))
         with pytest.raises(OutputError):
             decoders.next()
+
+
+def test_the_next_item_is_prepared_while_the_last_one_is_scored() -> None:
+    with closing(Decoders(partial(stub.prepare, seconds=0.3), 1, 1000, 30)) as decoders:
+        for number in range(2):
+            assert decoders.has_room_for(stub.item(number))
+            decoders.submit(stub.item(number))
+        assert not decoders.has_room_for(stub.item(2))
+        decoders.next()
+        time.sleep(0.6)  # the scorer's time
+        begin = time.monotonic()
+        decoders.next()
+        assert time.monotonic() - begin < 0.3

@@ -22,25 +22,23 @@ def died() -> stub.StubScorer:
     os._exit(7)
 
 
-def test_items_that_kill_or_hold_a_worker_are_set_aside_and_all_others_done(
-    tmp_path: Path,
-) -> None:
+def test_items_that_kill_a_worker_are_set_aside_and_all_others_done(tmp_path: Path) -> None:
     special = (
-        (2, "kill"), (5, "hang in decoder"), (8, f"kill once:{tmp_path / 'once'}"),
-        (11, "kill in decoder"),
+        (2, "kill"), (8, f"kill once:{tmp_path / 'once'}"), (11, "kill in decoder"),
     )  # fmt: skip
-    settings = Settings(tmp_path / "results", decoders=2, item_seconds=2)
+    settings = Settings(tmp_path / "results", decoders=2)
     progress = run_local(stub.job(), stub.Items(20, special), settings, workers=1)
-    assert progress.counts == {"done": 14, "refused": 3, "failed": 3, "leased": 0}
+    assert progress.counts == {"done": 15, "refused": 3, "failed": 2, "leased": 0}
     outcomes = stub.outcomes(tmp_path / "results")
-    for number in (2, 5, 11):
+    for number in (2, 11):
         assert outcomes[stub.item(number).item_id] == ("failed", "archive.killed")
     assert outcomes[stub.item(8).item_id] == ("done", "")
 
 
-def test_a_scorer_that_never_ends_is_ended(tmp_path: Path) -> None:
-    settings = Settings(tmp_path, item_seconds=1, max_kills=1)
-    progress = run_local(stub.job(), stub.Items(6, ((1, "hang"),)), settings, workers=1)
+@pytest.mark.parametrize(("how", "decoders"), [("hang", 0), ("hang in decoder", 1)])
+def test_an_item_that_never_ends_is_ended(how: str, decoders: int, tmp_path: Path) -> None:
+    settings = Settings(tmp_path, decoders=decoders, item_seconds=2, max_kills=1)
+    progress = run_local(stub.job(), stub.Items(6, ((5, how),)), settings, workers=1)
     assert progress.counts["failed"] == 1
     assert progress.finished == 6
 
