@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import typer
 
 from longllava_domains.errors import LongLlavaError
-from longllava_domains.pipelines.cli import answer, model, plan, send, views
+from longllava_domains.pipelines.cli import answer, archive, model, plan, send, views
 from longllava_domains.pipelines.cli.console import reveal_paths, stderr, tolerate_any_encoding
 
 DONE, REFUSED = 0, 2
@@ -21,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (answer, views, model, plan, send):
+for group in (answer, views, model, plan, send, archive):
     group.register(app)
 
 
