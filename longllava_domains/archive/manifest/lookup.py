@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import pyarrow.parquet as pq
 
 from longllava_domains.archive.manifest.index import ScanIndex
 from longllava_domains.archive.manifest.manifest import (
     LINKAGE,
-    MANIFEST,
     private_rows,
     private_table,
+    reading,
 )
 from longllava_domains.archive.results.upkeep import forget_items
 from longllava_domains.errors import NotFoundError
@@ -79,7 +79,7 @@ def forget(key: str, manifest: Path, linkage: Path, output: Path | None = None) 
     origins = [origin for study in studies for origin in where(study, linkage)]
     items = {origin.item_id for origin in origins}
     rows = forget_items(output, items) if output is not None else 0
-    _rewrite(manifest, MANIFEST, lambda row: row["study_key"] not in studies)
+    _rewrite(manifest, lambda row: row["study_key"] not in studies)
     index = ScanIndex(manifest.with_name(manifest.name + ".index"))
     try:
         for origin in origins:
@@ -87,11 +87,13 @@ def forget(key: str, manifest: Path, linkage: Path, output: Path | None = None) 
         index.compact()
     finally:
         index.close()
-    _rewrite(linkage, LINKAGE, lambda row: row["study_key"] not in studies)
+    _rewrite(linkage, lambda row: row["study_key"] not in studies)
     return rows
 
 
-def _rewrite(path: Path, schema: pa.Schema, keep: Callable[[Mapping[str, Any]], bool]) -> None:
+def _rewrite(path: Path, keep: Callable[[Mapping[str, Any]], bool]) -> None:
+    with reading():
+        schema = pq.read_schema(path)
     with private_rows(path, schema) as rows:
         for row in private_table(path, schema.names):
             if keep(row):

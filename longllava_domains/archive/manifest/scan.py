@@ -11,9 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from longllava_domains.archive.manifest.facts import FileFacts, read_dicom, starts
 from longllava_domains.archive.manifest.index import ScanIndex
-from longllava_domains.archive.manifest.manifest import LINKAGE, MANIFEST, RowWriter, private_rows
+from longllava_domains.archive.manifest.manifest import (
+    LINKAGE,
+    MANIFEST,
+    RowWriter,
+    private_rows,
+    reading,
+)
 from longllava_domains.archive.manifest.secret import SiteSecret
 from longllava_domains.archive.manifest.single_files import content_digest, is_single
 from longllava_domains.archive.manifest.studies import Draft, drafts, group_studies
@@ -195,7 +204,9 @@ def _write(
     """The second pass: from the index to manifest and linkage."""
     written = _Written()
     links = linkage or manifest.with_name("linkage.parquet")
-    with private_rows(links, LINKAGE) as tied, private_rows(manifest, MANIFEST) as rows:
+    own = LINKAGE.with_metadata({"scan": secret.key("scan", [index.fact("source") or "", domain])})
+    _require_own_linkage(links, own)
+    with private_rows(links, own) as tied, private_rows(manifest, MANIFEST) as rows:
         for files in group_studies(index.files()):
             cut = index.cut(files[0].container, files[0].facts.study)
             for draft in drafts(files, domain, secret, cut):
@@ -204,6 +215,20 @@ def _write(
                 else:
                     written.codes["item.copy"] += 1
     return written
+
+
+def _require_own_linkage(links: Path, own: pa.Schema) -> None:
+    """Refuse to overwrite the linkage of another scan: keys would lose their studies."""
+    if not links.exists():
+        return
+    with reading():
+        known = pq.read_schema(links).metadata or {}
+    if known.get(b"scan") != own.metadata[b"scan"]:
+        raise PolicyError(
+            "The linkage file belongs to another scan.",
+            remedy="Give another name for the linkage, or keep each manifest in a folder of its own.",
+            code="archive.other_linkage",
+        )
 
 
 def _add(draft: Draft, rows: RowWriter, tied: RowWriter, written: _Written) -> None:

@@ -32,8 +32,8 @@ Scan = Callable[..., tuple[ScanSummary, list[Item]]]
 def scan(tmp_path: Path) -> Scan:
     def run(source: object, domain: str = "ct", name: str = "m.parquet", secret=SECRET):
         place = tmp_path / "private" / name
-        place.parent.mkdir(exist_ok=True)
-        summary = scan_archive(str(source), domain, place, secret=secret)
+        links = None if name == "m.parquet" else place.with_suffix(".linkage")
+        summary = scan_archive(str(source), domain, place, secret=secret, linkage=links)
         return summary, list(Manifest(place)())
 
     return run
@@ -161,6 +161,16 @@ def test_a_manifest_takes_one_source_domain_and_secret(archive: Path, scan: Scan
         with pytest.raises(PolicyError) as caught:
             scan(archive, **how)
         assert caught.value.code == "archive.other_scan"
+
+
+def test_the_linkage_of_another_scan_is_not_overwritten(
+    archive: Path, scan: Scan, tmp_path: Path
+) -> None:
+    scan(archive)
+    other = tmp_path / "private" / "other.parquet"
+    with pytest.raises(PolicyError) as caught:
+        scan_archive(str(archive / "alone"), "ct", other, secret=SECRET)
+    assert caught.value.code == "archive.other_linkage"
 
 
 def test_a_manifest_among_the_results_is_refused(archive: Path, scan: Scan, tmp_path: Path) -> None:
