@@ -208,10 +208,11 @@ def test_a_replaced_part_comes_back_if_its_successor_never_appeared(tmp_path: Pa
 
 def test_a_replaced_part_goes_if_its_successor_is_there(tmp_path: Path) -> None:
     parts = Parts(tmp_path, "one")
-    name = parts.write([row(n) for n in range(4)])
+    rows = [row(n) for n in range(4)]
+    name = parts.write(rows)
     successor = parts.replace(name, parts.read(name).slice(1))
     assert successor is not None
-    parts.write([row(n) for n in range(4)])
+    assert parts.write(rows) == name
     (tmp_path / name).rename(tmp_path / (".replaced-" + name))
     parts.restore()
     assert parts.names() == [successor]
