@@ -28,7 +28,8 @@ carries the numbers. None of the three ever holds a value read from a header, a
 file name or a path: name a file by its position and `units.short_hash`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 Fact = str | int | float | bool | None | tuple[float, ...] | tuple[int, ...] | tuple[str, ...]
 
@@ -68,6 +69,11 @@ class LongLlavaError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}"
+
+    def __reduce__(self) -> "tuple[Callable[..., LongLlavaError], tuple[object, ...]]":
+        # Errors travel between processes; by itself, pickle knows only positional arguments.
+        rebuild = partial(type(self), remedy=self.remedy, code=self.code, facts=self.facts)
+        return rebuild, (self.message,)
 
 
 class InputError(LongLlavaError):

@@ -1,4 +1,5 @@
 import inspect
+import pickle
 import re
 
 import pytest
@@ -31,3 +32,11 @@ def test_every_error_says_what_failed_and_what_to_do(cls: type[LongLlavaError]) 
     assert str(error) == "It failed. Do this."
     assert error.code == cls.__name__
     assert error.facts == {"count": 3}
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_error_survives_the_way_to_another_process(cls: type[LongLlavaError]) -> None:
+    error = cls("It failed.", remedy="Do this.", code="test.code", facts={"count": 3})
+    there = pickle.loads(pickle.dumps(error))  # noqa: S301  (our own bytes)
+    assert type(there) is cls
+    assert (str(there), there.code, there.facts) == (str(error), error.code, error.facts)

@@ -66,6 +66,7 @@ def test_importing_the_package_and_its_loaders_is_quick_and_never_loads_torch() 
 
 PUBLIC_PACKAGES = (
     "adapters.phantoms",
+    "archive",
     "ct",
     "evaluate",
     "evaluate.fit_rsfg",

@@ -1,0 +1,46 @@
+"""What an archive run costs beside its scorer, with one that sleeps for the planned time.
+
+    python benchmarks/archive_overhead.py [--items 200] [--seconds 0.25] [--prepare 0.1]
+
+Compares the wall time of a run (ledger, parts, and items prepared ahead in a process) with the sum
+of what the scorer sleeps. What happens once, loading Python's modules and starting the decoder
+process, is done before the clock starts by a run of a few items.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "builders"))
+import archive_stub as stub
+
+from longllava_domains.archive import Settings, run_local
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--items", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=0.25)
+    parser.add_argument("--prepare", type=float, default=0.1)
+    options = parser.parse_args()
+    job = stub.job(options.prepare, options.seconds)
+    items = stub.Items(options.items, tuple((number, "good") for number in range(options.items)))
+    with tempfile.TemporaryDirectory() as name:
+        run_local(job, stub.Items(3), Settings(Path(name) / "warm", decoders=1))
+        for decoders in (0, 1, 2):
+            output = Path(name) / str(decoders)
+            begin = time.perf_counter()
+            run_local(job, items, Settings(output, decoders=decoders))
+            taken = time.perf_counter() - begin
+            alone = options.items * options.seconds
+            print(
+                f"{decoders} decoders: {taken:.2f} s for {alone:.2f} s of scoring: "
+                f"{taken / alone - 1:+.1%} (prepared in {options.prepare} s each)",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

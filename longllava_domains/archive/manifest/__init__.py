@@ -1,0 +1,1 @@
+"""Manifests: what an archive holds, item by item, under keyed ids."""

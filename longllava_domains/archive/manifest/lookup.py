@@ -1,0 +1,100 @@
+"""From a key in the results back to the study, on the machine that has the linkage; and forgetting."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from longllava_domains.archive.manifest.index import ScanIndex
+from longllava_domains.archive.manifest.manifest import (
+    LINKAGE,
+    private_rows,
+    private_table,
+    reading,
+)
+from longllava_domains.archive.results.upkeep import forget_items
+from longllava_domains.errors import NotFoundError
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an item comes from; patient data.
+
+    Attributes:
+        item_id: The item.
+        study_key: Its study.
+        study_uid: As the header has it; empty where there is none.
+        uri: Folder, file or archive.
+    """
+
+    item_id: str
+    study_key: str
+    study_uid: str
+    uri: str
+
+
+def where(key: str, linkage: Path) -> list[Origin]:
+    """Return the items that a study key or an item id stands for.
+
+    Raises:
+        NotFoundError: No item has this key, or there is no linkage file.
+        DamagedInputError: The linkage file cannot be read.
+    """
+    found = [
+        Origin(**row)
+        for row in private_table(linkage, LINKAGE.names)
+        if key in (row["study_key"], row["item_id"])
+    ]
+    if not found:
+        raise NotFoundError(
+            "No item of this linkage file has that key.",
+            remedy="Give a study_key or item_id as it stands in the results, and the linkage of "
+            "the scan they come from.",
+            code="archive.no_key",
+        )
+    return found
+
+
+def forget(key: str, manifest: Path, linkage: Path, output: Path | None = None) -> int:
+    """Remove a study from results, manifest, index and linkage; in this order, so that it can be repeated.
+
+    The archive itself is not touched: a study that still lies there comes back with the next scan.
+
+    Args:
+        key: A study key, or an item id; all items of its study go.
+        manifest: The manifest.
+        linkage: The linkage file.
+        output: Folder of results to clean, too.
+
+    Returns:
+        Rows of results that went.
+
+    Raises:
+        NotFoundError: No item has this key.
+        OutputError: A run is under way, or a file cannot be written.
+    """
+    studies = {origin.study_key for origin in where(key, linkage)}
+    origins = [origin for study in studies for origin in where(study, linkage)]
+    items = {origin.item_id for origin in origins}
+    rows = forget_items(output, items) if output is not None else 0
+    _rewrite(manifest, lambda row: row["study_key"] not in studies)
+    index = ScanIndex(manifest.with_name(manifest.name + ".index"))
+    try:
+        for origin in origins:
+            index.forget(origin.study_uid, [origin.uri])
+        index.compact()
+    finally:
+        index.close()
+    _rewrite(linkage, lambda row: row["study_key"] not in studies)
+    return rows
+
+
+def _rewrite(path: Path, keep: Callable[[Mapping[str, Any]], bool]) -> None:
+    with reading():
+        schema = pq.read_schema(path)
+    with private_rows(path, schema) as rows:
+        for row in private_table(path, schema.names):
+            if keep(row):
+                rows.add(row)

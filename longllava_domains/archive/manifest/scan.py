@@ -1,0 +1,248 @@
+"""Scan an archive: walk it, read what is new, group studies, and write manifest and linkage.
+
+Two passes. The first reads headers into an index on disk; the second goes through the index study
+by study. Memory holds one folder's names and one study's headers at a time.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from longllava_domains.archive.manifest.facts import FileFacts, read_dicom, starts
+from longllava_domains.archive.manifest.index import ScanIndex
+from longllava_domains.archive.manifest.manifest import (
+    LINKAGE,
+    MANIFEST,
+    RowWriter,
+    private_rows,
+    reading,
+)
+from longllava_domains.archive.manifest.secret import SiteSecret
+from longllava_domains.archive.manifest.single_files import content_digest, is_single
+from longllava_domains.archive.manifest.studies import Draft, drafts, group_studies
+from longllava_domains.archive.manifest.walk import IN_ZIP, REMOTE, Entry, walk
+from longllava_domains.archive.results.parts import writing
+from longllava_domains.errors import InputError, PolicyError
+from longllava_domains.formats.dicom.zip_archive import find_in_zip
+
+DOMAINS: Final = ("ct", "pathology", "remote_sensing")
+_ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
+_TELL_FILES: Final = 1000
+
+
+@dataclass(frozen=True)
+class ScanSummary:
+    """What a scan found; no path and no name.
+
+    Attributes:
+        items: In the manifest.
+        files: Seen in the source.
+        read: Of these, new or changed since the last scan.
+        gone: Files of the last scan that are no more.
+        bytes: Of all items.
+        expected: Code -> items that the loader will refuse, as far as headers say.
+        set_aside: Code -> files that are part of no item.
+        seconds: It took.
+    """
+
+    items: int
+    files: int
+    read: int
+    gone: int
+    bytes: int
+    expected: Mapping[str, int] = field(default_factory=dict)
+    set_aside: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def scan_archive(
+    source: str,
+    domain: str,
+    manifest: Path,
+    *,
+    secret: SiteSecret,
+    linkage: Path | None = None,
+    on_files: Callable[[int], None] | None = None,
+) -> ScanSummary:
+    """List what an archive holds.
+
+    Args:
+        source: A folder, a file, or a URL that fsspec opens.
+        domain: ``"ct"``, ``"pathology"`` or ``"remote_sensing"``.
+        manifest: The file to write; an index that makes rescans quick lies beside it.
+        secret: Makes the keyed ids; the same for all scans of a site.
+        linkage: The linkage file; by default ``linkage.parquet`` beside the manifest.
+        on_files: Called with the number of files seen, now and then.
+
+    Raises:
+        NotFoundError: Nothing is at the source.
+        NetworkError: The source cannot be reached.
+        PolicyError: An unknown domain, or the manifest belongs to another source or secret.
+        OutputError: A file cannot be written.
+    """
+    if domain not in DOMAINS:
+        raise PolicyError(
+            "There is no such domain.",
+            remedy=f"Use one of {', '.join(DOMAINS)}.",
+            code="archive.domain",
+        )
+    start = time.monotonic()
+    with writing():
+        manifest.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    index = ScanIndex(manifest.with_name(manifest.name + ".index"))
+    try:
+        _require_same(index, source, domain, secret)
+        first = _Reader(index, source, domain, on_files)
+        first.run()
+        gone = index.end_round()
+        summary = _write(index, domain, manifest, linkage, secret)
+        return ScanSummary(
+            items=summary.items,
+            files=first.files,
+            read=first.read,
+            gone=gone,
+            bytes=summary.bytes,
+            expected=dict(sorted(summary.expected.items())),
+            set_aside=dict(
+                sorted((first.codes + summary.codes + Counter(index.set_aside())).items())
+            ),
+            seconds=time.monotonic() - start,
+        )
+    finally:
+        index.close()
+
+
+def _require_same(index: ScanIndex, source: str, domain: str, secret: SiteSecret) -> None:
+    for name, value in (("source", source), ("domain", domain), ("secret", secret.check)):
+        known = index.fact(name)
+        if known not in (None, value):
+            raise PolicyError(
+                f"The manifest was made with another {name}.",
+                remedy="Give another name for the manifest, or what it was made with.",
+                code="archive.other_scan",
+            )
+        index.set_fact(name, value)
+
+
+class _Reader:
+    """The first pass: what is new goes into the index."""
+
+    def __init__(
+        self, index: ScanIndex, source: str, domain: str, on_files: Callable[[int], None] | None
+    ) -> None:
+        self._index, self._source, self._domain = index, source, domain
+        self._on_files = on_files
+        self.codes: Counter[str] = Counter()
+        self.files = 0
+        self.read = 0
+
+    def run(self) -> None:
+        is_file = REMOTE not in self._source and Path(self._source).is_file()
+        container = str(Path(self._source).parent) if is_file else self._source
+        for entry in walk(self._source, self.codes):
+            self.files += 1
+            if self._on_files is not None and self.files % _TELL_FILES == 0:
+                self._on_files(self.files)
+            if self._index.is_known(container, entry.member, entry.size, entry.stamp):
+                continue
+            facts = self._facts(entry)
+            if facts is not None:
+                self.read += 1
+                self._index.add(container, entry.member, entry.size, entry.stamp, facts)
+
+    def _facts(self, entry: Entry) -> FileFacts | None:
+        """Return what a file is; None for an archive, whose files are entered by themselves."""
+        if self._domain != "remote_sensing":
+            facts = read_dicom(entry, self._domain)
+            if facts.code != "file.not_dicom":
+                return facts
+        head = starts(entry)
+        if is_single(entry, head, self._domain):
+            try:
+                return FileFacts(content=content_digest(entry))
+            except OSError:
+                return FileFacts("file.unreadable")
+        if head.startswith(_ZIP) and entry.path is not None and self._domain != "remote_sensing":
+            self._open_zip(entry, entry.path)
+            return None
+        return FileFacts("file.remote_zip" if head.startswith(_ZIP) else "file.not_of_domain")
+
+    def _open_zip(self, entry: Entry, path: Path) -> None:
+        container = f"{path}{IN_ZIP}"
+        if self._index.is_known_container(container, entry.stamp):
+            return
+        try:
+            found = find_in_zip(path)
+        except InputError as error:
+            self.codes[error.code] += 1
+            return
+        self.codes.update(found.codes)
+        for file in found.files:
+            member = Entry(str(file.position), file.size, entry.stamp, file.open)
+            facts = read_dicom(member, self._domain)
+            self.read += 1
+            self._index.add(container, member.member, file.size, entry.stamp, facts)
+
+
+@dataclass
+class _Written:
+    items: int = 0
+    bytes: int = 0
+    expected: Counter[str] = field(default_factory=Counter)
+    codes: Counter[str] = field(default_factory=Counter)
+
+
+def _write(
+    index: ScanIndex, domain: str, manifest: Path, linkage: Path | None, secret: SiteSecret
+) -> _Written:
+    """The second pass: from the index to manifest and linkage."""
+    written = _Written()
+    links = linkage or manifest.with_name("linkage.parquet")
+    own = LINKAGE.with_metadata({"scan": secret.key("scan", [index.fact("source") or "", domain])})
+    _require_own_linkage(links, own)
+    with private_rows(links, own) as tied, private_rows(manifest, MANIFEST) as rows:
+        for files in group_studies(index.files()):
+            cut = index.cut(files[0].container, files[0].facts.study)
+            for draft in drafts(files, domain, secret, cut):
+                if index.is_first(draft.item.item_id):
+                    _add(draft, rows, tied, written)
+                else:
+                    written.codes["item.copy"] += 1
+    return written
+
+
+def _require_own_linkage(links: Path, own: pa.Schema) -> None:
+    """Refuse to overwrite the linkage of another scan: keys would lose their studies."""
+    if not links.exists():
+        return
+    with reading():
+        known = pq.read_schema(links).metadata or {}
+    if known.get(b"scan") != own.metadata[b"scan"]:
+        raise PolicyError(
+            "The linkage file belongs to another scan.",
+            remedy="Give another name for the linkage, or keep each manifest in a folder of its own.",
+            code="archive.other_linkage",
+        )
+
+
+def _add(draft: Draft, rows: RowWriter, tied: RowWriter, written: _Written) -> None:
+    item = draft.item
+    rows.add({**vars(item), "choice": draft.choice})
+    tied.add(
+        {
+            "study_key": item.study_key,
+            "item_id": item.item_id,
+            "study_uid": draft.study,
+            "uri": item.uri,
+        }
+    )
+    written.items += 1
+    written.bytes += item.bytes
+    if item.expected:
+        written.expected[item.expected] += 1

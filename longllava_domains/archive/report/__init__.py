@@ -1,0 +1,1 @@
+"""What a run did: a report to read, and metrics for a monitor."""

@@ -1,0 +1,1 @@
+"""Results of an archive run: Parquet parts, which are the truth, and the ledger of what is under way."""
