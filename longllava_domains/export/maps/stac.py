@@ -12,10 +12,11 @@ from typing import Any, Final
 from longllava_domains.errors import OutputError
 from longllava_domains.export.files import write_text
 from longllava_domains.export.maps.features import FOOTPRINT_SEGMENTS, require_mappable
-from longllava_domains.export.maps.geojson import geometry, within_globe
+from longllava_domains.export.maps.geojson import geometry
+from longllava_domains.export.maps.globe import globe_box
 from longllava_domains.provenance import RESEARCH_NOTICE
 from longllava_domains.remote_sensing.detections.detections import Detections
-from longllava_domains.remote_sensing.detections.polygons import Ring, lonlat_ring, view_ring
+from longllava_domains.remote_sensing.detections.polygons import lonlat_ring, view_ring
 
 MEDIA_TYPES: Final[Mapping[str, str]] = {
     ".geojson": "application/geo+json",
@@ -91,7 +92,7 @@ def stac_item(item_id: str, findings: Detections) -> dict[str, Any]:
         "stac_extensions": list(_EXTENSIONS),
         "id": item_id,
         "geometry": None if ring is None else geometry(ring),
-        **({} if ring is None else {"bbox": _bbox(ring)}),
+        **({} if ring is None else {"bbox": globe_box([ring])}),
         "properties": properties,
         "links": [{"rel": "derived_from", "href": href} for href in _sources(findings)],
         "assets": {},
@@ -105,15 +106,6 @@ def _sources(findings: Detections) -> list[str]:
     if not hrefs and "input_sha256" in made:
         hrefs = [f"urn:sha256:{made['input_sha256']}"]
     return hrefs
-
-
-def _bbox(ring: Ring) -> list[float]:
-    """Return west, south, east, north; west is larger across the antimeridian (RFC 7946, 5.2)."""
-    parts = within_globe(ring)
-    latitudes = [latitude for part in parts for _, latitude in part]
-    longitudes = [[longitude for longitude, _ in part] for part in parts]
-    west, east = min(longitudes[0]), max(longitudes[-1])
-    return [west, min(latitudes), east, max(latitudes)]
 
 
 def _utc(text: str) -> str:

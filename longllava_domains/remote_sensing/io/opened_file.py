@@ -16,12 +16,12 @@ from longllava_domains.remote_sensing.io.metadata import (
     acquired,
     band_facts,
     full_scale,
-    georeference,
     palette,
     physical_units,
     require_pixels,
 )
 from longllava_domains.remote_sensing.io.pixel_source import PixelSource
+from longllava_domains.remote_sensing.io.placement import georeference
 from longllava_domains.remote_sensing.io.tiff_source import pixel_source
 from longllava_domains.units import short_hash
 from longllava_domains.visual.strips import Rgb
@@ -91,7 +91,7 @@ def open_one(href: str | os.PathLike[str], bands: Bands = None, crs: str | None 
 def _described(name: str, dataset: Any, bands: Bands, crs: str | None) -> Opened:
     require_pixels(dataset)
     choice = choose_bands(band_facts(dataset), bands)
-    place, numbers = georeference(dataset, crs)
+    place, placed, numbers = georeference(dataset, crs)
     classes = choice.how == "palette"
     scales, offsets = physical_units(dataset, choice.numbers)
     full = None if classes else full_scale(dataset, choice.numbers[0])
@@ -103,7 +103,7 @@ def _described(name: str, dataset: Any, bands: Bands, crs: str | None) -> Opened
         offsets=offsets,
         palette=palette(dataset, choice.numbers[0]) if classes else None,
         full_scale=full,
-        codes={f"bands.{choice.how}": 1, **({"bands.full_scale": 1} if full else {})},
+        codes={f"bands.{choice.how}": 1, **({"bands.full_scale": 1} if full else {}), **placed},
         numbers=numbers,
         hrefs=(recordable(name),),
         files=(name,) if local else (),

@@ -6,13 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from longllava_domains.errors import GeoreferenceError, UnsupportedInputError
-from longllava_domains.remote_sensing.georeference import (
-    AffineMap,
-    Georeference,
-    Point,
-    between,
-    parse_crs,
-)
+from longllava_domains.remote_sensing.crs import between, parse_crs
+from longllava_domains.remote_sensing.georeference import AffineMap, Georeference, Point
 from longllava_domains.remote_sensing.io.opened_file import Opened
 from longllava_domains.remote_sensing.mosaic.composite_source import (
     MosaicSource,

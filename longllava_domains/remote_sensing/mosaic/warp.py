@@ -73,6 +73,13 @@ def level(opened: Opened) -> Opened:
         )
     if place.kind == "affine":
         return opened
+    if opened.codes.get("gcp.unwrapped"):
+        # GDAL's warper takes the points as the file has them, a whole turn apart.
+        raise GeoreferenceError(
+            "A file of several has control points on both sides of 180 degrees.",
+            remedy="Open it on its own, or give it a geotransform in a CRS without a jump there.",
+            code="raster.mosaic_gcp_dateline",
+        )
     methods = {"gcp": "GCP_POLYNOMIAL", "gcp-tps": "GCP_TPS", "rpc": "RPC"}
     options = {"crs": place.crs, "src_crs": place.crs, "SRC_METHOD": methods[place.kind]}
     if place.kind == "rpc":
