@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from longllava_domains.errors import UnsupportedInputError
+from longllava_domains.errors import PolicyError, UnsupportedInputError
 from longllava_domains.remote_sensing.io.gdal import CACHE_BYTES, gdal_settings, reading
 from longllava_domains.remote_sensing.io.href import is_remote
 from longllava_domains.remote_sensing.io.pixel_source import (
@@ -13,6 +13,7 @@ from longllava_domains.remote_sensing.io.pixel_source import (
     Pixels,
     PixelSource,
     data_mask,
+    representable,
     sweep_windows,
 )
 from longllava_domains.remote_sensing.io.sampling import spread
@@ -31,13 +32,21 @@ class GdalSource:
         numbers: Band numbers shown, from 1: one or three.
         href: What it was opened from, for error messages (hashed).
         categorical: Values are classes (a palette): decimation picks the most frequent one.
+        nodata: The user's word on what is not data, in place of the file's.
 
     Raises:
+        PolicyError: Values of this type are never the given nodata.
         UnsupportedInputError: The bands are complex, or have different types.
     """
 
     def __init__(
-        self, dataset: Any, numbers: tuple[int, ...], href: str, *, categorical: bool = False
+        self,
+        dataset: Any,
+        numbers: tuple[int, ...],
+        href: str,
+        *,
+        categorical: bool = False,
+        nodata: float | None = None,
     ) -> None:
         self.dataset = dataset
         self.numbers = numbers
@@ -46,10 +55,15 @@ class GdalSource:
         self.width, self.height = int(dataset.width), int(dataset.height)
         self.channels = len(numbers)
         self.dtype = _common_type([dataset.dtypes[number - 1] for number in numbers])
-        self.nodata = tuple(
+        self.declared_nodata = tuple(
             None if dataset.nodatavals[number - 1] is None else float(dataset.nodatavals[number - 1])
             for number in numbers
         )  # fmt: skip
+        self.nodata = self.declared_nodata
+        self.given_nodata = nodata
+        if nodata is not None:
+            _require_possible(nodata, self.dtype)
+            self.nodata = (float(nodata),) * self.channels
         self.block_rows, self.block_columns = dataset.block_shapes[numbers[0] - 1]
         self.alpha, self.has_mask = _masks(dataset, numbers)
         self.beneath: PixelSource | None = None
@@ -108,13 +122,15 @@ class GdalSource:
 
     def overview_factor(self, factor: float) -> float:
         """Return the decimation of the coarsest overview not coarser than `factor`; 1 for none."""
+        if self.given_nodata is not None and not self.categorical:
+            return 1.0  # overviews have averaged it into the data
         levels = [set(self.dataset.overviews(number)) for number in self.numbers]
         usable = [level for level in set.intersection(*levels) if 1 < level <= factor]
         return float(max(usable, default=1))
 
     def sample(self) -> list[Pixels]:
         """Return pieces spread evenly over the whole scene."""
-        return spread(self, self.block_rows, self.block_columns)
+        return spread(self)
 
     def close(self) -> None:
         """Close the dataset, and the source beneath it if it is a view of another."""
@@ -126,6 +142,15 @@ class GdalSource:
         """Hold one row of blocks of every band: less would decode blocks again for each band."""
         row = self.block_rows * self.width * self.dtype.itemsize * self.dataset.count
         return int(max(CACHE_BYTES, row + 16 * MIB))
+
+
+def _require_possible(nodata: float, dtype: np.dtype[Any]) -> None:
+    if dtype.kind in "iu" and not representable(nodata, dtype):
+        raise PolicyError(
+            f"No {dtype} value is ever the nodata value that was given.",
+            remedy="Pass a whole number that the type can hold.",
+            code="raster.nodata",
+        )
 
 
 def _common_type(names: list[str]) -> np.dtype[Any]:

@@ -66,13 +66,19 @@ class Opened:
     dataset: Any = None
 
 
-def open_one(href: str | os.PathLike[str], bands: Bands = None, crs: str | None = None) -> Opened:
+def open_one(
+    href: str | os.PathLike[str],
+    bands: Bands = None,
+    crs: str | None = None,
+    nodata: float | None = None,
+) -> Opened:
     """Open one path or link with rasterio.
 
     Args:
         href: Anything GDAL opens.
         bands: As for `open_raster`.
         crs: Overrides what the file says.
+        nodata: Overrides what the file says.
 
     Raises:
         LongLlavaError: As `open_raster` lists them.
@@ -82,13 +88,15 @@ def open_one(href: str | os.PathLike[str], bands: Bands = None, crs: str | None 
     with silenced() as warned:
         dataset = open_dataset(name)
         with reading(name):  # damaged directories show on the first question about the bands
-            opened = _described(name, dataset, bands, crs)
+            opened = _described(name, dataset, bands, crs, nodata)
     if warned.count == 0:
         return opened
     return replace(opened, codes={**opened.codes, "gdal.warnings": warned.count})
 
 
-def _described(name: str, dataset: Any, bands: Bands, crs: str | None) -> Opened:
+def _described(
+    name: str, dataset: Any, bands: Bands, crs: str | None, nodata: float | None
+) -> Opened:
     require_pixels(dataset)
     choice = choose_bands(band_facts(dataset), bands)
     place, placed, numbers = georeference(dataset, crs)
@@ -96,14 +104,19 @@ def _described(name: str, dataset: Any, bands: Bands, crs: str | None) -> Opened
     scales, offsets = physical_units(dataset, choice.numbers)
     full = None if classes else full_scale(dataset, choice.numbers[0])
     local = not is_remote(name) and os.path.isfile(name)
+    codes = {f"bands.{choice.how}": 1, **placed}
+    if full:
+        codes["bands.full_scale"] = 1
+    if nodata is not None:
+        codes["nodata.given"] = 1
     return Opened(
-        source=pixel_source(dataset, choice.numbers, name, categorical=classes),
+        source=pixel_source(dataset, choice.numbers, name, categorical=classes, nodata=nodata),
         place=place,
         scales=scales,
         offsets=offsets,
         palette=palette(dataset, choice.numbers[0]) if classes else None,
         full_scale=full,
-        codes={f"bands.{choice.how}": 1, **({"bands.full_scale": 1} if full else {}), **placed},
+        codes=codes,
         numbers=numbers,
         hrefs=(recordable(name),),
         files=(name,) if local else (),

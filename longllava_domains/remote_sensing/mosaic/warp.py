@@ -97,6 +97,9 @@ def _warped(
     numbers: tuple[int, ...] = getattr(source, "numbers", (1,))
     resampling = Resampling.nearest if source.categorical else Resampling.bilinear
     options["add_alpha"] = ColorInterp.alpha not in dataset.colorinterp
+    given = getattr(source, "given_nodata", None)
+    if given is not None:
+        options |= {"src_nodata": given, "nodata": given}
     if not options["add_alpha"]:
         # Beside an alpha band GDAL takes nodata for data and moves it off its value: `pixels`
         # below looks for the value itself, as it does in a file that is not warped.
@@ -110,7 +113,9 @@ def _warped(
             remedy="Open it on its own, or bring all files to one CRS first.",
             code="raster.warp",
         ) from None
-    pixels = GdalSource(warped, numbers, opened.hrefs[0], categorical=source.categorical)
+    pixels = GdalSource(
+        warped, numbers, opened.hrefs[0], categorical=source.categorical, nodata=given
+    )
     pixels.beneath = source
     if not options["add_alpha"]:
         pixels.nodata = source.nodata

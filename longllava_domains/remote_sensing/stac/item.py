@@ -55,7 +55,7 @@ def is_stac(source: Any) -> bool:
     return text.startswith(("http://", "https://")) and "/items/" in path
 
 
-def open_item(item: Any, bands: Bands) -> Opened:
+def open_item(item: Any, bands: Bands, nodata: float | None = None) -> Opened:
     """Open the shown bands of one item.
 
     The picture the provider made (an asset with the role "visual") is shown unless bands are
@@ -64,6 +64,7 @@ def open_item(item: Any, bands: Bands) -> Opened:
     Args:
         item: A pystac item; its links may be signed.
         bands: As for `open_raster`; names may be STAC band names, common names or asset keys.
+        nodata: Overrides what the files say.
 
     Raises:
         AmbiguousInputError: Nothing in the item says which bands to show.
@@ -74,21 +75,21 @@ def open_item(item: Any, bands: Bands) -> Opened:
     wanted: Sequence[int | str] | None = (bands,) if isinstance(bands, (str, int)) else bands
     visual = [key for key, asset in item.assets.items() if "visual" in (asset.roles or [key])]
     if wanted is None and visual:
-        return _dated(open_one(_href(item, visual[0])), item)
+        return _dated(open_one(_href(item, visual[0]), nodata=nodata), item)
     files = _band_files(item)
     if wanted is not None and all(isinstance(band, int) for band in wanted):
-        return _dated(open_one(_only_href(item), wanted), item)
+        return _dated(open_one(_only_href(item), wanted, nodata=nodata), item)
     chosen = _named(files, [str(band) for band in wanted or RGB])
     if chosen is None:
         if wanted is None:
-            return _dated(open_one(_only_href(item)), item)
+            return _dated(open_one(_only_href(item), nodata=nodata), item)
         raise PolicyError(
             "A band that was asked for is not in the STAC item.",
             remedy="Use its band names, common names or asset keys.",
             code="raster.no_band",
             facts={"bands": len(files)},
         )
-    return _dated(_open_bands(chosen), item)
+    return _dated(_open_bands(chosen, nodata), item)
 
 
 def item_facts(item: Any) -> tuple[str, str | None]:
@@ -181,12 +182,12 @@ def _named(files: Iterable[BandFile], wanted: Sequence[str]) -> list[BandFile] |
     return None
 
 
-def _open_bands(chosen: Sequence[BandFile]) -> Opened:
+def _open_bands(chosen: Sequence[BandFile], nodata: float | None) -> Opened:
     """Open bands from one file, or stack them from several; what STAC says of scale counts."""
     if len({file.href for file in chosen}) == 1:
-        opened = open_one(chosen[0].href, [file.number for file in chosen])
+        opened = open_one(chosen[0].href, [file.number for file in chosen], nodata=nodata)
     else:
-        opened = stack([open_one(file.href, [file.number]) for file in chosen])
+        opened = stack([open_one(file.href, [file.number], nodata=nodata) for file in chosen])
     plain = set(opened.scales) == {1.0} and set(opened.offsets) == {0.0}
     if plain:  # what the file itself declares comes first
         scales = tuple(1.0 if file.scale is None else file.scale for file in chosen)

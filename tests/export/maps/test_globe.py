@@ -94,7 +94,9 @@ def test_map_files_keep_longitudes_within_180(tmp_path):
         west, _, east, _ = layer.total_bounds
         assert (west, east) == (-180, 180)
         assert layer.geometry.is_valid.all()
-        assert shapely.area(layer.geometry.values).sum() == pytest.approx(4 * (512e-5) ** 2, rel=0.5)
+        assert shapely.area(layer.geometry.values).sum() == pytest.approx(
+            4 * (512e-5) ** 2, rel=0.5
+        )
     geo = json.loads(
         pyarrow.parquet.read_schema(tmp_path / "a.footprints.parquet").metadata[b"geo"]
     )
