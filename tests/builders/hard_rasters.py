@@ -5,6 +5,7 @@ Every function takes the path to write and returns it, as in `raster_builder`.
 
 from collections.abc import Callable
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import numpy as np
 import raster_builder as builder
@@ -58,3 +59,21 @@ def control_points(
 def in_degrees(path: Path, transform: Affine, crs: str = "EPSG:4326") -> Path:
     """A scene whose geotransform is in degrees, or is said to be."""
     return builder.write(path, builder.scene(1), crs=crs, transform=transform)
+
+
+def vrt(path: Path, sources: list[str], width: int, height: int, **attributes: str) -> Path:
+    """Write a VRT of one byte band per source, named as XML has to spell it."""
+    relative = attributes.get("relative", 'relativeToVRT="1"')
+    bands = "".join(
+        f'<VRTRasterBand dataType="Byte" band="{number}"><SimpleSource>'
+        f"<SourceFilename {relative}>{escape(source)}</SourceFilename>"
+        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+        for number, source in enumerate(sources, 1)
+    )
+    srs = f"<SRS>{escape(attributes.get('crs', 'EPSG:32631'))}</SRS>"
+    transform = attributes.get("transform", "500000,10,0,5400000,0,-10")
+    path.write_text(
+        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{srs}'
+        f"<GeoTransform>{transform}</GeoTransform>{bands}</VRTDataset>"
+    )
+    return path

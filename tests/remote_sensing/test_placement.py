@@ -89,21 +89,16 @@ def test_longitude_comes_first_whatever_a_crs_holds_besides(tmp_path, shifted):
         crs, transform = hard.SWEREF_SHIFTED, Affine(10, 0, 500000, 0, -10, 6500000)
         place = Transformer.from_crs(3006, 4326, always_xy=True).transform(500000, 6500000)
     for wkt in (crs, hard.with_height(crs)):
-        path = tmp_path / "scene.vrt"
         tif = builder.write(tmp_path / "scene.tif", builder.scene(), transform=transform)
         with rasterio.open(tif) as dataset:
             a, b, c, d, e, f = tuple(dataset.transform)[:6]
-        quoted = wkt.replace('"', "&quot;")
-        path.write_text(
-            f'<VRTDataset rasterXSize="{builder.WIDTH}" rasterYSize="{builder.HEIGHT}">'
-            f"<SRS>{quoted}</SRS><GeoTransform>{c},{a},{b},{f},{d},{e}</GeoTransform>"
-            + "".join(
-                f'<VRTRasterBand dataType="Byte" band="{n}"><SimpleSource><SourceFilename '
-                f'relativeToVRT="1">scene.tif</SourceFilename><SourceBand>{n}</SourceBand>'
-                "</SimpleSource></VRTRasterBand>"
-                for n in (1, 2, 3)
-            )
-            + "</VRTDataset>"
+        path = hard.vrt(
+            tmp_path / "scene.vrt",
+            ["scene.tif"] * 3,
+            builder.WIDTH,
+            builder.HEIGHT,
+            crs=wkt,
+            transform=f"{c},{a},{b},{f},{d},{e}",
         )
         raster = open_raster(path)
         assert raster.pixel_to_lonlat(0, 0) == pytest.approx(place, abs=1e-5)

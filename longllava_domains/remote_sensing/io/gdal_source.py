@@ -1,5 +1,6 @@
 """Pixels of one raster through rasterio: windows exactly, sweeps one row of blocks at a time."""
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,10 +23,14 @@ from longllava_domains.visual.strips import Mask, PixelWindow, Strip, some_valid
 
 # Rows read together where blocks are flat: enough to amortise a call, little to hold.
 _BAND_BYTES = 16 * MIB
+# GDAL's handles serve one thread at a time, and VRTs opened in one thread share those of their files.
+_VRT_LOCK = threading.RLock()
 
 
 class GdalSource:
     """One open rasterio dataset, its shown bands and everything that says "not data".
+
+    Safe to read from several threads, one after the other.
 
     Args:
         dataset: An open rasterio dataset or WarpedVRT.
@@ -67,6 +72,7 @@ class GdalSource:
         self.block_rows, self.block_columns = dataset.block_shapes[numbers[0] - 1]
         self.alpha, self.has_mask = _masks(dataset, numbers)
         self.beneath: PixelSource | None = None
+        self._lock = _VRT_LOCK if dataset.driver == "VRT" else threading.RLock()
 
     def read(self, window: PixelWindow, out_size: tuple[int, int] | None = None) -> Pixels:
         """Read a window, averaged down to out_size (width, height) where one is given."""
@@ -82,6 +88,7 @@ class GdalSource:
         indexes = list(self.numbers) + ([self.alpha] if self.alpha else [])
         remote = is_remote(self.href)
         with (
+            self._lock,
             gdal_settings(threads, self._cache_bytes(), remote=remote),
             reading(self.href, window.row),
         ):
@@ -124,7 +131,8 @@ class GdalSource:
         """Return the decimation of the coarsest overview not coarser than `factor`; 1 for none."""
         if self.given_nodata is not None and not self.categorical:
             return 1.0  # overviews have averaged it into the data
-        levels = [set(self.dataset.overviews(number)) for number in self.numbers]
+        with self._lock:
+            levels = [set(self.dataset.overviews(number)) for number in self.numbers]
         usable = [level for level in set.intersection(*levels) if 1 < level <= factor]
         return float(max(usable, default=1))
 
@@ -134,7 +142,8 @@ class GdalSource:
 
     def close(self) -> None:
         """Close the dataset, and the source beneath it if it is a view of another."""
-        self.dataset.close()
+        with self._lock:
+            self.dataset.close()
         if self.beneath is not None:
             self.beneath.close()
 

@@ -1,17 +1,15 @@
 """`Opened`: one file, its shown bands and its place, before scenes are joined or shown."""
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from longllava_domains.errors import NotFoundError
 from longllava_domains.privacy import silenced
 from longllava_domains.remote_sensing.georeference import Georeference
 from longllava_domains.remote_sensing.io.bands import choose_bands
 from longllava_domains.remote_sensing.io.gdal import open_dataset, reading
-from longllava_domains.remote_sensing.io.href import gdal_name, is_remote, recordable
+from longllava_domains.remote_sensing.io.href import gdal_name, is_remote, local_file, recordable
 from longllava_domains.remote_sensing.io.metadata import (
     acquired,
     band_facts,
@@ -23,12 +21,10 @@ from longllava_domains.remote_sensing.io.metadata import (
 from longllava_domains.remote_sensing.io.pixel_source import PixelSource
 from longllava_domains.remote_sensing.io.placement import georeference
 from longllava_domains.remote_sensing.io.tiff_source import pixel_source
-from longllava_domains.units import short_hash
+from longllava_domains.remote_sensing.io.vrt import read_files
 from longllava_domains.visual.strips import Rgb
 
 Bands = str | int | Sequence[int | str] | None
-
-_VRT_SOURCE = re.compile(r"<SourceFilename([^>]*)>([^<]+)</SourceFilename>")
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,8 @@ class Opened:
         codes: Decisions for the report.
         numbers: Measurements for the report.
         hrefs: Recordable names of what was opened.
-        files: Local files among them.
+        files: Local files that the pixels come from, sidecars and a VRT's sources too; empty where
+            any of them is remote.
         acquired: When the scene was taken, ISO 8601.
         stac_id: Id of the STAC item.
         dataset: The rasterio dataset behind one file; None once files are joined.
@@ -84,11 +81,12 @@ def open_one(
         LongLlavaError: As `open_raster` lists them.
     """
     name = gdal_name(os.fspath(href))
-    _require_vrt_sources(name)
+    read = read_files(name)
     with silenced() as warned:
         dataset = open_dataset(name)
         with reading(name):  # damaged directories show on the first question about the bands
             opened = _described(name, dataset, bands, crs, nodata)
+            opened = replace(opened, files=_hashed_files(name, dataset, read))
     if warned.count == 0:
         return opened
     return replace(opened, codes={**opened.codes, "gdal.warnings": warned.count})
@@ -103,7 +101,6 @@ def _described(
     classes = choice.how == "palette"
     scales, offsets = physical_units(dataset, choice.numbers)
     full = None if classes else full_scale(dataset, choice.numbers[0])
-    local = not is_remote(name) and os.path.isfile(name)
     codes = {f"bands.{choice.how}": 1, **placed}
     if full:
         codes["bands.full_scale"] = 1
@@ -119,37 +116,15 @@ def _described(
         codes=codes,
         numbers=numbers,
         hrefs=(recordable(name),),
-        files=(name,) if local else (),
         acquired=acquired(dataset),
         dataset=dataset,
     )
 
 
-def _require_vrt_sources(name: str) -> None:
-    """Refuse a VRT whose sources are gone: GDAL opens it and only fails on the first pixel.
-
-    Raises:
-        NotFoundError: A local file that the VRT names is not there.
-    """
-    if not name.lower().endswith(".vrt") or not os.path.isfile(name):
-        return
-    with open(name, encoding="utf-8", errors="replace") as file:
-        text = file.read()
-    folder = os.path.dirname(os.path.abspath(name))
-    sources = [
-        os.path.join(folder, path) if 'relativeToVRT="1"' in attributes else path
-        for attributes, path in _VRT_SOURCE.findall(text)
-    ]
-    # Links, virtual paths and driver prefixes ("NETCDF:...") are GDAL's to resolve.
-    plain = [
-        path for path in sources if not is_remote(path) and not re.match(r"/vsi|\w{2,}:", path)
-    ]
-    missing = [path for path in plain if not os.path.exists(path)]
-    if missing:
-        raise NotFoundError(
-            f"The VRT {short_hash(name)} refers to {len(missing)} of {len(plain)} files that are "
-            "not there.",
-            remedy="Put the files back beside the VRT, or build it again.",
-            code="raster.missing_source",
-            facts={"missing": len(missing), "sources": len(plain)},
-        )
+def _hashed_files(name: str, dataset: Any, read: Sequence[str]) -> tuple[str, ...]:
+    """Return the local files that the pixels come from, sidecars too; none where one is remote."""
+    names = dict.fromkeys((*read, *dataset.files))
+    if any(is_remote(entry) for entry in names):
+        return ()
+    found = [local_file(entry) for entry in names]
+    return tuple(dict.fromkeys(file for file in found if file is not None))
