@@ -17,6 +17,7 @@ from longllava_domains.remote_sensing.detections.merge import merge
 from longllava_domains.remote_sensing.views.chips import Chips
 from longllava_domains.units import content_hash
 from longllava_domains.visual import MapPlace, View, VisualSequence
+from longllava_domains.visual.strips import Mask
 
 OUTSIDE_NOTICE: Final = "Outside the ground resolution the model was trained on."
 
@@ -143,14 +144,14 @@ class Search:
         found: list[Detection] = []
         outcomes: list[ChipOutcome] = []
         made = self.shown
-        for view in self.chips:
+        for view, valid in self.chips.with_masks():
             place = view.place
             assert isinstance(place, MapPlace)
             answer, failure = self._ask(view, is_first=not outcomes)
             if answer is None:
                 outcomes.append(ChipOutcome(place, "failed", failure))
             else:
-                reading, outcome = self._read(place, answer)
+                reading, outcome = self._read(place, valid, answer)
                 found.extend(reading.detections)
                 outcomes.append(outcome)
                 made = made.with_(**answer.provenance)
@@ -160,10 +161,11 @@ class Search:
                 on_progress("find", len(outcomes) + len(self.chips.skipped), len(self.chips))
         skipped = [ChipOutcome(place, "skipped", "nodata") for place in self.chips.skipped]
         outcomes = sorted([*outcomes, *skipped], key=lambda o: (o.place.row, o.place.column))
+        seen = [outcome.place for outcome in outcomes if outcome.status == "seen"]
         seconds = round(time.perf_counter() - began, 3)
         return SceneDetections(
             category=self.category,
-            detections=merge(found),
+            detections=merge(found, seen, dialect=self.preset.dialect),
             chips=tuple(outcomes),
             size=(self.raster.width, self.raster.height),
             provenance=self._sealed(made, len(outcomes) - len(skipped), len(skipped), seconds),
@@ -182,12 +184,15 @@ class Search:
             return None, error.code
         return answer, ""
 
-    def _read(self, place: MapPlace, answer: Answer) -> tuple[ViewReading, ChipOutcome]:
+    def _read(
+        self, place: MapPlace, valid: Mask | None, answer: Answer
+    ) -> tuple[ViewReading, ChipOutcome]:
         reading = from_text(
             place,
             answer.text,
             self.category,
             scene_px=(self.raster.width, self.raster.height),
+            valid=valid,
             dialect=self.preset.dialect,
             token_logprobs=answer.token_logprobs,
         )

@@ -151,3 +151,25 @@ def test_whatever_a_model_says_every_chip_is_accounted_for(tmp_path, picture, se
     found.save_geojson(tmp_path / "ships.geojson")
     told = json.loads((tmp_path / "ships.geojson").read_text(encoding="utf-8"))
     assert len(told["features"]) == len(found.detections)
+
+
+def test_boxes_wholly_on_nodata_are_no_objects(tmp_path, picture):
+    """Family: answers about what the view does not show."""
+    path = tmp_path / "scene.tif"
+    values = picture.copy()
+    values[:, :, :256] = 0
+    profile = {"driver": "GTiff", "width": 512, "height": 512, "count": 3, "dtype": "uint8"}
+    with rasterio.open(path, "w", nodata=0, **profile) as file:
+        file.write(values[:, :512, :512])
+
+    class Dreamer(Seer):
+        def answer(self, sequence, question, *, max_new_tokens=0):
+            return Answer(
+                "There are 3 ships: ({<20><20><5><5>|<90>}, {<50><50><9><9>|<45>}, "
+                "{<10><80><0.01><0.01>|<90>})"
+            )
+
+    found = RemoteSensingQA(Dreamer()).find(path, "ship")
+    assert [d.box.cx for d in found.detections] == [50]  # half of it lies on data
+    assert found.problems == {"on_nodata": 2}
+    assert not found.is_complete
