@@ -64,11 +64,12 @@ class Survey:
 
     def paired(self, indices: Sequence[int]) -> list[list[int]]:
         """Join boxes of different views, the nearest first; a group has one box of each view."""
-        pairs = []
+        pairs: list[tuple[float, int, int]] = []
         for first, second in self._neighbours(indices):
             apart = self._apart(first, second)
             if apart <= 1:
-                pairs.append((round(apart, 9), *sorted((first, second), key=self.rank)))
+                better, worse = sorted((first, second), key=self.rank)
+                pairs.append((round(apart, 9), better, worse))
         pairs.sort(key=lambda pair: (pair[0], self.rank(pair[1]), self.rank(pair[2])))
         group_of = {index: [index] for index in indices}
         for _, first, second in pairs:
@@ -82,7 +83,8 @@ class Survey:
 
     def counted(self, groups: Sequence[list[int]]) -> list[list[int]]:
         """Leave out what another view boxed otherwise: groups beside those of their owner."""
-        kept, doubtful = [], []
+        kept: list[list[int]] = []
+        doubtful: list[list[int]] = []
         for group in groups:
             owned = any(self._is_owner(index) for index in group)
             (kept if owned or len(group) > 1 else doubtful).append(group)

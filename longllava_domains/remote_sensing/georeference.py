@@ -176,6 +176,15 @@ class Georeference:
             return None
         return spans[0], spans[1]
 
+    def heading(self, start: Point, end: Point) -> float | None:
+        """Return the geodesic direction from one pixel to another, degrees clockwise from north.
+
+        Returns:
+            None where the projection does not reach one of them, or both are one place.
+        """
+        azimuth, _, metres = self._ellipsoid.inv(*self._geodetic(*start), *self._geodetic(*end))
+        return float(azimuth) if math.isfinite(metres) and metres > 0 else None
+
     def _turned(self, x: float) -> float:
         """Move a longitude by whole turns to within half a turn of the raster's middle."""
         if self.size is None or not self._pyproj_crs.is_geographic:

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from longllava_domains.answer import Answer
 from longllava_domains.boxes import Dialect
 from longllava_domains.pipelines.memory_remedies import with_token_budget_remedy
 from longllava_domains.pipelines.remote_sensing.result import Count, SceneAnswer, SceneDetections
@@ -97,7 +98,8 @@ class RemoteSensingQA:
 
         Args:
             scene: An open `Raster`, or what `open_raster` takes.
-            question: Sent as it stands.
+            question: Sent as it stands; where the views are not north up, after a sentence that says
+                where north is.
             policy: How the scene is shown; the pipeline's own by default.
             max_new_tokens: Longest answer; FIT-RSFG uses 256.
 
@@ -110,10 +112,13 @@ class RemoteSensingQA:
         """
         chosen = policy or self.policy
         with ExitStack() as stack:
-            sequence = _opened(scene, stack).to_sequence(chosen)
+            raster = _opened(scene, stack)
+            sequence = raster.to_sequence(chosen)
+        if raster.compass is not None and not raster.compass.is_north_up:
+            question = f"{raster.compass} {question}"
         with with_token_budget_remedy(chosen):
             answer = self.model.answer(sequence, question, max_new_tokens=max_new_tokens)
-        return SceneAnswer(answer, sequence)
+        return SceneAnswer(_with_notices(answer, raster), sequence)
 
     def find(
         self,
@@ -176,6 +181,14 @@ class RemoteSensingQA:
 def _opened(scene: Scene, stack: ExitStack) -> Raster:
     """Return an open raster; one that is opened here is closed with the stack."""
     return scene if isinstance(scene, Raster) else stack.enter_context(open_raster(scene))
+
+
+def _with_notices(answer: Answer, raster: Raster) -> Answer:
+    """Return the answer with the scene's notices, whatever the model recorded of them."""
+    told = (*answer.provenance.get("notices", ()), *raster.notices)
+    if not told:
+        return answer
+    return replace(answer, provenance=answer.provenance.with_(notices=list(dict.fromkeys(told))))
 
 
 def _policy_for(model: AnsweringModel) -> GridPolicy:

@@ -109,7 +109,7 @@ class Search:
                 "dialect": preset.dialect,
             },
             layout="images",
-            notices=[RESEARCH_NOTICE, *self.warnings],
+            notices=[RESEARCH_NOTICE, *self.warnings, *raster.notices],
         )
 
     def plan(self, chip_s: float | None = None) -> SearchPlan:
@@ -232,7 +232,7 @@ class Search:
         """Return the provenance of the whole search from that of its answers."""
         kept = {key: value for key, value in made.items() if key not in _PER_ANSWER}
         kept.setdefault("prompt_sha256", content_hash([self.question.encode()]))
-        notices = dict.fromkeys((RESEARCH_NOTICE, *self.warnings, *kept.get("notices", ())))
+        notices = dict.fromkeys((*self.shown["notices"], *kept.get("notices", ())))
         kept |= {
             "views": asked,
             "left_out": {"nodata": skipped},

@@ -23,6 +23,8 @@ _COMMON_TYPES: Final = {
     "resolution_m": "float64",
     "view_id": "string",
     "datetime": "string",
+    "start_datetime": "string",
+    "end_datetime": "string",
     "model": "string",
     "adapter": "string",
     "prompt_sha256": "string",
@@ -90,6 +92,8 @@ def _made_by(findings: Detections) -> dict[str, Any]:
     made = findings.provenance
     return {
         "datetime": made.get("datetime"),
+        "start_datetime": made.get("start_datetime"),
+        "end_datetime": made.get("end_datetime"),
         "model": made.get("model"),
         "adapter": made.get("adapter"),
         "prompt_sha256": made.get("prompt_sha256"),

@@ -25,6 +25,7 @@ MEDIA_TYPES: Final[Mapping[str, str]] = {
     ".json": "application/json",
 }
 
+_LONG_AGO: Final = "0001-01-01"
 _EXTENSIONS: Final = (
     "https://stac-extensions.github.io/file/v2.1.0/schema.json",
     "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
@@ -74,8 +75,7 @@ def stac_item(item_id: str, findings: Detections) -> dict[str, Any]:
     made = findings.provenance
     created = made.get("created") or datetime.now(UTC).isoformat(timespec="seconds")
     properties = {
-        # A scene without a date is findable by when it was looked at.
-        "datetime": _utc(made.get("datetime") or created),
+        **_times(made, created),
         "created": _utc(created),
         "processing:software": {"longllava-domains": version("longllava-domains")},
         "longllava:notice": RESEARCH_NOTICE,
@@ -96,6 +96,23 @@ def stac_item(item_id: str, findings: Detections) -> dict[str, Any]:
         "properties": properties,
         "links": [{"rel": "derived_from", "href": href} for href in _sources(findings)],
         "assets": {},
+    }
+
+
+def _times(made: Mapping[str, Any], created: str) -> dict[str, Any]:
+    """Return when the scene was taken: a moment, an interval, or the word unknown.
+
+    STAC asks for an interval where there is no moment; all that is known then is that the scene was
+    taken before it was looked at.
+    """
+    if "datetime" in made:
+        return {"datetime": _utc(made["datetime"])}
+    known = "start_datetime" in made or "end_datetime" in made
+    return {
+        "datetime": None,
+        "start_datetime": _utc(made.get("start_datetime", _LONG_AGO)),
+        "end_datetime": _utc(made.get("end_datetime", created)),
+        **({} if known else {"longllava:acquired": "unknown"}),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from longllava_domains.privacy import silenced
 from longllava_domains.remote_sensing.georeference import Georeference
 from longllava_domains.remote_sensing.io.bands import choose_bands
+from longllava_domains.remote_sensing.io.content import content_of
 from longllava_domains.remote_sensing.io.gdal import open_dataset, reading
 from longllava_domains.remote_sensing.io.href import gdal_name, is_remote, local_file, recordable
 from longllava_domains.remote_sensing.io.metadata import (
@@ -28,6 +29,36 @@ Bands = str | int | Sequence[int | str] | None
 
 
 @dataclass(frozen=True)
+class Acquired:
+    """When a scene was taken, ISO 8601; nothing where no one says it.
+
+    Attributes:
+        time: The moment.
+        start: Of the interval, where there is one.
+        end: Of the interval.
+    """
+
+    time: str | None = None
+    start: str | None = None
+    end: str | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """True where a moment or an interval is known."""
+        return self.time is not None or self.start is not None or self.end is not None
+
+    def joined(self, other: "Acquired") -> "Acquired":
+        """Return the time of two scenes together; unknown where one of them is."""
+        if self == other:
+            return self
+        starts = (self.start or self.time, other.start or other.time)
+        ends = (self.end or self.time, other.end or other.time)
+        if None in starts or None in ends:
+            return Acquired()
+        return Acquired(None, min(filter(None, starts)), max(filter(None, ends)))
+
+
+@dataclass(frozen=True)
 class Opened:
     """A source of pixels with all that is needed to place, join and show it.
 
@@ -43,7 +74,7 @@ class Opened:
         hrefs: Recordable names of what was opened.
         files: Local files that the pixels come from, sidecars and a VRT's sources too; empty where
             any of them is remote.
-        acquired: When the scene was taken, ISO 8601.
+        acquired: When the scene was taken.
         stac_id: Id of the STAC item.
         dataset: The rasterio dataset behind one file; None once files are joined.
     """
@@ -58,7 +89,7 @@ class Opened:
     numbers: Mapping[str, float] = field(default_factory=dict)
     hrefs: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
-    acquired: str | None = None
+    acquired: Acquired = field(default_factory=Acquired)
     stac_id: str | None = None
     dataset: Any = None
 
@@ -106,6 +137,9 @@ def _described(
         codes["bands.full_scale"] = 1
     if nodata is not None:
         codes["nodata.given"] = 1
+    content = content_of(dataset, choice.numbers, has_palette=classes)
+    if content is not None:
+        codes[f"content.{content}"] = 1
     return Opened(
         source=pixel_source(dataset, choice.numbers, name, categorical=classes, nodata=nodata),
         place=place,
@@ -116,7 +150,7 @@ def _described(
         codes=codes,
         numbers=numbers,
         hrefs=(recordable(name),),
-        acquired=acquired(dataset),
+        acquired=Acquired(acquired(dataset)),
         dataset=dataset,
     )
 

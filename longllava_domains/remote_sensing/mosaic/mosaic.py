@@ -85,7 +85,9 @@ def _joined(files: Sequence[Opened], source: Any, place: Georeference) -> Opened
         for code, count in file.codes.items():
             codes[code] = codes.get(code, 0) + count
     local = all(file.files for file in files)
-    times = {file.acquired for file in files}
+    taken = files[0].acquired
+    for file in files[1:]:
+        taken = taken.joined(file.acquired)
     ids = {file.stac_id for file in files}
     return Opened(
         source=source,
@@ -98,7 +100,7 @@ def _joined(files: Sequence[Opened], source: Any, place: Georeference) -> Opened
         numbers={"files": len(files)},
         hrefs=tuple(href for file in files for href in file.hrefs),
         files=tuple(name for file in files for name in file.files) if local else (),
-        acquired=times.pop() if len(times) == 1 else None,
+        acquired=taken,
         stac_id=ids.pop() if len(ids) == 1 else None,
     )
 

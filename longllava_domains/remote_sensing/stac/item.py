@@ -3,14 +3,16 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from longllava_domains.errors import AmbiguousInputError, DamagedInputError, PolicyError
 from longllava_domains.remote_sensing.io.bands import RGB, SENSORS
+from longllava_domains.remote_sensing.io.content import content_of_item
 from longllava_domains.remote_sensing.io.href import is_remote
-from longllava_domains.remote_sensing.io.opened_file import Bands, Opened, open_one
+from longllava_domains.remote_sensing.io.opened_file import Acquired, Bands, Opened, open_one
 from longllava_domains.remote_sensing.mosaic.mosaic import stack
 from longllava_domains.units import short_hash
 
@@ -75,11 +77,13 @@ def open_item(item: Any, bands: Bands, nodata: float | None = None) -> Opened:
     wanted: Sequence[int | str] | None = (bands,) if isinstance(bands, (str, int)) else bands
     visual = [key for key, asset in item.assets.items() if "visual" in (asset.roles or [key])]
     if wanted is None and visual:
-        return _dated(open_one(_href(item, visual[0]), nodata=nodata), item)
+        return _dated(_open_visual(item, visual[0], nodata), item)
     files = _band_files(item)
     if wanted is not None and all(isinstance(band, int) for band in wanted):
         return _dated(open_one(_only_href(item), wanted, nodata=nodata), item)
-    chosen = _named(files, [str(band) for band in wanted or RGB])
+    names = [str(band) for band in wanted or RGB]
+    pictures = [file for key in visual for file in _bands_of(item, key)]
+    chosen = _named(files, names) or _named(pictures, names)
     if chosen is None:
         if wanted is None:
             return _dated(open_one(_only_href(item), nodata=nodata), item)
@@ -92,15 +96,29 @@ def open_item(item: Any, bands: Bands, nodata: float | None = None) -> Opened:
     return _dated(_open_bands(chosen, nodata), item)
 
 
-def item_facts(item: Any) -> tuple[str, str | None]:
-    """Return an item's id (a hash of it where it is no plain identifier) and its time, ISO 8601."""
+def _open_visual(item: Any, key: str, nodata: float | None) -> Opened:
+    """Open the picture a provider made; its bands by their names where the item gives them all."""
+    chosen = _named(_bands_of(item, key), RGB)
+    if chosen is None:
+        return open_one(_href(item, key), nodata=nodata)
+    return _open_bands(chosen, nodata)
+
+
+def item_facts(item: Any) -> tuple[str, Acquired]:
+    """Return an item's id (a hash of it where it is no plain identifier) and when it was taken."""
     name = str(item.id)
     plain = all(sign.isalnum() or sign in "_.-" for sign in name) and len(name) <= 200
-    time = item.datetime
+    times = item.common_metadata
+    taken = Acquired(_utc(item.datetime), _utc(times.start_datetime), _utc(times.end_datetime))
+    return (name if plain else short_hash(name)), taken
+
+
+def _utc(time: datetime | None) -> str | None:
+    """Return a time in UTC, ISO 8601; one without a zone is UTC already, as STAC has it."""
     if time is None:
-        return (name if plain else short_hash(name)), None
-    text = time.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
-    return (name if plain else short_hash(name)), text
+        return None
+    moment = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def _href(item: Any, key: str) -> str:
@@ -139,33 +157,37 @@ def _only_href(item: Any) -> str:
 
 def _band_files(item: Any) -> list[BandFile]:
     """Return every band that the item describes; an asset without description is one band."""
+    keys = [
+        key
+        for key, asset in item.assets.items()
+        if _is_data(asset) and "visual" not in (asset.roles or [])
+    ]
+    return [file for key in keys for file in _bands_of(item, key)]
+
+
+def _bands_of(item: Any, key: str) -> list[BandFile]:
+    fields = item.assets[key].extra_fields
+    described = fields.get("bands") or fields.get("eo:bands") or [{}]
+    stored = fields.get("raster:bands") or [{}] * len(described)
     files = []
-    for key, asset in item.assets.items():
-        if not _is_data(asset) or "visual" in (asset.roles or []):
-            continue
-        fields = asset.extra_fields
-        described = fields.get("bands") or fields.get("eo:bands") or [{}]
-        stored = fields.get("raster:bands") or [{}] * len(described)
-        for number, (band, raster) in enumerate(zip(described, stored, strict=False), 1):
-            names = {
-                str(band.get(entry, "")) for entry in ("name", "common_name", "eo:common_name")
-            }
-            if len(described) == 1:
-                names.add(key)
-            facts = {**band, **raster}
-            scale, offset = (
-                facts.get(entry, facts.get(f"raster:{entry}")) for entry in ("scale", "offset")
+    for number, (band, raster) in enumerate(zip(described, stored, strict=False), 1):
+        names = {str(band.get(entry, "")) for entry in ("name", "common_name", "eo:common_name")}
+        if len(described) == 1:
+            names.add(key)
+        facts = {**band, **raster}
+        scale, offset = (
+            facts.get(entry, facts.get(f"raster:{entry}")) for entry in ("scale", "offset")
+        )
+        files.append(
+            BandFile(
+                asset=key,
+                href=_href(item, key),
+                number=number,
+                names=frozenset(name.lower() for name in names if name),
+                scale=None if scale is None else float(scale),
+                offset=None if offset is None else float(offset),
             )
-            files.append(
-                BandFile(
-                    asset=key,
-                    href=_href(item, key),
-                    number=number,
-                    names=frozenset(name.lower() for name in names if name),
-                    scale=None if scale is None else float(scale),
-                    offset=None if offset is None else float(offset),
-                )
-            )
+        )
     return files
 
 
@@ -197,5 +219,10 @@ def _open_bands(chosen: Sequence[BandFile], nodata: float | None) -> Opened:
 
 
 def _dated(opened: Opened, item: Any) -> Opened:
-    name, time = item_facts(item)
-    return replace(opened, stac_id=name, acquired=time or opened.acquired)
+    """Add what the item says: its id, when it was taken, and what it shows if no photograph."""
+    name, taken = item_facts(item)
+    content = content_of_item(item)
+    known = any(code.startswith("content.") for code in opened.codes)
+    codes = opened.codes if content is None or known else {**opened.codes, f"content.{content}": 1}
+    acquired = taken if taken.is_known else opened.acquired
+    return replace(opened, stac_id=name, acquired=acquired, codes=codes)

@@ -156,3 +156,23 @@ def test_scene_question_shows_the_global_view_and_the_grid(tmp_path, picture):
     with open_raster(path) as raster:
         again = RemoteSensingQA(Describer())(raster, "What is this place?")
     assert json.dumps(again.to_json()) == json.dumps(told.to_json())
+
+
+def test_prompt_and_answer_say_where_north_is(tmp_path, picture):
+    """Family: pictures that are not what they look like; a south-up scene is a mirror image."""
+    asked = []
+
+    class Describer:
+        def answer(self, sequence, question, *, max_new_tokens=0):
+            asked.append(question)
+            return Answer("a harbour")
+
+    for name in ("south-up", "affine"):
+        path = tmp_path / f"{name}.tif"
+        SCENES[name](path, picture)
+        told = RemoteSensingQA(Describer())(path, "What is in the north?")
+        assert ("The views are not north up." in told.notices) == (name == "south-up")
+    assert asked == [
+        "North is at the bottom of the image, east at the right. What is in the north?",
+        "What is in the north?",
+    ]
