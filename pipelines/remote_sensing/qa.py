@@ -131,6 +131,7 @@ class RemoteSensingQA:
         max_new_tokens: int | None = None,
         on_plan: Callable[[SearchPlan], None] | None = None,
         on_progress: OnProgress | None = None,
+        keep_in: str | Path | None = None,
     ) -> SceneDetections:
         """Look for one kind of thing in every part of a scene, at native resolution.
 
@@ -144,9 +145,13 @@ class RemoteSensingQA:
             max_new_tokens: Longest answer about one chip; 768 by default, enough for 20 boxes.
             on_plan: Told the number of chips before the first, and the expected time after it.
             on_progress: Called with (stage, chips done, chips in all).
+            keep_in: File that keeps every answer as it comes, so that a search that was stopped goes
+                on with the chips that are left. See `saving.require_savable` for what else is worth
+                asking before a long search.
 
         Raises:
             InputError: The scene cannot be read.
+            OutputError: ``keep_in`` is another search's file, or cannot be written.
             PolicyError: The chips cannot be cut, or the resolution is refused.
             ModelError: The model cannot run on a chip.
         """
@@ -160,7 +165,7 @@ class RemoteSensingQA:
         )
         with ExitStack() as stack:
             search = Search(self.model, _opened(scene, stack), category, preset, self.outside)
-            return search.run(on_plan, on_progress)
+            return search.run(on_plan, on_progress, keep_in)
 
     def count(
         self,

@@ -43,6 +43,17 @@ class SceneAnswer:
         told = self.provenance.get("notices", ())
         return (RESEARCH_NOTICE, *(notice for notice in told if notice != RESEARCH_NOTICE))
 
+    def shown(self) -> str:
+        """Say in one line at which resolution the scene was shown, and what was left out."""
+        ground = self.sequence.provenance.get("resolution_m")
+        sharp = "an unknown ground resolution" if ground is None else f"{ground:.3g} m per pixel"
+        tiles = len(self.sequence) - 1
+        text = f"Shown at {sharp}: a global view and {tiles} tile{'' if tiles == 1 else 's'}"
+        averaged = self.sequence.left_out.get("native_tiles_averaged", 0)
+        if averaged:
+            text += f"; {averaged + tiles} tiles at native resolution were averaged into them"
+        return text + "."
+
     def to_json(self) -> dict[str, Any]:
         """Return the answer as JSON, with the place of every view."""
         return {
@@ -57,6 +68,20 @@ class SceneAnswer:
 @dataclass(frozen=True)
 class SceneDetections(Detections):
     """Things found in a scene, and the files they can be saved as."""
+
+    def summary(self) -> str:
+        """Say the result in one line: ``"40 ships in 5,329 chips, 3 chips unreadable"``."""
+        number, outcomes = len(self.detections), self.outcomes
+        name = self.category if number == 1 else f"{self.category}s"
+        parts = [f"{number:,} {name} in {_chips(outcomes['seen'] + outcomes['failed'])}"]
+        if outcomes["failed"]:
+            parts.append(f"{_chips(outcomes['failed'])} unreadable")
+        if outcomes["skipped"]:
+            parts.append(f"{_chips(outcomes['skipped'])} without data")
+        cut = sum(chip.incomplete for chip in self.chips)
+        if cut:
+            parts.append(f"{_chips(cut)} with more than was listed")
+        return ", ".join(parts)
 
     def save_geojson(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write GeoJSON (RFC 7946, longitude and latitude), footprints in a file beside it.
@@ -127,3 +152,7 @@ class Count:
         return {"count": self.count, "count_is_complete": self.is_complete} | (
             self.findings.to_json()
         )
+
+
+def _chips(number: int) -> str:
+    return f"{number:,} chip" if number == 1 else f"{number:,} chips"
