@@ -11,6 +11,7 @@ from longllava_domains.remote_sensing.io.pixel_source import PixelSource
 from longllava_domains.remote_sensing.mosaic.mosaic import mosaic
 from longllava_domains.remote_sensing.percentiles import Fitted, fit_stretch
 from longllava_domains.remote_sensing.raster import Raster
+from longllava_domains.remote_sensing.recognise import is_collection, member_names, require_apart
 from longllava_domains.remote_sensing.scene import Origin, Rendering
 from longllava_domains.remote_sensing.stac.item import is_stac, open_item
 from longllava_domains.remote_sensing.stac.read import stac_items
@@ -30,7 +31,7 @@ def open_raster(
 
     Args:
         source: A path or link to anything GDAL opens (/vsicurl, s3:// and signed links are
-            handed through); a STAC item, collection or item list, as a path, link, dictionary or
+            handed through); a folder or zip archive of GeoTIFFs beside each other; a STAC item, collection or item list, as a path, link, dictionary or
             pystac object; or a list of any of these, read as a mosaic.
         bands: Band numbers from 1, names or roles, one or three; or a sensor:
             ``"sentinel-2"``, ``"landsat-8-9"``, ``"worldview"``, ``"naip"``. None: the file says.
@@ -45,7 +46,7 @@ def open_raster(
         NotFoundError: Nothing there, or no bands, or nothing but nodata.
         UnsupportedInputError: No raster format, complex numbers, or an absurd size.
         DamagedInputError: A TIFF that cannot be opened or decoded.
-        AmbiguousInputError: Nothing says which bands to show.
+        AmbiguousInputError: Nothing says which bands to show, or a folder holds one place twice.
         GeoreferenceError: The CRS or geotransform cannot be read.
         PolicyError: Bands or a stretch that do not exist, or a nodata value that no pixel can hold.
         NetworkError: A remote file cannot be reached.
@@ -56,7 +57,7 @@ def open_raster(
     report = LoadReport("raster" if len(files) == 1 else "mosaic", opened.codes, opened.numbers)
     report = report.with_(fitted.codes, fitted.numbers)
     origin = Origin(opened.hrefs, opened.files, opened.stac_id, opened.acquired)
-    return Raster(opened.source, opened.place, rendering, report, origin, threads or _cores())
+    return Raster(opened.source, opened.place, rendering, report, origin, threads or cores())
 
 
 def open_files(
@@ -69,6 +70,10 @@ def open_files(
     """
     if is_stac(source):
         return [open_item(item, bands, nodata) for item in stac_items(source)]
+    if isinstance(source, (str, os.PathLike)) and is_collection(source):
+        opened = [open_one(name, bands, crs, nodata) for name in member_names(source)]
+        require_apart(opened)
+        return opened
     if isinstance(source, (str, os.PathLike)):
         return [open_one(source, bands, crs, nodata)]
     if not isinstance(source, (list, tuple)) or not source:
@@ -151,5 +156,6 @@ def _require_channels(stretch: Stretch, source: PixelSource) -> None:
         )
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return how many threads decode blocks: the cores at hand, at most four."""
     return min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)

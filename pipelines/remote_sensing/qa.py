@@ -1,5 +1,6 @@
 """`RemoteSensingQA`: questions about a scene, and things in it put on the map."""
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -17,9 +18,10 @@ from longllava_domains.pipelines.remote_sensing.search import (
     SearchPlan,
 )
 from longllava_domains.pipelines.remote_sensing.search_preset import SearchPreset
-from longllava_domains.remote_sensing import GridPolicy, Raster, open_raster
+from longllava_domains.remote_sensing import GridPolicy, Raster, open_dates, open_raster
+from longllava_domains.remote_sensing.dates import dates_sequence, told
 
-Scene = Raster | str | Path | Sequence[str]
+Scene = Raster | str | Path | Sequence[str | Path]
 
 
 class RemoteSensingQA:
@@ -94,10 +96,11 @@ class RemoteSensingQA:
         policy: GridPolicy | None = None,
         max_new_tokens: int = 256,
     ) -> SceneAnswer:
-        """Ask one question about a whole scene.
+        """Ask one question about a whole scene, or about one place at several dates.
 
         Args:
-            scene: An open `Raster`, or what `open_raster` takes.
+            scene: An open `Raster`, or what `open_raster` takes; a list of them is one place at
+                several dates, in this order (a mosaic is ``open_raster([...])``).
             question: Sent as it stands; where the views are not north up, after a sentence that says
                 where north is.
             policy: How the scene is shown; the pipeline's own by default.
@@ -112,13 +115,19 @@ class RemoteSensingQA:
         """
         chosen = policy or self.policy
         with ExitStack() as stack:
-            raster = _opened(scene, stack)
-            sequence = raster.to_sequence(chosen)
-        if raster.compass is not None and not raster.compass.is_north_up:
-            question = f"{raster.compass} {question}"
+            rasters = _dates(scene, stack)
+            if len(rasters) > 1:
+                sequence = dates_sequence(rasters, chosen)
+                question = f"{told(rasters)} {question}"
+            else:
+                sequence = rasters[0].to_sequence(chosen)
+        compass = rasters[0].compass
+        if compass is not None and not compass.is_north_up:
+            question = f"{compass} {question}"
         with with_token_budget_remedy(chosen):
             answer = self.model.answer(sequence, question, max_new_tokens=max_new_tokens)
-        return SceneAnswer(_with_notices(answer, raster), sequence)
+        notices = [notice for raster in rasters for notice in raster.notices]
+        return SceneAnswer(_with_notices(answer, notices), sequence)
 
     def find(
         self,
@@ -188,12 +197,22 @@ def _opened(scene: Scene, stack: ExitStack) -> Raster:
     return scene if isinstance(scene, Raster) else stack.enter_context(open_raster(scene))
 
 
-def _with_notices(answer: Answer, raster: Raster) -> Answer:
+def _dates(scene: Scene, stack: ExitStack) -> list[Raster]:
+    """Return one open raster, or one for each date of a place."""
+    if isinstance(scene, (Raster, str, os.PathLike)) or not isinstance(scene, (list, tuple)):
+        return [_opened(scene, stack)]
+    rasters = open_dates(scene)
+    for raster in rasters:
+        stack.enter_context(raster)
+    return rasters
+
+
+def _with_notices(answer: Answer, notices: Sequence[str]) -> Answer:
     """Return the answer with the scene's notices, whatever the model recorded of them."""
-    told = (*answer.provenance.get("notices", ()), *raster.notices)
+    told = dict.fromkeys((*answer.provenance.get("notices", ()), *notices))
     if not told:
         return answer
-    return replace(answer, provenance=answer.provenance.with_(notices=list(dict.fromkeys(told))))
+    return replace(answer, provenance=answer.provenance.with_(notices=list(told)))
 
 
 def _policy_for(model: AnsweringModel) -> GridPolicy:

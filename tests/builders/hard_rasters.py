@@ -3,14 +3,17 @@
 Every function takes the path to write and returns it, as in `raster_builder`.
 """
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 import numpy as np
 import raster_builder as builder
 import rasterio
 from affine import Affine
+from numpy.typing import NDArray
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
@@ -76,4 +79,38 @@ def vrt(path: Path, sources: list[str], width: int, height: int, **attributes: s
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{srs}'
         f"<GeoTransform>{transform}</GeoTransform>{bands}</VRTDataset>"
     )
+    return path
+
+
+def netcdf(path: Path, grids: dict[str, NDArray[Any]]) -> Path:
+    """Write netCDF-3 (its classic format, byte by byte): grids over latitude 50..40, longitude 0..20."""
+    rows, columns = next(iter(grids.values())).shape
+    axes = {"lat": np.linspace(50, 40, rows), "lon": np.linspace(0, 20, columns)}
+    units = {"lat": "degrees_north", "lon": "degrees_east"}
+    values = {**{k: v.astype(">f8") for k, v in axes.items()},
+              **{k: v.astype(">f4") for k, v in grids.items()}}  # fmt: skip
+
+    def named(name: str) -> bytes:
+        data = name.encode()
+        return struct.pack(">i", len(data)) + data + b"\0" * (-len(data) % 4)
+
+    def header(start: int) -> bytes:
+        head = b"CDF\1" + struct.pack(">iii", 0, 10, 2)
+        head += named("lat") + struct.pack(">i", rows) + named("lon") + struct.pack(">i", columns)
+        head += struct.pack(">iiii", 0, 0, 11, len(values))
+        for name, data in values.items():
+            dimensions = {"lat": [0], "lon": [1]}.get(name, [0, 1])
+            head += named(name) + struct.pack(f">i{len(dimensions)}i", len(dimensions), *dimensions)
+            if name in units:
+                head += struct.pack(">ii", 12, 1) + named("units") + struct.pack(">i", 2)
+                head += named(units[name])
+            else:
+                head += struct.pack(">ii", 0, 0)
+            kind = 6 if data.dtype == ">f8" else 5
+            head += struct.pack(">iii", kind, data.nbytes, start)
+            start += data.nbytes
+        return head
+
+    body = b"".join(data.tobytes() for data in values.values())
+    path.write_bytes(header(len(header(0))) + body)
     return path
