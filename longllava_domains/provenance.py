@@ -43,6 +43,7 @@ _NOTICES: Final = frozenset(
         "Heat, not a photograph: the encoder learned from photographs.",
         "Heights, not a photograph: the encoder learned from photographs.",
         "The two dates were taken to one grid by resampling.",
+        "The dates are paired by pixels: nothing says that they show one place.",
     }
 )
 

@@ -8,12 +8,15 @@ raster's CRS, always easting or longitude first.
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from longllava_domains.errors import GeoreferenceError
 from longllava_domains.remote_sensing.crs import parse_crs, transformer
 
 Point = tuple[float, float]
+
+KINDS: Final = ("affine", "gcp", "gcp-tps", "rpc", "none")
+"""Ways in which a raster can be placed."""
 
 
 class PixelMap(Protocol):
