@@ -9,7 +9,7 @@ from longllava_domains.load_report import LoadReport
 from longllava_domains.remote_sensing.io.opened_file import Bands, Opened, open_one
 from longllava_domains.remote_sensing.io.pixel_source import PixelSource
 from longllava_domains.remote_sensing.mosaic.mosaic import mosaic
-from longllava_domains.remote_sensing.percentiles import Fitted, fit_stretch
+from longllava_domains.remote_sensing.percentiles import Fitted, fit_stretch, look_for_nodata
 from longllava_domains.remote_sensing.raster import Raster
 from longllava_domains.remote_sensing.recognise import is_collection, member_names, require_apart
 from longllava_domains.remote_sensing.scene import Origin, Rendering
@@ -110,7 +110,7 @@ def _chosen_stretch(opened: Opened, stretch: str | Stretch) -> Fitted:
         stretch = "none" if source.dtype == "uint8" else "percentile"
     if stretch == "none":
         _require_8_bit(source)
-        return Fitted(_as_they_are(opened))
+        return replace(look_for_nodata(source), stretch=_as_they_are(opened))
     if stretch == "percentile":
         fitted = fit_stretch(source, scales, offsets)
     else:

@@ -6,7 +6,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from longllava_domains.errors import NotFoundError
+from longllava_domains.errors import DamagedInputError, NotFoundError
+from longllava_domains.remote_sensing.io.gdal_source import GdalSource
+from longllava_domains.remote_sensing.io.href import is_remote
 from longllava_domains.remote_sensing.io.pixel_source import Pixels, PixelSource
 from longllava_domains.remote_sensing.io.sampling import bands_of_rows, has_data
 from longllava_domains.remote_sensing.stretch import Stretch
@@ -21,6 +23,7 @@ _MOST_BETWEEN: Final = 0.005
 _LEAST_VALUES: Final = 400
 # So many different values are no classes.
 _LEAST_DISTINCT: Final = 16
+_QUICK_ROWS: Final = 1024
 _DISTINCT_SAMPLE: Final = 50_000
 
 # Integers within so few steps are flat beside what lies this many times further out.
@@ -87,6 +90,31 @@ def fit_stretch(
     numbers = {"suspected_nodata": suspected[0]} if suspected else {}
     stretch = Stretch("percentile", tuple(low), tuple(high))
     return Fitted(stretch, {code: count for code, count in codes.items() if count}, numbers)
+
+
+def look_for_nodata(source: PixelSource) -> Fitted:
+    """Return a report of undeclared nodata in a scene that is shown as it is, its stretch ``"none"``.
+
+    A collar that a viewer shows black is data to the model. Looked for where that is quick: in local
+    files without nodata, mask or alpha, whose blocks are small.
+
+    Args:
+        source: The scene.
+    """
+    plain = Fitted(Stretch("none"))
+    quick = isinstance(source, GdalSource) and source.block_rows <= _QUICK_ROWS
+    if not quick or is_remote(source.href) or any(value is not None for value in source.nodata):
+        return plain
+    try:
+        sample = source.sample()
+    except DamagedInputError:
+        return plain  # whoever reads the pixels says so
+    if any(pixels.valid is not None for pixels in sample):
+        return plain
+    found = [suspected_nodata(_sampled(sample, n, None)) for n in range(source.channels)]
+    if found[0] is None or len(set(found)) > 1:
+        return plain
+    return Fitted(plain.stretch, {"nodata.suspected": len(found)}, {"suspected_nodata": found[0]})
 
 
 def suspected_nodata(values: NDArray[Any]) -> float | None:

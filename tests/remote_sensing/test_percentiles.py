@@ -101,6 +101,20 @@ def test_undeclared_nodata_is_noticed_and_does_not_bend_the_stretch(tmp_path, va
     assert told.stretch.low[0] == pytest.approx(raster.stretch.low[0], rel=0.05)
 
 
+@pytest.mark.parametrize("value", [0, 255])
+def test_a_collar_of_eight_bits_is_noticed_too(tmp_path, value):
+    """Family: fill values that no file declares; bytes are shown as they are, collars too."""
+    data = builder.scene() // 2 + 60
+    data[:, :, :90] = value
+    raster = open_raster(builder.tiled(tmp_path / "collar.tif", data=data))
+    assert raster.report.numbers["suspected_nodata"] == value
+    assert raster.stretch.name == "none"
+    assert "nodata.suspected" not in open_raster(tmp_path / "collar.tif", nodata=value).report.codes
+    data[0, :, :90] = 100  # a red sky is no collar
+    raster = open_raster(builder.tiled(tmp_path / "sky.tif", data=data))
+    assert "nodata.suspected" not in raster.report.codes
+
+
 @pytest.mark.parametrize(
     "values",
     [
