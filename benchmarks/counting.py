@@ -70,6 +70,8 @@ def rows(length: float, width: float, dice: np.random.Generator) -> list[Box]:
     found: list[Box] = []
     step_x, step_y = length * 1.5, width * 1.5 + 2
     block = max(1, int(60 / step_y)) + 3
+    if max(4 * step_x, block * step_y) > SCENE:
+        return found
     for _ in range(12):
         left, top = dice.uniform(0, SCENE - 4 * step_x), dice.uniform(0, SCENE - block * step_y)
         new = [
@@ -169,7 +171,9 @@ def table(
     yield f"{'object':10}{'overlap':>8}  {head}   (error 0, 1, 3 px)"
     for (name, (length, width)), overlap in itertools.product(SHAPES.items(), OVERLAPS):
         views = frames(overlap)
-        cells = {way: [] for way in ways}
+        if not layout(length, width, np.random.default_rng(seeds[0])):
+            continue
+        cells: dict[str, list[str]] = {way: [] for way in ways}
         for error in ERRORS:
             wrong = dict.fromkeys(ways, 0.0)
             for seed in seeds:

@@ -102,8 +102,9 @@ def look_for_nodata(source: PixelSource) -> Fitted:
         source: The scene.
     """
     plain = Fitted(Stretch("none"))
-    quick = isinstance(source, GdalSource) and source.block_rows <= _QUICK_ROWS
-    if not quick or is_remote(source.href) or any(value is not None for value in source.nodata):
+    if not isinstance(source, GdalSource) or source.block_rows > _QUICK_ROWS:
+        return plain
+    if is_remote(source.href) or any(value is not None for value in source.nodata):
         return plain
     try:
         sample = source.sample()

@@ -18,8 +18,8 @@ from longllava_domains.pipelines.remote_sensing.search import (
     SearchPlan,
 )
 from longllava_domains.pipelines.remote_sensing.search_preset import SearchPreset
-from longllava_domains.remote_sensing import GridPolicy, Raster, open_dates, open_raster
-from longllava_domains.remote_sensing.dates import dates_sequence, told
+from longllava_domains.remote_sensing import GridPolicy, Raster, open_raster
+from longllava_domains.remote_sensing.dates import dates_sequence, open_dates, told
 
 Scene = Raster | str | Path | Sequence[str | Path]
 

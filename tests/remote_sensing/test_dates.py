@@ -7,8 +7,8 @@ import rasterio
 from affine import Affine
 
 from longllava_domains.errors import GeoreferenceError, PolicyError
-from longllava_domains.remote_sensing import GridPolicy, open_dates
-from longllava_domains.remote_sensing.dates import dates_sequence, told
+from longllava_domains.remote_sensing import GridPolicy
+from longllava_domains.remote_sensing.dates import dates_sequence, open_dates, told
 
 POLICY = GridPolicy(tile_px=200)
 
