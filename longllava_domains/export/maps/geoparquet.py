@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from longllava_domains.errors import OutputError
 from longllava_domains.export.files import new_file
-from longllava_domains.export.maps.features import DETECTIONS, FOOTPRINTS, frames, require_mappable
+from longllava_domains.export.maps.features import (
+    DETECTIONS,
+    FOOTPRINTS,
+    frames,
+    is_in_degrees,
+    require_mappable,
+)
 from longllava_domains.export.maps.geojson import beside
 from longllava_domains.export.maps.globe import globe_box
 from longllava_domains.remote_sensing.detections.detections import Detections
@@ -65,13 +71,16 @@ def _tell_crossing(file: Path, table: "geopandas.GeoDataFrame") -> None:
     import pyarrow.parquet
 
     shapes = [shape for shape in table.geometry if shape is not None]
-    if not any(shape.geom_type == "MultiPolygon" for shape in shapes):
+    if not shapes or not is_in_degrees(None if table.crs is None else table.crs.to_wkt()):
         return
     rings = [tuple(part.exterior.coords[:-1]) for shape in shapes for part in _parts(shape)]
+    box = globe_box(rings)
+    if box[0] <= box[2]:
+        return
     written = pyarrow.parquet.read_table(file)
     metadata = dict(written.schema.metadata)
     geo = json.loads(metadata[b"geo"])
-    geo["columns"][geo["primary_column"]]["bbox"] = globe_box(rings)
+    geo["columns"][geo["primary_column"]]["bbox"] = box
     metadata[b"geo"] = json.dumps(geo).encode()
     pyarrow.parquet.write_table(written.replace_schema_metadata(metadata), file)
 

@@ -12,7 +12,7 @@ from longllava_domains.units import short_hash
 _SOURCE: Final = re.compile(
     r"<Source(?:Filename|Dataset)\b([^>]*)>\s*([^<]+?)\s*</Source(?:Filename|Dataset)>"
 )
-_RELATIVE: Final = re.compile(r"relativeToVRT\s*=\s*[\"']\s*1\s*[\"']")
+_RELATIVE: Final = re.compile(r"relativeToVRT\s*=\s*[\"']\s*1\s*[\"']", re.IGNORECASE)
 _HEAD: Final = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<VRTDataset")
 _MOST_FILES: Final = 100_000
 
