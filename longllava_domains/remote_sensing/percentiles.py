@@ -11,6 +11,7 @@ from longllava_domains.remote_sensing.io.gdal_source import GdalSource
 from longllava_domains.remote_sensing.io.href import is_remote
 from longllava_domains.remote_sensing.io.pixel_source import Pixels, PixelSource
 from longllava_domains.remote_sensing.io.sampling import bands_of_rows, has_data
+from longllava_domains.remote_sensing.io.tiff_source import TiffSource
 from longllava_domains.remote_sensing.stretch import Stretch
 
 PERCENTILES: Final = (2.0, 98.0)
@@ -24,6 +25,7 @@ _LEAST_VALUES: Final = 400
 # So many different values are no classes.
 _LEAST_DISTINCT: Final = 16
 _QUICK_ROWS: Final = 1024
+_QUICK_PX: Final = 2048**2
 _DISTINCT_SAMPLE: Final = 50_000
 
 # Integers within so few steps are flat beside what lies this many times further out.
@@ -96,7 +98,7 @@ def look_for_nodata(source: PixelSource) -> Fitted:
     """Return a report of undeclared nodata in a scene that is shown as it is, its stretch ``"none"``.
 
     A collar that a viewer shows black is data to the model. Looked for where that is quick: in local
-    files without nodata, mask or alpha, whose blocks are small.
+    files without nodata, mask or alpha, plain TIFFs and small scenes.
 
     Args:
         source: The scene.
@@ -104,6 +106,8 @@ def look_for_nodata(source: PixelSource) -> Fitted:
     plain = Fitted(Stretch("none"))
     if not isinstance(source, GdalSource) or source.block_rows > _QUICK_ROWS:
         return plain
+    if not isinstance(source, TiffSource) and source.width * source.height > _QUICK_PX:
+        return plain  # a block of JPEG 2000 alone takes a moment
     if is_remote(source.href) or any(value is not None for value in source.nodata):
         return plain
     try:

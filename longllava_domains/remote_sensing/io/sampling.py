@@ -15,7 +15,7 @@ from longllava_domains.visual.strips import PixelWindow
 # A scene this small is read whole.
 _WHOLE_PX: Final = 2048**2
 _LATTICE: Final = 8
-_WINDOW_PX: Final = 256
+_WINDOW_PX: Final = 128
 _BAND_ROWS: Final = 256
 _KEPT: Final = 1024
 
