@@ -33,6 +33,18 @@ _NOTICES: Final = frozenset(
         "Beyond the length the model was trained on.",
         "Outside the ground resolution the model was trained on.",
         "The reconstruction kernel is not the one asked for.",
+        # of satellite scenes
+        "The control points of the scene disagree by more than 3 pixels.",
+        "The place is exact at one height only: see rpc_horizontal_error_m.",
+        "Nearly all of a band has one value: it is shown from its least to its largest.",
+        "A frequent value apart from all others may be undeclared nodata.",
+        "The views are not north up.",
+        "Classes, not a photograph: the encoder learned from photographs.",
+        "Radar, not a photograph: the encoder learned from photographs.",
+        "Heat, not a photograph: the encoder learned from photographs.",
+        "Heights, not a photograph: the encoder learned from photographs.",
+        "The two dates were taken to one grid by resampling.",
+        "The dates are paired by pixels: nothing says that they show one place.",
     }
 )
 
@@ -129,6 +141,8 @@ ALLOWED: Final[Mapping[str, Callable[[object], bool]]] = MappingProxyType(
         "source_href": _is_href,
         "stac_id": _is_identifier,
         "datetime": _is_datetime,
+        "start_datetime": _is_datetime,
+        "end_datetime": _is_datetime,
     }
 )
 

@@ -26,6 +26,9 @@ from longllava_domains.errors import AnswerError
 FIT_RS_MIN_SIDE: Final = 2.0
 """Per cent; the official FIT-RS scorer drops boxes with a shorter side."""
 
+QUANTUM: Final[Mapping[Dialect, float]] = MappingProxyType({"fit-rs": 0.01, "geochat": 1.0})
+"""Per cent of a view's side: the least step that a dialect can spell."""
+
 # FIT-RS labels an object when 0.55 of it lies in the chip, whose diagonal is 100 * sqrt(2).
 _MAX_SIDE: Final = 100 * math.sqrt(2) / 0.55
 
@@ -39,6 +42,7 @@ PROBLEMS: Final[Mapping[str, str]] = MappingProxyType(
         "no_braces": "a run of values in angle brackets without braces around it",
         "empty_group": "an <rbox> group without any braces in it",
         "outside_scene": "a centre in the padding of a view that reaches beyond its scene",
+        "on_nodata": "a box with no pixel of data in it",
     }
 )
 """Faults of a box text: code -> meaning."""

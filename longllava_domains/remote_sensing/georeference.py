@@ -6,14 +6,17 @@ raster's CRS, always easting or longitude first.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from longllava_domains.errors import GeoreferenceError
+from longllava_domains.remote_sensing.crs import parse_crs, transformer
 
 Point = tuple[float, float]
+
+KINDS: Final = ("affine", "gcp", "gcp-tps", "rpc", "none")
+"""Ways in which a raster can be placed."""
 
 
 class PixelMap(Protocol):
@@ -134,7 +137,8 @@ class Georeference:
                 remedy="Ask for a pixel on the Earth's disc, inside the projection's area of use.",
                 code="raster.off_earth",
             )
-        return (lon + 180) % 360 - 180, lat
+        # Grids of values at the poles have outer corners half a pixel beyond them.
+        return (lon + 180) % 360 - 180, min(max(lat, -90.0), 90.0)
 
     def lonlat_to_pixel(self, lon: float, lat: float) -> Point:
         """Return pixel (column, row) of a WGS 84 longitude and latitude, degrees.
@@ -175,6 +179,15 @@ class Georeference:
             return None
         return spans[0], spans[1]
 
+    def heading(self, start: Point, end: Point) -> float | None:
+        """Return the geodesic direction from one pixel to another, degrees clockwise from north.
+
+        Returns:
+            None where the projection does not reach one of them, or both are one place.
+        """
+        azimuth, _, metres = self._ellipsoid.inv(*self._geodetic(*start), *self._geodetic(*end))
+        return float(azimuth) if math.isfinite(metres) and metres > 0 else None
+
     def _turned(self, x: float) -> float:
         """Move a longitude by whole turns to within half a turn of the raster's middle."""
         if self.size is None or not self._pyproj_crs.is_geographic:
@@ -199,7 +212,7 @@ class Georeference:
 
     @cached_property
     def _to_lonlat(self) -> Any:
-        return _transformer(self._pyproj_crs, "OGC:CRS84")
+        return transformer(self._pyproj_crs, "OGC:CRS84")
 
     @cached_property
     def _ellipsoid(self) -> Any:
@@ -210,64 +223,9 @@ class Georeference:
         """The way to the CRS's own longitude and latitude, and degrees per its unit (grads too)."""
         geodetic = self._pyproj_crs.geodetic_crs
         degrees = math.degrees(geodetic.axis_info[0].unit_conversion_factor)
-        return _transformer(self._pyproj_crs, geodetic), degrees
+        return transformer(self._pyproj_crs, geodetic), degrees
 
     def _geodetic(self, column: float, row: float) -> Point:
         transformer, degrees = self._to_geodetic
         lon, lat = transformer.transform(*self.pixel_to_map(column, row))
         return lon * degrees, lat * degrees
-
-
-def parse_crs(text: str | None) -> Any:
-    """Return the pyproj CRS of an authority code or WKT.
-
-    Raises:
-        GeoreferenceError: There is none, it cannot be read, or it is tied to no planet.
-    """
-    from pyproj import CRS
-    from pyproj.exceptions import CRSError
-
-    remedy = 'Pass crs="EPSG:..." to open_raster, or write the CRS to the file with gdal_edit.'
-    if text is None:
-        raise GeoreferenceError(
-            "This raster does not say which CRS its coordinates are in.",
-            remedy=remedy,
-            code="raster.no_crs",
-        )
-    try:
-        crs = CRS.from_user_input(text)
-    except CRSError:
-        crs = None
-    if crs is None or crs.geodetic_crs is None:
-        raise GeoreferenceError(
-            "The CRS cannot be read, or is local and tied to no place on Earth.",
-            remedy=remedy,
-            code="raster.unreadable_crs",
-        )
-    return crs
-
-
-def between(source: str | None, target: str | None) -> Callable[[float, float], Point]:
-    """Return the way from map coordinates of one CRS to another's; not finite where there is none.
-
-    Raises:
-        GeoreferenceError: A CRS cannot be read, or no way leads from one to the other.
-    """
-    if source == target:
-        return lambda x, y: (x, y)
-    transform = _transformer(parse_crs(source), parse_crs(target)).transform
-    return lambda x, y: tuple(transform(x, y))
-
-
-def _transformer(source: Any, target: Any) -> Any:
-    from pyproj import Transformer
-    from pyproj.exceptions import ProjError
-
-    try:
-        return Transformer.from_crs(source, target, always_xy=True)
-    except ProjError:
-        raise GeoreferenceError(
-            "No way leads from this CRS to the other one: they may lie on different planets.",
-            remedy="Use map coordinates, or a CRS of the Earth.",
-            code="raster.not_earth",
-        ) from None

@@ -1,20 +1,54 @@
 """`Raster`: an opened scene and its views."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from PIL import Image
 
 from longllava_domains.html.facts import facts_table
+from longllava_domains.load_report import LoadReport
+from longllava_domains.remote_sensing.area import AROUND_PX, Area, area_window, shifted
 from longllava_domains.remote_sensing.diagnostics import Diagnosis, diagnose
+from longllava_domains.remote_sensing.georeference import KINDS
+from longllava_domains.remote_sensing.mosaic.composite_source import MosaicSource, MosaicTile
 from longllava_domains.remote_sensing.scene import Scene
 from longllava_domains.remote_sensing.views import sequence
 from longllava_domains.remote_sensing.views.chips import CHIP_PX, OVERLAP_PX, Chips
 from longllava_domains.remote_sensing.views.policy import GridPolicy, ViewPlan, plan
 from longllava_domains.visual import View, VisualSequence
 
+# What a scene finds out of itself each time.
+_REPEATED: Final = (*(f"georeference.{kind}" for kind in KINDS), "orientation.not_north_up")
+
 
 class Raster(Scene):
     """A scene opened by `open_raster`; a context manager that closes its files."""
+
+    def within(self, area: Area, around_px: int = AROUND_PX) -> "Raster":
+        """Return the part of the raster around an area of interest, shown as the whole would be.
+
+        Its pixels count from the part's own corner, its map coordinates stay. The whole box around the
+        area is shown. Both share their files: closing one closes the other.
+
+        Args:
+            area: ``"west,south,east,north"`` or ``"longitude,latitude"`` (or the numbers), GeoJSON as
+                text or dictionary, or a path to a GeoJSON file.
+            around_px: Side of the part around a point, raster pixels.
+
+        Raises:
+            PolicyError: The area is none, or lies outside the raster.
+            GeoreferenceError: The raster has no place on Earth.
+        """
+        window = area_window(self.georeference, (self.width, self.height), area, around_px)
+        tile = MosaicTile(self.source, -window.column, -window.row)
+        source = MosaicSource([tile], window.width, window.height)
+        report = LoadReport(
+            self.report.source_kind,
+            {code: count for code, count in self.report.codes.items() if code not in _REPEATED},
+            {**self.report.numbers, "area_column": window.column, "area_row": window.row},
+        )
+        place = shifted(self.georeference, window)
+        return Raster(source, place, self.rendering, report, self.origin, self.threads)
 
     def plan(self, policy: GridPolicy | None = None) -> ViewPlan:
         """Say what a policy would show, without reading pixels.

@@ -2,15 +2,18 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
 from longllava_domains.load_report import LoadReport
 from longllava_domains.provenance import Provenance
+from longllava_domains.remote_sensing.compass import compass
 from longllava_domains.remote_sensing.georeference import Georeference, Point
+from longllava_domains.remote_sensing.io.opened_file import Acquired
 from longllava_domains.remote_sensing.io.pixel_source import PixelSource
+from longllava_domains.remote_sensing.notices import notices_of
 from longllava_domains.remote_sensing.stretch import Painter, Stretch
 from longllava_domains.units import MIB
 from longllava_domains.visual import MapPlace
@@ -42,13 +45,13 @@ class Origin:
         hrefs: Sources without credentials and queries.
         files: Local files, for the checksum; empty where any source is remote.
         stac_id: Id of the STAC item.
-        acquired: When the scene was taken, ISO 8601.
+        acquired: When the scene was taken.
     """
 
     hrefs: tuple[str, ...]
     files: tuple[str, ...] = ()
     stac_id: str | None = None
-    acquired: str | None = None
+    acquired: Acquired = field(default_factory=Acquired)
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,13 @@ class Ground:
         resolution_m: Ground metres per raster pixel; None where unknown.
         crs: Authority code or WKT; None without a georeference.
         pixel_to_map: The raster's own; None without a georeference.
+        north_deg: Of north, clockwise from the top; None where unknown.
     """
 
     resolution_m: float | None
     crs: str | None
     pixel_to_map: Callable[[float, float], tuple[float, float]] | None
+    north_deg: float | None = None
 
     def place(
         self, role: str, window: tuple[float, float, float, float], factor: float
@@ -76,7 +81,9 @@ class Ground:
             factor: Raster pixels per view pixel, geometric mean of both axes.
         """
         resolution_m = None if self.resolution_m is None else self.resolution_m * factor
-        return MapPlace(*window, role, resolution_m, self.crs, self.pixel_to_map)
+        return MapPlace(
+            *window, role, resolution_m, self.crs, self.pixel_to_map, north_deg=self.north_deg
+        )
 
 
 class Scene:
@@ -89,6 +96,10 @@ class Scene:
         report: What was found on opening.
         origin: Where the scene came from.
         threads: Threads that decode blocks.
+
+    Attributes:
+        report: What was found.
+        compass: Where north is in the views; None where nothing tells.
     """
 
     def __init__(
@@ -107,7 +118,12 @@ class Scene:
         self.threads = threads
         size = self.ground_size_m
         numbers = {} if size is None else {"column_m": size[0], "row_m": size[1]}
-        self.report = report.with_({f"georeference.{georeference.kind}": 1}, numbers)
+        codes = {f"georeference.{georeference.kind}": 1}
+        self.compass = compass(self.georeference, (source.width, source.height))
+        if self.compass is not None and not self.compass.is_north_up:
+            codes["orientation.not_north_up"] = 1
+            numbers["north_deg"] = self.compass.north_deg
+        self.report = report.with_(codes, numbers)
 
     def __enter__(self) -> Self:
         return self
@@ -180,7 +196,13 @@ class Scene:
         """What places of views need to know."""
         if self.georeference.kind == "none":
             return Ground(None, None, None)
-        return Ground(self.resolution_m, self.crs, self.georeference.pixel_to_map)
+        north_deg = None if self.compass is None else self.compass.north_deg
+        return Ground(self.resolution_m, self.crs, self.georeference.pixel_to_map, north_deg)
+
+    @property
+    def notices(self) -> list[str]:
+        """What a reader of any answer about the scene must know."""
+        return notices_of(self.report.codes)
 
     def painter(self, fill: tuple[int, int, int]) -> Painter:
         """Return what turns stored values into RGB, with `fill` where there is no data."""
@@ -216,7 +238,9 @@ class Scene:
         entries: dict[str, Any] = {
             "source_href": " ".join(self.origin.hrefs),
             "stac_id": self.origin.stac_id,
-            "datetime": self.origin.acquired,
+            "datetime": self.origin.acquired.time,
+            "start_datetime": self.origin.acquired.start,
+            "end_datetime": self.origin.acquired.end,
             "input_sha256": self.input_sha256,
         }
         known = {key: value for key, value in entries.items() if value is not None}
@@ -227,5 +251,6 @@ class Scene:
             resolution_m=self.resolution_m,
             stretch=self.stretch.to_json(),
             load_report=self.report.to_json(),
+            **({"notices": self.notices} if self.notices else {}),
             **known,
         )

@@ -8,11 +8,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from longllava_domains.errors import NotFoundError, PolicyError
+from longllava_domains.errors import PolicyError
 from longllava_domains.remote_sensing.io.pixel_source import Pixels
 from longllava_domains.visual.strips import Mask, Rgb
 
-PERCENTILES: Final = (2.0, 98.0)
 # A band with one value has no contrast to show.
 FLAT_GREY: Final = 128
 
@@ -112,48 +111,6 @@ def preset(name: str, scales: tuple[float, ...], offsets: tuple[float, ...]) -> 
     else:
         low, high = ((edge - chosen.offset) / chosen.scale for edge in (chosen.low, chosen.high))
     return Stretch(name, (low,) * len(scales), (high,) * len(scales))
-
-
-def percentile_stretch(
-    sample: list[Pixels],
-    nodata: tuple[float | None, ...],
-    scales: tuple[float, ...],
-    offsets: tuple[float, ...],
-) -> Stretch:
-    """Return the 2nd to 98th percentile of each channel over a sample of the whole scene.
-
-    Args:
-        sample: Pieces of the scene; pixels that are not data are left out, channel by channel.
-        nodata: Nodata value of each channel.
-        scales: Physical units per stored unit, per channel.
-        offsets: Physical value of a stored 0, per channel.
-
-    Raises:
-        NotFoundError: A channel holds no data in the whole sample.
-    """
-    low, high = [], []
-    for channel, (empty, scale, offset) in enumerate(zip(nodata, scales, offsets, strict=True)):
-        parts = [_channel_data(pixels, channel, empty) for pixels in sample]
-        values = np.concatenate([*parts, np.empty(0)]).astype(np.float64) * scale + offset
-        if values.size == 0:
-            raise NotFoundError(
-                "A band holds nothing but nodata.",
-                remedy="Choose other bands, or check the nodata value of the file.",
-                code="raster.all_nodata",
-                facts={"channel": channel},
-            )
-        edges = np.percentile(values, PERCENTILES)
-        low.append(float(edges[0]))
-        high.append(float(edges[1]))
-    return Stretch("percentile", tuple(low), tuple(high))
-
-
-def _channel_data(pixels: Pixels, channel: int, empty: float | None) -> NDArray[Any]:
-    plane = pixels.values[..., channel]
-    values = plane.ravel() if pixels.valid is None else plane[pixels.valid]
-    if empty is not None:
-        values = values[values != empty]
-    return values[np.isfinite(values)] if np.issubdtype(values.dtype, np.floating) else values
 
 
 class Painter:

@@ -15,6 +15,7 @@ _BACKGROUND = (24, 24, 24)
 _INK = (235, 235, 235)
 _LABEL_PX = 16
 _GAP_PX = 4
+_NORTH_PX = 30
 # Beyond this Pillow itself warns of a decompression bomb when the sheet is opened again.
 _MAX_PIXELS = 89_000_000
 
@@ -63,10 +64,11 @@ def contact_sheet(
     # The global view of a grid stands alone in the first row.
     lead = across - 1 if grid and columns is None else 0
     thumbnails = [_thumbnail(view, cell_px) for view in sequence]
-    width = max(max(picture.width for picture in thumbnails), 96) + _GAP_PX
+    font = ImageFont.load_default(size=11)
+    captions = max(_caption_px(view.place, font) for view in sequence)
+    width = max(*(picture.width for picture in thumbnails), captions, 96) + _GAP_PX
     height = max(picture.height for picture in thumbnails) + _LABEL_PX + _GAP_PX
     cells = [0] + [position + lead for position in range(1, len(sequence))]
-    font = ImageFont.load_default(size=11)
     foot = (cells[-1] // across + 1) * height + _GAP_PX
     notice_px = math.ceil(font.getlength(RESEARCH_NOTICE)) + 2 * _GAP_PX
     size = (max(across * width + _GAP_PX, notice_px), foot + _LABEL_PX)
@@ -83,8 +85,10 @@ def contact_sheet(
         left = _GAP_PX + cell % across * width
         top = _GAP_PX + cell // across * height
         sheet.paste(picture, (left, top))
-        text = _fitting(label(view.place), font, width - _GAP_PX)
-        draw.text((left, top + picture.height + 1), text, fill=_INK, font=font)
+        draw.text((left, top + picture.height + 1), label(view.place), fill=_INK, font=font)
+        if isinstance(view.place, MapPlace) and view.place.north_deg is not None:
+            right = left + math.ceil(font.getlength(label(view.place)))
+            _draw_north(draw, right, top + picture.height + 1, view.place.north_deg, font)
     return sheet
 
 
@@ -94,7 +98,13 @@ def label(place: Place) -> str:
         made_up = "  (synthetic)" if place.synthetic else ""
         return f"z {place.z_mm:.1f} mm  {place.window}{made_up}"
     if isinstance(place, MapPlace):
-        return f"{place.role}  {place.column:.0f},{place.row:.0f}  {place.width:.0f}x{place.height:.0f}"
+        parts = [place.role, f"{place.column:.0f},{place.row:.0f}"]
+        parts.append(f"{place.width:.0f}x{place.height:.0f}")
+        if place.resolution_m is not None:
+            parts.append(f"{place.resolution_m:.3g} m/px")
+        if place.acquired is not None:
+            parts.append(place.acquired)
+        return "  ".join(parts)
     return f"{place.x},{place.y}  {place.mpp:.3g} um/px"
 
 
@@ -104,8 +114,24 @@ def _thumbnail(view: View, cell_px: int) -> Image.Image:
     return picture
 
 
-def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """Cut a label to the width of its cell."""
-    while len(text) > 1 and font.getlength(text) > width:
-        text = text[:-1].rstrip()
-    return text
+def _caption_px(place: Place, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> int:
+    """Return the width of a caption, the north arrow beside it included."""
+    has_north = isinstance(place, MapPlace) and place.north_deg is not None
+    return math.ceil(font.getlength(label(place))) + (_NORTH_PX if has_north else 0)
+
+
+def _draw_north(
+    draw: ImageDraw.ImageDraw,
+    left: int,
+    top: int,
+    north_deg: float,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+) -> None:
+    """Draw an arrow that points north in the view, and an N beside it."""
+    centre_x, centre_y, reach = left + 10, top + 7, 6
+    x, y = math.sin(math.radians(north_deg)), -math.cos(math.radians(north_deg))
+    tip = (centre_x + reach * x, centre_y + reach * y)
+    wings = [(centre_x + reach * (s * 0.6 * y - 0.7 * x), centre_y + reach * (-s * 0.6 * x - 0.7 * y))
+             for s in (1, -1)]  # fmt: skip
+    draw.polygon([tip, wings[0], wings[1]], fill=_INK)
+    draw.text((centre_x + reach + 3, top), "N", fill=_INK, font=font)

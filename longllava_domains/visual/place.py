@@ -76,6 +76,8 @@ class MapPlace:
         resolution_m: Ground metres per view pixel, None without a georeference.
         crs: Authority code or WKT of the map coordinates, None without a georeference.
         pixel_to_map: Maps raster (column, row), outer corner (0, 0), to map (x, y).
+        north_deg: Direction of north, degrees clockwise from the top of the view; None if unknown.
+        acquired: When the view was taken, ISO 8601; only where views of several dates stand together.
     """
 
     column: float
@@ -88,6 +90,8 @@ class MapPlace:
     pixel_to_map: Callable[[float, float], tuple[float, float]] | None = field(
         default=None, compare=False, repr=False
     )
+    north_deg: float | None = field(default=None, compare=False)
+    acquired: str | None = None
 
     def view_to_pixel(self, x: float, y: float) -> tuple[float, float]:
         """Map fractions of the view (0 to 1, from its top left) to raster (column, row)."""
@@ -102,6 +106,8 @@ class MapPlace:
             "window": [self.column, self.row, self.width, self.height],
             "role": self.role,
             "resolution_m": self.resolution_m,
+            "north_deg": self.north_deg,
+            **({} if self.acquired is None else {"acquired": self.acquired}),
             "crs": self.crs,
             "corners": None if to_map is None else [list(to_map(*corner)) for corner in corners],
         }

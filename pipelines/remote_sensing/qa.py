@@ -1,11 +1,13 @@
 """`RemoteSensingQA`: questions about a scene, and things in it put on the map."""
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from longllava_domains.answer import Answer
 from longllava_domains.boxes import Dialect
 from longllava_domains.pipelines.loading import load, refuse_a_name
 from longllava_domains.pipelines.memory_remedies import with_token_budget_remedy
@@ -19,9 +21,10 @@ from longllava_domains.pipelines.remote_sensing.search import (
 )
 from longllava_domains.pipelines.remote_sensing.search_preset import SearchPreset
 from longllava_domains.remote_sensing import GridPolicy, Raster, open_raster
+from longllava_domains.remote_sensing.dates import dates_sequence, open_dates, told
 from longllava_domains.vision_language import TRAINED_TOKENS, LoadOptions, ViewFormat
 
-Scene = Raster | str | Path | Sequence[str]
+Scene = Raster | str | Path | Sequence[str | Path]
 
 
 class RemoteSensingQA:
@@ -89,11 +92,13 @@ class RemoteSensingQA:
         policy: GridPolicy | None = None,
         max_new_tokens: int = 256,
     ) -> SceneAnswer:
-        """Ask one question about a whole scene.
+        """Ask one question about a whole scene, or about one place at several dates.
 
         Args:
-            scene: An open `Raster`, or what `open_raster` takes.
-            question: Sent as it stands.
+            scene: An open `Raster`, or what `open_raster` takes; a list of them is one place at
+                several dates, in this order (a mosaic is ``open_raster([...])``).
+            question: Sent as it stands; where the views are not north up, after a sentence that says
+                where north is.
             policy: How the scene is shown; the pipeline's own by default.
             max_new_tokens: Longest answer; FIT-RSFG uses 256.
 
@@ -106,10 +111,19 @@ class RemoteSensingQA:
         """
         chosen = policy or self.policy
         with ExitStack() as stack:
-            sequence = _opened(scene, stack).to_sequence(chosen)
+            rasters = _dates(scene, stack)
+            if len(rasters) > 1:
+                sequence = dates_sequence(rasters, chosen)
+                question = f"{told(rasters)} {question}"
+            else:
+                sequence = rasters[0].to_sequence(chosen)
+        compass = rasters[0].compass
+        if compass is not None and not compass.is_north_up:
+            question = f"{compass} {question}"
         with with_token_budget_remedy(chosen):
             answer = self.model.answer(sequence, question, max_new_tokens=max_new_tokens)
-        return SceneAnswer(answer, sequence)
+        notices = [notice for raster in rasters for notice in raster.notices]
+        return SceneAnswer(_with_notices(answer, notices), sequence)
 
     def find(
         self,
@@ -122,6 +136,7 @@ class RemoteSensingQA:
         max_new_tokens: int | None = None,
         on_plan: Callable[[SearchPlan], None] | None = None,
         on_progress: OnProgress | None = None,
+        keep_in: str | Path | None = None,
     ) -> SceneDetections:
         """Look for one kind of thing in every part of a scene, at native resolution.
 
@@ -135,9 +150,13 @@ class RemoteSensingQA:
             max_new_tokens: Longest answer about one chip; 768 by default, enough for 20 boxes.
             on_plan: Told the number of chips before the first, and the expected time after it.
             on_progress: Called with (stage, chips done, chips in all).
+            keep_in: File that keeps every answer as it comes, so that a search that was stopped goes
+                on with the chips that are left. See `saving.require_savable` for what else is worth
+                asking before a long search.
 
         Raises:
             InputError: The scene cannot be read.
+            OutputError: ``keep_in`` is another search's file, or cannot be written.
             PolicyError: The chips cannot be cut, or the resolution is refused.
             ModelError: The model cannot run on a chip.
         """
@@ -151,7 +170,7 @@ class RemoteSensingQA:
         )
         with ExitStack() as stack:
             search = Search(self.model, _opened(scene, stack), category, preset, self.outside)
-            return search.run(on_plan, on_progress)
+            return search.run(on_plan, on_progress, keep_in)
 
     def count(
         self,
@@ -172,6 +191,24 @@ class RemoteSensingQA:
 def _opened(scene: Scene, stack: ExitStack) -> Raster:
     """Return an open raster; one that is opened here is closed with the stack."""
     return scene if isinstance(scene, Raster) else stack.enter_context(open_raster(scene))
+
+
+def _dates(scene: Scene, stack: ExitStack) -> list[Raster]:
+    """Return one open raster, or one for each date of a place."""
+    if isinstance(scene, (Raster, str, os.PathLike)) or not isinstance(scene, (list, tuple)):
+        return [_opened(scene, stack)]
+    rasters = open_dates(scene)
+    for raster in rasters:
+        stack.enter_context(raster)
+    return rasters
+
+
+def _with_notices(answer: Answer, notices: Sequence[str]) -> Answer:
+    """Return the answer with the scene's notices, whatever the model recorded of them."""
+    told = dict.fromkeys((*answer.provenance.get("notices", ()), *notices))
+    if not told:
+        return answer
+    return replace(answer, provenance=answer.provenance.with_(notices=list(told)))
 
 
 def grid_policy(view_format: ViewFormat | None) -> GridPolicy:

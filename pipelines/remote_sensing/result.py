@@ -9,14 +9,16 @@ from typing import Any
 from PIL import Image
 
 from longllava_domains.answer import Answer
+from longllava_domains.boxes import Dialect
 from longllava_domains.export.maps.geojson import write_geojson
 from longllava_domains.export.maps.geopackage import write_geopackage
 from longllava_domains.export.maps.geoparquet import write_geoparquet
 from longllava_domains.export.maps.stac import write_stac_item
 from longllava_domains.html.facts import facts_table, rows_table
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
+from longllava_domains.remote_sensing.detections.detection import from_text
 from longllava_domains.remote_sensing.detections.detections import Detections
-from longllava_domains.visual import VisualSequence
+from longllava_domains.visual import MapPlace, VisualSequence
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +49,39 @@ class SceneAnswer:
         told = self.provenance.get("notices", ())
         return (RESEARCH_NOTICE, *(notice for notice in told if notice != RESEARCH_NOTICE))
 
+    def boxes_on_map(self, dialect: Dialect = "fit-rs") -> list[dict[str, Any]]:
+        """Return the boxes of the text, read in per cent of the global view, in map coordinates.
+
+        Args:
+            dialect: How the answer writes boxes.
+        """
+        place = self.sequence[0].place
+        assert isinstance(place, MapPlace)
+        read = from_text(place, self.text, "object", dialect=dialect)
+        return [detection.to_json() for detection in read.detections]
+
+    def shown(self) -> str:
+        """Say in one line at which resolution the scene was shown, and what was left out."""
+        ground = self.sequence.provenance.get("resolution_m")
+        sharp = "an unknown ground resolution" if ground is None else f"{ground:.3g} m per pixel"
+        is_dated = self.sequence.layout == "temporal"
+        roles = [getattr(view.place, "role", "") for view in self.sequence]
+        dates = max(1, roles.count("global"))
+        tiles = roles.count("tile") // dates
+        text = f"Shown at {sharp}: a global view and {tiles} tile{'' if tiles == 1 else 's'}"
+        text += f" of each of {dates} dates" if is_dated else ""
+        averaged = self.sequence.left_out.get("native_tiles_averaged", 0)
+        if averaged:
+            text += f"; {averaged + tiles} tiles at native resolution were averaged into them"
+        return text + "."
+
     def to_json(self) -> dict[str, Any]:
         """Return the answer as JSON, with the place of every view."""
         return {
             **self.answer.to_json(),
             "notices": list(self.notices),
             "demo": bool(self.provenance.get("demo", False)),
+            "boxes": self.boxes_on_map(),
             "views": [view.place.to_json() for view in self.sequence],
             "left_out": dict(self.sequence.left_out),
         }
@@ -85,6 +114,20 @@ class SceneDetections(Detections):
         counts = Counter(found.name for found in self.detections)
         title = f"{len(self.detections)} detections. {' '.join(self.notices)}"
         return rows_table(title, ("class", "detections"), sorted(counts.items()))
+
+    def summary(self) -> str:
+        """Say the result in one line: ``"40 ships in 5,329 chips, 3 chips unreadable"``."""
+        number, outcomes = len(self.detections), self.outcomes
+        name = self.category if number == 1 else f"{self.category}s"
+        parts = [f"{number:,} {name} in {_chips(outcomes['seen'] + outcomes['failed'])}"]
+        if outcomes["failed"]:
+            parts.append(f"{_chips(outcomes['failed'])} unreadable")
+        if outcomes["skipped"]:
+            parts.append(f"{_chips(outcomes['skipped'])} without data")
+        cut = sum(chip.incomplete for chip in self.chips)
+        if cut:
+            parts.append(f"{_chips(cut)} with more than was listed")
+        return ", ".join(parts)
 
     def save_geojson(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write GeoJSON (RFC 7946, longitude and latitude), footprints in a file beside it.
@@ -155,3 +198,7 @@ class Count:
         return {"count": self.count, "count_is_complete": self.is_complete} | (
             self.findings.to_json()
         )
+
+
+def _chips(number: int) -> str:
+    return f"{number:,} chip" if number == 1 else f"{number:,} chips"

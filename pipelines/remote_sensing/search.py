@@ -2,21 +2,30 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final, Literal, Protocol
 
 from longllava_domains.answer import Answer
 from longllava_domains.errors import ModelError, PolicyError
+from longllava_domains.pipelines.remote_sensing.journal import Journal
 from longllava_domains.pipelines.remote_sensing.result import SceneDetections
 from longllava_domains.pipelines.remote_sensing.search_preset import SearchPreset
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 from longllava_domains.remote_sensing import Raster
-from longllava_domains.remote_sensing.detections.detection import Detection, ViewReading, from_text
+from longllava_domains.remote_sensing.detections.detection import (
+    Detection,
+    ViewReading,
+    from_text,
+    view_id,
+)
 from longllava_domains.remote_sensing.detections.detections import ChipOutcome
 from longllava_domains.remote_sensing.detections.merge import merge
 from longllava_domains.remote_sensing.views.chips import Chips
 from longllava_domains.units import content_hash
 from longllava_domains.visual import MapPlace, View, VisualSequence
+from longllava_domains.visual.strips import Mask
 
 OUTSIDE_NOTICE: Final = "Outside the ground resolution the model was trained on."
 
@@ -28,6 +37,11 @@ _LEEWAY: Final = 1.1
 
 # Facts of one answer, which mean nothing for all of them together.
 _PER_ANSWER: Final = ("stop", "tokens", "beyond_trained_length")
+
+# What makes a model's answers its own.
+_MODEL_IDENTITY: Final = (
+    "model", "model_sha256", "model_revision", "adapter", "adapter_sha256", "dtype", "quantization",
+)  # fmt: skip
 
 
 class AnsweringModel(Protocol):
@@ -108,7 +122,7 @@ class Search:
                 "dialect": preset.dialect,
             },
             layout="images",
-            notices=[RESEARCH_NOTICE, *self.warnings],
+            notices=[RESEARCH_NOTICE, *self.warnings, *raster.notices],
         )
 
     def plan(self, chip_s: float | None = None) -> SearchPlan:
@@ -126,14 +140,18 @@ class Search:
         self,
         on_plan: Callable[[SearchPlan], None] | None = None,
         on_progress: OnProgress | None = None,
+        keep_in: str | Path | None = None,
     ) -> SceneDetections:
         """Ask about every chip that holds data, and merge what was found.
 
         Args:
             on_plan: Called before the first chip, and again when that one has been timed.
             on_progress: Called with (stage, chips done, chips in all).
+            keep_in: File that keeps every answer as it comes; chips whose answers are in it already
+                are not asked again.
 
         Raises:
+            OutputError: The file is another search's, or cannot be written.
             DamagedInputError: A block of the scene cannot be decoded.
             ModelError: The model cannot run on the first chip; later failures are counted.
         """
@@ -143,31 +161,57 @@ class Search:
         found: list[Detection] = []
         outcomes: list[ChipOutcome] = []
         made = self.shown
-        for view in self.chips:
-            place = view.place
-            assert isinstance(place, MapPlace)
-            answer, failure = self._ask(view, is_first=not outcomes)
-            if answer is None:
-                outcomes.append(ChipOutcome(place, "failed", failure))
-            else:
-                reading, outcome = self._read(place, answer)
-                found.extend(reading.detections)
-                outcomes.append(outcome)
-                made = made.with_(**answer.provenance)
-            if on_plan is not None and len(outcomes) == 1:
-                on_plan(self.plan(time.perf_counter() - began))
-            if on_progress is not None:
-                on_progress("find", len(outcomes) + len(self.chips.skipped), len(self.chips))
+        with ExitStack() as stack:
+            journal = None if keep_in is None else stack.enter_context(self._journal(keep_in))
+            asked = 0
+            for view, valid in self.chips.with_masks():
+                place = view.place
+                assert isinstance(place, MapPlace)
+                answer, failure = self._answer(view, journal, is_first=not outcomes)
+                if answer is None:
+                    outcomes.append(ChipOutcome(place, "failed", failure))
+                else:
+                    reading, outcome = self._read(place, valid, answer)
+                    found.extend(reading.detections)
+                    outcomes.append(outcome)
+                    made = made.with_(**answer.provenance)
+                asked += journal is None or view_id(place) not in journal.answers
+                if on_plan is not None and len(outcomes) == asked == 1:
+                    on_plan(self.plan(time.perf_counter() - began))
+                if on_progress is not None:
+                    on_progress("find", len(outcomes) + len(self.chips.skipped), len(self.chips))
         skipped = [ChipOutcome(place, "skipped", "nodata") for place in self.chips.skipped]
         outcomes = sorted([*outcomes, *skipped], key=lambda o: (o.place.row, o.place.column))
+        seen = [outcome.place for outcome in outcomes if outcome.status == "seen"]
         seconds = round(time.perf_counter() - began, 3)
         return SceneDetections(
             category=self.category,
-            detections=merge(found),
+            detections=merge(found, seen, dialect=self.preset.dialect),
             chips=tuple(outcomes),
             size=(self.raster.width, self.raster.height),
             provenance=self._sealed(made, len(outcomes) - len(skipped), len(skipped), seconds),
         )
+
+    def _journal(self, path: str | Path) -> Journal:
+        """Return the file of this very search: scene, model, question and chips."""
+        model = getattr(self.model, "provenance", {})
+        scene = {key: value for key, value in self.shown.items() if key != "notices"}
+        identity = {key: model[key] for key in _MODEL_IDENTITY if key in model}
+        words = {"question": self.question, "max_new_tokens": self.preset.max_new_tokens}
+        return Journal(path, {"scene": scene, "model": identity, **words})
+
+    def _answer(
+        self, view: View, journal: Journal | None, *, is_first: bool
+    ) -> tuple[Answer | None, str]:
+        """Return the answer that was kept, or ask and keep it."""
+        assert isinstance(view.place, MapPlace)
+        name = view_id(view.place)
+        if journal is not None and name in journal.answers:
+            return journal.answers[name], ""
+        answer, failure = self._ask(view, is_first=is_first)
+        if journal is not None and answer is not None:
+            journal.keep(name, answer)
+        return answer, failure
 
     def _ask(self, view: View, *, is_first: bool) -> tuple[Answer | None, str]:
         """Return the answer, or the code of the model's error; the first error is raised."""
@@ -182,12 +226,15 @@ class Search:
             return None, error.code
         return answer, ""
 
-    def _read(self, place: MapPlace, answer: Answer) -> tuple[ViewReading, ChipOutcome]:
+    def _read(
+        self, place: MapPlace, valid: Mask | None, answer: Answer
+    ) -> tuple[ViewReading, ChipOutcome]:
         reading = from_text(
             place,
             answer.text,
             self.category,
             scene_px=(self.raster.width, self.raster.height),
+            valid=valid,
             dialect=self.preset.dialect,
             token_logprobs=answer.token_logprobs,
         )
@@ -227,7 +274,7 @@ class Search:
         """Return the provenance of the whole search from that of its answers."""
         kept = {key: value for key, value in made.items() if key not in _PER_ANSWER}
         kept.setdefault("prompt_sha256", content_hash([self.question.encode()]))
-        notices = dict.fromkeys((RESEARCH_NOTICE, *self.warnings, *kept.get("notices", ())))
+        notices = dict.fromkeys((*self.shown["notices"], *kept.get("notices", ())))
         kept |= {
             "views": asked,
             "left_out": {"nodata": skipped},

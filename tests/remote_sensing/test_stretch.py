@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from longllava_domains.errors import NotFoundError, PolicyError
 from longllava_domains.remote_sensing import GridPolicy, Stretch, open_raster
 from longllava_domains.remote_sensing.io.pixel_source import Pixels
-from longllava_domains.remote_sensing.stretch import FLAT_GREY, Painter, percentile_stretch, preset
+from longllava_domains.remote_sensing.stretch import FLAT_GREY, Painter, preset
 
 FILL = (1, 2, 3)
 
@@ -107,10 +107,10 @@ def test_landsat_presets_undo_the_offset_of_collection_2():
     assert stretch.low[0] == pytest.approx(0.2 / 2.75e-5)
 
 
-def test_a_percentile_of_nothing_is_refused():
-    empty = Pixels(np.zeros((4, 4, 1), np.uint16), np.zeros((4, 4), bool))
+def test_a_percentile_of_nothing_is_refused(tmp_path):
+    path = builder.write(tmp_path / "empty.tif", np.zeros((1, 40, 50), np.uint16), nodata=0)
     with pytest.raises(NotFoundError, match="nothing but nodata"):
-        percentile_stretch([empty], (None,), (1.0,), (0.0,))
+        open_raster(path)
 
 
 @pytest.mark.parametrize("entries", [{}, {"name": "x", "low": [1], "high": []}, {"name": "x", "low": "a", "high": [1]},

@@ -66,7 +66,11 @@ def test_each_cell_has_a_label_below_it() -> None:
     [
         (SlicePlace(3, -132.46, 5.0, "lung"), "z -132.5 mm  lung"),
         (SlicePlace(3, 0.0, 5.0, "bone", synthetic=True), "z 0.0 mm  bone  (synthetic)"),
-        (MapPlace(672, 336, 336, 336, "tile", 0.5, None), "tile  672,336  336x336"),
+        (MapPlace(672, 336, 336, 336, "tile", None, None), "tile  672,336  336x336"),
+        (
+            MapPlace(0, 0, 9, 9, "global", 12.345, None, acquired="2024-05-01"),
+            "global  0,0  9x9  12.3 m/px  2024-05-01",
+        ),
         (SlidePlace(100, 200, 512, 512, 0, 0.499), "100,200  0.499 um/px"),
     ],
 )
@@ -101,3 +105,27 @@ def test_the_notice_of_research_use_stands_whole_at_the_foot(count: int) -> None
     notice_px = ImageFont.load_default(size=11).getlength(RESEARCH_NOTICE)
     assert np.ptp(inked) == pytest.approx(notice_px, abs=4)
     assert inked[-1] < sheet.width - 1
+
+
+@pytest.mark.parametrize("north_deg", [0.0, 90.0, 180.0, 270.0, None])
+def test_an_arrow_points_north_and_captions_are_whole(north_deg: float | None) -> None:
+    """Family: captions cut short, and pictures without their north or scale."""
+    place = MapPlace(20_000, 10_000, 336, 336, "tile", 0.5, None, north_deg=north_deg)
+    view = coloured(0, place, (20, 20))
+    sheet = np.asarray(contact_sheet(VisualSequence((view,)))).astype(int)
+    text_px = int(ImageFont.load_default(size=11).getlength(label(place)))
+    below = sheet[24:40, 4:]
+    caption = np.flatnonzero((below > 120).all(axis=2).any(axis=0))
+    has_arrow = caption.max() > text_px + 8
+    assert has_arrow == (north_deg is not None)
+    assert caption.max() < below.shape[1] - 1
+    assert caption.max() >= text_px - 4
+    if north_deg is None:
+        return
+    arrow = (below[:, text_px + 3 : text_px + 18] > 120).all(axis=2)
+    rows, columns = np.nonzero(arrow)
+    # An arrow is wide at its tail and thin at its tip: its ink lies away from where it points.
+    lean = np.array([columns.mean() - (columns.min() + columns.max()) / 2,
+                     rows.mean() - (rows.min() + rows.max()) / 2])  # fmt: skip
+    pointing = np.array([np.sin(np.radians(north_deg)), -np.cos(np.radians(north_deg))])
+    assert lean @ pointing < -0.3

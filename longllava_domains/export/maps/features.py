@@ -3,12 +3,15 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from longllava_domains.errors import OutputError
+from longllava_domains.export.maps.globe import within_globe
+from longllava_domains.remote_sensing.crs import parse_crs
 from longllava_domains.remote_sensing.detections.detection import SCORE_KIND
 from longllava_domains.remote_sensing.detections.detections import Detections
 from longllava_domains.remote_sensing.detections.polygons import Ring, lonlat_ring, map_ring
 
 if TYPE_CHECKING:
     import geopandas
+    from shapely.geometry import MultiPolygon, Polygon
 
 DETECTIONS: Final = "detections"
 FOOTPRINTS: Final = "footprints"
@@ -18,27 +21,29 @@ FOOTPRINT_SEGMENTS: Final = 32
 
 _COMMON_TYPES: Final = {
     "resolution_m": "float64",
-    "view_id": "object",
-    "datetime": "object",
-    "model": "object",
-    "adapter": "object",
-    "prompt_sha256": "object",
+    "view_id": "string",
+    "datetime": "string",
+    "start_datetime": "string",
+    "end_datetime": "string",
+    "model": "string",
+    "adapter": "string",
+    "prompt_sha256": "string",
     "demo": "bool",
-    "notice": "object",
+    "notice": "string",
 }
 DETECTION_TYPES: Final = {
     "id": "int64",
-    "class": "object",
+    "class": "string",
     "score": "float64",
-    "score_kind": "object",
+    "score_kind": "string",
     "angle_deg": "float64",
     "pieces": "int64",
     **_COMMON_TYPES,
 }
 FOOTPRINT_TYPES: Final = {
     "id": "int64",
-    "status": "object",
-    "reason": "object",
+    "status": "string",
+    "reason": "string",
     "boxes": "int64",
     "problems": "int64",
     "incomplete": "bool",
@@ -87,6 +92,8 @@ def _made_by(findings: Detections) -> dict[str, Any]:
     made = findings.provenance
     return {
         "datetime": made.get("datetime"),
+        "start_datetime": made.get("start_datetime"),
+        "end_datetime": made.get("end_datetime"),
         "model": made.get("model"),
         "adapter": made.get("adapter"),
         "prompt_sha256": made.get("prompt_sha256"),
@@ -160,8 +167,24 @@ def _frame(
     crs: str | None,
 ) -> "geopandas.GeoDataFrame":
     import geopandas
-    from shapely.geometry import Polygon
 
     columns = {name: [row[name] for row in rows] for name in types}
-    outlines = [None if ring is None else Polygon(ring) for ring in rings]
+    in_degrees = is_in_degrees(crs)
+    outlines = [None if ring is None else _outline(ring, in_degrees=in_degrees) for ring in rings]
     return geopandas.GeoDataFrame(columns, geometry=outlines, crs=crs).astype(types)
+
+
+def is_in_degrees(crs: str | None) -> bool:
+    """Tell whether a CRS has longitudes and latitudes in degrees."""
+    if crs is None:
+        return False
+    geographic = parse_crs(crs)
+    return bool(geographic.is_geographic and geographic.axis_info[0].unit_name == "degree")
+
+
+def _outline(ring: Ring, *, in_degrees: bool) -> "Polygon | MultiPolygon":
+    """Return a polygon; longitudes beyond 180 are outside of every CRS, so it is cut there."""
+    from shapely.geometry import MultiPolygon, Polygon
+
+    parts = within_globe(ring) if in_degrees else [ring]
+    return Polygon(parts[0]) if len(parts) == 1 else MultiPolygon([Polygon(part) for part in parts])

@@ -1,11 +1,10 @@
 """GeoJSON (RFC 7946): longitude and latitude, right-hand winding, split at the antimeridian."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any, Final
 
-from longllava_domains.boxes import Point, clip_half_plane, polygon_area
+from longllava_domains.boxes import polygon_area
 from longllava_domains.export.maps.features import (
     FOOTPRINTS,
     detection_rings,
@@ -14,6 +13,7 @@ from longllava_domains.export.maps.features import (
     footprint_rows,
     require_mappable,
 )
+from longllava_domains.export.maps.globe import within_globe
 from longllava_domains.files import new_file
 from longllava_domains.provenance import RESEARCH_NOTICE
 from longllava_domains.remote_sensing.detections.detections import Detections
@@ -96,21 +96,6 @@ def geometry(ring: Ring) -> dict[str, Any]:
     if len(parts) == 1:
         return {"type": "Polygon", "coordinates": parts[0]}
     return {"type": "MultiPolygon", "coordinates": parts}
-
-
-def within_globe(ring: Ring) -> list[Ring]:
-    """Return the parts of a ring moved into longitudes -180..180 and latitudes -90..90."""
-    longitudes = [longitude for longitude, _ in ring]
-    first = math.floor((min(longitudes) + 180) / 360)
-    last = max(first, math.ceil((max(longitudes) + 180) / 360) - 1)
-    parts = []
-    for turn in range(first, last + 1):
-        part: list[Point] = [(longitude - 360 * turn, latitude) for longitude, latitude in ring]
-        for plane in ((1, 0, 180), (-1, 0, 180), (0, 1, 90), (0, -1, 90)):
-            part = clip_half_plane(part, *plane)
-        if polygon_area(part) != 0:
-            parts.append(tuple(part))
-    return parts
 
 
 def _closed(ring: Ring) -> list[list[float]]:

@@ -42,12 +42,15 @@ def write_geopackage(path: str | Path, findings: Detections, *, overwrite: bool 
         try:
             # Detections first: readers that are asked for no layer take the first.
             for layer in (DETECTIONS, FOOTPRINTS):
+                table = tables[layer]
+                is_cut = bool((table.geom_type == "MultiPolygon").any())
                 pyogrio.write_dataframe(
-                    tables[layer],
+                    table,
                     temporary,
                     layer=layer,
                     driver="GPKG",
-                    geometry_type="Polygon",
+                    geometry_type="MultiPolygon" if is_cut else "Polygon",
+                    promote_to_multi=is_cut,
                     layer_metadata=metadata,
                 )
             embed_styles(temporary, {DETECTIONS: detection_style(), FOOTPRINTS: footprint_style()})

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from longllava_domains.errors import OutputError
 from longllava_domains.export.maps.features import FOOTPRINT_SEGMENTS, require_mappable
-from longllava_domains.export.maps.geojson import geometry, within_globe
+from longllava_domains.export.maps.geojson import geometry
+from longllava_domains.export.maps.globe import globe_box
 from longllava_domains.files import write_text
 from longllava_domains.provenance import RESEARCH_NOTICE
 from longllava_domains.remote_sensing.detections.detections import Detections
-from longllava_domains.remote_sensing.detections.polygons import Ring, lonlat_ring, view_ring
+from longllava_domains.remote_sensing.detections.polygons import lonlat_ring, view_ring
 
 MEDIA_TYPES: Final[Mapping[str, str]] = {
     ".geojson": "application/geo+json",
@@ -24,6 +25,7 @@ MEDIA_TYPES: Final[Mapping[str, str]] = {
     ".json": "application/json",
 }
 
+_LONG_AGO: Final = "0001-01-01"
 _EXTENSIONS: Final = (
     "https://stac-extensions.github.io/file/v2.1.0/schema.json",
     "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
@@ -73,8 +75,7 @@ def stac_item(item_id: str, findings: Detections) -> dict[str, Any]:
     made = findings.provenance
     created = made.get("created") or datetime.now(UTC).isoformat(timespec="seconds")
     properties = {
-        # A scene without a date is findable by when it was looked at.
-        "datetime": _utc(made.get("datetime") or created),
+        **_times(made, created),
         "created": _utc(created),
         "processing:software": {"longllava-domains": version("longllava-domains")},
         "longllava:notice": RESEARCH_NOTICE,
@@ -91,10 +92,27 @@ def stac_item(item_id: str, findings: Detections) -> dict[str, Any]:
         "stac_extensions": list(_EXTENSIONS),
         "id": item_id,
         "geometry": None if ring is None else geometry(ring),
-        **({} if ring is None else {"bbox": _bbox(ring)}),
+        **({} if ring is None else {"bbox": globe_box([ring])}),
         "properties": properties,
         "links": [{"rel": "derived_from", "href": href} for href in _sources(findings)],
         "assets": {},
+    }
+
+
+def _times(made: Mapping[str, Any], created: str) -> dict[str, Any]:
+    """Return when the scene was taken: a moment, an interval, or the word unknown.
+
+    STAC asks for an interval where there is no moment; all that is known then is that the scene was
+    taken before it was looked at.
+    """
+    if "datetime" in made:
+        return {"datetime": _utc(made["datetime"])}
+    known = "start_datetime" in made or "end_datetime" in made
+    return {
+        "datetime": None,
+        "start_datetime": _utc(made.get("start_datetime", _LONG_AGO)),
+        "end_datetime": _utc(made.get("end_datetime", created)),
+        **({} if known else {"longllava:acquired": "unknown"}),
     }
 
 
@@ -105,15 +123,6 @@ def _sources(findings: Detections) -> list[str]:
     if not hrefs and "input_sha256" in made:
         hrefs = [f"urn:sha256:{made['input_sha256']}"]
     return hrefs
-
-
-def _bbox(ring: Ring) -> list[float]:
-    """Return west, south, east, north; west is larger across the antimeridian (RFC 7946, 5.2)."""
-    parts = within_globe(ring)
-    latitudes = [latitude for part in parts for _, latitude in part]
-    longitudes = [[longitude for longitude, _ in part] for part in parts]
-    west, east = min(longitudes[0]), max(longitudes[-1])
-    return [west, min(latitudes), east, max(latitudes)]
 
 
 def _utc(text: str) -> str:

@@ -1,13 +1,17 @@
 """`Detection`: one object that a model boxed in one view, with its corners on every grid."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from longllava_domains.boxes import Box, Dialect, Point, enclosing_box, parse_boxes
 from longllava_domains.remote_sensing.detections.polygons import Ring, lonlat_ring, map_ring
 from longllava_domains.visual.place import MapPlace
+from longllava_domains.visual.strips import Mask
 
 SCORE_KIND: Final = "token-probability, uncalibrated"
 """What a `Detection.score` is: never the probability that the object is there."""
@@ -124,6 +128,7 @@ def from_text(
     category: str,
     *,
     scene_px: tuple[int, int] | None = None,
+    valid: Mask | None = None,
     dialect: Dialect = "fit-rs",
     token_logprobs: Sequence[float] = (),
 ) -> ViewReading:
@@ -134,6 +139,8 @@ def from_text(
         text: The answer.
         scene_px: (width, height) of the raster; boxes in the padding beside it are counted as
             problems. None where the view lies inside.
+        valid: Which pixels of the view are data; boxes without any are counted as problems. None
+            where all are.
         category: What was asked for, singular: the class of boxes that the text does not name.
         dialect: How the answer writes boxes.
         token_logprobs: Log-probability of each token of the answer.
@@ -143,23 +150,46 @@ def from_text(
     if token_logprobs:
         score = math.exp(math.fsum(token_logprobs) / len(token_logprobs))
     asked = {None, category, f"{category}s"}
-    inside = [
-        named for named in read.boxes if scene_px is None or _shows(place, named.box, scene_px)
-    ]
-    detections = tuple(
-        Detection(category if named.name in asked else str(named.name), named.box, place, score)
-        for named in inside
-    )
-    outside = len(read.boxes) - len(inside)
-    return ViewReading(
-        detections, {**read.problems, "outside_scene": outside} if outside else read.problems
-    )
+    kept: list[Detection] = []
+    problems = Counter(read.problems)
+    for named in read.boxes:
+        if scene_px is not None and not _shows(place, named.box, scene_px):
+            problems["outside_scene"] += 1
+        elif valid is not None and not _holds_data(named.box, valid):
+            problems["on_nodata"] += 1
+        else:
+            name = category if named.name in asked else str(named.name)
+            kept.append(Detection(name, named.box, place, score))
+    return ViewReading(tuple(kept), dict(sorted(problems.items())))
 
 
 def _shows(place: MapPlace, box: Box, scene_px: tuple[int, int]) -> bool:
     """Tell whether the centre of a box lies in the scene."""
     column, row = place.view_to_pixel(box.cx / 100, box.cy / 100)
     return 0 <= column <= scene_px[0] and 0 <= row <= scene_px[1]
+
+
+def _holds_data(box: Box, valid: Mask) -> bool:
+    """Tell whether any pixel whose middle lies in a box is data; the nearest, in a tiny box."""
+    height, width = valid.shape
+    corners = [(x * width / 100, y * height / 100) for x, y in box.corners()]
+    columns, rows = zip(*corners, strict=True)
+    left, right = _clamped(min(columns), width), _clamped(max(columns), width)
+    top, bottom = _clamped(min(rows), height), _clamped(max(rows), height)
+    across, down = np.meshgrid(np.arange(left, right + 1) + 0.5, np.arange(top, bottom + 1) + 0.5)
+    inside = np.ones(across.shape, np.bool_)
+    for (x0, y0), (x1, y1) in zip(corners, (*corners[1:], corners[0]), strict=True):
+        inside &= (x1 - x0) * (down - y0) - (y1 - y0) * (across - x0) >= 0
+    part = valid[top : bottom + 1, left : right + 1]
+    if inside.any():
+        return bool((part & inside).any())
+    return bool(
+        valid[_clamped(box.cy * height / 100, height), _clamped(box.cx * width / 100, width)]
+    )
+
+
+def _clamped(pixel: float, size: int) -> int:
+    return min(max(int(pixel), 0), size - 1)
 
 
 def stitched(first: Detection, second: Detection) -> Detection:

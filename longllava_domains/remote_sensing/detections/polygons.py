@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from longllava_domains.boxes import Point
+from longllava_domains.boxes import Point, polygon_area
 from longllava_domains.errors import GeoreferenceError
-from longllava_domains.remote_sensing.georeference import parse_crs
+from longllava_domains.remote_sensing.crs import parse_crs
 from longllava_domains.visual.place import MapPlace
 
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ Ring = tuple[Point, ...]
 
 TOLERANCE_PX: Final = 0.05
 """How far, in raster pixels, a kept edge may lie from the true curve."""
+
+# Samples whose longitudes are further apart may lie on either side of a pole.
+_CERTAIN_DEG: Final = 60.0
+_MOST_SEGMENTS: Final = 1024
 
 
 @lru_cache(maxsize=32)
@@ -108,20 +112,62 @@ def lonlat_ring(place: MapPlace, pixels: Sequence[Point], *, segments: int = 4) 
         GeoreferenceError: The raster has no georeference on Earth.
     """
     crs, to_map = require_map(place)
-    around = lonlat(crs, [to_map(*point) for point in _sampled(pixels, segments)])
-    unwrapped: list[Point] = []
-    for longitude, latitude in around:
-        if unwrapped and math.isfinite(longitude):
-            longitude += 360 * round((unwrapped[-1][0] - longitude) / 360)
-        unwrapped.append((longitude, latitude))
-    first, last = unwrapped[0], unwrapped[-1]
-    turns = 0 if not math.isfinite(last[0] - first[0]) else round((last[0] - first[0]) / 360)
+
+    def sampled(pieces: int) -> list[Point]:
+        around = lonlat(crs, [to_map(*point) for point in _sampled(pixels, pieces)])
+        return _unwrapped(around)
+
+    ring = sampled(segments)
+    while _leaps(ring) and segments < _MOST_SEGMENTS:
+        segments *= 2  # longitudes turn fast beside a pole
+        ring = sampled(segments)
+    first, last = ring[0], ring[-1]
+    whole = math.isfinite(last[0] - first[0])
+    turns = round((last[0] - first[0]) / 360) if whole else 0
     closing = (first[0] + 360 * turns, first[1])
-    ring = _thin([*unwrapped, closing], pixels, segments)
-    if turns and ring is not None:
-        pole = math.copysign(90.0, first[1])
-        ring = (*ring, closing, (closing[0], pole), (first[0], pole))
+    outline = _thin([*ring, closing], pixels, segments)
+    if turns and outline is not None:
+        pole = 90.0 if _is_north_inside(place, pixels, turns) else -90.0
+        outline = (*outline, closing, (closing[0], pole), (first[0], pole))
+    return outline
+
+
+def _unwrapped(around: Sequence[Point]) -> list[Point]:
+    """Return points whose longitudes run on across the antimeridian; undefined ones stay so."""
+    ring: list[Point] = []
+    known = math.nan
+    for longitude, latitude in around:
+        if math.isfinite(known) and math.isfinite(longitude):
+            longitude += 360 * round((known - longitude) / 360)
+        known = longitude if math.isfinite(longitude) else known
+        ring.append((longitude, latitude))
     return ring
+
+
+def _leaps(ring: Sequence[Point]) -> bool:
+    """Tell whether longitudes jump so far between samples that their way is not certain."""
+    steps = zip(ring, (*ring[1:], ring[0]), strict=True)
+    jumps = [abs((b[0] - a[0] + 180) % 360 - 180) for a, b in steps]
+    return any(jump > _CERTAIN_DEG for jump in jumps if math.isfinite(jump))
+
+
+def _is_north_inside(place: MapPlace, pixels: Sequence[Point], turns: int) -> bool:
+    """Tell which pole an outline goes round: who walks it eastwards has the north on the left.
+
+    On screen, an outline that runs clockwise has its inside on the right; on the ground too, unless
+    the picture is a mirror image.
+    """
+    crs, to_map = require_map(place)
+    column, row = pixels[0]
+    here, right, below = lonlat(
+        crs, [to_map(column, row), to_map(column + 1, row), to_map(column, row + 1)]
+    )
+    east = [(point[0] - here[0] + 180) % 360 - 180 for point in (right, below)]
+    north = [point[1] - here[1] for point in (right, below)]
+    is_mirrored = east[0] * north[1] - east[1] * north[0] > 0
+    is_clockwise = polygon_area(pixels) > 0
+    inside_on_left = is_clockwise == is_mirrored
+    return inside_on_left == (turns > 0)
 
 
 def _sampled(corners: Sequence[Point], segments: int) -> list[Point]:

@@ -6,9 +6,13 @@ GDAL's; the way back is found on it by Newton's method.
 """
 
 import math
+import threading
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from longllava_domains.errors import GeoreferenceError
 from longllava_domains.remote_sensing.georeference import Point
@@ -19,6 +23,12 @@ _NEWTON_PX = 1e-6
 # A thin-plate spline solves a dense system: 1000 points are 0.1 s, 5000 are half a minute.
 _SPLINE_POINTS = 1000
 _TOLERATED_PX = 0.25
+# A polynomial that misses by more is checked by splines, where there are points enough to leave out.
+_TRUSTED_PX = 3.0
+_FOLDED_POINTS = 40
+_FOLDS = 10
+
+_UNSHARED = ("_transformer", "_lock")
 
 
 class ControlMap:
@@ -38,12 +48,15 @@ class ControlMap:
         self.control = control
         self.size = size
         self.height_m = height_m
+        self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         """GDAL's transformer stays behind; a copy builds its own."""
-        state = dict(self.__dict__)
-        state.pop("_transformer", None)
-        return state
+        return {key: value for key, value in self.__dict__.items() if key not in _UNSHARED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Give the copy a lock of its own."""
+        self.__dict__.update(state, _lock=threading.Lock())
 
     @cached_property
     def _transformer(self) -> Any:
@@ -55,7 +68,8 @@ class ControlMap:
 
     def forward(self, column: float, row: float) -> Point:
         """Return map (x, y)."""
-        x, y = self._transformer.xy(float(row), float(column), zs=self.height_m, offset="ul")
+        with self._lock:  # GDAL's transformers keep state between calls
+            x, y = self._transformer.xy(float(row), float(column), zs=self.height_m, offset="ul")
         return float(x), float(y)
 
     def backward(self, x: float, y: float) -> Point:
@@ -100,34 +114,83 @@ class ControlMap:
         return None
 
 
-def gcp_map(gcps: Sequence[Any], size: tuple[int, int]) -> tuple[ControlMap, float]:
+def gcp_map(
+    gcps: Sequence[Any], size: tuple[int, int], *, in_degrees: bool = False
+) -> tuple[ControlMap, float]:
     """Choose the polynomial, or the spline where the polynomial misses its own points.
 
     Args:
         gcps: rasterio ground control points.
         size: (width, height), pixels.
+        in_degrees: Their x are longitudes; those on both sides of 180 are made to run on.
 
     Returns:
-        The map, and the largest miss of the polynomial at a control point, pixels.
+        The map, and how far its points stray from it, pixels: the largest miss of the polynomial, or
+        of splines through the other points where that is smaller.
 
     Raises:
         GeoreferenceError: Fewer than three points, or points that lie on a line.
     """
     if len(gcps) < 3:
         raise _unusable(len(gcps))
+    if in_degrees:
+        gcps = _unwrapped(gcps)
     polynomial = ControlMap("gcp", gcps, size)
     residual_px = _residual_px(polynomial)
     if residual_px <= _TOLERATED_PX or len(gcps) > _SPLINE_POINTS:
         return polynomial, residual_px
     spline = ControlMap("gcp-tps", gcps, size)
     _residual_px(spline)  # refuses points that fix no place
-    # A spline meets its points, wrong ones too: only the polynomial's miss tells how far they stray.
+    # A spline meets its points, wrong ones too: only points it was not given tell how far they stray.
+    if residual_px > _TRUSTED_PX and len(gcps) >= _FOLDED_POINTS:
+        residual_px = min(residual_px, _left_out_px(gcps, size))
     return spline, residual_px
 
 
-def _residual_px(candidate: ControlMap) -> float:
+def spans_date_line(gcps: Sequence[Any]) -> bool:
+    """Tell whether longitudes lie on both sides of 180 degrees, written as two ranges."""
+    longitudes = sorted(point.x for point in gcps)
+    return longitudes[-1] - longitudes[0] > 180 and _widest_gap(longitudes)[0] > 180
+
+
+def _widest_gap(ascending: Sequence[float]) -> tuple[float, float]:
+    """Return the width of the widest gap between sorted longitudes, and where it ends."""
+    gaps = [(after - before, after) for before, after in pairwise(ascending)]
+    return max(gaps)
+
+
+def _unwrapped(gcps: Sequence[Any]) -> Sequence[Any]:
+    """Return points whose longitudes run on across 180, as 179, 180, 181."""
+    from rasterio.control import GroundControlPoint
+
+    if not spans_date_line(gcps):
+        return gcps
+    _, east = _widest_gap(sorted(point.x for point in gcps))
+    return [
+        GroundControlPoint(
+            row=point.row, col=point.col, x=point.x + (360 if point.x < east else 0), y=point.y
+        )
+        for point in gcps
+    ]
+
+
+def _left_out_px(gcps: Sequence[Any], size: tuple[int, int]) -> float:
+    """Return the largest miss of splines at points that they were not given.
+
+    Wide swaths bend more than a polynomial does, but smoothly: their points foretell each other.
+    """
+    order = np.random.default_rng(0).permutation(len(gcps)).tolist()
+    worst = 0.0
+    for fold in range(_FOLDS):
+        out = set(order[fold::_FOLDS])
+        spline = ControlMap("gcp-tps", [p for i, p in enumerate(gcps) if i not in out], size)
+        worst = max(worst, _residual_px(spline, [gcps[i] for i in out]))
+    return worst
+
+
+def _residual_px(candidate: ControlMap, points: Sequence[Any] | None = None) -> float:
     """Return the largest miss at a control point, measured in pixels of the map's own scale."""
-    gcps = candidate.control
+    gcps = candidate.control if points is None else points
     try:
         misses = [
             math.dist(candidate.forward(point.col, point.row), (point.x, point.y)) for point in gcps

@@ -1,11 +1,12 @@
 """Pixels of one raster through rasterio: windows exactly, sweeps one row of blocks at a time."""
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from longllava_domains.errors import UnsupportedInputError
+from longllava_domains.errors import PolicyError, UnsupportedInputError
 from longllava_domains.remote_sensing.io.gdal import CACHE_BYTES, gdal_settings, reading
 from longllava_domains.remote_sensing.io.href import is_remote
 from longllava_domains.remote_sensing.io.pixel_source import (
@@ -13,6 +14,7 @@ from longllava_domains.remote_sensing.io.pixel_source import (
     Pixels,
     PixelSource,
     data_mask,
+    representable,
     sweep_windows,
 )
 from longllava_domains.remote_sensing.io.sampling import spread
@@ -21,23 +23,35 @@ from longllava_domains.visual.strips import Mask, PixelWindow, Strip, some_valid
 
 # Rows read together where blocks are flat: enough to amortise a call, little to hold.
 _BAND_BYTES = 16 * MIB
+# GDAL's handles serve one thread at a time, and VRTs opened in one thread share those of their files.
+_VRT_LOCK = threading.RLock()
 
 
 class GdalSource:
     """One open rasterio dataset, its shown bands and everything that says "not data".
+
+    Safe to read from several threads, one after the other.
 
     Args:
         dataset: An open rasterio dataset or WarpedVRT.
         numbers: Band numbers shown, from 1: one or three.
         href: What it was opened from, for error messages (hashed).
         categorical: Values are classes (a palette): decimation picks the most frequent one.
+        nodata: The user's word on what is not data, in place of the file's.
 
     Raises:
+        PolicyError: Values of this type are never the given nodata.
         UnsupportedInputError: The bands are complex, or have different types.
     """
 
     def __init__(
-        self, dataset: Any, numbers: tuple[int, ...], href: str, *, categorical: bool = False
+        self,
+        dataset: Any,
+        numbers: tuple[int, ...],
+        href: str,
+        *,
+        categorical: bool = False,
+        nodata: float | None = None,
     ) -> None:
         self.dataset = dataset
         self.numbers = numbers
@@ -46,13 +60,19 @@ class GdalSource:
         self.width, self.height = int(dataset.width), int(dataset.height)
         self.channels = len(numbers)
         self.dtype = _common_type([dataset.dtypes[number - 1] for number in numbers])
-        self.nodata = tuple(
+        self.declared_nodata = tuple(
             None if dataset.nodatavals[number - 1] is None else float(dataset.nodatavals[number - 1])
             for number in numbers
         )  # fmt: skip
+        self.nodata = self.declared_nodata
+        self.given_nodata = nodata
+        if nodata is not None:
+            _require_possible(nodata, self.dtype)
+            self.nodata = (float(nodata),) * self.channels
         self.block_rows, self.block_columns = dataset.block_shapes[numbers[0] - 1]
         self.alpha, self.has_mask = _masks(dataset, numbers)
         self.beneath: PixelSource | None = None
+        self._lock = _VRT_LOCK if dataset.driver == "VRT" else threading.RLock()
 
     def read(self, window: PixelWindow, out_size: tuple[int, int] | None = None) -> Pixels:
         """Read a window, averaged down to out_size (width, height) where one is given."""
@@ -68,6 +88,7 @@ class GdalSource:
         indexes = list(self.numbers) + ([self.alpha] if self.alpha else [])
         remote = is_remote(self.href)
         with (
+            self._lock,
             gdal_settings(threads, self._cache_bytes(), remote=remote),
             reading(self.href, window.row),
         ):
@@ -108,17 +129,21 @@ class GdalSource:
 
     def overview_factor(self, factor: float) -> float:
         """Return the decimation of the coarsest overview not coarser than `factor`; 1 for none."""
-        levels = [set(self.dataset.overviews(number)) for number in self.numbers]
+        if self.given_nodata is not None and not self.categorical:
+            return 1.0  # overviews have averaged it into the data
+        with self._lock:
+            levels = [set(self.dataset.overviews(number)) for number in self.numbers]
         usable = [level for level in set.intersection(*levels) if 1 < level <= factor]
         return float(max(usable, default=1))
 
     def sample(self) -> list[Pixels]:
         """Return pieces spread evenly over the whole scene."""
-        return spread(self, self.block_rows, self.block_columns)
+        return spread(self)
 
     def close(self) -> None:
         """Close the dataset, and the source beneath it if it is a view of another."""
-        self.dataset.close()
+        with self._lock:
+            self.dataset.close()
         if self.beneath is not None:
             self.beneath.close()
 
@@ -126,6 +151,15 @@ class GdalSource:
         """Hold one row of blocks of every band: less would decode blocks again for each band."""
         row = self.block_rows * self.width * self.dtype.itemsize * self.dataset.count
         return int(max(CACHE_BYTES, row + 16 * MIB))
+
+
+def _require_possible(nodata: float, dtype: np.dtype[Any]) -> None:
+    if dtype.kind in "iu" and not representable(nodata, dtype):
+        raise PolicyError(
+            f"No {dtype} value is ever the nodata value that was given.",
+            remedy="Pass a whole number that the type can hold.",
+            code="raster.nodata",
+        )
 
 
 def _common_type(names: list[str]) -> np.dtype[Any]:

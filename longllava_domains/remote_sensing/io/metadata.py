@@ -1,4 +1,4 @@
-"""What one rasterio dataset says of itself: bands, palette, georeference, acquisition time."""
+"""What one rasterio dataset says of itself: bands, palette, acquisition time."""
 
 import re
 from typing import Any
@@ -6,14 +6,7 @@ from typing import Any
 import numpy as np
 
 from longllava_domains.errors import DamagedInputError, NotFoundError, UnsupportedInputError
-from longllava_domains.remote_sensing.georeference import (
-    AffineMap,
-    Georeference,
-    PixelMap,
-    parse_crs,
-)
 from longllava_domains.remote_sensing.io.bands import BandFacts
-from longllava_domains.remote_sensing.io.control_points import ControlMap, gcp_map
 from longllava_domains.units import GIB
 from longllava_domains.visual.strips import Rgb
 
@@ -106,53 +99,6 @@ def palette(dataset: Any, number: int) -> Rgb | None:
     for entry, colour in table.items():
         colours[entry] = colour[:3]
     return colours
-
-
-def georeference(dataset: Any, crs: str | None) -> tuple[Georeference, dict[str, float]]:
-    """Prove where a dataset lies: geotransform first, then control points, then RPC.
-
-    Args:
-        dataset: An open rasterio dataset.
-        crs: The user's word, which overrides the file's.
-
-    Returns:
-        The georeference, and numbers for the report.
-
-    Raises:
-        GeoreferenceError: The CRS cannot be read, or the geotransform or control points fix
-            no place.
-    """
-    gcps, gcp_crs = dataset.gcps
-    numbers: dict[str, float] = {}
-    pixel_map: PixelMap | None = None
-    size = (int(dataset.width), int(dataset.height))
-    file_crs = dataset.crs
-    if not dataset.transform.is_identity:
-        a, b, c, d, e, f = tuple(dataset.transform)[:6]
-        pixel_map = AffineMap(a, b, c, d, e, f)
-    elif gcps:
-        pixel_map, numbers["gcp_residual_px"] = gcp_map(gcps, size)
-        file_crs = gcp_crs
-    elif dataset.rpcs is not None:
-        height_m = float(dataset.rpcs.height_off)
-        pixel_map = ControlMap("rpc", dataset.rpcs, size, height_m)
-        numbers["rpc_height_m"] = height_m
-        file_crs = "EPSG:4326"  # RPC are defined on WGS 84
-    if pixel_map is None:
-        return Georeference(None, None), numbers
-    text = crs if crs is not None else _crs_text(file_crs)
-    if text is not None:
-        parse_crs(text)
-    return Georeference(pixel_map, text), numbers
-
-
-def _crs_text(crs: Any) -> str | None:
-    if not crs:
-        return None
-    if isinstance(crs, str):
-        return crs
-    authority = crs.to_authority(confidence_threshold=100)
-    return ":".join(authority) if authority else str(crs.to_wkt())
 
 
 def acquired(dataset: Any) -> str | None:

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from longllava_domains.formats.tiff.layout import (
 )
 from longllava_domains.remote_sensing.io.gdal_source import GdalSource
 from longllava_domains.remote_sensing.io.pixel_source import Paint, Pixels, data_mask
+from longllava_domains.remote_sensing.io.sampling import has_data, islands, sample_windows
 from longllava_domains.units import MIB
 from longllava_domains.visual.strips import Mask, PixelWindow, Strip, some_valid
 
@@ -38,12 +39,18 @@ class TiffSource(GdalSource):
         numbers: Band numbers shown, from 1.
         href: The local path.
         layout: What `find_layout` returned.
+        nodata: The user's word on what is not data.
     """
 
     def __init__(
-        self, dataset: Any, numbers: tuple[int, ...], href: str, layout: TiffLayout
+        self,
+        dataset: Any,
+        numbers: tuple[int, ...],
+        href: str,
+        layout: TiffLayout,
+        nodata: float | None = None,
     ) -> None:
-        super().__init__(dataset, numbers, href)
+        super().__init__(dataset, numbers, href, nodata=nodata)
         self.layout = layout
 
     def sweep(self, paint: Paint, threads: int) -> Iterator[Strip]:
@@ -62,12 +69,12 @@ class TiffSource(GdalSource):
             os.close(descriptor)
 
     def sample(self) -> list[Pixels]:
-        """Return pieces of the whole scene; every hundredth row or so of one giant strip."""
-        if self.layout.block_bytes <= _GIANT_BLOCK_BYTES or self.overview_factor(np.inf) > 1:
+        """Return pieces of the whole scene; one giant strip is streamed past them, not held."""
+        if self.layout.block_bytes <= _GIANT_BLOCK_BYTES:
             return super().sample()
-        step = max(1, self.height // 128)
-        # Copies: a view of a few rows would keep the whole band they come from.
-        return [self.shown(values[::step].copy()) for _, values in stream_rows(self.layout)]
+        rows = windows_of_rows(stream_rows(self.layout), sample_windows(self.width, self.height))
+        pieces = [self.shown(values) for values in rows]
+        return pieces if any(map(has_data, pieces)) else islands(self)
 
     def shown(self, values: NDArray[Any]) -> Pixels:
         """Pick the shown bands of (rows, columns, all bands), and what is data in them."""
@@ -137,7 +144,7 @@ class TiffSource(GdalSource):
         out: NDArray[np.uint8],
         valid: Mask | None,
     ) -> None:
-        values = cell.decode(descriptor, self.nodata[0])
+        values = cell.decode(descriptor, self.declared_nodata[0])
         pixels = self.shown(values[: cell.rows, : cell.columns])
         paint(pixels, out)
         if pixels.valid is not None and valid is not None:
@@ -225,11 +232,31 @@ def _call(task: Callable[..., None], *arguments: Any) -> _Done:
     return _Done(None)
 
 
+def windows_of_rows(
+    rows: Iterator[tuple[int, NDArray[Any]]], windows: Sequence[PixelWindow]
+) -> list[NDArray[Any]]:
+    """Cut windows out of rows that pass by once, top to bottom; copies, so that no band is kept."""
+    parts: dict[PixelWindow, list[NDArray[Any]]] = {window: [] for window in windows}
+    for top, values in rows:
+        for window, found in parts.items():
+            first = max(window.row, top)
+            last = min(window.row + window.height, top + len(values))
+            if first < last:
+                columns = slice(window.column, window.column + window.width)
+                found.append(values[first - top : last - top, columns].copy())
+    return [np.concatenate(found) for found in parts.values()]
+
+
 def pixel_source(
-    dataset: Any, numbers: tuple[int, ...], href: str, *, categorical: bool = False
+    dataset: Any,
+    numbers: tuple[int, ...],
+    href: str,
+    *,
+    categorical: bool = False,
+    nodata: float | None = None,
 ) -> GdalSource:
     """Return the quickest source that reads this dataset exactly as GDAL does."""
-    plain = GdalSource(dataset, numbers, href, categorical=categorical)
+    plain = GdalSource(dataset, numbers, href, categorical=categorical, nodata=nodata)
     if categorical or plain.has_mask:
         return plain
     layout = find_layout(href, dataset)
@@ -237,4 +264,4 @@ def pixel_source(
         return plain
     if layout.tiled and layout.block_rows * layout.width * 3 > _TALL_BAND_BYTES:
         return plain  # rows of tiles this tall are cheaper to hold in GDAL's cache than painted
-    return TiffSource(dataset, numbers, href, layout)
+    return TiffSource(dataset, numbers, href, layout, nodata)

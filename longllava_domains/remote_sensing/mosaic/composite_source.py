@@ -150,7 +150,7 @@ class StackSource:
 
     def sample(self) -> list[Pixels]:
         """Return pieces of the scene; the files are sampled at the same places."""
-        return spread(self, _BAND_ROWS, _BAND_ROWS)
+        return spread(self)
 
     def close(self) -> None:
         """Close every file."""

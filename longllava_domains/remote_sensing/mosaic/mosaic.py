@@ -6,13 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from longllava_domains.errors import GeoreferenceError, UnsupportedInputError
-from longllava_domains.remote_sensing.georeference import (
-    AffineMap,
-    Georeference,
-    Point,
-    between,
-    parse_crs,
-)
+from longllava_domains.remote_sensing.crs import between, parse_crs
+from longllava_domains.remote_sensing.georeference import AffineMap, Georeference, Point
 from longllava_domains.remote_sensing.io.opened_file import Opened
 from longllava_domains.remote_sensing.mosaic.composite_source import (
     MosaicSource,
@@ -27,6 +22,10 @@ _ON_GRID_PX = 0.01
 _SCATTERED = 200.0
 _SCATTERED_PX = 2**32
 _EDGE_STEPS = 16
+# Scenes with less of the smallest in common are neighbours, not dates of one place.
+_ONE_PLACE = 0.25
+# How far GDAL's warper may put a pixel off.
+_WARPED_PX = 0.125
 
 
 def mosaic(files: Sequence[Opened]) -> Opened:
@@ -61,6 +60,56 @@ def mosaic(files: Sequence[Opened]) -> Opened:
     return _joined(joined, MosaicSource(tiles, width, height), place)
 
 
+def common_grid(files: Sequence[Opened]) -> tuple[list[Opened], dict[str, int], dict[str, float]]:
+    """See files of one place on one grid: the finest of theirs, where all of them overlap.
+
+    Args:
+        files: Two or more.
+
+    Returns:
+        The files on that grid, all of one size, and codes and numbers for the report.
+
+    Raises:
+        GeoreferenceError: A file has no georeference or CRS (unless none has, and all have one size),
+            or they do not show one place.
+    """
+    sizes = {(file.source.width, file.source.height) for file in files}
+    if all(file.place.kind == "none" for file in files) and len(sizes) == 1:
+        return list(files), {"dates.by_pixel": 1}, {}
+    files = [level(file) for file in files]
+    finest = min(range(len(files)), key=lambda n: files[n].place.ground_size_m(0, 0) or (1e9,))
+    grid = _own_grid(files[finest])
+    boxes = [_footprint(file, grid) for file in files]
+    left, top = max(box[0] for box in boxes), max(box[1] for box in boxes)
+    right, bottom = min(box[2] for box in boxes), min(box[3] for box in boxes)
+    smallest = min((box[2] - box[0]) * (box[3] - box[1]) for box in boxes)
+    share = max(0, right - left) * max(0, bottom - top) / smallest
+    if right <= left or bottom <= top or share < _ONE_PLACE:
+        raise GeoreferenceError(
+            f"The scenes have {share:.0%} of the smallest in common: they do not show one place.",
+            remedy="Pass dates of one place; scenes beside each other are one open_raster([...]).",
+            code="raster.dates_apart",
+            facts={"common": share},
+        )
+    shared = grid.shifted(left, top, right - left, bottom - top)
+    place = Georeference(shared.affine, shared.crs)
+    seen, resampled, drift = [], 0, 0.0
+    for file, box in zip(files, boxes, strict=True):
+        if _on_grid(file, grid):
+            tile = MosaicTile(file.source, box[0] - left, box[1] - top)
+            source = MosaicSource([tile], shared.width, shared.height)
+            seen.append(replace(file, source=source, place=place))
+            column, row = _first_pixel(file, grid)
+            drift = max(drift, math.dist((column, row), (round(column), round(row))))
+        else:
+            seen.append(warp(file, shared))
+            resampled += 1
+            drift = max(drift, _WARPED_PX)
+        drift = max(drift, file.numbers.get("gcp_residual_px", 0.0))
+    numbers = {"dates_residual_px": drift, "dates_common_share": share}
+    return seen, {"dates.resampled": resampled} if resampled else {}, numbers
+
+
 def stack(files: Sequence[Opened]) -> Opened:
     """Read files that hold one band each as one scene, on the finest of their grids.
 
@@ -90,7 +139,9 @@ def _joined(files: Sequence[Opened], source: Any, place: Georeference) -> Opened
         for code, count in file.codes.items():
             codes[code] = codes.get(code, 0) + count
     local = all(file.files for file in files)
-    times = {file.acquired for file in files}
+    taken = files[0].acquired
+    for file in files[1:]:
+        taken = taken.joined(file.acquired)
     ids = {file.stac_id for file in files}
     return Opened(
         source=source,
@@ -103,7 +154,7 @@ def _joined(files: Sequence[Opened], source: Any, place: Georeference) -> Opened
         numbers={"files": len(files)},
         hrefs=tuple(href for file in files for href in file.hrefs),
         files=tuple(name for file in files for name in file.files) if local else (),
-        acquired=times.pop() if len(times) == 1 else None,
+        acquired=taken,
         stac_id=ids.pop() if len(ids) == 1 else None,
     )
 

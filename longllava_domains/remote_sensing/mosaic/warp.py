@@ -73,6 +73,13 @@ def level(opened: Opened) -> Opened:
         )
     if place.kind == "affine":
         return opened
+    if opened.codes.get("gcp.unwrapped"):
+        # GDAL's warper takes the points as the file has them, a whole turn apart.
+        raise GeoreferenceError(
+            "A file of several has control points on both sides of 180 degrees.",
+            remedy="Open it on its own, or give it a geotransform in a CRS without a jump there.",
+            code="raster.mosaic_gcp_dateline",
+        )
     methods = {"gcp": "GCP_POLYNOMIAL", "gcp-tps": "GCP_TPS", "rpc": "RPC"}
     options = {"crs": place.crs, "src_crs": place.crs, "SRC_METHOD": methods[place.kind]}
     if place.kind == "rpc":
@@ -90,6 +97,9 @@ def _warped(
     numbers: tuple[int, ...] = getattr(source, "numbers", (1,))
     resampling = Resampling.nearest if source.categorical else Resampling.bilinear
     options["add_alpha"] = ColorInterp.alpha not in dataset.colorinterp
+    given = getattr(source, "given_nodata", None)
+    if given is not None:
+        options |= {"src_nodata": given, "nodata": given}
     if not options["add_alpha"]:
         # Beside an alpha band GDAL takes nodata for data and moves it off its value: `pixels`
         # below looks for the value itself, as it does in a file that is not warped.
@@ -103,7 +113,9 @@ def _warped(
             remedy="Open it on its own, or bring all files to one CRS first.",
             code="raster.warp",
         ) from None
-    pixels = GdalSource(warped, numbers, opened.hrefs[0], categorical=source.categorical)
+    pixels = GdalSource(
+        warped, numbers, opened.hrefs[0], categorical=source.categorical, nodata=given
+    )
     pixels.beneath = source
     if not options["add_alpha"]:
         pixels.nodata = source.nodata

@@ -3,14 +3,16 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from longllava_domains.errors import AmbiguousInputError, DamagedInputError, PolicyError
 from longllava_domains.remote_sensing.io.bands import RGB, SENSORS
+from longllava_domains.remote_sensing.io.content import content_of_item
 from longllava_domains.remote_sensing.io.href import is_remote
-from longllava_domains.remote_sensing.io.opened_file import Bands, Opened, open_one
+from longllava_domains.remote_sensing.io.opened_file import Acquired, Bands, Opened, open_one
 from longllava_domains.remote_sensing.mosaic.mosaic import stack
 from longllava_domains.units import short_hash
 
@@ -55,7 +57,7 @@ def is_stac(source: Any) -> bool:
     return text.startswith(("http://", "https://")) and "/items/" in path
 
 
-def open_item(item: Any, bands: Bands) -> Opened:
+def open_item(item: Any, bands: Bands, nodata: float | None = None) -> Opened:
     """Open the shown bands of one item.
 
     The picture the provider made (an asset with the role "visual") is shown unless bands are
@@ -64,6 +66,7 @@ def open_item(item: Any, bands: Bands) -> Opened:
     Args:
         item: A pystac item; its links may be signed.
         bands: As for `open_raster`; names may be STAC band names, common names or asset keys.
+        nodata: Overrides what the files say.
 
     Raises:
         AmbiguousInputError: Nothing in the item says which bands to show.
@@ -74,32 +77,48 @@ def open_item(item: Any, bands: Bands) -> Opened:
     wanted: Sequence[int | str] | None = (bands,) if isinstance(bands, (str, int)) else bands
     visual = [key for key, asset in item.assets.items() if "visual" in (asset.roles or [key])]
     if wanted is None and visual:
-        return _dated(open_one(_href(item, visual[0])), item)
+        return _dated(_open_visual(item, visual[0], nodata), item)
     files = _band_files(item)
     if wanted is not None and all(isinstance(band, int) for band in wanted):
-        return _dated(open_one(_only_href(item), wanted), item)
-    chosen = _named(files, [str(band) for band in wanted or RGB])
+        return _dated(open_one(_only_href(item), wanted, nodata=nodata), item)
+    names = [str(band) for band in wanted or RGB]
+    pictures = [file for key in visual for file in _bands_of(item, key)]
+    chosen = _named(files, names) or _named(pictures, names)
     if chosen is None:
         if wanted is None:
-            return _dated(open_one(_only_href(item)), item)
+            return _dated(open_one(_only_href(item), nodata=nodata), item)
         raise PolicyError(
             "A band that was asked for is not in the STAC item.",
             remedy="Use its band names, common names or asset keys.",
             code="raster.no_band",
             facts={"bands": len(files)},
         )
-    return _dated(_open_bands(chosen), item)
+    return _dated(_open_bands(chosen, nodata), item)
 
 
-def item_facts(item: Any) -> tuple[str, str | None]:
-    """Return an item's id (a hash of it where it is no plain identifier) and its time, ISO 8601."""
+def _open_visual(item: Any, key: str, nodata: float | None) -> Opened:
+    """Open the picture a provider made; its bands by their names where the item gives them all."""
+    chosen = _named(_bands_of(item, key), RGB)
+    if chosen is None:
+        return open_one(_href(item, key), nodata=nodata)
+    return _open_bands(chosen, nodata)
+
+
+def item_facts(item: Any) -> tuple[str, Acquired]:
+    """Return an item's id (a hash of it where it is no plain identifier) and when it was taken."""
     name = str(item.id)
     plain = all(sign.isalnum() or sign in "_.-" for sign in name) and len(name) <= 200
-    time = item.datetime
+    times = item.common_metadata
+    taken = Acquired(_utc(item.datetime), _utc(times.start_datetime), _utc(times.end_datetime))
+    return (name if plain else short_hash(name)), taken
+
+
+def _utc(time: datetime | None) -> str | None:
+    """Return a time in UTC, ISO 8601; one without a zone is UTC already, as STAC has it."""
     if time is None:
-        return (name if plain else short_hash(name)), None
-    text = time.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
-    return (name if plain else short_hash(name)), text
+        return None
+    moment = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def _href(item: Any, key: str) -> str:
@@ -138,33 +157,37 @@ def _only_href(item: Any) -> str:
 
 def _band_files(item: Any) -> list[BandFile]:
     """Return every band that the item describes; an asset without description is one band."""
+    keys = [
+        key
+        for key, asset in item.assets.items()
+        if _is_data(asset) and "visual" not in (asset.roles or [])
+    ]
+    return [file for key in keys for file in _bands_of(item, key)]
+
+
+def _bands_of(item: Any, key: str) -> list[BandFile]:
+    fields = item.assets[key].extra_fields
+    described = fields.get("bands") or fields.get("eo:bands") or [{}]
+    stored = fields.get("raster:bands") or [{}] * len(described)
     files = []
-    for key, asset in item.assets.items():
-        if not _is_data(asset) or "visual" in (asset.roles or []):
-            continue
-        fields = asset.extra_fields
-        described = fields.get("bands") or fields.get("eo:bands") or [{}]
-        stored = fields.get("raster:bands") or [{}] * len(described)
-        for number, (band, raster) in enumerate(zip(described, stored, strict=False), 1):
-            names = {
-                str(band.get(entry, "")) for entry in ("name", "common_name", "eo:common_name")
-            }
-            if len(described) == 1:
-                names.add(key)
-            facts = {**band, **raster}
-            scale, offset = (
-                facts.get(entry, facts.get(f"raster:{entry}")) for entry in ("scale", "offset")
+    for number, (band, raster) in enumerate(zip(described, stored, strict=False), 1):
+        names = {str(band.get(entry, "")) for entry in ("name", "common_name", "eo:common_name")}
+        if len(described) == 1:
+            names.add(key)
+        facts = {**band, **raster}
+        scale, offset = (
+            facts.get(entry, facts.get(f"raster:{entry}")) for entry in ("scale", "offset")
+        )
+        files.append(
+            BandFile(
+                asset=key,
+                href=_href(item, key),
+                number=number,
+                names=frozenset(name.lower() for name in names if name),
+                scale=None if scale is None else float(scale),
+                offset=None if offset is None else float(offset),
             )
-            files.append(
-                BandFile(
-                    asset=key,
-                    href=_href(item, key),
-                    number=number,
-                    names=frozenset(name.lower() for name in names if name),
-                    scale=None if scale is None else float(scale),
-                    offset=None if offset is None else float(offset),
-                )
-            )
+        )
     return files
 
 
@@ -181,12 +204,12 @@ def _named(files: Iterable[BandFile], wanted: Sequence[str]) -> list[BandFile] |
     return None
 
 
-def _open_bands(chosen: Sequence[BandFile]) -> Opened:
+def _open_bands(chosen: Sequence[BandFile], nodata: float | None) -> Opened:
     """Open bands from one file, or stack them from several; what STAC says of scale counts."""
     if len({file.href for file in chosen}) == 1:
-        opened = open_one(chosen[0].href, [file.number for file in chosen])
+        opened = open_one(chosen[0].href, [file.number for file in chosen], nodata=nodata)
     else:
-        opened = stack([open_one(file.href, [file.number]) for file in chosen])
+        opened = stack([open_one(file.href, [file.number], nodata=nodata) for file in chosen])
     plain = set(opened.scales) == {1.0} and set(opened.offsets) == {0.0}
     if plain:  # what the file itself declares comes first
         scales = tuple(1.0 if file.scale is None else file.scale for file in chosen)
@@ -196,5 +219,10 @@ def _open_bands(chosen: Sequence[BandFile]) -> Opened:
 
 
 def _dated(opened: Opened, item: Any) -> Opened:
-    name, time = item_facts(item)
-    return replace(opened, stac_id=name, acquired=time or opened.acquired)
+    """Add what the item says: its id, when it was taken, and what it shows if no photograph."""
+    name, taken = item_facts(item)
+    content = content_of_item(item)
+    known = any(code.startswith("content.") for code in opened.codes)
+    codes = opened.codes if content is None or known else {**opened.codes, f"content.{content}": 1}
+    acquired = taken if taken.is_known else opened.acquired
+    return replace(opened, stac_id=name, acquired=acquired, codes=codes)

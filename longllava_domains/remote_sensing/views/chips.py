@@ -8,7 +8,7 @@ from longllava_domains.remote_sensing.scene import Scene
 from longllava_domains.remote_sensing.views.crop import crop, row_bands
 from longllava_domains.remote_sensing.views.grid import COLOURS, GridProtocol
 from longllava_domains.visual import MapPlace, View
-from longllava_domains.visual.strips import PixelWindow
+from longllava_domains.visual.strips import Mask, PixelWindow
 
 # FIT-RS cuts STAR scenes into 512-pixel chips that overlap by 100 ("split_512_100").
 CHIP_PX: Final = 512
@@ -65,6 +65,14 @@ class Chips:
         Raises:
             DamagedInputError: A block cannot be decoded.
         """
+        return (view for view, _ in self.with_masks())
+
+    def with_masks(self) -> Iterator[tuple[View, Mask | None]]:
+        """Yield every chip that holds data, and which of its pixels are; None where all are.
+
+        Raises:
+            DamagedInputError: A block cannot be decoded.
+        """
         self.skipped = []
         raster, size = self.raster, self.size_px
         padding, fill = COLOURS[_PROTOCOL]
@@ -75,9 +83,9 @@ class Chips:
             for left in self.lefts:
                 window = PixelWindow(left, top, size, size)
                 place = ground.place("chip", window, 1.0)
-                pixels, has_data = crop(band, window, padding)
-                if has_data:
-                    yield View(pixels, place)
+                pixels, valid = crop(band, window, padding)
+                if valid is None or valid.any():
+                    yield View(pixels, place), valid
                 else:
                     self.skipped.append(place)
 

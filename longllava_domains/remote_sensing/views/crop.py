@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from longllava_domains.visual.strips import PixelWindow, Rgb, Strip
+from longllava_domains.visual.strips import Mask, PixelWindow, Rgb, Strip
 
 
 def row_bands(strips: Iterable[Strip], spans: Sequence[tuple[int, int]]) -> Iterator[list[Strip]]:
@@ -35,7 +35,7 @@ def row_bands(strips: Iterable[Strip], spans: Sequence[tuple[int, int]]) -> Iter
 
 def crop(
     band: Sequence[Strip], window: PixelWindow, padding: tuple[int, int, int]
-) -> tuple[Rgb, bool]:
+) -> tuple[Rgb, Mask | None]:
     """Crop one window out of a band, padded where it reaches outside the raster.
 
     Args:
@@ -44,7 +44,8 @@ def crop(
         padding: RGB of what lies outside.
 
     Returns:
-        Read-only uint8 (window.height, window.width, 3), and whether any of it is data.
+        Read-only uint8 (window.height, window.width, 3), and which of its pixels are data; None
+        where all inside the raster are.
     """
     pixels = np.empty((window.height, window.width, 3), np.uint8)
     left = max(0, window.column)
@@ -53,15 +54,18 @@ def crop(
     top, bottom = band[0].top - window.row, _bottom(band[-1]) - window.row
     if (columns.start, columns.stop, top) != (0, window.width, 0) or bottom < window.height:
         pixels[...] = padding
-    has_data = False
+    masked = any(strip.valid is not None for strip in band)
+    valid = np.zeros(pixels.shape[:2], np.bool_) if masked else None
     for strip in band:
         first = max(0, window.row - strip.top)
         rows = slice(first, min(len(strip.rgb), window.row + window.height - strip.top))
         start = strip.top - window.row
-        pixels[rows.start + start : rows.stop + start, columns] = strip.rgb[rows, left:right]
-        has_data = has_data or strip.valid is None or bool(strip.valid[rows, left:right].any())
+        target = (slice(rows.start + start, rows.stop + start), columns)
+        pixels[target] = strip.rgb[rows, left:right]
+        if valid is not None:
+            valid[target] = True if strip.valid is None else strip.valid[rows, left:right]
     pixels.flags.writeable = False
-    return pixels, has_data
+    return pixels, valid
 
 
 def _bottom(strip: Strip) -> int:

@@ -58,7 +58,7 @@ def tiles(
         for column in range(grid.columns):
             left, right = grid.column_span(column)
             window = PixelWindow(left, top, right - left, bottom - top)
-            pixels, has_data = crop(band, window, padding)
+            pixels, valid = crop(band, window, padding)
             place = ground.place(
                 "tile",
                 (
@@ -69,7 +69,7 @@ def tiles(
                 ),
                 (factor_x * factor_y) ** 0.5,
             )
-            yield Crop(View(pixels, place), has_data)
+            yield Crop(View(pixels, place), valid is None or bool(valid.any()))
 
 
 def averaged(

@@ -210,7 +210,21 @@ def test_a_scene_that_was_no_file_is_named_by_its_checksum(tmp_path):
     write_stac_item(tmp_path / "a.json", memory)
     item = read_json(tmp_path / "a.json")
     assert item["links"][0]["href"] == f"urn:sha256:{'cd' * 32}"
-    assert item["properties"]["datetime"] == "2026-01-02T03:04:05Z"
+    assert item["properties"]["datetime"] is None
+    assert item["properties"]["longllava:acquired"] == "unknown"
+
+
+@pytest.mark.parametrize("known", [{}, {"start_datetime": "2024-05-01", "end_datetime": "2024-06-01T12:00:00+02:00"}])  # fmt: skip
+def test_a_time_that_no_one_told_is_unknown_and_an_interval_is_kept(tmp_path, known):
+    """Family: what is not known filled in with what is at hand."""
+    found = findings()
+    made = {k: v for k, v in found.provenance.items() if k != "datetime"}
+    write_stac_item(tmp_path / "a.json", replace(found, provenance=Provenance(**made, **known)))
+    item = pystac.Item.from_file(str(tmp_path / "a.json"))  # refuses items without any time
+    assert item.datetime is None
+    end = item.common_metadata.end_datetime.isoformat()
+    assert end == ("2024-06-01T10:00:00+00:00" if known else "2026-01-02T03:04:05+00:00")
+    assert ("longllava:acquired" in item.properties) != bool(known)
 
 
 @pytest.mark.parametrize("asset", ["missing.gpkg", "ships.txt"])

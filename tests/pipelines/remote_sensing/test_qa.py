@@ -156,3 +156,43 @@ def test_scene_question_shows_the_global_view_and_the_grid(tmp_path, picture):
     with open_raster(path) as raster:
         again = RemoteSensingQA(Describer())(raster, "What is this place?")
     assert json.dumps(again.to_json()) == json.dumps(told.to_json())
+
+
+def test_prompt_and_answer_say_where_north_is(tmp_path, picture):
+    """Family: pictures that are not what they look like; a south-up scene is a mirror image."""
+    asked = []
+
+    class Describer:
+        def answer(self, sequence, question, *, max_new_tokens=0):
+            asked.append(question)
+            return Answer("a harbour")
+
+    for name in ("south-up", "affine"):
+        path = tmp_path / f"{name}.tif"
+        SCENES[name](path, picture)
+        told = RemoteSensingQA(Describer())(path, "What is in the north?")
+        assert ("The views are not north up." in told.notices) == (name == "south-up")
+    assert asked == [
+        "North is at the bottom of the image, east at the right. What is in the north?",
+        "What is in the north?",
+    ]
+
+
+def test_two_dates_are_one_question_and_its_answer_lies_on_the_map(tmp_path, picture):
+    """Family: good data refused; before and after are one question."""
+    for name in ("before", "after"):
+        SCENES["affine"](tmp_path / f"{name}.tif", picture)
+
+    class Comparer:
+        def answer(self, sequence, question, *, max_new_tokens=0):
+            box = "{<50.00><50.00><10.00><10.00>|<90>}"
+            return Answer(f"{sequence.layout} {len(sequence)} {question} <ref>ship</ref> {box}")
+
+    pair = [tmp_path / "before.tif", tmp_path / "after.tif"]
+    told = RemoteSensingQA(Comparer())(pair, "What changed?")
+    assert told.text.startswith("temporal 20 The images come in sets of 2")
+    assert "What changed?" in told.text
+    (box,) = told.to_json()["boxes"]
+    x, y = np.mean(box["ring_map"], axis=0)
+    assert (x, y) == pytest.approx((500_000 + 0.5 * WIDTH / 2, 5_400_000 - 0.5 * HEIGHT / 2))
+    assert told.shown() == "Shown at 0.5 m per pixel: a global view and 9 tiles of each of 2 dates."

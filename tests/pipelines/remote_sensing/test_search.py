@@ -4,13 +4,16 @@ import json
 
 import numpy as np
 import pytest
+import raster_builder
 import rasterio
-from planted_scenes import HEIGHT, SCENES, SQUARES, WIDTH, Seer, affine_scene
+from planted_scenes import HEIGHT, NOTHING, SCENES, SQUARES, WIDTH, Seer, affine_scene
 from rasterio.transform import Affine
 
 from longllava_domains.answer import Answer
-from longllava_domains.errors import ModelError, PolicyError
+from longllava_domains.errors import LongLlavaError, ModelError, OutputError, PolicyError
 from longllava_domains.pipelines.remote_sensing.qa import RemoteSensingQA
+from longllava_domains.pipelines.remote_sensing.saving import require_savable
+from longllava_domains.remote_sensing import open_raster
 
 
 def test_plan_comes_first_and_then_with_the_time(tmp_path, picture):
@@ -151,3 +154,135 @@ def test_whatever_a_model_says_every_chip_is_accounted_for(tmp_path, picture, se
     found.save_geojson(tmp_path / "ships.geojson")
     told = json.loads((tmp_path / "ships.geojson").read_text(encoding="utf-8"))
     assert len(told["features"]) == len(found.detections)
+
+
+def test_boxes_wholly_on_nodata_are_no_objects(tmp_path, picture):
+    """Family: answers about what the view does not show."""
+    path = tmp_path / "scene.tif"
+    values = picture.copy()
+    values[:, :, :256] = 0
+    profile = {"driver": "GTiff", "width": 512, "height": 512, "count": 3, "dtype": "uint8"}
+    with rasterio.open(path, "w", nodata=0, **profile) as file:
+        file.write(values[:, :512, :512])
+
+    class Dreamer(Seer):
+        def answer(self, sequence, question, *, max_new_tokens=0):
+            return Answer(
+                "There are 3 ships: ({<20><20><5><5>|<90>}, {<50><50><9><9>|<45>}, "
+                "{<10><80><0.01><0.01>|<90>})"
+            )
+
+    found = RemoteSensingQA(Dreamer()).find(path, "ship")
+    assert [d.box.cx for d in found.detections] == [50]  # half of it lies on data
+    assert found.problems == {"on_nodata": 2}
+    assert not found.is_complete
+
+
+class Interrupted(Seer):
+    """Is stopped by the user at its third chip."""
+
+    def answer(self, sequence, question, *, max_new_tokens=0):
+        if len(self.questions) == 2:
+            raise KeyboardInterrupt
+        return super().answer(sequence, question)
+
+
+def test_a_search_that_was_stopped_goes_on_where_it_was(tmp_path, picture):
+    """Family: work that is lost when a long run ends early."""
+    path, kept = tmp_path / "scene.tif", tmp_path / "ships.jsonl"
+    SCENES["affine"](path, picture)
+    with pytest.raises(KeyboardInterrupt):
+        RemoteSensingQA(Interrupted()).find(path, "ship", keep_in=kept)
+    assert len(kept.read_text().splitlines()) == 1 + 2
+    with kept.open("a") as file:
+        file.write('{"view_id": "chip-r188')  # a crash in the middle of a line
+    model, plans = Seer(), []
+    found = RemoteSensingQA(model).find(path, "ship", keep_in=kept, on_plan=plans.append)
+    assert len(model.questions) == 2
+    whole = RemoteSensingQA(Seer()).find(path, "ship")
+    assert found.detections == whole.detections
+    assert [chip.to_json() for chip in found.chips] == [chip.to_json() for chip in whole.chips]
+    again = Seer()
+    assert RemoteSensingQA(again).find(path, "ship", keep_in=kept).detections == whole.detections
+    assert again.questions == []
+
+
+def test_chips_that_failed_are_asked_again(tmp_path, picture):
+    """Family: work that is lost when a long run ends early; a failure is no answer."""
+    path, kept = tmp_path / "scene.tif", tmp_path / "ships.jsonl"
+    SCENES["affine"](path, picture)
+
+    class Tired(Seer):
+        def answer(self, sequence, question, *, max_new_tokens=0):
+            if len(self.questions) == 3:
+                raise ModelError("Too tired.", remedy="Rest.", code="model.tired")
+            return super().answer(sequence, question)
+
+    first = RemoteSensingQA(Tired()).find(path, "ship", keep_in=kept)
+    assert first.outcomes["failed"] == 1
+    model = Seer()
+    assert RemoteSensingQA(model).find(path, "ship", keep_in=kept).outcomes["failed"] == 0
+    assert len(model.questions) == 1
+
+
+@pytest.mark.parametrize("change", ["thing", "chips", "scene", "dialect", "text"])
+def test_answers_of_another_search_are_not_taken_for_its_own(tmp_path, picture, change):
+    """Family: results of one run read as another's."""
+    path, kept = tmp_path / "scene.tif", tmp_path / "ships.jsonl"
+    SCENES["affine"](path, picture)
+    RemoteSensingQA(Seer()).find(path, "ship", keep_in=kept)
+    words = {"scene": path, "category": "ship"}
+    if change == "thing":
+        words["category"] = "dock"
+    elif change == "chips":
+        words["size_px"] = 300
+    elif change == "dialect":
+        words["dialect"] = "geochat"
+    elif change == "scene":
+        SCENES["affine"](path, np.flip(picture, 1))
+    else:
+        kept.write_text("a shopping list\n")
+    before = kept.read_bytes()
+    with pytest.raises(OutputError, match="another search"):
+        RemoteSensingQA(Seer()).find(keep_in=kept, **words)
+    assert kept.read_bytes() == before
+
+
+def test_one_line_says_how_a_search_ended(tmp_path, picture):
+    """Family: results without what they rest on."""
+    path = tmp_path / "scene.tif"
+    SCENES["affine"](path, picture)
+    found = RemoteSensingQA(Seer()).find(path, "ship")
+    assert found.summary() == "6 ships in 4 chips"
+
+    class Mumbler(Seer):
+        def answer(self, sequence, question, *, max_new_tokens=0):
+            super().answer(sequence, question)
+            return Answer("A lovely harbour." if len(self.questions) == 2 else NOTHING)
+
+    assert RemoteSensingQA(Mumbler()).find(path, "ship").summary() == (
+        "0 ships in 4 chips, 1 chip unreadable"
+    )
+
+
+@pytest.mark.parametrize(
+    ("hazard", "name", "code"),
+    [
+        ("no_georeference", "a.geojson", "export.no_georeference"),
+        ("no_crs", "a.gpkg", "export.no_georeference"),
+        ("mars", "a.geojson", "export.not_earth"),
+        ("mars", "a.json", "export.not_earth"),
+        ("tiled", "a.shp", "find.out"),
+        ("tiled", "missing/a.gpkg", None),
+        ("tiled", "old.parquet", None),
+    ],
+)
+def test_what_could_not_be_saved_is_refused_before_the_first_chip(tmp_path, hazard, name, code):
+    """Family: work that is lost when it cannot be written."""
+    (tmp_path / "old.footprints.parquet").write_bytes(b"")
+    with open_raster(getattr(raster_builder, hazard)(tmp_path / "scene.tif")) as raster:
+        with pytest.raises(LongLlavaError) as refused:
+            require_savable(raster, tmp_path / name)
+        assert code is None or refused.value.code == code
+        if hazard == "mars":
+            require_savable(raster, tmp_path / "a.gpkg")

@@ -42,17 +42,26 @@ def test_any_strips_give_the_same_tiles(heights, tops, size, left, above, masked
         # The first band may also be asked for with padding above the raster.
         start = top - above if top == 0 else top
         window = PixelWindow(left, start, 30, bottom - start)
-        seen, has_data = crop(band, window, GREY)
+        seen, valid = crop(band, window, GREY)
         expected = canvas[start + 10 : bottom + 10, left + 40 : left + 70]
         np.testing.assert_array_equal(seen, expected)
         assert not seen.flags.writeable
-        assert has_data or masked
+        hidden = np.ones((110, 120), bool) if not masked else np.zeros((110, 120), bool)
+        for strip in band if masked else ():
+            shown = True if strip.valid is None else strip.valid
+            hidden[strip.top + 10 : strip.top + 10 + len(strip.rgb), 40:80] = shown
+        if valid is not None:
+            assert masked
+            expected = hidden[start + 10 : bottom + 10, left + 40 : left + 70]
+            np.testing.assert_array_equal(valid, expected)
+        else:
+            assert not masked or all(strip.valid is None for strip in band)
 
 
 def test_a_tile_of_masked_pixels_holds_no_data():
     band = [Strip(0, IMAGE, np.zeros((90, 40), bool))]
-    assert crop(band, PixelWindow(0, 0, 10, 10), GREY)[1] is False
-    assert crop([Strip(0, IMAGE, None)], PixelWindow(0, 0, 10, 10), GREY)[1] is True
+    assert not crop(band, PixelWindow(0, 0, 10, 10), GREY)[1].any()
+    assert crop([Strip(0, IMAGE, None)], PixelWindow(0, 0, 10, 10), GREY)[1] is None
 
 
 def test_strips_below_the_last_band_are_drawn_too():

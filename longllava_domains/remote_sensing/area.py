@@ -1,0 +1,194 @@
+"""An area of interest, as people write it: a box, a point or GeoJSON, in longitudes and latitudes."""
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from longllava_domains.errors import PolicyError
+from longllava_domains.remote_sensing.georeference import Georeference, PixelMap, Point
+from longllava_domains.visual.strips import PixelWindow
+
+Area = str | os.PathLike[str] | Sequence[float] | Mapping[str, Any]
+
+# An edge of a box is a curve in most projections.
+_PER_EDGE: Final = 16
+# Pixels around a point: one chip.
+AROUND_PX: Final = 512
+
+
+@dataclass(frozen=True)
+class ShiftedMap:
+    """The map of a part of a raster.
+
+    Attributes:
+        whole: The map of the raster.
+        column: Of the part's first pixel in the raster.
+        row: Of the part's first pixel in the raster.
+    """
+
+    whole: PixelMap
+    column: int
+    row: int
+
+    @property
+    def kind(self) -> str:
+        """As of the raster."""
+        return self.whole.kind
+
+    def forward(self, column: float, row: float) -> Point:
+        """Return map (x, y)."""
+        return self.whole.forward(column + self.column, row + self.row)
+
+    def backward(self, x: float, y: float) -> Point:
+        """Return pixel (column, row)."""
+        column, row = self.whole.backward(x, y)
+        return column - self.column, row - self.row
+
+
+def area_points(area: Area) -> list[list[Point]]:
+    """Return the outlines of an area in WGS 84 degrees; an outline of one point is a point.
+
+    Args:
+        area: ``"west,south,east,north"`` or ``"longitude,latitude"`` (or the numbers), GeoJSON as
+            text or dictionary, or a path to a GeoJSON file. West may be larger than east: the box
+            then crosses 180 degrees.
+
+    Raises:
+        PolicyError: It is none of these, or latitudes lie beyond the poles.
+    """
+    if isinstance(area, Mapping):
+        outlines = list(_outlines(area))
+    elif isinstance(area, (str, os.PathLike)):
+        outlines = _from_text(os.fspath(area))
+    else:
+        outlines = _from_numbers([float(value) for value in area])
+    points = [point for outline in outlines for point in outline]
+    if not points or not all(abs(lat) <= 90 and abs(lon) <= 360 for lon, lat in points):
+        raise _no_area()
+    return outlines
+
+
+def area_window(
+    place: Georeference, size: tuple[int, int], area: Area, around_px: int = AROUND_PX
+) -> PixelWindow:
+    """Return the part of a raster that an area covers, whole pixels outward.
+
+    Args:
+        place: Where the raster lies.
+        size: (width, height), pixels.
+        area: As for `area_points`.
+        around_px: Side of the part around a point.
+
+    Raises:
+        PolicyError: The area is none, or lies outside the raster.
+        GeoreferenceError: The raster has no place on Earth.
+    """
+    boxes = []
+    for outline in area_points(area):
+        pixels = [place.lonlat_to_pixel(*point) for point in _densified(outline)]
+        columns, rows = zip(*pixels, strict=True)
+        half = 0
+        if len(outline) == 1:
+            half = around_px // 2
+            columns, rows = (round(columns[0]),), (round(rows[0]),)
+        boxes.append((min(columns) - half, min(rows) - half, max(columns) + half, max(rows) + half))
+    left = max(0, math.floor(min(box[0] for box in boxes)))
+    top = max(0, math.floor(min(box[1] for box in boxes)))
+    right = min(size[0], math.ceil(max(box[2] for box in boxes)))
+    bottom = min(size[1], math.ceil(max(box[3] for box in boxes)))
+    if right <= left or bottom <= top:
+        raise PolicyError(
+            "The area of interest lies outside the raster.",
+            remedy="Give longitude before latitude: west, south, east, north.",
+            code="raster.aoi_outside",
+        )
+    return PixelWindow(left, top, right - left, bottom - top)
+
+
+def shifted(place: Georeference, window: PixelWindow) -> Georeference:
+    """Return where a part of a raster lies."""
+    if place.pixel_map is None:
+        return place
+    return Georeference(ShiftedMap(place.pixel_map, window.column, window.row), place.crs)
+
+
+def _from_text(text: str) -> list[list[Point]]:
+    try:
+        numbers = [float(part) for part in text.replace(",", " ").split()]
+    except ValueError:
+        numbers = []
+    if numbers:
+        return _from_numbers(numbers)
+    try:
+        if not text.lstrip().startswith("{"):
+            with open(text, encoding="utf-8") as file:
+                text = file.read()
+        document = json.loads(text)
+    except (OSError, ValueError, RecursionError):
+        raise _no_area() from None
+    return list(_outlines(document))
+
+
+def _from_numbers(numbers: Sequence[float]) -> list[list[Point]]:
+    if len(numbers) == 2:
+        return [[(numbers[0], numbers[1])]]
+    if len(numbers) != 4:
+        raise _no_area()
+    west, south, east, north = numbers
+    east += 360 if east < west else 0
+    if south > north:
+        raise _no_area()
+    return [[(west, south), (east, south), (east, north), (west, north)]]
+
+
+def _outlines(entry: Any) -> Iterator[list[Point]]:
+    """Yield the outer rings and points of GeoJSON of any kind."""
+    try:
+        kind = entry["type"]
+        if kind == "FeatureCollection":
+            parts = entry["features"]
+        elif kind == "Feature":
+            parts = [entry["geometry"]]
+        elif kind == "GeometryCollection":
+            parts = entry["geometries"]
+        else:
+            parts = []
+            for ring in _rings(kind, entry["coordinates"]):
+                yield [(float(point[0]), float(point[1])) for point in ring]
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise _no_area() from None
+    for part in parts:
+        yield from _outlines(part)
+
+
+def _rings(kind: str, coordinates: Any) -> list[Any]:
+    """Return the outer rings of a geometry; a point is a ring of one."""
+    if kind == "Polygon":
+        return list(coordinates[:1])
+    if kind == "MultiPolygon":
+        return [polygon[0] for polygon in coordinates]
+    if kind == "MultiPoint":
+        return [[point] for point in coordinates]
+    return {"Point": [[coordinates]], "LineString": [coordinates]}[kind]
+
+
+def _densified(outline: Sequence[Point]) -> list[Point]:
+    if len(outline) < 2:
+        return list(outline)
+    edges = zip(outline, (*outline[1:], outline[0]), strict=True)
+    return [
+        (x0 + (x1 - x0) * step / _PER_EDGE, y0 + (y1 - y0) * step / _PER_EDGE)
+        for (x0, y0), (x1, y1) in edges
+        for step in range(_PER_EDGE)
+    ]
+
+
+def _no_area() -> PolicyError:
+    return PolicyError(
+        "This is no area of interest.",
+        remedy='Give "west,south,east,north" or "longitude,latitude" in degrees, or GeoJSON.',
+        code="raster.aoi",
+    )
