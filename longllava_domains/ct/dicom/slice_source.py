@@ -13,14 +13,16 @@ from longllava_domains.ct.dicom.geometry.tilt import Canvas
 from longllava_domains.ct.dicom.header import SliceHeader
 from longllava_domains.ct.dicom.stored_values import HuScale, naming, read_slice
 from longllava_domains.ct.orientation import to_radiological
-from longllava_domains.errors import DamagedInputError
+from longllava_domains.errors import DamagedInputError, UnsupportedInputError
 from longllava_domains.formats.dicom.codecs import RLE
 from longllava_domains.formats.dicom.pydicom_parser import UnparsableError, read_dataset
 from longllava_domains.formats.dicom.source_file import SourceFile
-from longllava_domains.units import content_hash
+from longllava_domains.units import GIB, content_hash, human_bytes
 
 _MAX_THREADS: Final = 4
 _BLOCK: Final = 1 << 20
+# As for NIfTI; compressed slices of a few bytes can claim any size.
+_MAX_READ_BYTES: Final = 8 * GIB
 _LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -83,10 +85,11 @@ class DicomSource:
 
         Raises:
             DamagedInputError: The pixels cannot be read or decoded.
-            UnsupportedInputError: No decoder for them.
+            UnsupportedInputError: No decoder for them, or more than 8 GiB of slices at once.
             IntensityError: A value does not fit int16.
         """
         count, rows, columns = self.shape
+        _refuse_giant((count if self._order[0] else len(indices)) * rows * columns * 2)
         if self._order[0] != 0:
             if self._across is None:
                 self._across = self._read_across()
@@ -186,3 +189,13 @@ class DicomSource:
         lower, upper = self._plane(below), self._plane(above)
         blend = lower * np.float32(1 - weight) + upper * np.float32(weight)
         return np.rint(blend).astype(np.int16)
+
+
+def _refuse_giant(size: int) -> None:
+    if size > _MAX_READ_BYTES:
+        raise UnsupportedInputError(
+            f"The slices would take {human_bytes(size)}.",
+            remedy=f"The limit is {human_bytes(_MAX_READ_BYTES)}: read fewer slices at once.",
+            code="ct.size",
+            facts={"bytes": size},
+        )
