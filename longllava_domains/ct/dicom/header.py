@@ -95,6 +95,11 @@ class SliceHeader:
     window_function: str = "linear"
     bad: tuple[str, ...] = ()
 
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Digests of who and what the image is of; equal for all frames of a file."""
+        return self.patient, self.study, self.series, self.instance
+
 
 @dataclass(frozen=True, slots=True)
 class NotAnImage:
