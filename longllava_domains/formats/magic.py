@@ -72,7 +72,7 @@ def read_magic(path: str | Path) -> Magic:
     with open_regular(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         head = stream.read(_HEAD_BYTES)
-        kind = _kind(head)
+        kind = kind_of(head)
         if kind == "dicom":
             return Magic(kind, size, sop_class=_sop_class(path, stream, size))
         if kind == "tiff":
@@ -86,7 +86,8 @@ def read_magic(path: str | Path) -> Magic:
         return Magic(kind, size)
 
 
-def _kind(head: bytes) -> Kind:
+def kind_of(head: bytes) -> Kind:
+    """Return what bytes begin like: the first 1,024 or so of a file."""
     if not head:
         return "empty"
     for start, kind in _STARTS:

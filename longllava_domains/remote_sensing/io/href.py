@@ -8,15 +8,23 @@ import re
 from pathlib import PurePath
 from urllib.parse import quote, urlsplit, urlunsplit
 
-_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.\-]+://")
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]+)://")
+# Schemes of rasterio for what lies on this machine, and GDAL's name for a view of another source.
+_LOCAL_SCHEMES = frozenset({"file", "zip", "tar", "gzip", "vrt"})
+_NETWORK_VSI = re.compile(
+    r"/vsi(curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)(_streaming)?(?=[/?]|$)|://"
+)
 _VSI_URL = re.compile(r"^/vsicurl(?:_streaming)?/(?=https?://|ftp://)")
 
 
 def is_remote(href: str) -> bool:
-    """Tell whether opening this href needs the network."""
-    if _SCHEME.match(href):
-        return not href.startswith("file://")
-    return href.startswith(("/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "/vsioss", "/vsiswift"))
+    """Return whether opening this href needs the network, also through archives and views."""
+    scheme = _SCHEME.match(href)
+    if scheme is None:
+        return href.startswith("/vsi") and _NETWORK_VSI.search(href) is not None
+    if scheme[1].lower() in _LOCAL_SCHEMES:
+        return is_remote(href[scheme.end() :])
+    return True
 
 
 def gdal_name(href: str) -> str:

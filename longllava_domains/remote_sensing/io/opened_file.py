@@ -1,12 +1,10 @@
 """`Opened`: one file, its shown bands and its place, before scenes are joined or shown."""
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from longllava_domains.errors import NotFoundError
 from longllava_domains.privacy import silenced
 from longllava_domains.remote_sensing.georeference import Georeference
 from longllava_domains.remote_sensing.io.bands import choose_bands
@@ -23,12 +21,9 @@ from longllava_domains.remote_sensing.io.metadata import (
 )
 from longllava_domains.remote_sensing.io.pixel_source import PixelSource
 from longllava_domains.remote_sensing.io.tiff_source import pixel_source
-from longllava_domains.units import short_hash
 from longllava_domains.visual.strips import Rgb
 
 Bands = str | int | Sequence[int | str] | None
-
-_VRT_SOURCE = re.compile(r"<SourceFilename([^>]*)>([^<]+)</SourceFilename>")
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,6 @@ def open_one(href: str | os.PathLike[str], bands: Bands = None, crs: str | None 
         LongLlavaError: As `open_raster` lists them.
     """
     name = gdal_name(os.fspath(href))
-    _require_vrt_sources(name)
     with silenced() as warned:
         dataset = open_dataset(name)
         with reading(name):  # damaged directories show on the first question about the bands
@@ -110,33 +104,3 @@ def _described(name: str, dataset: Any, bands: Bands, crs: str | None) -> Opened
         acquired=acquired(dataset),
         dataset=dataset,
     )
-
-
-def _require_vrt_sources(name: str) -> None:
-    """Refuse a VRT whose sources are gone: GDAL opens it and only fails on the first pixel.
-
-    Raises:
-        NotFoundError: A local file that the VRT names is not there.
-    """
-    if not name.lower().endswith(".vrt") or not os.path.isfile(name):
-        return
-    with open(name, encoding="utf-8", errors="replace") as file:
-        text = file.read()
-    folder = os.path.dirname(os.path.abspath(name))
-    sources = [
-        os.path.join(folder, path) if 'relativeToVRT="1"' in attributes else path
-        for attributes, path in _VRT_SOURCE.findall(text)
-    ]
-    # Links, virtual paths and driver prefixes ("NETCDF:...") are GDAL's to resolve.
-    plain = [
-        path for path in sources if not is_remote(path) and not re.match(r"/vsi|\w{2,}:", path)
-    ]
-    missing = [path for path in plain if not os.path.exists(path)]
-    if missing:
-        raise NotFoundError(
-            f"The VRT {short_hash(name)} refers to {len(missing)} of {len(plain)} files that are "
-            "not there.",
-            remedy="Put the files back beside the VRT, or build it again.",
-            code="raster.missing_source",
-            facts={"missing": len(missing), "sources": len(plain)},
-        )

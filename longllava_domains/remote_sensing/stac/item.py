@@ -56,6 +56,23 @@ def is_stac(source: Any) -> bool:
 
 
 def open_item(item: Any, bands: Bands) -> Opened:
+    """Open the shown bands of one item, see `_open_item`.
+
+    Raises:
+        DamagedInputError: A field of the item has another type than STAC says.
+        LongLlavaError: As `open_raster` lists them.
+    """
+    try:
+        return _open_item(item, bands)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        raise DamagedInputError(
+            "A field of the STAC item has another type than STAC says.",
+            remedy="Check the item, for example with stac-validator.",
+            code="raster.stac_item",
+        ) from None
+
+
+def _open_item(item: Any, bands: Bands) -> Opened:
     """Open the shown bands of one item.
 
     The picture the provider made (an asset with the role "visual") is shown unless bands are
