@@ -8,10 +8,11 @@ compare, nothing to leak. A value that cannot be parsed is recorded by its keywo
 from dataclasses import dataclass, field
 from typing import Final
 
-from longllava_domains.ct.dicom.elements import WANTED, Elements, digest
+from longllava_domains.ct.dicom.elements import WANTED, Elements
 from longllava_domains.formats.dicom.fast_parser import ParsedElements, parse
 from longllava_domains.formats.dicom.pydicom_parser import read_elements
 from longllava_domains.formats.dicom.source_file import SourceFile
+from longllava_domains.units import keyed_hash
 
 CT_CLASSES: Final = frozenset(
     {
@@ -158,10 +159,10 @@ def _image(file: SourceFile, found: ParsedElements, values: Elements) -> SliceHe
         frames=max(1, frames or 1),
         sop_class=values.text("SOPClassUID"),
         modality=values.text("Modality").upper(),
-        instance=values.digest("SOPInstanceUID"),
+        instance=values.token("SOPInstanceUID"),
         series=values.digest("SeriesInstanceUID"),
-        study=values.digest("StudyInstanceUID"),
-        patient=digest(patient),
+        study=values.token("StudyInstanceUID"),
+        patient=keyed_hash(patient),
         frame_of_reference=values.digest("FrameOfReferenceUID"),
         image_type=values.words("ImageType"),
         kernel=values.words("ConvolutionKernel"),

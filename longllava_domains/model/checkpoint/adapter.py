@@ -10,6 +10,7 @@ from longllava_domains.errors import CheckpointError
 from longllava_domains.formats.regular_file import open_regular
 from longllava_domains.model.checkpoint.adapter_config import read_adapter_config
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
+from longllava_domains.privacy import silenced
 from longllava_domains.units import content_hash
 
 _CONFIG = "adapter_config.json"
@@ -40,7 +41,10 @@ def merge_adapter(
     source = Path(folder)
     config, stored = _stored(source)
     try:
-        adapted = PeftModel.from_pretrained(network, str(source), is_trainable=False, config=config)
+        with silenced():
+            adapted = PeftModel.from_pretrained(
+                network, str(source), is_trainable=False, config=config
+            )
     except _MISFITS as error:
         raise CheckpointError(
             f"The adapter does not fit this network ({type(error).__name__}).",

@@ -14,7 +14,9 @@ _LOCAL_SCHEMES = frozenset({"file", "zip", "tar", "gzip", "vrt"})
 _NETWORK_VSI = re.compile(
     r"/vsi(curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)(_streaming)?(?=[/?]|$)|://"
 )
-_VSI_URL = re.compile(r"^/vsicurl(?:_streaming)?/(?=https?://|ftp://)")
+_VSI_URL = re.compile(r"/vsicurl(?:_streaming)?/")
+_LINK = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
+_PARAMETERS = re.compile(r";[^/]*")
 
 
 def is_remote(href: str) -> bool:
@@ -42,13 +44,29 @@ def recordable(href: str) -> str:
         >>> recordable("https://me:secret@host/scene.tif?sig=abc")
         'https://host/scene.tif'
     """
-    href = _VSI_URL.sub("", href)
-    if href.startswith("/vsicurl?"):
+    if "/vsicurl?" in href:
         return "vsicurl"  # the real link is a parameter beside its credentials
-    if _SCHEME.match(href) and not href.startswith("file://"):
-        parts = urlsplit(href)
-        host = parts.netloc.rsplit("@", 1)[-1]
-        return urlunsplit((parts.scheme, host, quote(parts.path, safe="/%:+,=~"), "", ""))
+    scheme = _SCHEME.match(href)
+    if scheme is not None and scheme[1].lower() in _LOCAL_SCHEMES:
+        return recordable(href[scheme.end() :])
+    link = _LINK.search(href)
+    if link is not None:  # behind names of archives and views, such as /vsizip//vsicurl/
+        before = "" if _VSI_URL.fullmatch(href[: link.start()]) else href[: link.start()]
+        return quote(_bare(before), safe="/%:+,=~") + _without_credentials(href[link.start() :])
     if href.startswith("/vsi"):
-        return quote(re.split(r"[?#]", href, maxsplit=1)[0], safe="/%:+,=~")
+        return quote(_bare(href), safe="/%:+,=~")
     return quote(PurePath(href).name, safe="")
+
+
+def _without_credentials(link: str) -> str:
+    try:
+        parts = urlsplit(link)
+    except ValueError:  # a host that is none
+        return "link"
+    host = parts.netloc.rsplit("@", 1)[-1]
+    return urlunsplit((parts.scheme, host, quote(_bare(parts.path), safe="/%:+,=~"), "", ""))
+
+
+def _bare(path: str) -> str:
+    """Return a path without query, fragment and parameters of its parts (``;sig=...``)."""
+    return _PARAMETERS.sub("", re.split(r"[?#]", path, maxsplit=1)[0])
