@@ -8,6 +8,7 @@ from typing import Any
 from longllava_domains.privacy import silenced
 from longllava_domains.remote_sensing.georeference import Georeference
 from longllava_domains.remote_sensing.io.bands import choose_bands
+from longllava_domains.remote_sensing.io.claims import require_plausible
 from longllava_domains.remote_sensing.io.gdal import open_dataset, reading
 from longllava_domains.remote_sensing.io.href import gdal_name, is_remote, recordable
 from longllava_domains.remote_sensing.io.metadata import (
@@ -84,6 +85,7 @@ def open_one(href: str | os.PathLike[str], bands: Bands = None, crs: str | None 
 
 def _described(name: str, dataset: Any, bands: Bands, crs: str | None) -> Opened:
     require_pixels(dataset)
+    require_plausible(dataset, name)
     choice = choose_bands(band_facts(dataset), bands)
     place, numbers = georeference(dataset, crs)
     classes = choice.how == "palette"
