@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from longllava_domains.errors import DamagedInputError, NetworkError, PolicyError
-from longllava_domains.formats.http_limits import session
 from longllava_domains.privacy import silenced
 from longllava_domains.units import MIB
 
@@ -84,6 +83,8 @@ def connect(
         PolicyError: See `checked_url`.
     """
     from dicomweb_client import DICOMwebClient
+
+    from longllava_domains.formats.http_limits import session
 
     checked_url(url, has_token=token is not None)
     headers = {"Authorization": f"Bearer {token}"} if token else None

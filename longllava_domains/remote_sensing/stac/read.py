@@ -13,7 +13,6 @@ from longllava_domains.errors import (
     PolicyError,
     UnsupportedInputError,
 )
-from longllava_domains.formats.http_limits import bound, session, within
 from longllava_domains.formats.regular_file import BadDocumentError, parse_json, read_bounded
 from longllava_domains.privacy import silenced
 from longllava_domains.remote_sensing.io.href import gdal_name, is_remote
@@ -116,6 +115,8 @@ def search_stac(
     from pystac_client.exceptions import APIError
     from pystac_client.stac_api_io import StacApiIO
 
+    from longllava_domains.formats.http_limits import bound, within
+
     reader = StacApiIO(timeout=_TIMEOUT_S)
     bound(reader.session, _TIMEOUT_S, redirects=True)
 
@@ -169,6 +170,8 @@ def read_text(href: str) -> str:
         if not is_remote(href):
             return read_bounded(gdal_name(href)).decode("utf-8")
         if href.startswith(("http://", "https://")):
+            from longllava_domains.formats.http_limits import session
+
             with session(_TIMEOUT_S, redirects=True) as opened, silenced():
                 answer = opened.get(href)
                 answer.raise_for_status()
