@@ -5,13 +5,22 @@ at hand, the second for its owner's eyes alone. `require_writable` refuses befor
 be refused after it.
 """
 
+import logging
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from longllava_domains.errors import OutputError
+
+logger = logging.getLogger(__name__)
+
+_PART: Final = ".part-"
+_INTERRUPTED_AFTER_S: Final = 3600
+_told: set[Path] = set()
 
 
 @contextmanager
@@ -31,7 +40,10 @@ def new_file(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         temporary = Path(folder) / target.name
         try:
             yield temporary
-            os.replace(temporary, target)
+            if overwrite:
+                os.replace(temporary, target)
+            else:
+                _put_where_nothing_is(temporary, target)
         except OSError as error:
             raise _not_writable(error) from None
 
@@ -87,15 +99,50 @@ def _folder_beside(target: Path, *, overwrite: bool) -> tempfile.TemporaryDirect
             code="export.folder",
         )
     if target.exists() and not overwrite:
-        raise OutputError(
-            "A file of that name exists.",
-            remedy="Choose another name, or pass overwrite=True.",
-            code="export.exists",
-        )
+        raise _exists()
+    _tell_of_interrupted(target.parent)
     try:
-        return tempfile.TemporaryDirectory(prefix=".part-", dir=target.parent)
+        return tempfile.TemporaryDirectory(prefix=_PART, dir=target.parent)
     except OSError as error:
         raise _not_writable(error) from None
+
+
+def _put_where_nothing_is(temporary: Path, target: Path) -> None:
+    """Give a finished file its name, unless another run was first.
+
+    A link is refused where the name is taken; to look first and rename then would leave a gap.
+    """
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise _exists() from None
+    except OSError:  # a file system without hard links
+        if target.exists():
+            raise _exists() from None
+        os.replace(temporary, target)
+
+
+def _tell_of_interrupted(folder: Path) -> None:
+    """Say how many unfinished files of earlier runs lie in a folder; they may hold patient data."""
+    before = time.time() - _INTERRUPTED_AFTER_S
+    with suppress(OSError):
+        stale = sum(part.stat().st_mtime < before for part in folder.glob(f"{_PART}*"))
+        if stale and folder not in _told:
+            _told.add(folder)
+            logger.warning(
+                "%d unfinished results of interrupted runs lie in the output folder (%s*): remove "
+                "them if no run is writing there.",
+                stale,
+                _PART,
+            )
+
+
+def _exists() -> OutputError:
+    return OutputError(
+        "A file of that name exists.",
+        remedy="Choose another name, or pass overwrite=True.",
+        code="export.exists",
+    )
 
 
 def _not_writable(error: OSError) -> OutputError:

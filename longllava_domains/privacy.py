@@ -17,11 +17,16 @@ from typing import Any, Final
 _FAMILIES: Final = (
     "dicomweb_client",
     "highdicom",
+    "huggingface_hub",
     "nibabel",
+    "peft",
     "PIL",
     "pydicom",
     "pynetdicom",
+    "pystac",
+    "pystac_client",
     "rasterio",
+    "requests",
     "tifffile",
     "urllib3",
 )

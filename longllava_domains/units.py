@@ -1,16 +1,47 @@
 """Small conversions that every package shares: hashes that stand for names, and human sizes."""
 
 import hashlib
+import secrets
 from collections.abc import Iterable
+
+from longllava_domains.errors import PolicyError
 
 MIB = 1024**2
 GIB = 1024**3
 
 
-def short_hash(text: str | bytes) -> str:
-    """Return 8 hexadecimal digits that stand for a path, UID or file without revealing it."""
+_KEY = bytearray(secrets.token_bytes(32))
+
+
+def use_site_secret(secret: bytes) -> None:
+    """Let hashes that stand for names be the same in every run that knows this secret.
+
+    Without one the key is random for each run: an unkeyed hash is reversed by trying names.
+
+    Args:
+        secret: At least 16 bytes that nobody outside the site knows.
+
+    Raises:
+        PolicyError: It is shorter.
+    """
+    if len(secret) < 16:
+        raise PolicyError(
+            "The site secret is too short.",
+            remedy="Use at least 16 random bytes, such as those of `openssl rand 32`.",
+            code="hash.secret",
+        )
+    _KEY[:] = hashlib.sha256(secret).digest()
+
+
+def keyed_hash(text: str | bytes) -> str:
+    """Return 32 hexadecimal digits that stand for a name within this run, or this site."""
     data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
-    return hashlib.sha256(data).hexdigest()[:8]
+    return hashlib.blake2b(data, digest_size=16, key=bytes(_KEY)).hexdigest()
+
+
+def short_hash(text: str | bytes) -> str:
+    """Return 8 hexadecimal digits that stand for a path, UID or file; the start of `keyed_hash`."""
+    return keyed_hash(text)[:8]
 
 
 def content_hash(parts: Iterable[bytes | memoryview]) -> str:

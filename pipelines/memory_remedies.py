@@ -83,6 +83,22 @@ def with_view_count_remedy() -> Iterator[None]:
         raise _told(error, remedy, "max_views", most) from None
 
 
+def out_of_memory(error: MemoryError | RuntimeError) -> MemoryBudgetError | None:
+    """Return the refusal that stands for a failed allocation, None for any other error.
+
+    Python raises MemoryError; torch a RuntimeError of its own that only its text tells.
+    """
+    text = str(error)
+    torchs = any(sign in text for sign in ("out of memory", "alloc_cpu", "DefaultCPUAllocator"))
+    if not (isinstance(error, MemoryError) or torchs):
+        return None
+    return MemoryBudgetError(
+        "The memory that this process may use is full.",
+        remedy="Show fewer views, close other programs, or raise the limit (ulimit -v, container).",
+        code="memory.full",
+    )
+
+
 def _largest_views(error: MemoryBudgetError) -> int:
     """Return how many views fit; 0 where none does, or the refusal is of another kind."""
     most = error.facts.get("largest_views")

@@ -5,7 +5,6 @@
 as it is. Control strings inside a text are ordinary characters here.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from longllava_domains.errors import TokenizerError
+from longllava_domains.formats.regular_file import BadDocumentError, parse_json, read_bounded
 from longllava_domains.prompt.pieces import Mark, Prompt
 
 if TYPE_CHECKING:
@@ -85,23 +85,25 @@ class PromptTokenizer:
         from tokenizers import Tokenizer
 
         try:
-            text = Path(file).read_text(encoding="utf-8")
-            json.loads(text)
-        except (OSError, ValueError):
+            data = read_bounded(file)
+            parse_json(data)
+            text = data.decode("utf-8")
+        except (OSError, BadDocumentError):
             raise TokenizerError(
                 "tokenizer.json cannot be read: it is absent, cut short or not JSON.",
                 remedy=_GET_IT,
                 code="tokenizer.damaged",
             ) from None
         try:
-            tokenizer = Tokenizer.from_str(text)
-        except Exception:  # the library raises nothing narrower, and its text quotes the file
+            return cls(Tokenizer.from_str(text))
+        except (TokenizerError, KeyboardInterrupt):
+            raise
+        except BaseException:  # the library raises nothing narrower, and even panics
             raise TokenizerError(
                 "tokenizer.json is JSON but does not describe a tokenizer.",
                 remedy=_GET_IT,
                 code="tokenizer.damaged",
             ) from None
-        return cls(tokenizer)
 
     @cached_property
     def image_token_id(self) -> int:

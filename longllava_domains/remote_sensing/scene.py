@@ -7,6 +7,8 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
+from longllava_domains.errors import DamagedInputError
+from longllava_domains.formats.regular_file import Stamp, open_regular, stamp_of
 from longllava_domains.load_report import LoadReport
 from longllava_domains.provenance import Provenance
 from longllava_domains.remote_sensing.compass import compass
@@ -18,6 +20,18 @@ from longllava_domains.remote_sensing.stretch import Painter, Stretch
 from longllava_domains.units import MIB
 from longllava_domains.visual import MapPlace
 from longllava_domains.visual.strips import Rgb
+
+
+def _stamps(names: tuple[str, ...]) -> list[Stamp | None]:
+    """Return the stamp of each file, None for one that is gone."""
+    stamps: list[Stamp | None] = []
+    for name in names:
+        try:
+            with open_regular(name) as file:
+                stamps.append(stamp_of(file))
+        except OSError:
+            stamps.append(None)
+    return stamps
 
 
 @dataclass(frozen=True)
@@ -116,6 +130,7 @@ class Scene:
         self.rendering = rendering
         self.origin = origin
         self.threads = threads
+        self._seen = _stamps(origin.files)
         size = self.ground_size_m
         numbers = {} if size is None else {"column_m": size[0], "row_m": size[1]}
         codes = {f"georeference.{georeference.kind}": 1}
@@ -218,7 +233,17 @@ class Scene:
 
     @cached_property
     def input_sha256(self) -> str | None:
-        """SHA-256 of the file (of all files' digests for a mosaic); None for remote sources."""
+        """SHA-256 of the file (of all files' digests for a mosaic); None for remote sources.
+
+        Raises:
+            DamagedInputError: A file changed since it was opened.
+        """
+        if _stamps(self.origin.files) != self._seen:
+            raise DamagedInputError(
+                "A raster file changed after it was opened.",
+                remedy="Let nothing write to the input meanwhile, and open it again.",
+                code="input.changed",
+            )
         digests = []
         for name in self.origin.files:
             with open(name, "rb") as file:

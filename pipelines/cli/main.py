@@ -19,6 +19,7 @@ from longllava_domains.pipelines.cli.console import (
     stdout,
     tolerate_any_encoding,
 )
+from longllava_domains.pipelines.memory_remedies import out_of_memory
 
 DONE, REFUSED = 0, 2
 
@@ -60,10 +61,19 @@ def run(arguments: list[str]) -> int:
     try:
         app(args=arguments)
     except LongLlavaError as error:
-        stderr.print(f"Refused: {error.message}", style="bold red", markup=False)
-        stderr.print(f"  {error.remedy}", markup=False)
-        reveal_paths(arguments, str(error))
-        return REFUSED
+        return _refuse(error, arguments)
+    except (MemoryError, RuntimeError) as error:
+        found = out_of_memory(error)
+        if found is None:
+            raise
+        return _refuse(found, arguments)
     except SystemExit as request:
         return request.code if isinstance(request.code, int) else DONE
     return DONE
+
+
+def _refuse(error: LongLlavaError, arguments: list[str]) -> int:
+    stderr.print(f"Refused: {error.message}", style="bold red", markup=False)
+    stderr.print(f"  {error.remedy}", markup=False)
+    reveal_paths(arguments, str(error))
+    return REFUSED

@@ -3,11 +3,15 @@
 import getpass
 import json
 import os
+import stat
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from longllava_domains.errors import OutputError
+
+_NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)  # a pipe would wait for its reader
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,12 @@ class Audit:
         }
         data = (json.dumps(line) + "\n").encode("ascii")
         try:
-            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | _NO_WAIT, 0o600)
             try:
+                if not stat.S_ISREG(os.fstat(handle).st_mode):
+                    raise OSError
+                if _torn(handle):  # the machine stopped in the middle of a line
+                    data = b"\n" + data
                 # One call for one line, so that lines of two processes do not mix.
                 complete = os.write(handle, data) == len(data)
                 os.fsync(handle)
@@ -64,6 +72,15 @@ class Audit:
                 remedy="Give an audit file in a folder that you may write to, with space left.",
                 code="send.audit",
             )
+
+
+def _torn(handle: int) -> bool:
+    """Return whether the last line of a file has no end."""
+    size = os.fstat(handle).st_size
+    if size == 0:
+        return False
+    os.lseek(handle, size - 1, os.SEEK_SET)
+    return os.read(handle, 1) != b"\n"
 
 
 def _system_user() -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from longllava_domains.errors import DamagedInputError, LongLlavaError, NotFoundError, PolicyError
 from longllava_domains.export.report_content import MANUFACTURER
 from longllava_domains.formats.dicom.pydicom_parser import PARSE_ERRORS
+from longllava_domains.formats.regular_file import BadDocumentError, read_bounded
 from longllava_domains.pipelines.pacs.audit import Audit
 from longllava_domains.pipelines.pacs.transports import parse_destination, transmit
 from longllava_domains.privacy import silenced
@@ -97,17 +98,15 @@ def _audited(trail: Audit, transfer: Callable[[], int]) -> int:
 
 def _bytes(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-    except (OSError, ValueError):  # ValueError: a null character in the path
+        return read_bounded(path, _MAX_BYTES)
+    except BadDocumentError:
+        raise _not_ours() from None
+    except OSError:
         raise NotFoundError(
             "The report cannot be read.",
             remedy="Check that the file exists and that you may read it.",
             code="input.unreadable",
         ) from None
-    if len(data) > _MAX_BYTES:
-        raise _not_ours()
-    return data
 
 
 def _report(data: bytes) -> tuple[Any, str]:

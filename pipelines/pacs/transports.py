@@ -7,13 +7,18 @@ from urllib.parse import unquote, urlsplit
 
 from longllava_domains.errors import NetworkError, PolicyError
 from longllava_domains.formats.dicom.dicomweb_http import (
+    LOCAL_HOSTS,
     checked_url,
     connect,
     translated,
+    warn_of_cleartext,
 )
+from longllava_domains.formats.http_limits import within
 from longllava_domains.privacy import silenced
 
 _TITLE: Final = re.compile(r"[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?")  # PS3.5 AE: no backslash
+_STEPS: Final = 4  # connect, associate, store, release
+_MOST_ANSWER_BYTES: Final = 1024 * 1024
 _SUCCESS, _WARNINGS = 0x0000, frozenset({0x0001, 0xB000, 0xB006, 0xB007})
 
 
@@ -70,6 +75,8 @@ def parse_destination(text: str, *, calling_title: str, has_token: bool) -> Dest
             remedy="Give it as dicom://TITLE@host:port; titles have 1 to 16 characters.",
             code="send.destination",
         )
+    if parts.hostname not in LOCAL_HOSTS:
+        warn_of_cleartext()
     return StorageScp(parts.hostname, port, title, calling_title)
 
 
@@ -107,14 +114,8 @@ def _stow(report: Any, url: str, token: str | None, timeout_s: float) -> int:
 
 def _c_store(report: Any, target: StorageScp, timeout_s: float) -> int:
     with silenced(everywhere="pynetdicom"):
-        association = _associate(report, target, timeout_s)
-        try:
-            status = association.send_c_store(report).get("Status")
-        except (AttributeError, RuntimeError, TypeError, ValueError):
-            status = None
-        finally:
-            if association.is_established:
-                association.release()
+        # Its timeouts are for each step, and an archive may send a byte at each.
+        status = within(_STEPS * timeout_s, lambda: _stored(report, target, timeout_s))
     if status is None:
         raise NetworkError(
             "The archive closed the connection or did not answer the C-STORE request in time.",
@@ -131,15 +132,46 @@ def _c_store(report: Any, target: StorageScp, timeout_s: float) -> int:
     return int(status)
 
 
+def _stored(report: Any, target: StorageScp, timeout_s: float) -> int | None:
+    """Associate, send and release; return the archive's status, None without one."""
+    association = _associate(report, target, timeout_s)
+    try:
+        status: int | None = association.send_c_store(report).get("Status")
+        return status
+    except (AttributeError, RuntimeError, TypeError, ValueError):
+        return None
+    finally:
+        if association.is_established:
+            association.release()
+
+
+def _bound_answers(event: Any) -> None:
+    """Let no message of the archive claim more than an answer can need; lengths go up to 4 GiB."""
+    connection = event.assoc.dul.socket
+    receive = connection.recv
+
+    def bounded(count: int) -> Any:
+        if count > _MOST_ANSWER_BYTES:
+            raise OSError  # pynetdicom closes the connection
+        return receive(count)
+
+    connection.recv = bounded
+
+
 def _associate(report: Any, target: StorageScp, timeout_s: float) -> Any:
     """Open an association that takes this kind of report in the syntax it is encoded in."""
-    from pynetdicom import AE
+    from pynetdicom import AE, evt
 
     entity = AE(ae_title=target.calling_title)
     entity.connection_timeout = entity.acse_timeout = timeout_s
     entity.dimse_timeout = entity.network_timeout = timeout_s
     entity.add_requested_context(report.SOPClassUID, report.file_meta.TransferSyntaxUID)
-    association = entity.associate(target.host, target.port, ae_title=target.title)
+    association = entity.associate(
+        target.host,
+        target.port,
+        ae_title=target.title,
+        evt_handlers=[(evt.EVT_CONN_OPEN, _bound_answers)],
+    )
     if association.is_established:
         return association
     if association.is_rejected:

@@ -21,7 +21,7 @@ from longllava_domains.errors import (
 )
 from longllava_domains.formats.dicom.dicomweb_http import connect, translated
 from longllava_domains.formats.dicom.source_file import Found, SourceFile
-from longllava_domains.units import GIB, human_bytes, short_hash
+from longllava_domains.units import GIB, MIB, human_bytes, short_hash
 
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
 _PAGE: Final = 500
@@ -72,7 +72,9 @@ class DicomWeb:
         max_bytes: int = 4 * GIB,
     ) -> None:
         self.max_bytes = max_bytes
-        self._client = connect(url, token=token, timeout_s=timeout_s)
+        # Boundaries and headers of the parts come on top of what they hold.
+        most_bytes = max_bytes + max_bytes // 16 + MIB
+        self._client = connect(url, token=token, timeout_s=timeout_s, most_bytes=most_bytes)
 
     def list_series(
         self,

@@ -13,6 +13,7 @@ from longllava_domains.formats.dicom.values import (
     unsigned_short,
     words,
 )
+from longllava_domains.units import keyed_hash
 
 # The allow-list: no name, date, description or comment is on it but the identity of the patient,
 # which is only ever hashed.
@@ -71,7 +72,7 @@ _PHASE: Final = ("TemporalPositionIdentifier", "TriggerTime", "NominalPercentage
 
 
 def digest(value: bytes) -> str:
-    """Return 32 hexadecimal digits that stand for an identifier."""
+    """Return 32 hexadecimal digits that stand for an identifier, the same in every run."""
     return hashlib.sha256(value).hexdigest()[:32]
 
 
@@ -107,6 +108,11 @@ class Elements:
         """Return a digest of the value, empty where absent."""
         raw = self.raw(keyword)
         return digest(raw) if raw else ""
+
+    def token(self, keyword: str) -> str:
+        """Return a keyed hash of the value, which may be shown in part; empty where absent."""
+        raw = self.raw(keyword)
+        return keyed_hash(raw) if raw else ""
 
     def decimals(self, keyword: str, count: int) -> tuple[float, ...]:
         """Return exactly `count` numbers, or none."""

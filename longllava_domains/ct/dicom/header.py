@@ -8,10 +8,11 @@ compare, nothing to leak. A value that cannot be parsed is recorded by its keywo
 from dataclasses import dataclass, field
 from typing import Final
 
-from longllava_domains.ct.dicom.elements import WANTED, Elements, digest
+from longllava_domains.ct.dicom.elements import WANTED, Elements
 from longllava_domains.formats.dicom.fast_parser import ParsedElements, parse
 from longllava_domains.formats.dicom.pydicom_parser import read_elements
 from longllava_domains.formats.dicom.source_file import SourceFile
+from longllava_domains.units import keyed_hash
 
 CT_CLASSES: Final = frozenset(
     {
@@ -95,6 +96,11 @@ class SliceHeader:
     window_function: str = "linear"
     bad: tuple[str, ...] = ()
 
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Digests of who and what the image is of; equal for all frames of a file."""
+        return self.patient, self.study, self.series, self.instance
+
 
 @dataclass(frozen=True, slots=True)
 class NotAnImage:
@@ -153,10 +159,10 @@ def _image(file: SourceFile, found: ParsedElements, values: Elements) -> SliceHe
         frames=max(1, frames or 1),
         sop_class=values.text("SOPClassUID"),
         modality=values.text("Modality").upper(),
-        instance=values.digest("SOPInstanceUID"),
+        instance=values.token("SOPInstanceUID"),
         series=values.digest("SeriesInstanceUID"),
-        study=values.digest("StudyInstanceUID"),
-        patient=digest(patient),
+        study=values.token("StudyInstanceUID"),
+        patient=keyed_hash(patient),
         frame_of_reference=values.digest("FrameOfReferenceUID"),
         image_type=values.words("ImageType"),
         kernel=values.words("ConvolutionKernel"),

@@ -10,17 +10,18 @@ from numpy.typing import NDArray
 
 from longllava_domains.ct.dicom.geometry.stack import Stack
 from longllava_domains.ct.dicom.geometry.tilt import Canvas
-from longllava_domains.ct.dicom.header import SliceHeader
+from longllava_domains.ct.dicom.header import NotAnImage, SliceHeader, read_header
 from longllava_domains.ct.dicom.stored_values import HuScale, naming, read_slice
 from longllava_domains.ct.orientation import to_radiological
-from longllava_domains.errors import DamagedInputError
-from longllava_domains.formats.dicom.codecs import RLE
+from longllava_domains.errors import DamagedInputError, UnsupportedInputError
 from longllava_domains.formats.dicom.pydicom_parser import UnparsableError, read_dataset
-from longllava_domains.formats.dicom.source_file import SourceFile
-from longllava_domains.units import content_hash
+from longllava_domains.formats.dicom.source_file import changed
+from longllava_domains.units import GIB, content_hash, human_bytes
 
 _MAX_THREADS: Final = 4
 _BLOCK: Final = 1 << 20
+# As for NIfTI; compressed slices of a few bytes can claim any size.
+_MAX_READ_BYTES: Final = 8 * GIB
 _LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -83,10 +84,11 @@ class DicomSource:
 
         Raises:
             DamagedInputError: The pixels cannot be read or decoded.
-            UnsupportedInputError: No decoder for them.
+            UnsupportedInputError: No decoder for them, or more than 8 GiB of slices at once.
             IntensityError: A value does not fit int16.
         """
         count, rows, columns = self.shape
+        _refuse_giant((count if self._order[0] else len(indices)) * rows * columns * 2)
         if self._order[0] != 0:
             if self._across is None:
                 self._across = self._read_across()
@@ -121,27 +123,33 @@ class DicomSource:
         """Re-read the headers as pydicom data sets without pixels, one for each file.
 
         Raises:
-            DamagedInputError: A file is gone or cannot be parsed.
+            DamagedInputError: A file is gone, cannot be parsed, or is not any more the one whose
+                patient, study and pixels were seen.
         """
         headers = []
-        for file in self._files():
+        for seen in self._one_per_file():
             try:
-                headers.append(read_dataset(file))
+                again = read_header(seen.file)
+                headers.append(read_dataset(seen.file))
             except UnparsableError:
                 raise DamagedInputError(
-                    f"The header of {file.label} cannot be read again.",
+                    f"The header of {seen.file.label} cannot be read again.",
                     remedy="Keep the source files where they were until the result is saved.",
                     code="ct.source_gone",
                 ) from None
+            if isinstance(again, NotAnImage) or again.identity != seen.identity:
+                raise changed(seen.file.label)
+        if self._sha256 is not None and content_hash(self._file_bytes()) != self._sha256:
+            raise changed("the files of the series")
         return headers
 
-    def _files(self) -> list[SourceFile]:
+    def _one_per_file(self) -> list[SliceHeader]:
         headers = (header for header in self._headers if header is not None)
-        return list({header.file.position: header.file for header in headers}.values())
+        return list({header.file.position: header for header in headers}.values())
 
     def _file_bytes(self) -> Iterator[bytes]:
-        for file in self._files():
-            with file.open() as stream:
+        for header in self._one_per_file():
+            with header.file.open() as stream:
                 while block := stream.read(_BLOCK):
                     yield block
 
@@ -161,10 +169,9 @@ class DicomSource:
 
     def _planes(self, slots: Sequence[int]) -> Iterator[NDArray[np.int16]]:
         """Yield the planes of these slots in order."""
-        # Only imagecodecs releases the interpreter lock for long enough to pay for threads.
+        # Threads pay where other processes decode.
         compressed = any(
-            header is not None and header.pixel_length is None and header.syntax != RLE
-            for header in self._headers
+            header is not None and header.pixel_length is None for header in self._headers
         )
         threads = min(_MAX_THREADS, os.cpu_count() or 1, len(slots))
         if not compressed or threads < 2:
@@ -186,3 +193,13 @@ class DicomSource:
         lower, upper = self._plane(below), self._plane(above)
         blend = lower * np.float32(1 - weight) + upper * np.float32(weight)
         return np.rint(blend).astype(np.int16)
+
+
+def _refuse_giant(size: int) -> None:
+    if size > _MAX_READ_BYTES:
+        raise UnsupportedInputError(
+            f"The slices would take {human_bytes(size)}.",
+            remedy=f"The limit is {human_bytes(_MAX_READ_BYTES)}: read fewer slices at once.",
+            code="ct.size",
+            facts={"bytes": size},
+        )

@@ -21,7 +21,8 @@ from longllava_domains.errors import (
     IntensityError,
     UnsupportedInputError,
 )
-from longllava_domains.formats.dicom.codecs import COMPRESSED, decode_frame
+from longllava_domains.formats.decoding.frames import decode_frame
+from longllava_domains.formats.dicom.codecs import COMPRESSED
 from longllava_domains.formats.dicom.fast_parser import DEFLATED, read_inflated
 
 AIR_HU: Final = -1024

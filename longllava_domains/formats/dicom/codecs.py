@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from longllava_domains.errors import DamagedInputError, UnsupportedInputError
 from longllava_domains.formats.dicom.codestream import Codestream, Family, parse_codestream
+from longllava_domains.formats.dicom.jpeg_end import add_probe, before_end
+from longllava_domains.formats.dicom.tile_parts import leads_to_end
 from longllava_domains.privacy import silenced
 
 RLE: Final = "1.2.840.10008.1.2.5"
@@ -92,11 +94,19 @@ def decode_frame(data: bytes, syntax: str, rows: int, columns: int) -> tuple[NDA
 
 def _decode_whole(data: bytes, stream: Codestream) -> NDArray[Any]:
     """Decode a codestream that is complete, or can be proved to lack only its end marker."""
-    if stream.complete:
-        return _decode(data, stream)
     if stream.family in ("jpeg2000", "htj2k"):
-        raise _damaged("the compressed image has no end")
-    first, second = (_decode(data + filler, stream) for filler in _FILLERS)
+        if not leads_to_end(data):
+            raise _damaged("the compressed image is cut short or has no end")
+        return _decode(data, stream)
+    if stream.complete and stream.family == "jpeg-ls":  # CharLS itself refuses what is cut
+        return _decode(data, stream)
+    if stream.complete and stream.family == "jpeg-lossless":
+        probe = add_probe(data)
+        image = None if probe is None else _decode(probe.data, stream)
+        if probe is not None and image is not None and probe.found_in(image):
+            return image[:-1]
+    body = before_end(data) if stream.complete else data
+    first, second = (_decode(body + filler, stream) for filler in _FILLERS)
     if not np.array_equal(first, second):
         raise _damaged("the compressed image is cut short")
     return first

@@ -3,16 +3,23 @@
 URLs of DICOMweb hold study UIDs, and so do the log lines and exceptions of the libraries below.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from longllava_domains.errors import DamagedInputError, NetworkError, PolicyError
 from longllava_domains.privacy import silenced
+from longllava_domains.units import MIB
 
 if TYPE_CHECKING:
     from dicomweb_client import DICOMwebClient
+
+logger = logging.getLogger(__name__)
+
+LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
+_MOST_BYTES: Final = 64 * MIB
 
 
 def checked_url(url: str, *, has_token: bool) -> None:
@@ -33,34 +40,61 @@ def checked_url(url: str, *, has_token: bool) -> None:
             remedy="Give it as https://host/path, and credentials as a token.",
             code="network.address",
         )
-    local = parts.hostname in ("localhost", "127.0.0.1", "::1")
-    if has_token and parts.scheme == "http" and not local:
+    if parts.scheme != "http" or parts.hostname in LOCAL_HOSTS:
+        return
+    if has_token:
         raise PolicyError(
             "A token would travel unencrypted to another machine.",
             remedy="Use the server's https address.",
             code="network.cleartext",
         )
+    warn_of_cleartext()
+
+
+def warn_of_cleartext() -> None:
+    """Say in the log that identifiers of patients will travel unencrypted."""
+    logger.warning(
+        "Patient identifiers travel unencrypted to another machine: use https, or a network that "
+        "is protected as a whole."
+    )
 
 
 def connect(
-    url: str, *, token: str | None, timeout_s: float, callback: Any = None
+    url: str,
+    *,
+    token: str | None,
+    timeout_s: float,
+    callback: Any = None,
+    most_bytes: int = _MOST_BYTES,
 ) -> "DICOMwebClient":
     """Return a client that tries once, and follows `url` only as `checked_url` allows.
+
+    Answers are bounded in bytes and time as a whole; redirects are refused, because requests and
+    reports hold identifiers.
 
     Args:
         url: Base address of the server.
         token: Bearer token for the Authorization header.
         timeout_s: Seconds to wait for a connection, and for each piece of an answer.
         callback: Called with every response, as requests' hooks are.
+        most_bytes: Longest answer.
 
     Raises:
         PolicyError: See `checked_url`.
     """
     from dicomweb_client import DICOMwebClient
 
+    from longllava_domains.formats.http_limits import session
+
     checked_url(url, has_token=token is not None)
     headers = {"Authorization": f"Bearer {token}"} if token else None
-    client = DICOMwebClient(url.rstrip("/"), headers=headers, timeout=timeout_s, callback=callback)
+    client = DICOMwebClient(
+        url.rstrip("/"),
+        session=session(timeout_s, most_bytes, redirects=False),
+        headers=headers,
+        timeout=timeout_s,
+        callback=callback,
+    )
     client.set_http_retry_params(retry=False)
     return client
 

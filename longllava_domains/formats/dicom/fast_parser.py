@@ -13,7 +13,7 @@ from struct import Struct
 from typing import BinaryIO, Final
 
 PIXEL_DATA: Final = 0x7FE00010
-_FIRST_PIXEL_TAG: Final = 0x7FE00001  # extended offset table; then float and double pixel data
+FIRST_PIXEL_TAG: Final = 0x7FE00001  # extended offset table; then float and double pixel data
 _UNDEFINED: Final = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _FUNCTIONAL_GROUPS: Final = 0x5200
@@ -37,6 +37,8 @@ _MAX_HEADER: Final = 64 * 1024 * 1024
 _MAX_DEPTH: Final = 16
 # Deflate can grow a thousandfold: a file of some megabytes must not fill the memory.
 _MAX_INFLATED: Final = 512 * 1024 * 1024
+_ALWAYS_INFLATED: Final = 16 * 1024 * 1024
+_MAX_RATIO: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +126,22 @@ def read_inflated(file: BinaryIO) -> bytes | None:
         return None
 
 
+def read_syntax(file: BinaryIO) -> str | None:
+    """Return the transfer syntax of a file with a preamble, None where it cannot be read."""
+    try:
+        window = _Window(file)
+        return _file_meta(window)[0] if window.data[128:132] == b"DICM" else None
+    except _UnusualError:
+        return None
+
+
 def inflate(window: _Window, start: int) -> bytes:
     """Inflate a data set (PS3.5 A.5), up to the limit."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    deflated = window.rest(start)
+    most = min(_MAX_INFLATED, max(_ALWAYS_INFLATED, _MAX_RATIO * len(deflated)))
     try:
-        data = inflater.decompress(window.rest(start), _MAX_INFLATED)
+        data = inflater.decompress(deflated, most)
     except zlib.error:
         raise _UnusualError from None
     if not inflater.eof:
@@ -195,7 +208,7 @@ def _dataset(
         if tag <= previous or tag >> 16 == _FUNCTIONAL_GROUPS:
             raise _UnusualError
         previous = tag
-        if tag >= _FIRST_PIXEL_TAG:
+        if tag >= FIRST_PIXEL_TAG:
             return _at_pixels(tag, start, length, syntax, elements)
         if length == _UNDEFINED:
             if tag in wanted:

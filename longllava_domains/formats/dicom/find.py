@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from longllava_domains.errors import NotFoundError
-from longllava_domains.formats.dicom.source_file import Found, SourceFile
+from longllava_domains.formats.dicom.source_file import Found, SourceFile, open_unchanged
 from longllava_domains.formats.dicom.zip_archive import find_in_zip, is_zip
 from longllava_domains.units import short_hash
 
@@ -40,7 +40,7 @@ def find(path: str | Path) -> Found:
             return find_in_zip(place)
         if not place.is_file():
             raise _nothing_there()
-        return Found([_on_disk(place, 1, place.stat().st_size)])
+        return Found([_on_disk(place, 1, place.stat())])
     except (OSError, ValueError):  # ValueError: a null character in the path
         raise NotFoundError(
             "The input cannot be read.",
@@ -78,7 +78,7 @@ def _find_below(root: Path) -> Found:
         if status.st_size == 0:
             found.codes["file.empty"] += 1
             continue
-        found.files.append(_on_disk(place, len(found.files) + 1, status.st_size))
+        found.files.append(_on_disk(place, len(found.files) + 1, status))
     return found
 
 
@@ -99,21 +99,33 @@ def _walk(root: Path, seen: set[tuple[int, int]], codes: Counter[str]) -> Iterat
         seen.add((status.st_dev, status.st_ino))
         folders = []
         for entry in entries:
-            if entry.is_dir():
+            kind = _kind(entry)
+            if kind == "folder":
                 if entry.name == "__MACOSX":
                     codes["file.clutter"] += 1
                 else:
                     folders.append(Path(entry.path))
-            elif entry.is_file():
+            elif kind == "file":
                 count += 1
                 if count > _MAX_FILES:
                     codes["file.beyond_limit"] += 1
                     return
                 yield Path(entry.path)
-            else:  # broken links, sockets and pipes; opening a pipe would wait for ever
+            else:
                 codes["file.unreadable"] += 1
         waiting.extend(reversed(folders))
 
 
-def _on_disk(place: Path, position: int, size: int) -> SourceFile:
-    return SourceFile(position, short_hash(os.fspath(place)), size, lambda: place.open("rb"))
+def _kind(entry: os.DirEntry[str]) -> str:
+    """Return ``"folder"``, ``"file"`` or ``""``: broken and circular links, sockets and pipes."""
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else ""
+    except OSError:  # a link that leads to itself
+        return ""
+
+
+def _on_disk(place: Path, position: int, status: os.stat_result) -> SourceFile:
+    stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    token = short_hash(os.fspath(place))
+    label = f"file {position} ({token})"
+    return SourceFile(position, token, status.st_size, lambda: open_unchanged(place, stamp, label))

@@ -7,15 +7,24 @@ Values are taken as raw bytes; one that pydicom converts unasked is put back (`r
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from struct import error as StructError  # noqa: N812  (struct's own name is lower case)
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
-from longllava_domains.formats.dicom.fast_parser import DEFLATED, PIXEL_DATA, ParsedElements
+from longllava_domains.formats.dicom.fast_parser import (
+    DEFLATED,
+    FIRST_PIXEL_TAG,
+    PIXEL_DATA,
+    ParsedElements,
+    read_inflated,
+    read_syntax,
+)
 from longllava_domains.formats.dicom.source_file import SourceFile
 from longllava_domains.privacy import silenced
+from longllava_domains.units import MIB
 
 if TYPE_CHECKING:
-    from pydicom.dataset import FileDataset
+    from pydicom.dataset import Dataset, FileDataset
 
 # What pydicom raises on hostile files beside its own errors (found by fuzzing).
 PARSE_ERRORS: Final = (
@@ -23,7 +32,7 @@ PARSE_ERRORS: Final = (
     OverflowError, RecursionError, MemoryError, StructError, zlib.error, OSError, AssertionError,
 )  # fmt: skip
 _UNDEFINED: Final = 0xFFFFFFFF
-_META_BYTES: Final = 4096
+_META_BYTES: Final = 64 * MIB
 _DIRECTORY_RECORDS: Final = 0x00041220
 _FLOAT_PIXELS: Final = (0x7FE00008, 0x7FE00009)
 
@@ -44,7 +53,7 @@ def parsing() -> Iterator[None]:
             raise UnparsableError from None
 
 
-def read_dataset(file: SourceFile) -> "FileDataset":
+def read_dataset(file: SourceFile) -> "Dataset":
     """Parse a file's header with pydicom.
 
     Raises:
@@ -54,7 +63,7 @@ def read_dataset(file: SourceFile) -> "FileDataset":
         return _parse(stream)
 
 
-def _parse(stream: BinaryIO) -> "FileDataset":
+def _read(stream: BinaryIO) -> "FileDataset":
     import pydicom
 
     return pydicom.dcmread(stream, force=True, stop_before_pixels=True)
@@ -73,12 +82,26 @@ def read_with_pixels(file: SourceFile) -> tuple["FileDataset", int, int | None]:
     with parsing(), file.open() as stream:
         if not _may_be_dicom(stream) or _is_deflated(stream):
             raise UnparsableError
-        dataset = _parse(stream)
+        dataset = _read(stream)
         little = dataset.original_encoding[1] is not False
         tag, offset, length = _pixel_element(stream, little)
         if tag != PIXEL_DATA or offset is None:
             raise UnparsableError
         return dataset, offset, length
+
+
+def _parse(stream: BinaryIO) -> "Dataset":
+    import pydicom
+
+    if not _is_deflated(stream):
+        return _read(stream)
+    # pydicom would inflate without a limit.
+    inflated = read_inflated(stream)
+    if inflated is None:
+        raise UnparsableError
+    return pydicom.filereader.read_dataset(
+        BytesIO(inflated), False, True, stop_when=lambda tag, *_: tag >= FIRST_PIXEL_TAG
+    )
 
 
 def read_elements(file: SourceFile, wanted: frozenset[int]) -> ParsedElements | str:
@@ -89,7 +112,7 @@ def read_elements(file: SourceFile, wanted: frozenset[int]) -> ParsedElements | 
                 return "file.not_dicom"
             if _is_deflated(stream):
                 return "file.unparsable"
-            return _raw_elements(_parse(stream), stream, wanted)
+            return _raw_elements(_read(stream), stream, wanted)
     except UnparsableError:
         return "file.unparsable"
 
@@ -152,13 +175,16 @@ def raw_bytes(element: Any, *, little_endian: bool) -> bytes:
 
 
 def _is_deflated(stream: BinaryIO) -> bool:
-    """Tell whether pydicom would inflate the file, which it does without a limit.
+    """Return whether pydicom would inflate the file, which it does without a limit.
 
-    The scanner reads sound deflated files; what it leaves is damaged.
+    Where the scanner cannot read the file meta, any mention of the syntax counts.
     """
-    head = stream.read(_META_BYTES)
+    syntax = read_syntax(stream)
     stream.seek(0)
-    return DEFLATED.encode() in head
+    if syntax is None:
+        syntax = DEFLATED if DEFLATED.encode() in stream.read(_META_BYTES) else ""
+        stream.seek(0)
+    return syntax == DEFLATED
 
 
 def _may_be_dicom(stream: BinaryIO) -> bool:
@@ -167,10 +193,10 @@ def _may_be_dicom(stream: BinaryIO) -> bool:
     stream.seek(0)
     if head[128:132] == b"DICM":
         return True
-    return _starts_a_dataset(head)
+    return starts_a_dataset(head)
 
 
-def _starts_a_dataset(head: bytes) -> bool:
+def starts_a_dataset(head: bytes) -> bool:
     """Tell whether bytes are the start of a data set: group 2 or 8, and a plausible element."""
     if len(head) < 16:
         return False

@@ -3,7 +3,11 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO
+
+from longllava_domains.errors import DamagedInputError
+from longllava_domains.formats.regular_file import Stamp, open_regular, stamp_of
 
 
 @dataclass(frozen=True)
@@ -14,7 +18,8 @@ class SourceFile:
         position: Number in the order of finding, from 1.
         token: Short hash that stands for the file's name.
         size: Bytes.
-        open: Opens the bytes for reading; the caller closes.
+        open: Opens the bytes for reading; the caller closes. It refuses a file that is not any
+            more what it was when it was found.
     """
 
     position: int
@@ -39,3 +44,26 @@ class Found:
 
     files: list[SourceFile] = field(default_factory=list)
     codes: Counter[str] = field(default_factory=Counter)
+
+
+def open_unchanged(place: Path, stamp: Stamp, label: str) -> BinaryIO:
+    """Open a file that was found before.
+
+    Raises:
+        DamagedInputError: It was changed since, or another file has taken its name.
+        OSError: It is gone, or cannot be read.
+    """
+    file = open_regular(place)
+    if stamp_of(file) == stamp:
+        return file
+    file.close()
+    raise changed(label)
+
+
+def changed(label: str) -> DamagedInputError:
+    """Return the error for a file whose bytes are not those that were seen."""
+    return DamagedInputError(
+        f"An input changed after it was opened: {label}.",
+        remedy="Let nothing write to the input meanwhile, and open it again.",
+        code="input.changed",
+    )

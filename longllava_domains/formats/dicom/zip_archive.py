@@ -1,7 +1,7 @@
 """Read a zip archive of DICOM files in memory: nothing is written, nothing escapes.
 
 Names inside an archive are never used as paths. Limits hold before anything is inflated, and
-zipfile never inflates an entry beyond its declared size and checks its CRC at the end.
+entries are read in pieces: zipfile gives no more than the declared size, and checks the CRC.
 """
 
 import threading
@@ -10,14 +10,15 @@ import zlib
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from longllava_domains.errors import DamagedInputError, UnsupportedInputError
-from longllava_domains.formats.dicom.source_file import Found, SourceFile
+from longllava_domains.formats.dicom.source_file import Found, SourceFile, changed
+from longllava_domains.formats.regular_file import open_regular, stamp_of
 from longllava_domains.units import short_hash
 
 MAX_ENTRIES: Final = 100_000
-MAX_ENTRY_BYTES: Final = 4 * 1024**3
+MAX_ENTRY_BYTES: Final = 2 * 1024**3
 MAX_TOTAL_BYTES: Final = 32 * 1024**3
 # Deflate reaches 1032:1 on constant bytes; whole archives of images stay far below this.
 MAX_RATIO: Final = 200
@@ -25,6 +26,7 @@ _RATIO_FROM_BYTES: Final = 64 * 1024**2
 _ZIP_ERRORS: Final = (
     zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, zlib.error, OSError,
 )  # fmt: skip
+_PIECE_BYTES: Final = 1024**2
 _NESTED: Final = (".zip", ".gz", ".tar", ".7z", ".rar", ".tgz")
 
 
@@ -32,7 +34,7 @@ def is_zip(path: Path) -> bool:
     """Tell whether a file is a zip archive by its first bytes."""
     if not path.is_file():
         return False
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         return stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
 
@@ -78,6 +80,8 @@ class _Archive:
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
+        self._file = cast(BinaryIO, archive.fp)
+        self._stamp = stamp_of(self._file)
         self._lock = threading.Lock()
         self._last: tuple[int, bytes] = (-1, b"")
 
@@ -86,7 +90,10 @@ class _Archive:
 
         Raises:
             OSError: The entry is damaged, encrypted or compressed in an unknown way.
+            DamagedInputError: The archive was changed since it was opened.
         """
+        if stamp_of(self._file) != self._stamp:
+            raise changed("the zip archive")
         with self._lock:
             offset, data = self._last
             if offset != entry.header_offset:
@@ -95,10 +102,15 @@ class _Archive:
         return BytesIO(data)
 
     def _inflate(self, entry: zipfile.ZipInfo) -> bytes:
+        # Piece by piece: `read()` of zipfile inflates up to 2 GiB whatever size is declared.
+        pieces = []
         try:
-            return self._archive.read(entry)
+            with self._archive.open(entry) as stream:
+                while piece := stream.read(_PIECE_BYTES):
+                    pieces.append(piece)
         except _ZIP_ERRORS:
             raise OSError("entry cannot be read") from None
+        return b"".join(pieces)
 
 
 def _set_aside(entry: zipfile.ZipInfo) -> str | None:

@@ -1,17 +1,25 @@
 """A PEFT adapter folder, merged into the network it was trained on."""
 
-import json
+import re
 from pathlib import Path
 
-from peft import PeftModel, get_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
 
 from longllava_domains.errors import CheckpointError
+from longllava_domains.formats.regular_file import open_regular
+from longllava_domains.model.checkpoint.adapter_config import read_adapter_config
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
+from longllava_domains.privacy import silenced
 from longllava_domains.units import content_hash
 
 _CONFIG = "adapter_config.json"
 _WEIGHTS = "adapter_model.safetensors"
+# What peft raises where configuration, weights and network do not fit.
+_MISFITS = (
+    ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError,
+    ValueError, SafetensorError, re.error,
+)  # fmt: skip
 
 
 def merge_adapter(
@@ -31,10 +39,13 @@ def merge_adapter(
             Tensors that would stay unused are an error, not a warning.
     """
     source = Path(folder)
-    stored = _stored_shapes(source)
+    config, stored = _stored(source)
     try:
-        adapted = PeftModel.from_pretrained(network, str(source), is_trainable=False)
-    except (ValueError, TypeError, KeyError, RuntimeError, OSError, SafetensorError) as error:
+        with silenced():
+            adapted = PeftModel.from_pretrained(
+                network, str(source), is_trainable=False, config=config
+            )
+    except _MISFITS as error:
         raise CheckpointError(
             f"The adapter does not fit this network ({type(error).__name__}).",
             remedy="Load it with the base model that it was trained on.",
@@ -61,13 +72,15 @@ def adapter_sha256(folder: str | Path) -> str:
     return content_hash((source / name).read_bytes() for name in (_CONFIG, _WEIGHTS))
 
 
-def _stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+def _stored(folder: Path) -> tuple[LoraConfig, dict[str, tuple[int, ...]]]:
+    """Return the configuration, and name -> shape of every tensor."""
     try:
-        json.loads((folder / _CONFIG).read_text("utf-8"))
+        config = read_adapter_config(folder / _CONFIG)
+        open_regular(folder / _WEIGHTS).close()
         with safe_open(folder / _WEIGHTS, framework="pt") as opened:
             names = list(opened.keys())
-            return {name: tuple(opened.get_slice(name).get_shape()) for name in names}
-    except (OSError, ValueError, SafetensorError):
+            return config, {name: tuple(opened.get_slice(name).get_shape()) for name in names}
+    except (OSError, ValueError, TypeError, AttributeError, SafetensorError):
         raise CheckpointError(
             "The adapter folder holds no readable adapter.",
             remedy=f"It needs {_CONFIG} and {_WEIGHTS}, as peft's save_pretrained writes them.",

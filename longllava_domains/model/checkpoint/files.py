@@ -1,6 +1,5 @@
 """The weight files of a folder: which they are, what their headers say, and their tensors."""
 
-import json
 import pickle
 import struct
 import zipfile
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from longllava_domains.errors import CheckpointError
+from longllava_domains.formats import regular_file as document
 from longllava_domains.units import content_hash
 
 # In the order in which transformers looks for them.
@@ -162,14 +162,14 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         CheckpointError: The file is absent or holds no JSON object.
     """
     try:
-        entries = json.loads(path.read_text("utf-8"))
+        entries = document.read_json(path)
     except OSError:
         raise CheckpointError(
             f"There is no readable {what} in the checkpoint.",
             remedy="Name the folder that holds config.json and the weights of a LongLLaVA model.",
             code="checkpoint.absent",
         ) from None
-    except ValueError:  # both a JSON and a Unicode error
+    except document.BadDocumentError:
         entries = None
     if not isinstance(entries, dict):
         raise CheckpointError(
@@ -195,8 +195,9 @@ def _find(folder: Path) -> list[Path]:
 
 def _shards(folder: Path, index: str) -> list[Path]:
     weight_map = read_json(folder / index, "weight index").get("weight_map")
-    names = sorted({str(name) for name in weight_map.values()}) if weight_map else []
-    if not names or any(Path(name).name != name for name in names):
+    listed = weight_map.values() if isinstance(weight_map, dict) else ()
+    names = sorted({str(name) for name in listed})
+    if not names or any(Path(name).name != name or "\0" in name for name in names):
         raise CheckpointError(
             "The weight index names no usable shards.",
             remedy="Its weight_map must map tensors to files of the same folder.",

@@ -26,6 +26,7 @@ from longllava_domains.model.int8.quantize import (
 from longllava_domains.model.int8.upcast_linear import upcast_products
 from longllava_domains.model.kernels.int8_matmul import quantize_rows
 from longllava_domains.model.network.config import LongLlavaConfig, from_released, from_stock_llava
+from longllava_domains.model.network.config_entries import data_entries
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 
 _RELEASED_KEYS = frozenset({"mm_vision_tower", "mm_hidden_size", "mm_projector_type"})
@@ -95,7 +96,7 @@ def open_checkpoint(path: str | Path, *, tower: str | Path | None = None) -> Che
         CheckpointError: No checkpoint, a damaged file, or a configuration of another model.
     """
     folder = Path(path)
-    entries = read_json(folder / "config.json", "config.json")
+    entries = data_entries(read_json(folder / "config.json", "config.json"))
     files = WeightFiles(folder)
     config, needed = _describe(folder, entries)
     names = NameMap(config)

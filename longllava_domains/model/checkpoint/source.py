@@ -15,6 +15,14 @@ from longllava_domains.model.checkpoint.files import has_weights
 DEMO: Final = "demo"
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*\Z")
+_HUB_SCHEME: Final = "hf://"
+# What people call the folders of their models: a slip of the pen must not ask the hub for one.
+_FOLDERS: Final = frozenset(
+    {
+        "adapter", "adapters", "checkpoint", "checkpoints", "ckpt", "data", "experiments", "models",
+        "model", "out", "output", "outputs", "results", "runs", "tmp", "weights", "work",
+    }
+)  # fmt: skip
 # Data only: nothing executable is ever fetched.
 _PATTERNS: Final = ("*.json", "*.safetensors")
 _PICKLED: Final = ("*.bin",)
@@ -41,7 +49,8 @@ def locate(model: str | Path) -> Source:
     """Find a model's files; only a hub id that is no folder here reaches the network.
 
     Args:
-        model: ``"demo"``, a folder, or a hub id such as ``"FreedomIntelligence/LongLLaVA-9B"``.
+        model: ``"demo"``, a folder, or a hub id such as ``"FreedomIntelligence/LongLLaVA-9B"``
+            (``hf://`` before it says so where a folder here is called like its owner).
 
     Raises:
         CheckpointError: No such folder and no hub id, or the package holds no demonstration model.
@@ -49,16 +58,33 @@ def locate(model: str | Path) -> Source:
     """
     if str(model) == DEMO:
         return _demo()
-    folder = Path(model).expanduser()
-    if str(model) and folder.is_dir():
+    folder = _folder(model)
+    if folder is not None:
         return Source(folder)
-    if isinstance(model, str) and is_hub_id(model):
-        return _from_hub(model)
+    if isinstance(model, str):
+        name = model.removeprefix(_HUB_SCHEME)
+        if is_hub_id(name) and (name != model or not _looks_local(name)):
+            return _from_hub(name)
     raise CheckpointError(
         "There is no model of that name: neither a folder nor a hub id.",
-        remedy='Use "demo", a folder with config.json and weights, or a hub id like owner/name.',
+        remedy='Use "demo", a folder with config.json and weights, or a hub id like owner/name '
+        "(hf://owner/name where a folder here is called like the owner).",
         code="checkpoint.absent",
     )
+
+
+def _folder(model: str | Path) -> Path | None:
+    try:
+        folder = Path(model).expanduser()
+        return folder if str(model) and folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # too long a name, or the home of nobody
+        return None
+
+
+def _looks_local(name: str) -> bool:
+    """Return whether a name is more likely a folder misspelled than a repository of the hub."""
+    owner = name.partition("/")[0]
+    return owner.lower() in _FOLDERS or Path(owner).exists()
 
 
 def is_hub_id(name: str) -> bool:

@@ -10,6 +10,7 @@ from longllava_domains.errors import CheckpointError
 from longllava_domains.model.checkpoint.files import has_weights, read_json
 from longllava_domains.model.checkpoint.source import is_hub_id
 from longllava_domains.model.network.config import CLIP_LARGE_336
+from longllava_domains.model.network.config_entries import data_entries
 
 
 def tower_config(folder: Path, entries: dict[str, Any]) -> CLIPVisionConfig:
@@ -28,8 +29,8 @@ def tower_config(folder: Path, entries: dict[str, Any]) -> CLIPVisionConfig:
         CheckpointError: No configuration was found and ``mm_hidden_size`` is not that of ViT-L.
     """
     for candidate in _candidates(folder, entries):
-        if (candidate / "config.json").is_file():
-            found = read_json(candidate / "config.json", "tower's config.json")
+        if _is_file(candidate / "config.json"):
+            found = data_entries(read_json(candidate / "config.json", "tower's config.json"))
             found = found.get("vision_config") or found
             return CLIPVisionConfig(**{k: v for k, v in found.items() if k != "model_type"})
     width = entries.get("mm_hidden_size") or CLIP_LARGE_336["hidden_size"]
@@ -53,6 +54,13 @@ def tower_hub_id(entries: dict[str, Any]) -> str | None:
     """Return the hint where it is spelled as a hub id, such as ``openai/clip-vit-...``."""
     hint = entries.get("mm_vision_tower")
     return hint if isinstance(hint, str) and is_hub_id(hint) else None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or holds a null character
+        return False
 
 
 def _candidates(folder: Path, entries: dict[str, Any]) -> Iterator[Path]:

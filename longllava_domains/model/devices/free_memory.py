@@ -26,13 +26,28 @@ def free_bytes(device: torch.device) -> int:
 
     On a GPU, what the driver has and what torch holds without using it: after a first run most
     memory is in torch's own pool, and is used again. On a processor, what the machine can give
-    without swapping, and no more than the control groups of this process (a container's or a
-    batch job's limit) leave.
+    without swapping, and no more than a limit on its address space and the control groups of this
+    process (a container's or a batch job's limit) leave.
     """
     if device.type == "cuda":
         pooled = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + pooled
-    return min([_machine(Path("/proc")), *cgroup_free_bytes(Path("/proc"), Path("/sys/fs/cgroup"))])
+    proc = Path("/proc")
+    limits = cgroup_free_bytes(proc, Path("/sys/fs/cgroup"))
+    return min([_machine(proc), *address_space_bytes(proc), *limits])
+
+
+def address_space_bytes(proc: Path) -> Iterator[int]:
+    """Yield what a limit on this process's address space leaves (``ulimit -v``), bytes."""
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        used = int((proc / "self/statm").read_text("ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (ImportError, OSError):  # Windows has no such limits, macOS no such file
+        return
+    if limit != resource.RLIM_INFINITY:
+        yield max(0, limit - used)
 
 
 def cgroup_free_bytes(proc: Path, groups: Path) -> Iterator[int]:

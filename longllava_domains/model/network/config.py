@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, get_args
 from transformers import CLIPVisionConfig, JambaConfig, LlavaConfig
 
 from longllava_domains.errors import CheckpointError
+from longllava_domains.model.network.config_entries import data_entries
 from longllava_domains.vision_language import TRAINED_TOKENS
 
 logger = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class LongLlavaConfig(LlavaConfig):
                 "from_pretrained reads only what save_pretrained of this package wrote.",
                 "Use longllava_domains.model.load_checkpoint for released and stock checkpoints.",
             )
-        return super().from_dict(config_dict, **kwargs)
+        return super().from_dict(data_entries(config_dict), **kwargs)
 
     def _check(self) -> None:
         if self.pooling not in get_args(Pooling):

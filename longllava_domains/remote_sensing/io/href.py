@@ -16,6 +16,7 @@ _WRAPPER: Final = re.compile(r"^/vsi(?:7z|gzip|rar|tar|zip)/|^\{")
 _SUBDATASET: Final = re.compile(r"^[A-Za-z0-9_]{2,}:(?!//)(?:\d+:)?\"?")
 _REMOTE_VSI: Final = re.compile(r"^/vsi(?:adls|az|curl|gs|hdfs|oss|s3|swift|webhdfs)")
 _URL: Final = re.compile(r"(?:https?|ftp)://")
+_PARAMETERS: Final = re.compile(r";[^/]*")
 _BACKSLASH: Final = chr(92)
 _ARCHIVE: Final = re.compile(r"\.(?:7z|gz|kmz|rar|tar|tgz|zip)$", re.IGNORECASE)
 
@@ -24,7 +25,8 @@ def is_remote(href: str) -> bool:
     """Tell whether opening this href needs the network."""
     found = _SCHEME.match(href)
     if found is None:
-        return _REMOTE_VSI.match(_unwrapped(href)) is not None
+        inner = _unwrapped(href)
+        return _REMOTE_VSI.match(inner) is not None or (inner != href and is_remote(inner))
     if not set(found[1].lower().split("+")) <= _LOCAL_SCHEMES:
         return True
     rest = href[found.end() :]
@@ -101,7 +103,15 @@ def _recordable_link(href: str) -> str:
     url = _URL.search(href)
     text = href[url.start() :] if url else href
     if _SCHEME.match(text) is None:
-        return quote(re.split(r"[?#]", text, maxsplit=1)[0], safe="/%:+,=~")
-    parts = urlsplit(text)
+        return quote(_bare(text), safe="/%:+,=~")
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # a host that is none
+        return "link"
     host = parts.netloc.rsplit("@", 1)[-1]
-    return urlunsplit((parts.scheme, host, quote(parts.path, safe="/%:+,=~"), "", ""))
+    return urlunsplit((parts.scheme, host, quote(_bare(parts.path), safe="/%:+,=~"), "", ""))
+
+
+def _bare(path: str) -> str:
+    """Return a path without query, fragment and parameters of its parts (``;sig=...``)."""
+    return _PARAMETERS.sub("", re.split(r"[?#]", path, maxsplit=1)[0])

@@ -8,6 +8,7 @@ from typing import Any
 from longllava_domains.privacy import silenced
 from longllava_domains.remote_sensing.georeference import Georeference
 from longllava_domains.remote_sensing.io.bands import choose_bands
+from longllava_domains.remote_sensing.io.claims import require_plausible
 from longllava_domains.remote_sensing.io.content import content_of
 from longllava_domains.remote_sensing.io.gdal import open_dataset, reading
 from longllava_domains.remote_sensing.io.href import gdal_name, is_remote, local_file, recordable
@@ -112,9 +113,9 @@ def open_one(
         LongLlavaError: As `open_raster` lists them.
     """
     name = gdal_name(os.fspath(href))
-    read = read_files(name)
     with silenced() as warned:
         dataset = open_dataset(name)
+        read = read_files(name)
         with reading(name):  # damaged directories show on the first question about the bands
             opened = _described(name, dataset, bands, crs, nodata)
             opened = replace(opened, files=_hashed_files(name, dataset, read))
@@ -127,6 +128,7 @@ def _described(
     name: str, dataset: Any, bands: Bands, crs: str | None, nodata: float | None
 ) -> Opened:
     require_pixels(dataset)
+    require_plausible(dataset, name)
     choice = choose_bands(band_facts(dataset), bands)
     place, placed, numbers = georeference(dataset, crs)
     classes = choice.how == "palette"

@@ -8,7 +8,12 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from longllava_domains.errors import AmbiguousInputError, DamagedInputError, PolicyError
+from longllava_domains.errors import (
+    AmbiguousInputError,
+    DamagedInputError,
+    LongLlavaError,
+    PolicyError,
+)
 from longllava_domains.remote_sensing.io.bands import RGB, SENSORS
 from longllava_domains.remote_sensing.io.content import content_of_item
 from longllava_domains.remote_sensing.io.href import is_remote
@@ -58,6 +63,25 @@ def is_stac(source: Any) -> bool:
 
 
 def open_item(item: Any, bands: Bands, nodata: float | None = None) -> Opened:
+    """Open the shown bands of one item, see `_open_item`.
+
+    Raises:
+        DamagedInputError: A field of the item has another type than STAC says.
+        LongLlavaError: As `open_raster` lists them.
+    """
+    try:
+        return _open_item(item, bands, nodata)
+    except LongLlavaError:  # PolicyError is a ValueError too
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        raise DamagedInputError(
+            "A field of the STAC item has another type than STAC says.",
+            remedy="Check the item, for example with stac-validator.",
+            code="raster.stac_item",
+        ) from None
+
+
+def _open_item(item: Any, bands: Bands, nodata: float | None) -> Opened:
     """Open the shown bands of one item.
 
     The picture the provider made (an asset with the role "visual") is shown unless bands are

@@ -1,8 +1,8 @@
 """Reading STAC documents: files and links to pystac items, and searches of a STAC API."""
 
-import json
 import os
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from longllava_domains.errors import (
@@ -13,10 +13,18 @@ from longllava_domains.errors import (
     PolicyError,
     UnsupportedInputError,
 )
+from longllava_domains.formats.regular_file import BadDocumentError, parse_json, read_bounded
+from longllava_domains.privacy import silenced
 from longllava_domains.remote_sensing.io.href import gdal_name, is_remote
 from longllava_domains.units import short_hash
 
 _TIMEOUT_S: Final = 60
+_MAX_ITEMS: Final = 10_000
+_SEARCH_DEADLINE_S: Final = 900
+# What pystac raises on documents that are JSON and not STAC (found by fuzzing).
+_NOT_STAC: Final = (
+    ArithmeticError, AttributeError, KeyError, IndexError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
 
 
 def stac_items(source: Any) -> list[Any]:
@@ -28,6 +36,7 @@ def stac_items(source: Any) -> list[Any]:
     Raises:
         NotFoundError: No such file, or no items in it.
         NetworkError: A link cannot be reached.
+        UnsupportedInputError: A document from a server names files of this machine, or is too long.
         DamagedInputError: The document is not STAC.
     """
     import pystac
@@ -35,20 +44,14 @@ def stac_items(source: Any) -> list[Any]:
     base = os.fspath(source) if isinstance(source, (str, os.PathLike)) else None
     document = source if base is None else _document(base)
     try:
-        if isinstance(document, Mapping):
-            document = _parsed(dict(document), base)
-        if isinstance(document, pystac.Item):
-            return [document]
-        members = document.get_items(recursive=True) if hasattr(document, "get_items") else document
-        items = list(members)
-    except (
-        pystac.STACError,
-        pystac.STACTypeError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ):
+        with silenced():
+            if isinstance(document, Mapping):
+                document = _parsed(dict(document), base)
+            items = _items(document)
+            if base is not None and is_remote(base):
+                for item in items:
+                    _require_remote_assets(item)
+    except (pystac.STACError, pystac.STACTypeError, *_NOT_STAC):
         raise _not_stac(base) from None
     if not items:
         raise NotFoundError(
@@ -57,6 +60,38 @@ def stac_items(source: Any) -> list[Any]:
             code="raster.stac_empty",
         )
     return items
+
+
+def _items(document: Any) -> list[Any]:
+    import pystac
+
+    if isinstance(document, pystac.Item):
+        return [document]
+    members = document.get_items(recursive=True) if hasattr(document, "get_items") else document
+    items = list(islice(members, _MAX_ITEMS + 1))
+    if len(items) > _MAX_ITEMS:
+        raise UnsupportedInputError(
+            f"The STAC document holds more than {_MAX_ITEMS} items.",
+            remedy="Name a smaller collection, or search for an area and a time.",
+            code="raster.stac_many",
+        )
+    return items
+
+
+def _require_remote_assets(item: Any) -> None:
+    """Refuse an item from a server that names files of this machine.
+
+    Raises:
+        UnsupportedInputError: It does.
+    """
+    for asset in item.assets.values():
+        href = asset.get_absolute_href()
+        if href is not None and not is_remote(str(href)):
+            raise UnsupportedInputError(
+                "A STAC item from a server names a file on this machine.",
+                remedy="Do not trust it; or save the item here, if its files are yours.",
+                code="raster.stac_local",
+            )
 
 
 def search_stac(
@@ -78,13 +113,26 @@ def search_stac(
     import pystac
     from pystac_client import Client
     from pystac_client.exceptions import APIError
+    from pystac_client.stac_api_io import StacApiIO
+
+    from longllava_domains.formats.http_limits import bound, within
+
+    reader = StacApiIO(timeout=_TIMEOUT_S)
+    bound(reader.session, _TIMEOUT_S, redirects=True)
+
+    def search() -> list[Any]:
+        client = Client.open(api, modifier=modifier, stac_io=reader)
+        return list(client.search(max_items=limit, **query).items())
 
     try:
-        client = Client.open(api, modifier=modifier, timeout=_TIMEOUT_S)
-        items = list(client.search(max_items=limit, **query).items())
+        items = within(_SEARCH_DEADLINE_S, search)
+        if items is None:
+            raise unreachable(api)
+        for item in items:
+            _require_remote_assets(item)
     except (APIError, pystac.STACError, pystac.STACTypeError, OSError):
         raise unreachable(api) from None
-    except (ValueError, TypeError, KeyError, NotImplementedError):
+    except (NotImplementedError, *_NOT_STAC):
         raise PolicyError(
             "The search is not one a STAC API takes, or its answer is not STAC.",
             remedy="Check the collections, the bbox (west, south, east, north) and the datetime.",
@@ -101,8 +149,8 @@ def search_stac(
 
 def _document(href: str) -> dict[str, Any]:
     try:
-        document = json.loads(read_text(href))
-    except (ValueError, RecursionError):
+        document = parse_json(read_text(href))
+    except BadDocumentError:
         raise _not_stac(href) from None
     if not isinstance(document, dict):
         raise _not_stac(href)
@@ -115,21 +163,22 @@ def read_text(href: str) -> str:
     Raises:
         NotFoundError: No such file.
         NetworkError: The link cannot be reached.
-        UnsupportedInputError: Another kind of link.
+        UnsupportedInputError: Another kind of link, or an answer without end.
         DamagedInputError: The document is not UTF-8.
     """
-    from urllib.request import urlopen
-
     try:
         if not is_remote(href):
-            with open(gdal_name(href), encoding="utf-8") as file:
-                return file.read()
+            return read_bounded(gdal_name(href)).decode("utf-8")
         if href.startswith(("http://", "https://")):
-            with urlopen(href, timeout=_TIMEOUT_S) as answer:  # noqa: S310  # http(s) only
-                return str(answer.read().decode("utf-8"))
-    except OSError:
+            from longllava_domains.formats.http_limits import session
+
+            with session(_TIMEOUT_S, redirects=True) as opened, silenced():
+                answer = opened.get(href)
+                answer.raise_for_status()
+                return str(answer.content.decode("utf-8"))
+    except OSError:  # every error of requests is one
         raise unreachable(href) from None
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, BadDocumentError):
         raise _not_stac(href) from None
     raise UnsupportedInputError(
         f"The STAC document {short_hash(href)} is behind a kind of link we do not read.",
@@ -145,8 +194,11 @@ def _parsed(document: dict[str, Any], base: str | None) -> Any:
         """Reads the documents that a catalogue links to, with our errors and our timeout."""
 
         def read_text(self, source: Any, *args: Any, **kwargs: Any) -> str:
-            """Read one document."""
-            return read_text(os.fspath(source))
+            """Read one document; one from a server leads to no file of this machine."""
+            href = os.fspath(source)
+            if base is not None and is_remote(base) and not is_remote(href):
+                raise _not_stac(base)
+            return read_text(href)
 
         def write_text(self, dest: Any, txt: str, *args: Any, **kwargs: Any) -> None:
             """Refuse: nothing is written to a catalogue."""

@@ -1,0 +1,29 @@
+"""Decode DICOM frames in the jail; the codecs themselves stand in `formats.dicom.codecs`."""
+
+import atexit
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longllava_domains.formats.decoding.jail import CAN_JAIL, Jail, Job
+from longllava_domains.formats.dicom import codecs
+
+_JAIL: Final = Jail()
+atexit.register(_JAIL.close)
+
+
+def decode_frame(data: bytes, syntax: str, rows: int, columns: int) -> tuple[NDArray[Any], int]:
+    """Decode one frame in a child process; see `formats.dicom.codecs.decode_frame`.
+
+    Returns:
+        uint16 patterns (rows, columns), and the bits that carry a value (0 where unknown).
+
+    Raises:
+        DamagedInputError: The bytes cannot be decoded, or their decoder crashed, hung, or filled
+            its memory.
+        UnsupportedInputError: No decoder for them, or more pixels than `jail.MAX_PIXELS`.
+    """
+    if not CAN_JAIL:  # Windows: the same checks, in this process
+        return codecs.decode_frame(data, syntax, rows, columns)
+    return _JAIL.run(Job("frame", data, (syntax, rows, columns), (rows, columns), np.uint16))

@@ -1,0 +1,110 @@
+"""A codestream that was cut and closed with its end marker is refused, in every syntax."""
+
+import imagecodecs
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longllava_domains.errors import DamagedInputError
+from longllava_domains.formats.dicom.codecs import decode_frame
+from longllava_domains.formats.dicom.jpeg_end import add_probe
+from longllava_domains.formats.dicom.tile_parts import leads_to_end
+
+JPEG = "1.2.840.10008.1.2.4."
+END = b"\xff\xd9"
+SYNTAXES = tuple(JPEG + end for end in ("57", "70", "80", "90", "201"))
+
+
+def noisy(dicom, seed: int = 0) -> np.ndarray:  # type: ignore[no-untyped-def]
+    image = dicom.phantom()[0].view(np.uint16) & 0x0FFF
+    noise = np.random.default_rng(seed).integers(0, 50, image.shape)
+    return ((image + noise) & 0x0FFF).astype(np.uint16)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_no_cut_is_accepted(dicom, syntax) -> None:  # type: ignore[no-untyped-def]
+    image = noisy(dicom)
+    data = dicom.encode(image, syntax)
+    body = data[: data.rindex(END)]
+    # CharLS takes zeros for the last byte of JPEG-LS: that much of it, one pixel, can be cut.
+    last = len(body) - 1 if syntax.endswith("80") else len(body)
+    for at in [*range(len(body) // 4, last, max(1, len(body) // 40)), *range(last - 8, last)]:
+        with pytest.raises(DamagedInputError):
+            decode_frame(body[:at] + END, syntax, *image.shape)
+    np.testing.assert_array_equal(decode_frame(data, syntax, *image.shape)[0], image)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_no_hole_that_shortens_the_data_is_accepted_as_whole(dicom, syntax) -> None:  # type: ignore[no-untyped-def]
+    image = noisy(dicom)
+    data = dicom.encode(image, syntax)
+    for at in np.linspace(len(data) // 3, len(data) - 40, 12).astype(int):
+        with pytest.raises(DamagedInputError):
+            decode_frame(data[:at] + data[at + 30 :], syntax, *image.shape)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(2, 40),
+    st.integers(12, 60),
+    st.sampled_from((8, 12, 16)),
+    st.integers(1, 7),
+    st.integers(1, 60),
+)
+def test_whole_lossless_jpegs_are_proved_whole_and_cut_ones_are_not(
+    seed: int, rows: int, columns: int, bits: int, predictor: int, cut: int
+) -> None:
+    values = np.random.default_rng(seed).integers(0, 2**bits, (rows, columns))
+    image = values.astype(np.uint8 if bits == 8 else np.uint16)
+    data = imagecodecs.jpeg8_encode(image, lossless=True, predictor=predictor, bitspersample=bits)
+    probe = add_probe(data)
+    assert probe is not None
+    decoded = imagecodecs.jpeg8_decode(probe.data)
+    np.testing.assert_array_equal(decoded[:-1], image)
+    assert probe.found_in(decoded)
+    start = data.index(b"\xff\xda") + 10
+    cut_data = data[: max(start, len(data) - 2 - cut)] + END
+    shorter = add_probe(cut_data)
+    assert shorter is not None
+    assert not shorter.found_in(imagecodecs.jpeg8_decode(shorter.data))
+
+
+def test_fill_bytes_before_the_end_marker_change_nothing(dicom) -> None:  # type: ignore[no-untyped-def]
+    image = noisy(dicom)
+    data = dicom.encode(image, JPEG + "70")
+    filled = data[:-2] + b"\xff\xff\xff" + END
+    np.testing.assert_array_equal(decode_frame(filled, JPEG + "70", *image.shape)[0], image)
+
+
+@pytest.mark.parametrize("value", [0, 1000, 4095])
+def test_a_constant_image_needs_no_probe(value: int) -> None:
+    image = np.full((20, 30), value, np.uint16)
+    data = imagecodecs.jpeg8_encode(image, lossless=True, bitspersample=12)
+    np.testing.assert_array_equal(decode_frame(data, JPEG + "70", 20, 30)[0], image)
+
+
+def test_a_lossy_jpeg_that_is_cut_is_refused() -> None:
+    rows, columns = np.mgrid[:64, :64]
+    image = ((rows * 31 + columns * 17) % 256).astype(np.uint8)
+    data = imagecodecs.jpeg8_encode(image, level=90)
+    decode_frame(data, JPEG + "50", 64, 64)
+    with pytest.raises(DamagedInputError):
+        decode_frame(data[: len(data) // 2] + END, JPEG + "50", 64, 64)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_judged_without_an_exception(data: bytes) -> None:
+    assert leads_to_end(b"\xff\x4f" + data) in (True, False)
+    add_probe(b"\xff\xd8" + data + END)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_damaged_header_is_judged_without_an_exception(data: st.DataObject) -> None:
+    image = np.arange(600, dtype=np.uint16).reshape(20, 30)
+    stream = bytearray(imagecodecs.jpeg8_encode(image, lossless=True, bitspersample=16))
+    for _ in range(data.draw(st.integers(1, 4))):
+        stream[data.draw(st.integers(2, 120))] = data.draw(st.integers(0, 255))
+    add_probe(bytes(stream))
