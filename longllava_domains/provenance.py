@@ -32,6 +32,14 @@ _NOTICES: Final = frozenset(
         "Beyond the length the model was trained on.",
         "Outside the ground resolution the model was trained on.",
         "The reconstruction kernel is not the one asked for.",
+        "Slices are shown as they were acquired, without a grid: the gantry was tilted.",
+        "Slices are shown as they were acquired, without a grid: slices are missing between them.",
+        "Slices are shown as they were acquired, without a grid: their distances differ.",
+        "Slices are shown as they were acquired, without a grid: acquisitions meet at a position.",
+        "The lung window shows a soft reconstruction, and the study has a sharp one.",
+        "The headers say that the series has more images than were found.",
+        "A part of a series was read, as asked: other images of it lie outside.",
+        "Other series of the study cover other ranges, which were not read.",
     }
 )
 
@@ -83,6 +91,7 @@ ALLOWED: Final[Mapping[str, Callable[[object], bool]]] = MappingProxyType(
         "source_kind": _is_identifier,
         "input_sha256": _is_sha256,
         "load_report": _is_plain,
+        "series": _is_plain,
         "spacing_mm": _is_plain,
         "size": _is_plain,
         # what was shown

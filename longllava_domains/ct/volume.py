@@ -1,4 +1,4 @@
-"""`CTVolume`: proved Hounsfield units on a proved grid, decoded when they are first needed."""
+"""`CTVolume`: proved Hounsfield units at proved places, decoded when they are first needed."""
 
 from functools import cached_property
 
@@ -19,7 +19,12 @@ class CTVolume(SliceStack):
         """Hounsfield units, int16 (slices, rows, columns): head, anterior and patient right first.
 
         Decoded on first access and kept; read-only.
+
+        Raises:
+            GeometryError: The slices are on no even grid; `to_sequence` still shows them, with
+                ``SlicePolicy(at="acquired")``.
         """
+        self._need_grid()
         values = self.source.read(range(self.shape[0]))
         values.flags.writeable = False
         return values
@@ -32,5 +37,6 @@ class CTVolume(SliceStack):
 
         Raises:
             PolicyError: The policy cannot be followed on this volume.
+            GeometryError: The policy shows a grid, and the slices are on none.
         """
         return render_sequence(self, policy or SlicePolicy())
