@@ -70,7 +70,8 @@ def choose(
         raise _no_volume(rows)
     _refuse_several_people([series[i].headers[0] for i in able])
     ranking = Ranking(rows, able, wanted or "soft", purpose)
-    if len(ranking.equal) > 1:
+    # A part of a series is refused for that, whatever it is as good as.
+    if len(ranking.equal) > 1 and not rows[ranking.order[0]].part_of_series:
         numbers = tuple(rows[i].number for i in ranking.equal)
         raise AmbiguousInputError(
             f"{len(numbers)} series are equally good: {', '.join(map(str, numbers))} of "
@@ -206,7 +207,10 @@ def tabulate(
         purpose: Region and phase that are preferred.
     """
     try:
-        return SeriesTable(choose(series, kernel, purpose).rows)
+        choice = choose(series, kernel, purpose)
+        if not choice.rows[choice.index].part_of_series:
+            return SeriesTable(choice.rows)
+        return SeriesTable(_with_reasons(describe(series), None, "", ()))
     except AmbiguousInputError as error:
         equal = error.facts.get("equal", ())
         numbers = equal if isinstance(equal, tuple) else ()
