@@ -96,7 +96,7 @@ def describe_one(number: int, one: SubSeries) -> SeriesRow:
     """Describe one sub-series."""
     first = one.headers[0]
     identity = repr((first.series, first.image_type, first.kernel, first.rows, first.columns,
-                     first.orientation, one.split_by, first.acquisition, first.phase_marks,
+                     first.orientation, first.frame_of_reference, one.split_by, first.acquisition, first.phase_marks,
                      first.kvp, one.phase))  # fmt: skip
     return SeriesRow(
         number=number,
