@@ -7,10 +7,17 @@ Values are taken as raw bytes; one that pydicom converts unasked is put back (`r
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from io import BytesIO
 from struct import error as StructError  # noqa: N812  (struct's own name is lower case)
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
-from longllava_domains.formats.dicom.fast_parser import DEFLATED, PIXEL_DATA, ParsedElements
+from longllava_domains.formats.dicom.fast_parser import (
+    DEFLATED,
+    PIXEL_DATA,
+    ParsedElements,
+    read_inflated,
+)
 from longllava_domains.formats.dicom.source_file import SourceFile
 from longllava_domains.privacy import silenced
 
@@ -51,7 +58,19 @@ def read_dataset(file: SourceFile) -> "FileDataset":
         UnparsableError: It cannot be parsed.
     """
     with parsing(), file.open() as stream:
+        if _is_deflated(stream):
+            inflated = _inflated(stream)
+            if inflated is None:
+                raise UnparsableError
+            return _parse(inflated)
         return _parse(stream)
+
+
+def _inflated(stream: BinaryIO) -> BytesIO | None:
+    """Return the inflated data set, up to the scanner's limit; pydicom itself has none."""
+    data = read_inflated(stream)
+    stream.seek(0)
+    return None if data is None else BytesIO(data)
 
 
 def _parse(stream: BinaryIO) -> "FileDataset":
@@ -67,7 +86,11 @@ def read_elements(file: SourceFile, wanted: frozenset[int]) -> ParsedElements | 
             if not _may_be_dicom(stream):
                 return "file.not_dicom"
             if _is_deflated(stream):
-                return "file.unparsable"
+                inflated = _inflated(stream)
+                if inflated is None:
+                    return "file.unparsable"
+                found = _raw_elements(_parse(inflated), inflated, wanted)
+                return found if isinstance(found, str) else replace(found, syntax=DEFLATED)
             return _raw_elements(_parse(stream), stream, wanted)
     except UnparsableError:
         return "file.unparsable"
@@ -131,10 +154,7 @@ def raw_bytes(element: Any, *, little_endian: bool) -> bytes:
 
 
 def _is_deflated(stream: BinaryIO) -> bool:
-    """Tell whether pydicom would inflate the file, which it does without a limit.
-
-    The scanner reads sound deflated files; what it leaves is damaged.
-    """
+    """Tell whether pydicom would inflate the file, which it does without a limit."""
     head = stream.read(_META_BYTES)
     stream.seek(0)
     return DEFLATED.encode() in head
