@@ -68,8 +68,11 @@ def contact_sheet(
         left = _GAP_PX + cell % across * width
         top = _GAP_PX + cell // across * height
         sheet.paste(picture, (left, top))
-        text = _fitting(label(view.place), font, width - _GAP_PX)
-        draw.text((left, top + picture.height + 1), text, fill=_INK, font=font)
+        below, side = top + picture.height + 1, 0
+        if isinstance(view.place, SlicePlace):
+            side = _mark_sides(draw, font, left, below, picture.width)
+        text = _fitting(label(view.place), font, width - _GAP_PX - 2 * side)
+        draw.text((left + side, below), text, fill=_INK, font=font)
     return sheet
 
 
@@ -81,6 +84,20 @@ def label(place: Place) -> str:
     if isinstance(place, MapPlace):
         return f"{place.role}  {place.column:.0f},{place.row:.0f}  {place.width:.0f}x{place.height:.0f}"
     return f"{place.x},{place.y}  {place.mpp:.3g} um/px"
+
+
+def _mark_sides(
+    draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    left: int, top: int, width: int,
+) -> int:  # fmt: skip
+    """Write R and L below the edges of a slice, and return what they take from its label.
+
+    The patient's right is on the left of every view.
+    """
+    side = math.ceil(font.getlength("R")) + 2 * _GAP_PX
+    draw.text((left, top), "R", fill=_INK, font=font)
+    draw.text((left + width - math.ceil(font.getlength("L")), top), "L", fill=_INK, font=font)
+    return side
 
 
 def _thumbnail(view: View, cell_px: int) -> Image.Image:

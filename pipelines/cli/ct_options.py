@@ -14,7 +14,7 @@ Repair = Annotated[
     list[str] | None,
     typer.Option(help="CT: tilt, gaps, gaps:K, duplicates, single; repeat for several"),
 ]
-Series = Annotated[str | None, typer.Option(help="Which series; see longllava series")]
+Series = Annotated[str | None, typer.Option(help="Which series: row or key of longllava series")]
 WantedKernel = Annotated[
     ReconstructionKernel | None, typer.Option(help="CT: reconstruction preferred")
 ]
@@ -30,8 +30,17 @@ def open_ct(
     kernel: ReconstructionKernel | None,
     repair: list[str] | None,
     hu: str,
+    purpose: str | None = None,
 ) -> CTVolume:
     """Open a CT as the command line's words say; a series named goes before a kernel.
+
+    Args:
+        path: The input.
+        series: A row number or key of ``longllava series``.
+        kernel: Reconstruction preferred where no series is named.
+        repair: Names of repairs.
+        hu: The rule for Hounsfield units.
+        purpose: What the series is for, see `ct.open_volume`.
 
     Raises:
         InputError: The input cannot be proved to be a CT.
@@ -39,7 +48,13 @@ def open_ct(
     """
     from longllava_domains import ct
 
-    return ct.open_volume(path, series=series or kernel, repair=tuple(repair or ()), hu=_rule(hu))
+    return ct.open_volume(
+        path,
+        series=series or kernel,
+        purpose=purpose,
+        repair=tuple(repair or ()),
+        hu=_rule(hu),
+    )
 
 
 def _rule(text: str) -> HuRule:

@@ -12,7 +12,11 @@ from longllava_domains.errors import UnsupportedInputError
 
 
 def as_volume(
-    source: Any, *, series: int | str | None = None, kernel: ReconstructionKernel | None = None
+    source: Any,
+    *,
+    series: int | str | None = None,
+    kernel: ReconstructionKernel | None = None,
+    purpose: str | None = None,
 ) -> ct.CTVolume:
     """Open or wrap a CT.
 
@@ -22,6 +26,7 @@ def as_volume(
             (4, 4) affine from its indices to RAS millimetres.
         series: Which series of a folder, see `ct.list_series`.
         kernel: Reconstruction preferred where no series is named.
+        purpose: What the series is for, see `ct.open_volume`.
 
     Raises:
         InputError: The input cannot be proved to be a CT.
@@ -29,7 +34,8 @@ def as_volume(
     if isinstance(source, ct.CTVolume):
         return source
     if isinstance(source, (str, Path)):
-        return ct.open_volume(source, series=kernel if series is None else series)
+        wanted = kernel if series is None else series
+        return ct.open_volume(source, series=wanted, purpose=purpose)
     if hasattr(source, "affine") and hasattr(source, "numpy"):
         array = np.asarray(source.numpy())
         affine = np.asarray(source.affine, dtype=np.float64)

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from longllava_domains import ct
 from longllava_domains.answer import Answer
@@ -21,6 +22,8 @@ from longllava_domains.pipelines.memory_remedies import with_slice_spacing_remed
 from longllava_domains.provenance import Provenance
 
 OnProgress = Callable[[str, int, int], None]
+# The findings are those of the chest; see `ct.open_volume`.
+PURPOSE: Final = "chest"
 
 
 class CTReport:
@@ -117,6 +120,10 @@ class CTReport:
     ) -> CTReportResult:
         """Draft a report.
 
+        Of a folder's series, one that the header says is of the chest is preferred. Slices that
+        lie on no even grid (tilted, at several spacings, some missing) are shown as they were
+        acquired, and a notice says so.
+
         Args:
             volume: A path, a `CTVolume`, a MONAI MetaTensor, or (array, affine_ras_mm).
             policy: Which slices and windows, and of which kernel; the preset's by default.
@@ -134,8 +141,7 @@ class CTReport:
                 ``slice_spacing_mm``.
             ModelError: The model cannot run on it.
         """
-        chosen = policy or self.policy()
-        opened = as_volume(volume, series=series, kernel=chosen.kernel)
+        opened, chosen = self._opened(volume, policy, series)
         evidence = chest_evidence(opened)
         with self._look(opened, chosen, on_progress) as session:
             found = self._findings(session, on_progress) if evidence.is_chest else {}
@@ -174,10 +180,17 @@ class CTReport:
 
         Args and errors are those of `__call__`.
         """
-        chosen = policy or self.policy()
-        opened = as_volume(volume, series=series, kernel=chosen.kernel)
+        opened, chosen = self._opened(volume, policy, series)
         with self._look(opened, chosen, on_progress) as session:
             return session.ask(question, max_new_tokens=max_new_tokens)
+
+    def _opened(
+        self, volume: Any, policy: ct.SlicePolicy | None, series: int | str | None
+    ) -> tuple[ct.CTVolume, ct.SlicePolicy]:
+        """Open what was given, and return the policy that can show it."""
+        chosen = policy or self.policy()
+        opened = as_volume(volume, series=series, kernel=chosen.kernel, purpose=PURPOSE)
+        return opened, chosen if opened.has_grid else replace(chosen, at="acquired")
 
     @contextmanager
     def _look(
