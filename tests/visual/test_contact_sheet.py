@@ -101,3 +101,15 @@ def test_the_notice_of_research_use_stands_whole_at_the_foot(count: int) -> None
     notice_px = ImageFont.load_default(size=11).getlength(RESEARCH_NOTICE)
     assert np.ptp(inked) == pytest.approx(notice_px, abs=4)
     assert inked[-1] < sheet.width - 1
+
+
+def test_slices_have_their_sides_named_and_maps_do_not() -> None:
+    """The patient's right is on the left: R and L stand below the edges of a slice."""
+
+    def ink_at_the_right(place: Place) -> bool:
+        view = coloured(0, place, (96, 96))
+        below = np.asarray(contact_sheet(VisualSequence((view,))))[101:116, 90:101]
+        return bool((below > 200).any())
+
+    assert ink_at_the_right(SlicePlace(0, 1.0, 5.0, "lung"))
+    assert not ink_at_the_right(SlidePlace(0, 0, 40, 40, 0, 0.5))
