@@ -23,6 +23,9 @@ _PURPOSES: Final[dict[str, frozenset[str]]] = {
     "extremity": frozenset({"EXTREMITY", "KNEE", "ANKLE", "FOOT", "HAND", "SHOULDER", "HIP"}),
 }
 _PHASES: Final = ("native", "contrast")
+# Names of one part of the body.
+_SAME_PART: Final = ({"CHEST", "THORAX", "LUNG", "HEART"}, {"ABDOMEN", "LIVER", "KIDNEY"},
+                     {"HEAD", "BRAIN", "SKULL"}, {"PELVIS", "HIP"})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,14 @@ def parse_purpose(text: str | None) -> Purpose:
         )
     wanted = frozenset[str]().union(*(_PURPOSES[word] for word in words if word in _PURPOSES))
     return Purpose(wanted, phases.pop() if phases else "")
+
+
+def name_other_parts(first: str, second: str) -> bool:
+    """Tell whether two texts of region names mean different parts of the body."""
+    named, other = set(first.split()), set(second.split())
+    if not named or not other or "WHOLEBODY" in named | other:
+        return False
+    return not any(part & named and part & other for part in _SAME_PART) and not named & other
 
 
 def regions(body_parts: Iterable[str]) -> list[str]:

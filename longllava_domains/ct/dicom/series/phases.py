@@ -72,11 +72,14 @@ def places(headers: list[SliceHeader]) -> set[tuple[int, ...]]:
 def seam_of(headers: list[SliceHeader]) -> tuple[list[SliceHeader], ...]:
     """Return the table steps of one scan that have positions in common, or nothing.
 
-    Each step has every place once, and they overlap by little.
+    Each step has several slices and every place once, and neighbours meet in one or two.
     """
+    repeated = len(headers) - len(places(headers))
     for read in (lambda header: header.acquisition, lambda header: header.image_type):
         parts = _parts(headers, read)
-        if not 1 < len(parts) <= _MOST_STEPS:
+        if not 1 < len(parts) <= _MOST_STEPS or min(map(len, parts)) < 2:
+            continue
+        if repeated > 2 * (len(parts) - 1):
             continue
         once = all(len(places(part)) == len(part) for part in parts)
         if once and all(_in_common(a, b) < _SEAM for a, b in combinations(parts, 2)):

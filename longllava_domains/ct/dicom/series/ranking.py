@@ -9,7 +9,7 @@ parts of the body that nobody chose between, nothing is guessed.
 from collections.abc import Sequence
 from typing import Final
 
-from longllava_domains.ct.body_part import Purpose
+from longllava_domains.ct.body_part import Purpose, name_other_parts
 from longllava_domains.ct.dicom.series.table import SeriesRow
 
 # Slices thinner than this add noise and cost, not detail, for reading at 336 pixels.
@@ -66,7 +66,10 @@ class Ranking:
             if self._ranks[i][:decisive] == self._ranks[best][:decisive]
             and (
                 lie_apart(self._rows[i], self._rows[best])
-                or (not is_region_asked and _name_others(self._rows[i], self._rows[best]))
+                or (
+                    not is_region_asked
+                    and name_other_parts(self._rows[i].body_part, self._rows[best].body_part)
+                )
             )
         ]
         return sorted([best, *others]) if others else []
@@ -120,9 +123,3 @@ def lie_apart(first: SeriesRow, second: SeriesRow) -> bool:
     (low, high), (other_low, other_high) = first.z_range_mm, second.z_range_mm
     shorter = min(high - low, other_high - other_low)
     return min(high, other_high) - max(low, other_low) < _MOST_OF_IT * shorter
-
-
-def _name_others(first: SeriesRow, second: SeriesRow) -> bool:
-    """Tell whether the headers of two rows name different parts of the body."""
-    named, other = set(first.body_part.split()), set(second.body_part.split())
-    return bool(named and other and not named & other)
