@@ -128,19 +128,15 @@ def _slip(values: NDArray[Any], intercept: float, evidence: HuEvidence) -> dict[
     they could be without it.
     """
     wide = values.astype(np.float64)
-
-    def speaks(candidate: NDArray[np.float64]) -> bool:
-        found = assess_hu(candidate)
-        return found.proved or (found.plausible and not evidence.plausible)
-
-    for offset in _OFFSETS_HU:
-        if speaks(wide - offset):
-            return {"offset_hu": float(offset)}
+    without = [({"offset_hu": float(offset)}, wide - offset) for offset in _OFFSETS_HU]
     for factor in _FACTORS:
         # The slope alone, or slope and intercept together.
-        if speaks((wide - intercept) / factor + intercept) or speaks(wide / factor):
-            return {"factor": factor}
-    return {}
+        without.append(({"factor": factor}, (wide - intercept) / factor + intercept))
+        without.append(({"factor": factor}, wide / factor))
+    judged = [(slip, assess_hu(candidate)) for slip, candidate in without]
+    proved = [slip for slip, found in judged if found.proved]
+    plausible = [slip for slip, found in judged if found.plausible and not evidence.plausible]
+    return next(iter([*proved, *plausible]), {})
 
 
 def refuse_implausible(found: Plausibility, remedy: str) -> IntensityError:

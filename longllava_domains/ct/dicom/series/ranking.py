@@ -42,7 +42,10 @@ class Ranking:
         self.order = sorted(able, key=lambda i: (self._ranks[i], -rows[i].images))
         self.equal, self.difference, self.hint = self._elsewhere(), "", ""
         if self.equal:
-            self.difference, self.hint = ", of other regions", ', or purpose="chest" and the like'
+            self.difference, self.hint = (
+                ", at other places of the body",
+                ', or purpose="chest" and the like',
+            )
             return
         best = self.order[0]
         alike = [i for i in self.order if self._ranks[i] == self._ranks[best]]

@@ -32,7 +32,7 @@ def test_the_region_that_is_asked_for_wins_over_more_slices(chest_and_abdomen, r
     assert chest.report.codes["choice.other_range"] == 1
     assert ct.open_volume(chest_and_abdomen, purpose="abdomen").shape[0] == 70
     error = refused(chest_and_abdomen, AmbiguousInputError, "series.ambiguous")
-    assert "regions" in str(error)
+    assert "other places of the body" in str(error)
     assert not any(row.chosen for row in ct.list_series(chest_and_abdomen))
     marked = ct.list_series(chest_and_abdomen, purpose="chest")
     assert [row.body_part for row in marked if row.chosen] == ["CHEST"]
