@@ -45,6 +45,15 @@ _NOTICES: Final = frozenset(
         "Heights, not a photograph: the encoder learned from photographs.",
         "The two dates were taken to one grid by resampling.",
         "The dates are paired by pixels: nothing says that they show one place.",
+        # of computed tomography
+        "Slices are shown as they were acquired, without a grid: the gantry was tilted.",
+        "Slices are shown as they were acquired, without a grid: slices are missing between them.",
+        "Slices are shown as they were acquired, without a grid: their distances differ.",
+        "Slices are shown as they were acquired, without a grid: acquisitions meet at a position.",
+        "The lung window shows a soft reconstruction, and the study has a sharp one.",
+        "The headers say that the series has more images than were found.",
+        "A part of a series was read, as asked: other images of it lie outside.",
+        "Other series of the study cover other ranges, which were not read.",
     }
 )
 
@@ -96,6 +105,7 @@ ALLOWED: Final[Mapping[str, Callable[[object], bool]]] = MappingProxyType(
         "source_kind": _is_identifier,
         "input_sha256": _is_sha256,
         "load_report": _is_plain,
+        "series": _is_plain,
         "spacing_mm": _is_plain,
         "size": _is_plain,
         # what was shown

@@ -17,6 +17,7 @@ CHEST_SHARE = 0.3
 _SAMPLED_SLICES = 24
 _COARSE_PX = 192
 _OTHER_REGIONS = ("HEAD", "BRAIN", "SKULL", "KNEE", "ANKLE", "PELVIS", "FOOT", "HAND")
+_CHEST_REGIONS = ("CHEST", "THORAX", "LUNG", "HEART", "WHOLEBODY")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ def chest_evidence(volume: CTVolume) -> ChestEvidence:
     values = volume.source.read([int(index) for index in chosen])
     lung_share = float(np.mean([_lung_fraction(plane) >= LUNG_SLICE_FRACTION for plane in values]))
     region = str(volume.facts.get("body_part", "")).upper()
-    if any(other in region for other in _OTHER_REGIONS):
+    names_chest = any(name in region for name in _CHEST_REGIONS)  # "CHEST ABDOMEN PELVIS"
+    if not names_chest and any(other in region for other in _OTHER_REGIONS):
         return ChestEvidence(False, "chest.header_other_region", lung_share)
     if lung_share < CHEST_SHARE:
         return ChestEvidence(False, "chest.no_lung", lung_share)

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Final, get_args
 
-from longllava_domains.ct.dicom.series.selection import SeriesTable, tabulate
+from longllava_domains.ct.body_part import parse_purpose
+from longllava_domains.ct.dicom.series.selection import tabulate
+from longllava_domains.ct.dicom.series.table import SeriesTable
 from longllava_domains.ct.hounsfield.rescale import HuSource
 from longllava_domains.ct.views.policy import ReconstructionKernel
 from longllava_domains.ct.volume import CTVolume
@@ -16,20 +18,25 @@ def open_volume(
     path: str | Path,
     *,
     series: int | str | None = None,
+    purpose: str | None = None,
     repair: tuple[str, ...] = (),
     hu: HuSource = "prove",
 ) -> CTVolume:
     """Open a CT volume: a folder tree, zip archive or file of DICOM, or a NIfTI file.
 
-    Geometry and Hounsfield units are proved or the load is refused. Slices are decoded when they
-    are first needed.
+    The place of every slice and Hounsfield units are proved or the load is refused. Slices that
+    lie on no even grid (a tilted gantry, two spacings, gaps) are shown with
+    ``SlicePolicy(at="acquired")``; `CTVolume.hu` then needs a repair. Slices are decoded when
+    they are first needed.
 
     Args:
         path: A folder (searched whole), a .zip, a multi-frame DICOM file, a DICOMDIR (stands for
             its folder), or a NIfTI file.
-        series: For DICOM: a number or key of `list_series`, a series instance UID, or ``"soft"``
-            or ``"sharp"`` for the kernel; by default the best series is chosen, and
+        series: For DICOM: a row number or key of `list_series`, a series instance UID, or
+            ``"soft"`` or ``"sharp"`` for the kernel; by default the best series is chosen, and
             `report.codes` says why.
+        purpose: For DICOM: what the series is for, and so which is preferred: a region such as
+            ``"chest"``, a phase (``"native"`` or ``"contrast"``), or both in one text.
         repair: What may be repaired; nothing by default. DICOM: ``"tilt"`` (shear to a straight
             volume), ``"gaps"`` or ``"gaps:K"`` (interpolate up to K missing slices in a row),
             ``"duplicates"`` (drop pixel-identical copies), ``"single"`` (a lone slice). NIfTI: see
@@ -49,7 +56,7 @@ def open_volume(
         IntensityError: Hounsfield units are not proved.
         AmbiguousInputError: Several series are equally good, or of several patients or studies.
         BurnedInError: Only pages that may show a name.
-        PolicyError: An unknown repair or rule, or a series of a NIfTI file.
+        PolicyError: An unknown repair, rule or purpose, or a series of a NIfTI file.
     """
     place = Path(path)
     if _is_nifti(place):
@@ -61,19 +68,23 @@ def open_volume(
                 remedy="Leave series=None.",
                 code="series.nifti",
             )
+        parse_purpose(purpose)
         return open_nifti(place, repair=repair, hu=hu)
     from longllava_domains.ct.dicom.open import open_dicom
 
-    return open_dicom(place, series=series, repair=repair, hu=hu)
+    return open_dicom(place, series=series, purpose=purpose, repair=repair, hu=hu)
 
 
-def list_series(path: str | Path, *, kernel: ReconstructionKernel | None = None) -> SeriesTable:
+def list_series(
+    path: str | Path, *, kernel: ReconstructionKernel | None = None, purpose: str | None = None
+) -> SeriesTable:
     """List the CT series below a path, and which one `open_volume` would choose.
 
     Args:
         path: As for `open_volume`.
         kernel: ``"soft"`` or ``"sharp"``: mark what ``open_volume(path, series=kernel)`` would
             choose.
+        purpose: As for `open_volume`.
 
     Returns:
         A tuple of `SeriesRow` that prints as a table; it holds no text of the headers.
@@ -82,7 +93,7 @@ def list_series(path: str | Path, *, kernel: ReconstructionKernel | None = None)
         NotFoundError: Nothing is there.
         UnsupportedInputError: No file holds a CT slice, or it is a NIfTI file.
         BurnedInError: The only images are pages that may show a name.
-        PolicyError: Another kernel than these two.
+        PolicyError: Another kernel than these two, or an unknown purpose.
     """
     from longllava_domains.ct.dicom.series.study import read_study
 
@@ -98,7 +109,7 @@ def list_series(path: str | Path, *, kernel: ReconstructionKernel | None = None)
             remedy=f"Use one of {', '.join(get_args(ReconstructionKernel))}.",
             code="series.kernel",
         )
-    return tabulate(read_study(path).series, kernel)
+    return tabulate(read_study(path).series, kernel, parse_purpose(purpose))
 
 
 def _is_nifti(place: Path) -> bool:

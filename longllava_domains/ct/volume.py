@@ -1,6 +1,7 @@
-"""`CTVolume`: proved Hounsfield units on a proved grid, decoded when they are first needed."""
+"""`CTVolume`: proved Hounsfield units at proved places, decoded when they are first needed."""
 
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,12 @@ class CTVolume(SliceStack):
         """Hounsfield units, int16 (slices, rows, columns): head, anterior and patient right first.
 
         Decoded on first access and kept; read-only.
+
+        Raises:
+            GeometryError: The slices are on no even grid; `to_sequence` still shows them, with
+                ``SlicePolicy(at="acquired")``.
         """
+        self._need_grid()
         values = self.source.read(range(self.shape[0]))
         values.flags.writeable = False
         return values
@@ -35,6 +41,7 @@ class CTVolume(SliceStack):
 
         Raises:
             PolicyError: The policy cannot be followed on this volume.
+            GeometryError: The policy shows a grid, and the slices are on none.
         """
         if policy is not None and not isinstance(policy, SlicePolicy):
             raise PolicyError(
@@ -54,7 +61,8 @@ class CTVolume(SliceStack):
         Raises:
             PolicyError: The window or the number cannot be followed.
         """
-        return self.to_sequence(SlicePolicy(windows=(window,), max_views=max_views)).show()
+        at: Literal["grid", "acquired"] = "grid" if self.has_grid else "acquired"
+        return self.to_sequence(SlicePolicy(windows=(window,), max_views=max_views, at=at)).show()
 
     def __repr__(self) -> str:
         facts = self._facts()
@@ -67,9 +75,11 @@ class CTVolume(SliceStack):
     def _facts(self) -> dict[str, object]:
         slices, rows, columns = self.shape
         codes = ", ".join(f"{code} ({count})" for code, count in self.report.codes.items())
+        even = self.has_grid
+        steps = " x ".join(f"{step:.3g}" for step in self.spacing_mm) + " mm" if even else None
         return {
             "size": f"{slices} slices of {columns} x {rows}",
-            "spacing": " x ".join(f"{step:.3g}" for step in self.spacing_mm) + " mm",
+            "spacing": steps or "on no even grid",
             "read from": self.report.source_kind,
             "found by the loader": codes or "nothing to report",
             **self.facts,

@@ -85,10 +85,13 @@ def contact_sheet(
         left = _GAP_PX + cell % across * width
         top = _GAP_PX + cell // across * height
         sheet.paste(picture, (left, top))
-        draw.text((left, top + picture.height + 1), label(view.place), fill=_INK, font=font)
+        below, side = top + picture.height + 1, 0
+        if isinstance(view.place, SlicePlace):
+            side = _mark_sides(draw, font, left, below, picture.width)
+        draw.text((left + side, below), label(view.place), fill=_INK, font=font)
         if isinstance(view.place, MapPlace) and view.place.north_deg is not None:
             right = left + math.ceil(font.getlength(label(view.place)))
-            _draw_north(draw, right, top + picture.height + 1, view.place.north_deg, font)
+            _draw_north(draw, right, below, view.place.north_deg, font)
     return sheet
 
 
@@ -108,6 +111,20 @@ def label(place: Place) -> str:
     return f"{place.x},{place.y}  {place.mpp:.3g} um/px"
 
 
+def _mark_sides(
+    draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    left: int, top: int, width: int,
+) -> int:  # fmt: skip
+    """Write R and L below the edges of a slice, and return the width that each takes.
+
+    The patient's right is on the left of every view.
+    """
+    side = _side_px(font)
+    draw.text((left, top), "R", fill=_INK, font=font)
+    draw.text((left + width - math.ceil(font.getlength("L")), top), "L", fill=_INK, font=font)
+    return side
+
+
 def _thumbnail(view: View, cell_px: int) -> Image.Image:
     picture = Image.fromarray(view.pixels)
     picture.thumbnail((cell_px, cell_px), Image.Resampling.BICUBIC)
@@ -116,8 +133,15 @@ def _thumbnail(view: View, cell_px: int) -> Image.Image:
 
 def _caption_px(place: Place, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> int:
     """Return the width of a caption, the north arrow beside it included."""
-    has_north = isinstance(place, MapPlace) and place.north_deg is not None
-    return math.ceil(font.getlength(label(place))) + (_NORTH_PX if has_north else 0)
+    beside = 2 * _side_px(font) if isinstance(place, SlicePlace) else 0
+    if isinstance(place, MapPlace) and place.north_deg is not None:
+        beside = _NORTH_PX
+    return math.ceil(font.getlength(label(place))) + beside
+
+
+def _side_px(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> int:
+    """Return the width that R or L takes beside a caption."""
+    return math.ceil(font.getlength("R")) + 2 * _GAP_PX
 
 
 def _draw_north(

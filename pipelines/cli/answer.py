@@ -66,7 +66,7 @@ def report(
     """Draft a report and 18 findings from one CT. For research use only."""
     from longllava_domains.pipelines.ct.as_volume import CTOpenOptions, as_volume
     from longllava_domains.pipelines.ct.preset import CTPreset
-    from longllava_domains.pipelines.ct.report import CTReport
+    from longllava_domains.pipelines.ct.report import PURPOSE, CTReport
     from longllava_domains.pipelines.loading import load
 
     chosen, named = CTPreset.named(preset), require_model(model)
@@ -77,7 +77,7 @@ def report(
     documents = [record for record in (sr, fhir) if record is not None]
     for record in documents:
         require_writable(record)
-    opened = CTOpenOptions(**{"kernel": chosen.kernel, **opening})
+    opened = CTOpenOptions(**{"kernel": chosen.kernel, "purpose": PURPOSE, **opening})
     volume = as_volume(path, opened)
     if documents:
         require_document(volume, named)

@@ -18,10 +18,18 @@ _WORDS: Final[dict[str, HuRule]] = {"prove": "prove", "trust": "trust"}
 def given(
     series: str | None,
     kernel: ReconstructionKernel | None,
+    purpose: str | None,
     repair: list[str] | None,
     hu: str | None,
 ) -> dict[str, Any]:
     """Return what was given, as settings of a CT; what was not given is left out.
+
+    Args:
+        series: A row number or key of ``longllava series``.
+        kernel: Reconstruction preferred where no series is named.
+        purpose: What the series is for, see `ct.open_volume`.
+        repair: Names of repairs.
+        hu: The rule for Hounsfield units.
 
     Raises:
         PolicyError: An unknown rule for Hounsfield units.
@@ -29,6 +37,7 @@ def given(
     said = {
         "series": series,
         "kernel": kernel,
+        "purpose": purpose,
         "repair": tuple(repair) if repair else None,
         "hu": None if hu is None else _rule(hu),
     }
@@ -39,10 +48,17 @@ OPENING_CT: Final = OptionGroup(
     given,
     {
         "series": (
-            Annotated[str | None, typer.Option(help="CT: which series; see longllava series")],
+            Annotated[str | None, typer.Option(help="CT: row or key of longllava series")],
             None,
         ),
         "kernel": (WantedKernel, None),
+        "purpose": (
+            Annotated[
+                str | None,
+                typer.Option(help="CT: what the series is for, such as chest or abdomen contrast"),
+            ],
+            None,
+        ),
         "repair": (
             Annotated[
                 list[str] | None,

@@ -20,12 +20,14 @@ class CTOpenOptions:
     Attributes:
         series: Which series of a folder, see `ct.list_series`.
         kernel: Reconstruction preferred where no series is named.
+        purpose: What the series is for, such as ``"chest"``.
         repair: What may be repaired, such as ``("tilt",)``.
         hu: ``"prove"``, ``"trust"``, or (slope, intercept).
     """
 
     series: int | str | None = None
     kernel: ReconstructionKernel | None = None
+    purpose: str | None = None
     repair: tuple[str, ...] = ()
     hu: HuRule = "prove"
 
@@ -47,7 +49,9 @@ def as_volume(source: Any, options: CTOpenOptions | None = None) -> ct.CTVolume:
     if isinstance(source, (str, Path)):
         chosen = options or CTOpenOptions()
         series = chosen.kernel if chosen.series is None else chosen.series
-        return ct.open_volume(source, series=series, repair=chosen.repair, hu=chosen.hu)
+        return ct.open_volume(
+            source, series=series, purpose=chosen.purpose, repair=chosen.repair, hu=chosen.hu
+        )
     if hasattr(source, "affine") and hasattr(source, "numpy"):
         array = np.asarray(source.numpy())
         affine = np.asarray(source.affine, dtype=np.float64)

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,8 @@ from longllava_domains.vision_language import (
 )
 
 OnProgress = Callable[[str, int, int], None]
+# The findings are those of the chest; see `ct.open_volume`.
+PURPOSE: Final = "chest"
 
 _NOISE_TOKENS: Final = 24
 
@@ -129,6 +132,10 @@ class CTReport:
     ) -> CTReportResult:
         """Draft a report.
 
+        Of a folder's series, one that the header says is of the chest is preferred. Slices that
+        lie on no even grid (tilted, at several spacings, some missing) are shown as they were
+        acquired, and a notice says so.
+
         Args:
             volume: A path, a `CTVolume`, a MONAI MetaTensor, or (array, affine_ras_mm).
             policy: Which slices and windows, and of which kernel; the preset's by default.
@@ -147,8 +154,7 @@ class CTReport:
                 ``slice_spacing_mm``.
             ModelError: The model cannot run on it.
         """
-        chosen = policy or self.policy()
-        opened = as_volume(volume, CTOpenOptions(series, chosen.kernel))
+        opened, chosen = self._opened(volume, policy, series)
         evidence = chest_evidence(opened)
         with self._look(opened, chosen, on_progress) as session:
             found = self._findings(session, on_progress) if evidence.is_chest else {}
@@ -187,10 +193,17 @@ class CTReport:
 
         Args and errors are those of `__call__`.
         """
-        chosen = policy or self.policy()
-        opened = as_volume(volume, CTOpenOptions(series, chosen.kernel))
+        opened, chosen = self._opened(volume, policy, series)
         with self._look(opened, chosen, on_progress) as session:
             return session.ask(question, max_new_tokens=max_new_tokens)
+
+    def _opened(
+        self, volume: Any, policy: ct.SlicePolicy | None, series: int | str | None
+    ) -> tuple[ct.CTVolume, ct.SlicePolicy]:
+        """Open what was given, and return the policy that can show it."""
+        chosen = policy or self.policy()
+        opened = as_volume(volume, CTOpenOptions(series, chosen.kernel, PURPOSE))
+        return opened, chosen if opened.has_grid else replace(chosen, at="acquired")
 
     @contextmanager
     def _look(

@@ -89,8 +89,9 @@ class CTReportResult:
         return tuple(self.provenance.get("withheld", ()))
 
     def to_text(self) -> str:
-        """Return the notices, then the findings by margin, then the draft, safe for a terminal."""
+        """Return notices, the series read, findings by margin and the draft, for a terminal."""
         lines = [f"[{notice}]" for notice in self.notices]
+        lines += [f"[{line}]" for line in series_lines(self.provenance.get("series", {}))]
         lines += [f"[Chest findings withheld: {reason}]" for reason in self.withheld]
         if self.abnormalities:
             ranked = sorted(self.abnormalities.values(), key=lambda a: -a.yes_logit_margin)
@@ -191,6 +192,33 @@ class CTReportResult:
             demo=bool(self.provenance.get("demo", False)),
             created=self.created.astimezone(UTC),
         )
+
+
+def series_lines(series: Mapping[str, Any]) -> list[str]:
+    """Say which DICOM series was read and why, in one line; nothing for other sources.
+
+    Args:
+        series: ``provenance["series"]``.
+    """
+    if not series:
+        return []
+    number = (
+        "without a number" if series["series_number"] is None else f"{series['series_number']:g}"
+    )
+    span = series["z_range_mm"]
+    described = [
+        f"{series['images']} {series['plane']} slices",
+        f"{series['kernel']} kernel",
+        " ".join(series["body_part"]).lower() or "region not named",
+        " ".join(series["phase"]),
+        "" if span is None else f"z {span[0]:.1f} to {span[1]:.1f} mm",
+    ]
+    why = ", ".join(code.removeprefix("choice.") for code in series["chosen_by"])
+    told = ", ".join(part for part in described if part)
+    return [
+        f"Series read: DICOM series number {number} (row {series['row']:g} of longllava series): "
+        f"{told}; chosen by: {why}"
+    ]
 
 
 def split_sections(text: str) -> tuple[str, str]:

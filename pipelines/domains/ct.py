@@ -1,7 +1,7 @@
 """Computed tomography as a domain."""
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from longllava_domains import ct
@@ -63,8 +63,9 @@ class CTDomain:
         )
 
     def to_sequence(self, opened: ct.CTVolume, policy: ct.SlicePolicy) -> VisualSequence:
-        """Show a volume."""
-        return opened.to_sequence(policy)
+        """Show a volume; slices that no grid holds are shown as they were acquired."""
+        shown = policy if opened.has_grid else replace(policy, at="acquired")
+        return opened.to_sequence(shown)
 
     def memory_remedy(
         self, opened: ct.CTVolume, policy: ct.SlicePolicy

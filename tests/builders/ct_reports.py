@@ -36,7 +36,7 @@ def write_series(folder: Path, count: int = 4, **changes: Any) -> list[Path]:
     paths = []
     for index in range(count):
         image = Dataset()
-        image.SpecificCharacterSet = "ISO_IR 100"
+        image.SpecificCharacterSet = "ISO_IR 100"  # `changes` may set another, or none
         image.SOPClassUID = CTImageStorage
         image.SOPInstanceUID = str(generate_uid(None))
         image.StudyInstanceUID, image.SeriesInstanceUID = study, series

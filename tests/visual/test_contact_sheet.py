@@ -129,3 +129,15 @@ def test_an_arrow_points_north_and_captions_are_whole(north_deg: float | None) -
                      rows.mean() - (rows.min() + rows.max()) / 2])  # fmt: skip
     pointing = np.array([np.sin(np.radians(north_deg)), -np.cos(np.radians(north_deg))])
     assert lean @ pointing < -0.3
+
+
+def test_slices_have_their_sides_named_and_maps_do_not() -> None:
+    """The patient's right is on the left: R and L stand below the edges of a slice."""
+
+    def ink_at_the_right(place: Place) -> bool:
+        view = coloured(0, place, (96, 96))
+        below = np.asarray(contact_sheet(VisualSequence((view,))))[101:116, 90:101]
+        return bool((below > 200).any())
+
+    assert ink_at_the_right(SlicePlace(0, 1.0, 5.0, "lung"))
+    assert not ink_at_the_right(SlidePlace(0, 0, 40, 40, 0, 0.5))

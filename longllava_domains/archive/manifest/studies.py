@@ -110,10 +110,10 @@ def _chosen(images: list[_File], secret: SiteSecret, cut: set[str]) -> Draft:
     """Return the item of a CT study: the series that the loader would choose."""
     series = group(header for image in images for header in image.headers)
     try:
-        index, choice, rows = choose(series, None)
+        picked = choose(series, None)
     except InputError as error:
         return _draft("ct", images, secret, expected=error.code)
-    one = series[index]
+    one = series[picked.index]
     numbers = {header.file.position for header in one.headers}
     chosen = [image for image in images if image.headers[0].file.position in numbers]
     return _draft(
@@ -121,8 +121,8 @@ def _chosen(images: list[_File], secret: SiteSecret, cut: set[str]) -> Draft:
         chosen,
         secret,
         expected=_expected(one, cut),
-        series=rows[index].key,
-        choice=choice,
+        series=picked.rows[picked.index].key,
+        choice=next(iter(picked.codes)),  # the first code says what decided
         headers=one.headers,
     )
 
@@ -131,8 +131,9 @@ def _expected(one: SubSeries, cut: set[str]) -> str:
     """Return the code with which the loader refuses a series, as far as headers say."""
     if one.mixed:
         return "series.mixed_patients"
-    if one.other_sizes:
-        return "ct.mixed_size"
+    if one.rest:
+        sizes = all(rest.differs == "size" for rest in one.rest)
+        return "ct.mixed_size" if sizes else "ct.part_of_series"
     return "ct.cut_files" if one.headers[0].series in cut else ""
 
 

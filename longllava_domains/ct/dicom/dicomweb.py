@@ -7,7 +7,7 @@ Nothing is asked of a server unless the user gave its address.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ _MAX_PAGES: Final = 200
 _STUDY_UID, _SERIES_UID, _INSTANCE_UID = "0020000D", "0020000E", "00080018"
 _MODALITY, _RELATED_INSTANCES = "00080060", "00201209"
 _PATIENT_ID, _ACCESSION = "00100020", "00080050"
+_FILE_META: Final = 0x0002
 # As stored: without this a server may decompress, or recompress, what it sends.
 _AS_STORED: Final = (("application/dicom", "*"),)
 
@@ -145,6 +146,41 @@ class DicomWeb:
 
         return open_dicom(self.fetch(series), series=None, repair=repair, hu=hu)
 
+    def open_study(
+        self,
+        study_uid: str,
+        *,
+        series: int | str | None = None,
+        purpose: str | None = None,
+        repair: tuple[str, ...] = (),
+        hu: HuRule = "prove",
+    ) -> CTVolume:
+        """Fetch the CT series of a study and open the one that `ct.open_volume` would choose.
+
+        Every series is fetched, because what decides stands in the headers of the images; name
+        one of `list_series` to `open_volume` where that is too much.
+
+        Args:
+            study_uid: Study Instance UID.
+            series: A row of the table, ``"soft"`` or ``"sharp"``; see `ct.open_volume`.
+            purpose: What the series is for, see `ct.open_volume`.
+            repair: What may be repaired, see `ct.open_volume`.
+            hu: How Hounsfield units are established, see `ct.open_volume`.
+
+        Raises:
+            NetworkError: The server refused, could not be reached or sent too few images.
+            InputError: What it sent cannot be proved to be a CT volume, or several are as good.
+            UnsupportedInputError: The study is larger than `max_bytes`.
+        """
+        from longllava_domains.ct.dicom.open import open_dicom
+
+        files: list[SourceFile] = []
+        for one in self.list_series(study_uid=study_uid):
+            files += self.fetch(one).files
+            self._check_size(sum(file.size for file in files))
+        numbered = [replace(file, position=number) for number, file in enumerate(files, start=1)]
+        return open_dicom(Found(numbered), series=series, purpose=purpose, repair=repair, hu=hu)
+
     def fetch(self, series: RemoteSeries) -> Found:
         """Fetch a series into memory (WADO-RS), as the files that the DICOM loader takes.
 
@@ -245,6 +281,11 @@ def _encoded(dataset: Any) -> bytes:
     """Return the bytes of a received file; elements that nobody touched are written as they came."""
     import pydicom
 
+    # A copy of the file meta inside the data set would not be written.
+    tags = list(dataset.keys())
+    for tag in tags:
+        if tag >> 16 == _FILE_META:
+            del dataset[tag]
     buffer = BytesIO()
     pydicom.dcmwrite(buffer, dataset)
     return buffer.getvalue()

@@ -15,16 +15,21 @@ from longllava_domains.formats.dicom.values import (
 )
 from longllava_domains.units import keyed_hash
 
-# The allow-list: no name, date, description or comment is on it but the identity of the patient,
-# which is only ever hashed.
+# The allow-list: no name, description or comment is on it. The identity of the patient is only
+# ever hashed; times only tell phases apart and are never passed on.
 TAGS: Final = {
     "ImageType": 0x00080008,
     "SOPClassUID": 0x00080016,
     "SOPInstanceUID": 0x00080018,
+    "AcquisitionDate": 0x00080022,
+    "AcquisitionDateTime": 0x0008002A,
+    "AcquisitionTime": 0x00080032,
     "Modality": 0x00080060,
     "PatientID": 0x00100020,
     "PatientBirthDate": 0x00100030,
     "AnatomicalOrientationType": 0x00102210,
+    "ContrastBolusAgent": 0x00180010,
+    "ContrastBolusAgentSequence": 0x00180012,
     "BodyPartExamined": 0x00180015,
     "SliceThickness": 0x00180050,
     "KVP": 0x00180060,
@@ -41,6 +46,11 @@ TAGS: Final = {
     "ImageOrientationPatient": 0x00200037,
     "FrameOfReferenceUID": 0x00200052,
     "TemporalPositionIdentifier": 0x00200100,
+    "ImagesInAcquisition": 0x00201002,
+    "TemporalPositionIndex": 0x00209128,
+    "ConcatenationUID": 0x00209161,
+    "InConcatenationNumber": 0x00209162,
+    "InConcatenationTotalNumber": 0x00209163,
     "SamplesPerPixel": 0x00280002,
     "PhotometricInterpretation": 0x00280004,
     "NumberOfFrames": 0x00280008,
@@ -68,7 +78,16 @@ TAGS: Final = {
 }
 WANTED: Final = frozenset(TAGS.values())
 
-_PHASE: Final = ("TemporalPositionIdentifier", "TriggerTime", "NominalPercentageOfCardiacPhase")
+# What may tell phases apart, by a value that all images of a phase share.
+PHASE_MARKS: Final = (
+    "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "TriggerTime",
+    "NominalPercentageOfCardiacPhase",
+)
+# Written in place of an agent where none was given.
+_NO_CONTRAST: Final = frozenset({"NONE", "NO", "N", "NATIVE", "WITHOUT", "W/O", "0"})
+_DAY_S: Final = 86_400.0
 
 
 def digest(value: bytes) -> str:
@@ -159,7 +178,32 @@ class Elements:
             return ()
         return tuple(zip(centres, widths, strict=False))
 
-    def phase(self) -> str:
-        """Return a digest of what tells cardiac or temporal phases apart, empty for none."""
-        marks = [self.raw(keyword) for keyword in _PHASE]
-        return digest(b"/".join(marks)) if any(marks) else ""
+    def phase_marks(self) -> tuple[str, ...]:
+        """Return a digest for each of `PHASE_MARKS`, empty where absent."""
+        # Not stripped: in a binary value a space or a zero is part of the number.
+        values = (self._elements.get(TAGS[keyword], b"") for keyword in PHASE_MARKS)
+        return tuple(digest(value) if value else "" for value in values)
+
+    def acquired_s(self) -> float | None:
+        """Return the time of acquisition in seconds, for telling images apart only."""
+        stamp = self.text("AcquisitionDateTime")
+        day, time = stamp[:8], stamp[8:].partition("+")[0].partition("-")[0]
+        if not time:
+            day, time = self.text("AcquisitionDate"), self.text("AcquisitionTime")
+        digits = time.replace(":", "")
+        whole, _, fraction = digits.partition(".")
+        if len(whole) < 4 or not (whole + fraction).isdecimal():
+            return None
+        hours, minutes, seconds = int(whole[:2]), int(whole[2:4]), int(whole[4:6] or 0)
+        number = day.replace(".", "")
+        days = float(number) if len(number) == 8 and number.isdecimal() else 0.0
+        return days * _DAY_S + hours * 3600 + minutes * 60 + seconds + float(f"0.{fraction or 0}")
+
+    def contrast(self) -> str:
+        """Return ``"contrast"``, ``"native"`` where the header denies it, or ``""``."""
+        if self.present("ContrastBolusAgentSequence"):
+            return "contrast"
+        agent = self.text("ContrastBolusAgent").upper()
+        if agent:
+            return "native" if agent in _NO_CONTRAST else "contrast"
+        return ""

@@ -1,7 +1,7 @@
 """Read one DICOM header, once: an allow-list of elements, parsed without trust.
 
-Names, dates and descriptions are never read. Identifiers are kept as digests: enough to
-compare, nothing to leak. A value that cannot be parsed is recorded by its keyword in
+Names and descriptions are never read. Identifiers are kept as digests, and times as seconds:
+enough to compare, nothing that is passed on. A value that cannot be parsed is recorded by its keyword in
 `SliceHeader.bad`; whoever needs it refuses.
 """
 
@@ -41,7 +41,12 @@ class SliceHeader:
         instance, series, study, patient, frame_of_reference: Digests, empty where absent.
         position_mm, orientation: Image position and orientation (patient); empty where absent.
         padding: Pixel padding value and range limit, as unsigned 16-bit patterns.
-        phase: Digest of cardiac or temporal phase.
+        phase_marks: Digests of what may tell cardiac or temporal phases apart, see `PHASE_MARKS`.
+        acquired_s, trigger_ms: Times that tell phases apart, and are never passed on.
+        contrast: ``"contrast"``, ``"native"`` where the header denies it, or empty.
+        images_in_acquisition: How many images the header says its acquisition has.
+        concatenation: Digest of the concatenation that the file is a part of, empty for none.
+        concatenation_part, concatenation_parts: Number of the part, and how many there are.
         grouped: Geometry and rescale are in functional groups (enhanced multi-frame).
         bad: Keywords of elements whose value cannot be read.
     """
@@ -68,7 +73,14 @@ class SliceHeader:
     series_number: int | None = None
     acquisition: int | None = None
     instance_number: int | None = None
-    phase: str = ""
+    phase_marks: tuple[str, ...] = ()
+    acquired_s: float | None = field(default=None, repr=False)
+    trigger_ms: float | None = field(default=None, repr=False)
+    contrast: str = ""
+    images_in_acquisition: int | None = None
+    concatenation: str = ""
+    concatenation_part: int | None = None
+    concatenation_parts: int | None = None
     kvp: float | None = None
     thickness_mm: float | None = None
     header_spacing_mm: float | None = None
@@ -171,7 +183,14 @@ def _image(file: SourceFile, found: ParsedElements, values: Elements) -> SliceHe
         series_number=values.integer("SeriesNumber"),
         acquisition=values.integer("AcquisitionNumber"),
         instance_number=values.integer("InstanceNumber"),
-        phase=values.phase(),
+        phase_marks=values.phase_marks(),
+        acquired_s=values.acquired_s(),
+        trigger_ms=values.decimal("TriggerTime"),
+        contrast=values.contrast(),
+        images_in_acquisition=values.integer("ImagesInAcquisition"),
+        concatenation=values.digest("ConcatenationUID"),
+        concatenation_part=values.short("InConcatenationNumber"),
+        concatenation_parts=values.short("InConcatenationTotalNumber"),
         kvp=values.decimal("KVP"),
         thickness_mm=values.decimal("SliceThickness"),
         header_spacing_mm=values.decimal("SpacingBetweenSlices"),

@@ -6,19 +6,30 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from longllava_domains.ct.dicom.geometry.slice_grid import parse_repair, verify_geometry
-from longllava_domains.ct.dicom.geometry.stack import common_size
+from longllava_domains.ct.body_part import parse_purpose
+from longllava_domains.ct.dicom.geometry.slice_grid import arrange, parse_repair
+from longllava_domains.ct.dicom.geometry.stack import Arrangement, common_size
 from longllava_domains.ct.dicom.header import SliceHeader
 from longllava_domains.ct.dicom.rescale import scales
+from longllava_domains.ct.dicom.series.completeness import account_for
+from longllava_domains.ct.dicom.series.facts import series_facts, series_numbers
 from longllava_domains.ct.dicom.series.grouping import SubSeries
+from longllava_domains.ct.dicom.series.phases import seam_of
+from longllava_domains.ct.dicom.series.places import span_mm
+from longllava_domains.ct.dicom.series.ranking import KERNELS
 from longllava_domains.ct.dicom.series.selection import choose
 from longllava_domains.ct.dicom.series.study import Study, read_study
 from longllava_domains.ct.dicom.slice_source import DicomSource
-from longllava_domains.ct.dicom.stored_values import check_storage, naming, read_patterns
+from longllava_domains.ct.dicom.stored_values import (
+    HuScale,
+    check_storage,
+    naming,
+    read_patterns,
+)
 from longllava_domains.ct.hounsfield.rescale import HuSource
-from longllava_domains.ct.reconstruction_kernel import kernel_class
-from longllava_domains.ct.views.windows import HEADER_WINDOWS, header_facts
+from longllava_domains.ct.slice_source import PlacedSlices
 from longllava_domains.ct.volume import CTVolume
 from longllava_domains.errors import (
     AmbiguousInputError,
@@ -34,18 +45,21 @@ def open_dicom(
     source: str | Path | Found,
     *,
     series: int | str | None,
+    purpose: str | None = None,
     repair: tuple[str, ...],
     hu: HuSource,
 ) -> CTVolume:
     """Open one DICOM series, from a path or from files already found; see `ct.open_volume`."""
-    allowed = parse_repair(repair)
+    allowed, wanted = parse_repair(repair), parse_purpose(purpose)
     study = read_study(source)
-    index, why, _ = choose(study.series, series)
-    chosen = study.series[index]
-    _refuse_mixed(chosen, asked=isinstance(series, int) or series not in (None, "soft", "sharp"))
+    choice = choose(study.series, series, wanted)
+    chosen = study.series[choice.index]
+    _refuse_mixed(chosen)
+    is_asked = isinstance(series, int) or series not in (None, *KERNELS)
+    codes = Counter(study.codes) + choice.codes
+    codes += account_for(study, chosen, asked=is_asked)
     _refuse_cut(study, chosen)
-    codes = Counter(study.codes)
-    codes[why] += 1
+    _check_copies(chosen)
     others = sum(len(one.headers) for one in study.series) - len(chosen.headers)
     if others:
         codes["file.other_series"] += others
@@ -53,33 +67,65 @@ def open_dicom(
     for header in chosen.headers:
         with naming(header):
             check_storage(header)
-    stack = verify_geometry(chosen.headers, allowed, _identical)
+    steps_mm = tuple(span for step in seam_of(list(chosen.headers)) if (span := span_mm(step)))
+    stacks = arrange(chosen.headers, allowed, _identical, steps_mm)
     rule = scales(chosen.headers, hu)
-    slices = DicomSource(stack, rule.scale_of, size)
-    codes.update(rule.codes)
-    codes.update(stack.codes)
-    codes.update(_pixel_codes(chosen.headers))
-    numbers = {**stack.numbers, **rule.numbers}
+    acquired = DicomSource(stacks.acquired, rule.scale_of, size)
+    placed = acquired.placed(stacks.offsets_mm)
+    slices, place = _on_grid(stacks, acquired, placed, rule.scale_of, size)
+    stack = stacks.grid or stacks.acquired
+    codes += Counter({**rule.codes, **stack.codes}) + _pixel_codes(chosen.headers)
+    if stacks.refusal is not None:
+        codes.update(("geometry.no_grid", stacks.refusal.code))
+    row = choice.rows[choice.index]
+    numbers = {**choice.numbers, **stack.numbers, **rule.numbers, **series_numbers(row)}
     enhanced = any(header.grouped for header in chosen.headers)
     report = LoadReport("dicom-enhanced" if enhanced else "dicom", codes, numbers)
-    return CTVolume(slices, slices.affine_ras_mm, report, _facts(chosen.headers))
+    facts = series_facts(chosen.headers, row)
+    return CTVolume(slices, place, report, facts, acquired=placed)
 
 
-def _refuse_mixed(chosen: SubSeries, *, asked: bool) -> None:
-    if chosen.other_sizes and not asked:
-        raise GeometryError(
-            f"{chosen.other_sizes} slices of this series have another size than the other "
-            f"{len(chosen.headers)}.",
-            remedy="Pass series=NUMBER of ct.list_series(path) to take those of one size.",
-            code="ct.mixed_size",
-            facts={"slices": len(chosen.headers), "other_size": chosen.other_sizes},
-        )
+def _on_grid(
+    stacks: Arrangement,
+    acquired: DicomSource,
+    placed: PlacedSlices | None,
+    scale_of: Callable[[SliceHeader], HuScale],
+    size: tuple[int, int],
+) -> tuple[DicomSource, NDArray[np.float64] | GeometryError]:
+    """Return the slices on their grid with its affine, or as acquired with the refusal.
+
+    Raises:
+        GeometryError: No grid, and a series that is shown across its slices.
+    """
+    if stacks.grid is not None:
+        slices = DicomSource(stacks.grid, scale_of, size)
+        return slices, slices.affine_ras_mm
+    assert stacks.refusal is not None
+    if placed is None:
+        raise stacks.refusal
+    return acquired, stacks.refusal
+
+
+def _refuse_mixed(chosen: SubSeries) -> None:
     if chosen.mixed:
         raise AmbiguousInputError(
             "One series UID holds images of different patients or studies.",
             remedy="De-identify or export the studies again, each with its own UIDs.",
             code="series.mixed_patients",
             facts={"images": len(chosen.headers)},
+        )
+
+
+def _check_copies(chosen: SubSeries) -> None:
+    """Refuse files that claim to be one instance and hold different pixels."""
+    different = sum(not _identical(one, copy) for one, copy in chosen.copies)
+    if different:
+        raise DamagedInputError(
+            f"{different} files share the instance UID and the place of another file and hold "
+            "other pixels.",
+            remedy="Copy or export the series again; which file is right cannot be known.",
+            code="ct.copies_differ",
+            facts={"copies": len(chosen.copies), "different": different},
         )
 
 
@@ -134,25 +180,3 @@ def _decoder(header: SliceHeader) -> str:
     if header.pixel_length is not None:
         return NATIVE.get(header.syntax, "uncompressed")
     return COMPRESSED.get(header.syntax, "by_content")
-
-
-_REGIONS: Final = ("CHEST", "THORAX", "LUNG", "HEART", "ABDOMEN", "PELVIS", "HEAD", "BRAIN",
-                   "SKULL", "NECK", "SPINE", "KNEE", "ANKLE", "FOOT", "HAND", "SHOULDER", "HIP",
-                   "EXTREMITY", "WHOLEBODY")  # fmt: skip
-
-
-def _facts(headers: tuple[SliceHeader, ...]) -> dict[str, str | float]:
-    """Return acquisition facts, words only from a fixed list."""
-    first = headers[0]
-    facts: dict[str, str | float] = {"kernel": kernel_class(first.kernel)}
-    # "CHESTABDPELVIS" and the like are several regions; the text itself is never passed on.
-    regions = [region for region in _REGIONS if region in first.body_part]
-    if regions:
-        facts["body_part"] = " ".join(regions)
-    if first.thickness_mm:
-        facts["thickness_mm"] = first.thickness_mm
-    if first.kvp:
-        facts["kvp"] = first.kvp
-    for name, (center_hu, width_hu) in zip(HEADER_WINDOWS, first.windows, strict=False):
-        facts |= header_facts(name, center_hu, width_hu, first.window_function)
-    return facts

@@ -2,8 +2,7 @@
 
 PS3.3 C.8.2.1: a CT image has Rescale Slope and Intercept, and its Rescale Type is HU unless it
 says otherwise (localizers aside). Where the header leaves that open, the values decide; and where
-they would be Hounsfield units but for an offset that exporters are known to apply twice or to
-forget, the header is not believed. Three slices are decoded for that.
+it says the unit, the values still have to be plausible. Three slices are decoded for that.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,12 +22,21 @@ from longllava_domains.ct.dicom.stored_values import (
 )
 from longllava_domains.ct.hounsfield.ct_rate import CtRateVolume
 from longllava_domains.ct.hounsfield.evidence import assess_hu, refuse
+from longllava_domains.ct.hounsfield.plausibility import (
+    AIR_NOTED_HU,
+    judge,
+    refuse_implausible,
+)
 from longllava_domains.ct.hounsfield.rescale import HuSource, check_rule
 from longllava_domains.errors import IntensityError, PolicyError
 
 _SAMPLED: Final = 3
-# Offsets of stored values that exporters apply twice or forget.
-_KNOWN_SLIPS_HU: Final = (-1024, 1024, -1000, 1000, -8192, 8192)
+# How Rescale Type spells the unit, and how it spells that it does not say.
+_HU_WORDS: Final = frozenset(
+    {"", "HU", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS", "H.U."}
+)
+_UNSPECIFIED: Final = frozenset({"US", "UNSPECIFIED"})
+_OR_TRUST: Final = 'or hu="trust" if you know better.'
 _TRUST: Final = 'Pass hu=(slope, intercept), or hu="trust" if you know that they are.'
 
 
@@ -68,8 +76,8 @@ def scales(headers: tuple[SliceHeader, ...], hu: HuSource) -> ScaleRule:
     if isinstance(hu, tuple):
         rule = _given(headers, hu)
     else:
-        _check_values(headers)
-        rule = ScaleRule(_from_header)
+        other = _check_values(headers, trusted=hu == "trust")
+        rule = ScaleRule(_from_header, {"hu.other_unit": other} if other else {})
         if hu == "trust":
             rule.codes["hu.trusted"] = len(headers)
         else:
@@ -103,7 +111,8 @@ def _from_header(header: SliceHeader) -> HuScale:
     )
 
 
-def _check_values(headers: tuple[SliceHeader, ...]) -> None:
+def _check_values(headers: tuple[SliceHeader, ...], *, trusted: bool) -> int:
+    """Refuse rescales that cannot be applied; return how many slices name another unit."""
     unusable = sum(
         header.slope == 0 or "RescaleSlope" in header.bad or "RescaleIntercept" in header.bad
         for header in headers
@@ -123,9 +132,10 @@ def _check_values(headers: tuple[SliceHeader, ...]) -> None:
             code="hu.rescale_missing",
             facts={"slices": len(headers), "lacking": lacking},
         )
-    other = sum(header.rescale_type not in ("", "HU", "US") for header in headers)
+    known = _HU_WORDS | _UNSPECIFIED
+    other = sum(header.rescale_type not in known for header in headers)
     tables = sum(header.modality_lut for header in headers)
-    if other or tables:
+    if tables or (other and not trusted):
         raise IntensityError(
             f"{other} of {len(headers)} slices are rescaled to another unit than HU, and {tables} "
             "use a modality lookup table.",
@@ -133,6 +143,7 @@ def _check_values(headers: tuple[SliceHeader, ...]) -> None:
             code="hu.other_unit",
             facts={"slices": len(headers), "other_unit": other, "lookup_table": tables},
         )
+    return other
 
 
 def _prove(headers: tuple[SliceHeader, ...], rule: ScaleRule) -> None:
@@ -157,23 +168,17 @@ def _prove(headers: tuple[SliceHeader, ...], rule: ScaleRule) -> None:
 def _proof(headers: tuple[SliceHeader, ...]) -> tuple[tuple[str, ...], Mapping[str, float]]:
     """Return the codes that say how one rescale is proved, and the numbers that show it."""
     values = _sample(headers, _from_header)
-    evidence = assess_hu(values)
     if not _header_says(headers):
+        evidence = assess_hu(values)
         if not evidence.proved:
             raise refuse(evidence, _TRUST)
         return ("hu.proved_by_values",), evidence.numbers
-    if evidence.proved:
-        return ("hu.rescale",), evidence.numbers
-    for offset in _KNOWN_SLIPS_HU:
-        if assess_hu(values.astype(np.int32) - offset).proved:
-            raise IntensityError(
-                f"The header's rescale puts air at {offset - 1000} HU instead of -1000.",
-                remedy=f"Pass hu=(slope, intercept) with an intercept lower by {offset}"
-                ', or hu="trust" if you know better.',
-                code="hu.contradicted",
-                facts={"offset_hu": offset},
-            )
-    return ("hu.rescale", "hu.unconfirmed"), evidence.numbers
+    found = judge(values, _from_header(headers[0]).intercept)
+    if found.code == "implausible":
+        raise refuse_implausible(found, _OR_TRUST)
+    codes = {"air": (), "no_air": ("hu.no_air_in_view",), "unprovable": ("hu.unprovable",)}
+    off = ("hu.air_off",) if found.air_off_hu > AIR_NOTED_HU else ()
+    return ("hu.rescale", *codes[found.code], *off), found.numbers
 
 
 def _header_says(headers: tuple[SliceHeader, ...]) -> bool:
@@ -185,10 +190,10 @@ def _header_says(headers: tuple[SliceHeader, ...]) -> bool:
     return all(
         header.slope is not None
         and header.intercept is not None
-        and header.rescale_type != "US"
+        and header.rescale_type not in _UNSPECIFIED
         and (
             (header.slope, header.intercept) != (1, 0)
-            or (header.rescale_type == "HU" and header.signed)
+            or (header.rescale_type in _HU_WORDS - {""} and header.signed)
         )
         for header in headers
     )

@@ -13,6 +13,7 @@ from longllava_domains.ct.dicom.geometry.tilt import Canvas
 from longllava_domains.ct.dicom.header import NotAnImage, SliceHeader, read_header
 from longllava_domains.ct.dicom.stored_values import HuScale, naming, read_slice
 from longllava_domains.ct.orientation import to_radiological
+from longllava_domains.ct.slice_source import PlacedSlices
 from longllava_domains.errors import DamagedInputError, UnsupportedInputError
 from longllava_domains.formats.dicom.pydicom_parser import UnparsableError, read_dataset
 from longllava_domains.formats.dicom.source_file import changed
@@ -75,6 +76,32 @@ class DicomSource:
         if self._order[0] == 0:
             return made[::-1] if self._flipped[0] else made
         return (False,) * self.shape[0]
+
+    def placed(self, offsets_mm: NDArray[np.float64]) -> PlacedSlices | None:
+        """Return the slices with their own places, where they are shown as they are stored.
+
+        Args:
+            offsets_mm: Position of each stored slice along the normal, rising.
+
+        Returns:
+            The slices, or None for a series that was stored across (coronal or sagittal).
+        """
+        if self._order[0] != 0:
+            return None
+        around = np.concatenate([offsets_mm[:1], offsets_mm, offsets_mm[-1:]])
+        local = (around[2:] - around[:-2]) / 2
+        thickness = np.array(
+            [
+                header.thickness_mm if header is not None and header.thickness_mm else step
+                for header, step in zip(self._headers, local, strict=True)
+            ]
+        )
+        linear = np.linalg.norm(self.affine_ras_mm[:3, 1:3], axis=0)
+        pixel_mm = (float(linear[0]), float(linear[1]))
+        # The head comes first, and z falls from it.
+        if self._flipped[0]:
+            return PlacedSlices(self, offsets_mm[::-1], thickness[::-1], pixel_mm)
+        return PlacedSlices(self, -offsets_mm, thickness, pixel_mm)
 
     def read(self, indices: Sequence[int]) -> NDArray[np.int16]:
         """Decode these slices to Hounsfield units, and no others.

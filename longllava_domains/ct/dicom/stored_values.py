@@ -6,10 +6,11 @@ can be; a value that would leave int16 is refused, never wrapped.
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +23,15 @@ from longllava_domains.errors import (
     UnsupportedInputError,
 )
 from longllava_domains.formats.decoding.frames import decode_frame
-from longllava_domains.formats.dicom.codecs import COMPRESSED
+from longllava_domains.formats.dicom.codecs import COMPRESSED, MAY_BE_LOSSY
 from longllava_domains.formats.dicom.fast_parser import DEFLATED, read_inflated
+from longllava_domains.formats.dicom.source_file import SourceFile
 
 AIR_HU: Final = -1024
 # A padding value inside this range would also be a value of the patient.
 _PATIENT_HU: Final = (-900, 4000)
+# Nothing real lies below this; noise of air ends well above.
+_EMPTIEST_HU: Final = -1500
 
 
 @dataclass(frozen=True)
@@ -134,9 +138,16 @@ def _native_frame(header: SliceHeader, size: int) -> bytes:
     with header.file.open() as stream:
         start = (header.pixel_offset or 0) + header.frame * size
         if header.syntax == DEFLATED:
-            return (read_inflated(stream) or b"")[start : start + size]
+            return _inflated(header.file, header.file.open)[start : start + size]
         stream.seek(start)
         return stream.read(size)
+
+
+# A multi-frame file is inflated once, not for each frame; opened again, it is another key.
+@lru_cache(maxsize=1)
+def _inflated(_: SourceFile, opens: Callable[[], BinaryIO]) -> bytes:
+    with opens() as stream:
+        return read_inflated(stream) or b""
 
 
 def _compressed_frame(header: SliceHeader) -> bytes:
@@ -265,10 +276,18 @@ def _padded(
     if whole is None:
         return None
     low, high = whole
+    if _may_be_off(header) and scale.slope > 0:
+        # Lossy compression moves the padding value; nothing of a patient lies that far below air.
+        empty = (_EMPTIEST_HU - scale.intercept) / scale.slope
+        low, high = (-32768, max(high, int(empty))) if high < empty else (low, high)
     mask = (values >= low) & (values <= high)
     for value in header.padding:
         mask |= patterns == value
     return mask if mask.any() else None
+
+
+def _may_be_off(header: SliceHeader) -> bool:
+    return header.lossy or COMPRESSED.get(header.syntax, "") in MAY_BE_LOSSY
 
 
 def _any_inside(values: NDArray[Any], outside: NDArray[np.bool_]) -> Any:

@@ -26,6 +26,15 @@ PADDING_BELOW_HU: Final = -1100
 EMPTIEST_HU: Final = -1500
 SAMPLE_VOXELS: Final = 1_000_000
 
+# A constant outside the field of view may be off by a value or two (near-lossless compression),
+# and there may be several; noise is wider than that.
+_SPIKE_WIDTH_HU: Final = 17
+_SPIKE_SHARE: Final = 0.9
+_SPIKE_APART_HU: Final = 50
+_MOST_SPIKES: Final = 3
+# Resampling leaves values between a constant and the air beside it.
+_BETWEEN_SHARE: Final = 0.15
+
 _VALUES: Final = np.arange(-32768, 32768)
 
 
@@ -37,7 +46,10 @@ class HuEvidence:
         verdict: ``"air"`` (air and soft tissue where Hounsfield units put them), ``"tissue"``
             (no air in view; fat and soft tissue where they belong, which shrunken or shifted
             values can imitate) or ``"unproved"``.
-        padding_hu: The constant outside the field of view, where there is one below air.
+        padding_hu: The constant outside the field of view, where there is one below air; the
+            lowest of several.
+        padding_below_hu: Values below this are padding; where constants differ by a little, or
+            were resampled, they are many.
         numbers: ``min``, ``p01``, ``p50``, ``p99``, ``max`` of the values without padding,
             ``air_hu`` (their peak near -1000) and the shares of air, tissue and of what lies
             below air.
@@ -45,6 +57,7 @@ class HuEvidence:
 
     verdict: Verdict
     padding_hu: int | None = None
+    padding_below_hu: int | None = None
     numbers: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -77,24 +90,53 @@ def assess_hu(values: NDArray[Any]) -> HuEvidence:
     Returns:
         The evidence. Air within about 90 HU and 9 % of its place proves the unit.
     """
-    taken = np.clip(np.rint(sample(values)), -32768, 32767).astype(np.int64)
-    if taken.size == 0:
+    counts = histogram(values)
+    if not counts.any():
         return HuEvidence("unproved")
-    counts = np.bincount(taken.ravel() + 32768, minlength=65536)
-    padding = _padding(counts)
-    if padding is not None:
-        counts[padding + 32768] = 0
+    padding, below = _padding(counts)
+    if below is not None:
+        counts[: below + 32768] = 0
     numbers = _numbers(counts)
-    return HuEvidence(_verdict(counts, numbers), padding, numbers)
+    return HuEvidence(_verdict(counts, numbers), padding, below, numbers)
 
 
-def _padding(counts: NDArray[np.int64]) -> int | None:
-    """Return a constant far below air, set apart from all other values."""
-    occupied = np.flatnonzero(counts)
-    lowest = int(occupied[0]) - 32768
-    alone = len(occupied) > 1 and occupied[1] - occupied[0] >= 50
-    common = counts[occupied[0]] >= 0.001 * counts.sum()
-    return lowest if lowest < PADDING_BELOW_HU and alone and common else None
+def histogram(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Return how often each value from -32768 to 32767 is met in a sample of the values."""
+    taken = np.clip(np.rint(sample(values)), -32768, 32767).astype(np.int64)
+    return np.bincount(taken.ravel() + 32768, minlength=65536)
+
+
+def _padding(counts: NDArray[np.int64]) -> tuple[int | None, int | None]:
+    """Return the lowest constant far below air, and the value below which all is padding.
+
+    A constant is a spike: narrower than noise, and apart from all else. Beside up to three of
+    them lies at most what resampling left, far below air.
+    """
+    low = counts[: PADDING_BELOW_HU + 32768].copy()
+    mass, spikes, top = 0, [], -32768
+    for _ in range(_MOST_SPIKES):
+        spike = _spike(low, int(counts.sum()))
+        if spike is None:
+            break
+        first, last = spike
+        spikes.append(first + int(low[first:last].argmax()) - 32768)
+        mass, top = mass + int(low[first:last].sum()), max(top, last - 32768)
+        low[first:last] = 0
+    between = int(low[: max(EMPTIEST_HU, top) + 32768].sum())
+    if not spikes or between > _BETWEEN_SHARE * mass or mass == counts.sum():
+        return None, None
+    return min(spikes), max(EMPTIEST_HU, top) if min(spikes) < EMPTIEST_HU else top
+
+
+def _spike(counts: NDArray[np.int64], total: int) -> tuple[int, int] | None:
+    """Return where the densest few values start and end, None where they are no spike."""
+    around = np.convolve(counts, np.ones(_SPIKE_WIDTH_HU, np.int64), "valid")
+    first = int(around.argmax())
+    last = first + _SPIKE_WIDTH_HU
+    near = int(around[first])
+    with_sides = int(counts[max(0, first - _SPIKE_APART_HU) : last + _SPIKE_APART_HU].sum())
+    is_spike = near >= 0.001 * total and near >= _SPIKE_SHARE * with_sides
+    return (first, last) if is_spike else None
 
 
 def _numbers(counts: NDArray[np.int64]) -> dict[str, float]:

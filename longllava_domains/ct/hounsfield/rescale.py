@@ -80,8 +80,8 @@ def to_hounsfield(stored: NDArray[Any], header: Scale, rule: HuRule) -> Rescaled
     if rounding > 0:
         done.codes["hu.rounded"] = 1
         done.numbers["rounding_hu"] = rounding
-    if evidence.padding_hu is not None:
-        _pad_with_air(done, evidence.padding_hu)
+    if evidence.padding_hu is not None and evidence.padding_below_hu is not None:
+        _pad_with_air(done, evidence.padding_hu, evidence.padding_below_hu)
     return done
 
 
@@ -192,9 +192,9 @@ def _chunks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
         yield flat[start : start + _CHUNK]
 
 
-def _pad_with_air(done: Rescaled, padding_hu: int) -> None:
-    """Replace the constant outside the field of view by air, and count it."""
-    outside = done.hu == padding_hu
+def _pad_with_air(done: Rescaled, padding_hu: int, below_hu: int) -> None:
+    """Replace what lies outside the field of view by air, and count it."""
+    outside = done.hu < below_hu
     if not done.hu.flags.writeable:
         done.hu = done.hu.copy(order="K")
     done.hu[outside] = -1024

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, get_args
 
+from longllava_domains.ct.slice_source import At
 from longllava_domains.ct.views.windows import (
     HEADER_WINDOWS,
     MEDIASTINUM,
@@ -48,6 +49,9 @@ class SlicePolicy:
         kernel: Reconstruction wanted where a folder holds several: ``"soft"`` or ``"sharp"``. A
             pipeline that opens a path chooses by it, as `open_volume` does by ``series=``; what is
             open already cannot change, and a notice says where it is of the other kernel.
+        at: ``"grid"``: slices of the volume's even grid; ``"acquired"``: the slices that exist,
+            each at its own z and tilt, none straightened or interpolated. The second shows what
+            lies on no grid as well, such as a tilted stack or one of two spacings.
 
     Raises:
         PolicyError: Values that contradict each other or are out of range.
@@ -65,6 +69,7 @@ class SlicePolicy:
     view_px: int | None = None
     layout: Layout = "images"
     kernel: ReconstructionKernel | None = None
+    at: At = "grid"
 
     def __post_init__(self) -> None:
         given = self.windows
@@ -108,6 +113,11 @@ class SlicePolicy:
             (
                 self.kernel in (None, *get_args(ReconstructionKernel)),
                 "kernel is neither soft nor sharp",
+            ),
+            (self.at in get_args(At), "at is neither grid nor acquired"),
+            (
+                self.at == "grid" or self.slab_mm is None,
+                'a slab needs the grid that at="acquired" does without',
             ),
         ]
         return next((problem for kept, problem in rules if not kept), "")

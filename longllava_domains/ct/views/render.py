@@ -8,16 +8,15 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from longllava_domains.ct.slice_source import SliceStack
+from longllava_domains.ct.slice_source import PlacedSlices, SliceStack
 from longllava_domains.ct.views.body_crop import BodyBox, body_box
+from longllava_domains.ct.views.notices import notices_of, series_of
 from longllava_domains.ct.views.policy import SlicePolicy
-from longllava_domains.ct.views.selection import choose_slices, slice_positions_mm
+from longllava_domains.ct.views.selection import choose_slices
 from longllava_domains.ct.views.windows import AnyWindow, RgbWindow, Window, header_window
 from longllava_domains.provenance import Provenance
 from longllava_domains.visual import SlicePlace, View, VisualSequence
 from longllava_domains.visual.resample import resize_grey, to_uint8
-
-OTHER_KERNEL_NOTICE: Final = "The reconstruction kernel is not the one asked for."
 
 # Hounsfield units decoded at a time. A series stored in coronal slices must be read whole for
 # any of them, so few large batches; still far less than a volume of a thousand slices.
@@ -39,26 +38,27 @@ def render_sequence(volume: SliceStack, policy: SlicePolicy) -> VisualSequence:
 
     Raises:
         PolicyError: The policy chooses no slice, or asks for a header window there is none of.
+        GeometryError: The policy shows a grid, and the slices are on none.
     """
+    slices = volume.slices(policy.at)
     chosen, left_out = choose_slices(volume, policy)
     windows = [
         header_window(volume.facts, w) if isinstance(w, str) else w for w in policy.windows_shown
     ]
-    slabs = _slabs(volume, policy, chosen)
+    slabs = _slabs(slices, policy, chosen)
     # Hashing takes about as long as reading; it lets other threads run.
     with ThreadPoolExecutor(1) as pool:
-        digest = pool.submit(volume.source.content_sha256)
-        box = _box(volume, policy, slabs)
-        spacing = volume.spacing_mm
-        size = view_size((box.rows, box.columns), (spacing[1], spacing[2]), policy.view_px)
+        digest = pool.submit(slices.source.content_sha256)
+        box = _box(slices, policy, slabs)
+        size = view_size((box.rows, box.columns), slices.pixel_spacing_mm, policy.view_px)
         sweeps: list[list[View]] = [[] for _ in windows]
-        shown = zip(_places(volume, slabs), _decode(volume, policy, slabs), strict=True)
+        shown = zip(_places(slices, slabs), _decode(slices, policy, slabs), strict=True)
         for place, hu in shown:
             part = box.cut(hu)
             for sweep, window in zip(sweeps, windows, strict=True):
                 sweep.append(View(render(part, window, size), replace(place, window=window.name)))
     views = tuple(view for sweep in sweeps for view in sweep)
-    notices = {"notices": [OTHER_KERNEL_NOTICE]} if _is_other_kernel(volume, policy) else {}
+    told = {"notices": notices_of(volume, policy), "series": series_of(volume)}
     return VisualSequence(
         views,
         layout=policy.layout,
@@ -68,21 +68,15 @@ def render_sequence(volume: SliceStack, policy: SlicePolicy) -> VisualSequence:
             source_kind=volume.report.source_kind,
             input_sha256=digest.result(),
             load_report=volume.report.to_json(),
-            spacing_mm=list(spacing),
-            size=list(volume.shape),
+            spacing_mm=[slices.spacing_mm, *slices.pixel_spacing_mm],
+            size=list(slices.shape),
             policy=policy.to_json(),
             layout=policy.layout,
             views=len(views),
             left_out=dict(left_out),
-            **notices,
+            **{key: value for key, value in told.items() if value},
         ),
     )
-
-
-def _is_other_kernel(volume: SliceStack, policy: SlicePolicy) -> bool:
-    """Tell whether the header names another kernel than was asked for; many name none."""
-    wanted, found = policy.kernel, volume.facts.get("kernel", "unknown")
-    return wanted is not None and found not in (wanted, "unknown")
 
 
 def view_size(
@@ -126,51 +120,47 @@ def _grey(hu: NDArray[np.int16], window: Window, size: tuple[int, int]) -> NDArr
     return to_uint8(resize_grey(window.grey_levels(hu), size))
 
 
-def _box(volume: SliceStack, policy: SlicePolicy, slabs: Sequence[_Slab]) -> BodyBox:
-    whole = BodyBox(0, volume.shape[1], 0, volume.shape[2])
+def _box(slices: PlacedSlices, policy: SlicePolicy, slabs: Sequence[_Slab]) -> BodyBox:
+    whole = BodyBox(0, slices.shape[1], 0, slices.shape[2])
     if not policy.body_crop:
         return whole
-    return body_box(_decode(volume, policy, slabs), volume.spacing_mm[1:]) or whole
+    return body_box(_decode(slices, policy, slabs), slices.pixel_spacing_mm) or whole
 
 
-def _slabs(volume: SliceStack, policy: SlicePolicy, chosen: Sequence[int]) -> list[_Slab]:
+def _slabs(slices: PlacedSlices, policy: SlicePolicy, chosen: Sequence[int]) -> list[_Slab]:
     """Return the slab around each chosen slice, thinner where the volume ends."""
-    depth = max(1, round((policy.slab_mm or 0) / volume.spacing_mm[0]))
+    depth = max(1, round((policy.slab_mm or 0) / (slices.spacing_mm or 1.0)))
     firsts = [index - (depth - 1) // 2 for index in chosen]
     return [
-        _Slab(index, range(max(0, first), min(volume.shape[0], first + depth)))
+        _Slab(index, range(max(0, first), min(slices.shape[0], first + depth)))
         for index, first in zip(chosen, firsts, strict=True)
     ]
 
 
 def _decode(
-    volume: SliceStack, policy: SlicePolicy, slabs: Sequence[_Slab]
+    slices: PlacedSlices, policy: SlicePolicy, slabs: Sequence[_Slab]
 ) -> Iterator[NDArray[np.int16]]:
     """Yield the Hounsfield units of each slab, (rows, columns)."""
     deepest = max(len(slab.members) for slab in slabs)
-    together = max(1, BATCH_BYTES // (2 * volume.shape[1] * volume.shape[2] * deepest))
+    together = max(1, BATCH_BYTES // (2 * slices.shape[1] * slices.shape[2] * deepest))
     for start in range(0, len(slabs), together):
         batch = slabs[start : start + together]
         needed = sorted({index for slab in batch for index in slab.members})
-        decoded = volume.source.read(needed)
+        decoded = slices.source.read(needed)
         position = {index: number for number, index in enumerate(needed)}
         for slab in batch:
             first = position[slab.members[0]]
             yield _project(decoded[first : first + len(slab.members)], policy.slab)
 
 
-def _places(volume: SliceStack, slabs: Sequence[_Slab]) -> list[SlicePlace]:
+def _places(slices: PlacedSlices, slabs: Sequence[_Slab]) -> list[SlicePlace]:
     """Return the place of each slab, its window still unnamed."""
-    instances, synthetic, z_mm = (
-        volume.source.instances,
-        volume.source.synthetic,
-        slice_positions_mm(volume),
-    )
+    instances, synthetic = slices.source.instances, slices.source.synthetic
     return [
         SlicePlace(
             index=centre,
-            z_mm=round(float(z_mm[members[0]] + z_mm[members[-1]]) / 2, 4),
-            thickness_mm=round(len(members) * volume.spacing_mm[0], 4),
+            z_mm=round(float(slices.z_mm[members[0]] + slices.z_mm[members[-1]]) / 2, 4),
+            thickness_mm=round(float(slices.thickness_mm[list(members)].sum()), 4),
             window="",
             instances=tuple(name for number in members for name in instances[number]),
             synthetic=any(synthetic[number] for number in members),

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from longllava_domains.ct.slice_source import SliceStack
+from longllava_domains.ct.slice_source import PlacedSlices, SliceStack
 from longllava_domains.ct.views.policy import SlicePolicy
 from longllava_domains.errors import PolicyError
 
@@ -21,28 +21,24 @@ def choose_slices(volume: SliceStack, policy: SlicePolicy) -> tuple[list[int], d
 
     Raises:
         PolicyError: No slice lies in the range.
+        GeometryError: The policy shows a grid, and the slices are on none.
     """
     left_out: dict[str, int] = {}
-    chosen = list(range(volume.shape[0]))
+    slices = volume.slices(policy.at)
+    chosen = list(range(slices.shape[0]))
     if policy.z_range_mm is not None:
         low, high = policy.z_range_mm
-        z_mm = slice_positions_mm(volume)
-        chosen = [index for index in chosen if low <= z_mm[index] <= high]
-        _count(left_out, "outside_range", volume.shape[0] - len(chosen))
+        chosen = [index for index in chosen if low <= slices.z_mm[index] <= high]
+        _count(left_out, "outside_range", slices.shape[0] - len(chosen))
     if not chosen:
         raise PolicyError(
             "No slice lies in the range that the policy names.",
             remedy="Choose z_range_mm between the volume's ends, which the facts give.",
             code="policy.range",
-            facts={"z_min_mm": volume.z_mm(volume.shape[0] - 1), "z_max_mm": volume.z_mm(0)},
+            facts={"z_min_mm": float(slices.z_mm[-1]), "z_max_mm": float(slices.z_mm[0])},
         )
     if policy.spacing_mm is not None:
-        chosen = _thin(
-            chosen,
-            _spaced(len(chosen), policy.spacing_mm / volume.spacing_mm[0]),
-            left_out,
-            "spacing",
-        )
+        chosen = _thin(chosen, _spaced(slices, chosen, policy.spacing_mm), left_out, "spacing")
     elif policy.count is not None:
         rule = medgemma_indices if policy.sampling == "medgemma" else _uniform
         chosen = _thin(chosen, rule(len(chosen), policy.count), left_out, "count")
@@ -83,8 +79,10 @@ def within_views(volume: SliceStack, policy: SlicePolicy, views: int) -> SlicePo
             facts={"windows": windows, "views": views},
         )
     every = replace(policy, spacing_mm=None, count=None, max_views=None)
-    in_range, most = len(choose_slices(volume, every)[0]), views // windows
-    closest_mm = (in_range - 0.5) * volume.spacing_mm[0] / most if in_range > most else _STEP_MM
+    in_range, most = choose_slices(volume, every)[0], views // windows
+    slices = volume.slices(policy.at)
+    mean_mm = slices.spacing_mm or _mean_step_mm(slices)
+    closest_mm = (len(in_range) - 0.5) * mean_mm / most if len(in_range) > most else _STEP_MM
     spacing_mm = max(1, math.floor(closest_mm / _STEP_MM)) * _STEP_MM
     while True:
         coarser = replace(every, spacing_mm=spacing_mm)
@@ -93,10 +91,8 @@ def within_views(volume: SliceStack, policy: SlicePolicy, views: int) -> SlicePo
         spacing_mm += _STEP_MM
 
 
-def slice_positions_mm(volume: SliceStack) -> NDArray[np.float64]:
-    """Return the position of every slice centre along the slice normal."""
-    step = volume.z_mm(1) - volume.z_mm(0)
-    return np.asarray(volume.z_mm(0) + step * np.arange(volume.shape[0]), np.float64)
+def _mean_step_mm(slices: PlacedSlices) -> float:
+    return float(slices.z_mm[0] - slices.z_mm[-1]) / max(1, len(slices.z_mm) - 1)
 
 
 def _thin(chosen: list[int], kept: list[int], left_out: dict[str, int], reason: str) -> list[int]:
@@ -109,10 +105,18 @@ def _count(left_out: dict[str, int], reason: str, slices: int) -> None:
         left_out[reason] = slices
 
 
-def _spaced(slices: int, step: float) -> list[int]:
-    """Return positions nearest to every `step`-th, each once; all of them where step <= 1."""
-    wanted = np.arange(0, slices - 0.5, max(step, 1.0))
-    return sorted({int(position) for position in np.floor(wanted + 0.5) if position < slices})
+def _spaced(slices: PlacedSlices, chosen: list[int], spacing_mm: float) -> list[int]:
+    """Return positions nearest to every so many millimetres, each once; all where that is less."""
+    if slices.spacing_mm is None:
+        return _nearest(slices.z_mm[chosen], spacing_mm)
+    wanted = np.arange(0, len(chosen) - 0.5, max(spacing_mm / slices.spacing_mm, 1.0))
+    return sorted({int(position) for position in np.floor(wanted + 0.5) if position < len(chosen)})
+
+
+def _nearest(z_mm: NDArray[np.float64], spacing_mm: float) -> list[int]:
+    """Return the positions nearest to every so many millimetres from the first, each once."""
+    wanted = np.arange(z_mm[0], z_mm[-1] - 0.5 * spacing_mm, -spacing_mm)
+    return sorted({int(np.abs(z_mm - place).argmin()) for place in wanted})
 
 
 def _uniform(slices: int, count: int) -> list[int]:

@@ -10,12 +10,20 @@ from typing import Any, Final
 
 from longllava_domains.errors import OutputError
 from longllava_domains.export.codes import Code
+from longllava_domains.export.dicom.source_text import (
+    UndecodableTextError,
+    normal,
+    require_decodable,
+)
 from longllava_domains.privacy import silenced
 from longllava_domains.units import short_hash
 from longllava_domains.visual import SlicePlace
 
 # What Python's codecs, and so pydicom, put where bytes are no text.
 _UNDECODED: Final = "\N{REPLACEMENT CHARACTER}"
+# A report that carried these garbled, or not at all, would be filed under somebody else.
+_IDENTIFYING: Final = frozenset({"PatientName", "PatientID", "AccessionNumber", "StudyID",
+                                 "IssuerOfPatientID"})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,8 +112,16 @@ def read_source(headers: Sequence[Any] | None, keywords: Iterable[str]) -> Sourc
         try:
             instances = _instances(headers)
             _one_study(headers)
-            values = {keyword: _text(headers[0], keyword) for keyword in keywords}
-            procedures = tuple(_codes(headers[0].get("ProcedureCodeSequence") or ()))
+            values = {keyword: _value(headers[0], keyword) for keyword in keywords}
+            procedures = tuple(_codes(headers[0], "ProcedureCodeSequence"))
+        except UndecodableTextError:
+            raise OutputError(
+                "The name of the patient, or another identifier, has characters that the header's "
+                "character set does not explain.",
+                remedy="Set Specific Character Set (0008,0005) in the source to what its text is "
+                "written in, or use to_json.",
+                code="export.character_set",
+            ) from None
         except (AttributeError, KeyError, LookupError, NotImplementedError, TypeError, ValueError):
             # What pydicom raises for a value it cannot convert repeats the value.
             raise OutputError(
@@ -114,6 +130,16 @@ def read_source(headers: Sequence[Any] | None, keywords: Iterable[str]) -> Sourc
                 code="export.damaged_source",
             ) from None
     return SourceStudy(values, procedures, instances)
+
+
+def _value(header: Any, keyword: str) -> str:
+    """Return a value to copy; one that may be left out is, where its text cannot be read."""
+    try:
+        return _text(header, keyword)
+    except UndecodableTextError:
+        if keyword in _IDENTIFYING:
+            raise
+        return ""
 
 
 def _instances(headers: Sequence[Any]) -> dict[str, tuple[SourceInstance, ...]]:
@@ -158,13 +184,14 @@ def _instance_number(header: Any) -> int | None:
         return None
 
 
-def _text(header: Any, keyword: str) -> str:
+def _text(header: Any, keyword: str, parent: Any = None) -> str:
     """Return a header value as decoded text, ``""`` where absent or empty.
 
     Raises:
         ValueError: Its bytes are none of the character set that the header names; a report must
             not carry half a name.
     """
+    require_decodable(header, keyword, parent)
     value = header.get(keyword)
     if value is None:
         return ""
@@ -174,15 +201,19 @@ def _text(header: Any, keyword: str) -> str:
         text = str(value).strip()
     if _UNDECODED in text:
         raise ValueError
-    return text
+    return normal(keyword, text)
 
 
-def _codes(items: Iterable[Any]) -> Iterator[Code]:
-    for item in items:
-        code = Code(
-            value=_text(item, "CodeValue"),
-            scheme=_text(item, "CodingSchemeDesignator"),
-            meaning=_text(item, "CodeMeaning"),
-        )
+def _codes(header: Any, keyword: str) -> Iterator[Code]:
+    """Return the codes of a sequence; one whose text cannot be read is left out."""
+    for item in header.get(keyword) or ():
+        try:
+            code = Code(
+                value=_text(item, "CodeValue", header),
+                scheme=_text(item, "CodingSchemeDesignator", header),
+                meaning=_text(item, "CodeMeaning", header),
+            )
+        except UndecodableTextError:
+            continue
         if code.value and code.scheme and code.meaning:
             yield code

@@ -113,6 +113,9 @@ def _number(data: bytes, at: int, size: int) -> int:
 
 
 def _ends(data: bytes) -> bool:
-    """Tell whether the bytes end with EOI or EOC, at most some zero padding behind it."""
-    tail = data[-16:].rstrip(b"\0")
+    """Tell whether the bytes end with EOI or EOC, at most some padding behind it.
+
+    Frames are padded to even length: with a zero, or by some encoders with FF.
+    """
+    tail = data[-16:].rstrip(b"\0\xff")
     return tail.endswith(b"\xff\xd9")

@@ -161,7 +161,7 @@ def _file_meta(window: _Window) -> tuple[str, int]:
         window.reach(at + _LONGEST_HEAD)
         tag, start, length = _explicit_element(window.data, at)
         window.reach(start + length)
-        if tag == 0x00020010:
+        if tag == 0x00020010 and not syntax:  # a group that is repeated in the data set is no word
             try:
                 syntax = window.data[start : start + length].rstrip(b"\0 ").decode("ascii")
             except UnicodeDecodeError:

@@ -17,6 +17,9 @@ _DELIMITER: Final = (0xFFFE, 0xE0DD)
 _MAX_FRAGMENTS: Final = 1_000_000
 # How the codestreams of every family start: JPEG and JPEG-LS, JPEG 2000, and JP2 boxes.
 _STARTS: Final = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP")
+# Two segments of a 16-bit grey image, the first behind the header of 16 numbers.
+_RLE_HEAD: Final = 64
+_RLE_START: Final = b"\x02\x00\x00\x00\x40\x00\x00\x00"
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def locate_frames(
         start: Offset of the first item.
         end: The file's size.
         frames: Number of frames that the header gives.
-        rle: The frames are run-length encoded: one fragment each.
+        rle: The frames are run-length encoded, and so begin with a header of 64 bytes.
 
     Raises:
         DamagedInputError: The fragments are cut short, or cannot be told apart into that many
@@ -92,9 +95,9 @@ def locate_frames(
     spans = fragments.spans
     if len(spans) == frames:
         return [(span,) for span in spans]
-    if rle or len(spans) < frames:
+    if len(spans) < frames:
         raise _damaged(f"{len(spans)} fragments were found for {frames} frames")
-    starts = [number for number, (at, _) in enumerate(spans) if _begins(stream, at)]
+    starts = [number for number, (at, _) in enumerate(spans) if _begins(stream, at, rle)]
     if len(starts) != frames and frames > 1:
         starts = _by_table(fragments)
     if len(starts) != frames or starts[0] != 0:
@@ -102,9 +105,12 @@ def locate_frames(
     return [spans[first:after] for first, after in pairwise([*starts, len(spans)])]
 
 
-def _begins(stream: BinaryIO, at: int) -> bool:
-    """Tell whether a fragment begins a codestream."""
+def _begins(stream: BinaryIO, at: int, rle: bool) -> bool:
+    """Tell whether a fragment begins a codestream, or a run-length header (PS3.5 G.5)."""
     stream.seek(at)
+    if rle:
+        head = stream.read(_RLE_HEAD)
+        return head[:8] == _RLE_START and not any(head[12:])
     return stream.read(8).startswith(_STARTS)
 
 

@@ -7,6 +7,7 @@ Values are taken as raw bytes; one that pydicom converts unasked is put back (`r
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from struct import error as StructError  # noqa: N812  (struct's own name is lower case)
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
@@ -60,7 +61,19 @@ def read_dataset(file: SourceFile) -> "Dataset":
         UnparsableError: It cannot be parsed.
     """
     with parsing(), file.open() as stream:
+        if _is_deflated(stream):
+            inflated = _inflated(stream)
+            if inflated is None:
+                raise UnparsableError
+            return _parse(inflated)
         return _parse(stream)
+
+
+def _inflated(stream: BinaryIO) -> BytesIO | None:
+    """Return the inflated data set, up to the scanner's limit; pydicom itself has none."""
+    data = read_inflated(stream)
+    stream.seek(0)
+    return None if data is None else BytesIO(data)
 
 
 def _read(stream: BinaryIO) -> "FileDataset":
@@ -111,7 +124,11 @@ def read_elements(file: SourceFile, wanted: frozenset[int]) -> ParsedElements | 
             if not _may_be_dicom(stream):
                 return "file.not_dicom"
             if _is_deflated(stream):
-                return "file.unparsable"
+                inflated = _inflated(stream)
+                if inflated is None:
+                    return "file.unparsable"
+                found = _raw_elements(_read(inflated), inflated, wanted)
+                return found if isinstance(found, str) else replace(found, syntax=DEFLATED)
             return _raw_elements(_read(stream), stream, wanted)
     except UnparsableError:
         return "file.unparsable"

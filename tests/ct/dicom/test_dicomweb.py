@@ -89,6 +89,23 @@ def test_a_fetched_series_opens_like_the_folder_it_came_from(
     assert remote.source.source_headers()[0].PatientID == planted["PatientID"]
 
 
+def test_a_study_opens_as_its_folder_would(pacs_servers, dicom, tmp_path):
+    """Family: the automatic choice, for what a server holds too."""
+    soft, sharp = dicom.datasets(), dicom.datasets(dicom.phantom(seed=2), series="2")
+    for image in sharp:
+        image.ConvolutionKernel = "B70f"
+    dicom.write(soft, tmp_path, "a")
+    dicom.write(sharp, tmp_path, "b")
+    with pacs_servers.dicomweb_server() as server:
+        server.files = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
+        client = DicomWeb(server.url)
+        chosen = client.open_study(f"{dicom.ROOT}.0")
+        other = client.open_study(f"{dicom.ROOT}.0", series="sharp", purpose="chest")
+    assert np.array_equal(chosen.hu, dicom.phantom())
+    assert chosen.report.codes["choice.kernel"] == 1
+    assert np.array_equal(other.hu, dicom.phantom(seed=2))
+
+
 def test_files_are_asked_for_as_they_are_stored(server, files, monkeypatch):
     client = DicomWeb(server.url)
     (series,) = client.list_series(study_uid=str(header(files[0]).StudyInstanceUID))

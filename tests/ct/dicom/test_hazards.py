@@ -140,9 +140,12 @@ def test_missing_slices_are_refused_and_filled_on_request(dicom, phantom, refuse
 
 
 @pytest.mark.hazard("1.1", 1)
-def test_a_duplicate_file_is_refused_and_dropped_on_request(dicom, refused, assert_whole, tmp_path):
-    images = dicom.datasets()
-    refused(dicom.write([*images, images[3]], tmp_path), GeometryError, "ct.duplicates")
+def test_a_second_image_of_a_place_is_refused_and_dropped_on_request(
+    dicom, refused, assert_whole, tmp_path
+):
+    again = dicom.datasets()[3]
+    again.SOPInstanceUID += ".5"
+    refused(dicom.write([*dicom.datasets(), again], tmp_path), GeometryError, "ct.duplicates")
     volume = ct.open_volume(tmp_path, repair=("duplicates",))
     assert_whole(volume)
     assert volume.report.codes["repair.duplicates"] == 1

@@ -1,21 +1,24 @@
 """Order slices along their normal and lay them on an even grid, repairing only what was asked.
 
+Where no even grid is proved, the slices still are what was acquired: their order and places hold.
+
 Repairs: ``"duplicates"`` keeps one of several pixel-identical slices, ``"gaps"`` (or
 ``"gaps:K"``) leaves a slot for each of up to K missing slices in a row, ``"tilt"`` shifts each
 slice in its plane, ``"single"`` takes the thickness of a lone slice as its spacing.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from longllava_domains.ct.dicom.geometry.spacing import MAX_GAP, Grid, grid_of
 from longllava_domains.ct.dicom.geometry.stack import (
-    GRID_TOLERANCE,
-    GRID_TOLERANCE_MM,
+    ACQUIRED_REMEDY,
     SAME_PLACE_MM,
+    Arrangement,
     Plane,
     Stack,
     common_plane,
@@ -28,8 +31,6 @@ from longllava_domains.errors import Fact, GeometryError, PolicyError
 
 REPAIRS: Final = ("tilt", "gaps", "duplicates", "single")
 DEFAULT_GAP: Final = 3
-# More would be inventing anatomy.
-MAX_GAP: Final = 10
 
 
 @dataclass(frozen=True)
@@ -76,24 +77,27 @@ class _Notes:
     numbers: dict[str, float] = field(default_factory=dict)
 
 
-def verify_geometry(
+def arrange(
     headers: tuple[SliceHeader, ...],
     repair: Repair,
     identical: Callable[[SliceHeader, SliceHeader], bool],
-) -> Stack:
-    """Lay slices on a proved grid.
+    steps_mm: tuple[tuple[float, float], ...] = (),
+) -> Arrangement:
+    """Put slices in order, and on a proved grid where they lie on one.
 
     Args:
         headers: The slices, in any order.
         repair: What may be repaired.
         identical: Tells whether two slices have the same pixels.
+        steps_mm: Ranges of the table steps of one scan that have positions in common, if the
+            headers tell such steps apart.
 
     Returns:
-        The stack, ordered along the slice normal.
+        The slices in order along their normal, and their grid or why there is none.
 
     Raises:
-        GeometryError: Absent or inconsistent positions, duplicates, gaps, uneven spacing or tilt
-            beyond what `repair` allows.
+        GeometryError: Absent or inconsistent positions, or slices at one place that nothing tells
+            apart.
     """
     plane = common_plane(headers)
     notes = _Notes()
@@ -101,58 +105,142 @@ def verify_geometry(
     offsets = places @ plane.normal
     order = np.argsort(offsets, kind="stable")
     ordered = [headers[i] for i in order]
-    ordered, kept = _without_duplicates(ordered, offsets[order], repair, identical, notes)
-    offsets, places = offsets[order][kept], places[order][kept]
+    offsets, places = offsets[order], places[order]
+    repeated = _repeated(offsets)
+    if repeated:
+        identical_ones = [i for i, j in repeated if repair.duplicates
+                          and identical(ordered[j], ordered[i])]  # fmt: skip
+        if len(identical_ones) == len(repeated):
+            notes.codes["repair.duplicates"] = len(repeated)
+            kept = np.delete(np.arange(len(ordered)), identical_ones)
+            ordered = [ordered[i] for i in kept]
+            offsets, places, repeated = offsets[kept], places[kept], []
+        elif not steps_mm:
+            raise _duplicates(len(ordered), len(repeated), len(identical_ones), repair)
     if len(ordered) == 1:
-        return _single(ordered[0], plane, repair, notes)
-    slots, spacing = _grid_indices(offsets, repair, notes)
-    drift = tilt_of(offsets, places, plane)
-    start = _start(offsets, places, slots, spacing, drift, plane)
-    shift = _straighten(drift, offsets, plane, slots, spacing, repair, notes)
-    filled: list[SliceHeader | None] = [None] * (int(slots[-1]) + 1)
-    for slot, header in zip(slots, ordered, strict=True):
+        stack = _single(ordered[0], plane, repair, notes)
+        return Arrangement(stack, offsets, stack)
+    acquired = _acquired(ordered, offsets, places, plane)
+    even, refusal = _even(offsets, repeated, steps_mm, repair)
+    try:
+        drift = tilt_of(offsets, places, plane)
+    except GeometryError as sideways:
+        raise refusal or sideways from None
+    notes.numbers["tilt_deg"] = round(tilt_deg(drift), 4)
+    if even is not None and is_tilted(drift) and not repair.tilt:
+        refusal = _tilted(drift)
+    if even is None or refusal is not None:
+        steps = np.diff(offsets)
+        for name, step in (("smallest_step_mm", steps.min()), ("largest_step_mm", steps.max())):
+            notes.numbers[name] = round(float(step), 4)
+        acquired = replace(acquired, codes=notes.codes, numbers=notes.numbers)
+        return Arrangement(acquired, offsets, None, refusal)
+    grid = _on_grid(ordered, offsets, places, plane, drift, even, notes)
+    return Arrangement(acquired, offsets, grid)
+
+
+def _even(
+    offsets: NDArray[np.float64],
+    repeated: list[tuple[int, int]],
+    steps_mm: tuple[tuple[float, float], ...],
+    repair: Repair,
+) -> tuple[Grid | None, GeometryError | None]:
+    """Return the even grid of the positions, or why there is none."""
+    if repeated:
+        return None, _steps_meet(len(offsets), len(repeated), steps_mm)
+    try:
+        return grid_of(offsets, repair.gap), None
+    except GeometryError as refusal:
+        return None, refusal
+
+
+def _acquired(
+    ordered: list[SliceHeader],
+    offsets: NDArray[np.float64],
+    places: NDArray[np.float64],
+    plane: Plane,
+) -> Stack:
+    mean_mm = float(offsets[-1] - offsets[0]) / (len(offsets) - 1)
+    affine = _affine(plane, places[0], plane.normal * mean_mm)
+    return Stack(tuple(ordered), affine, np.zeros((len(ordered), 2)))
+
+
+def _on_grid(
+    ordered: list[SliceHeader],
+    offsets: NDArray[np.float64],
+    places: NDArray[np.float64],
+    plane: Plane,
+    drift: NDArray[np.float64],
+    grid: Grid,
+    notes: _Notes,
+) -> Stack:
+    if grid.missing:
+        notes.codes["repair.gaps"] = grid.missing
+    notes.numbers |= {
+        "spacing_mm": round(grid.spacing_mm, 6),
+        "uneven_mm": round(grid.uneven_mm, 6),
+    }
+    shift = np.zeros((int(grid.slots[-1]) + 1, 2))
+    if is_tilted(drift):
+        notes.codes["repair.tilt"] = 1
+        shift = _straighten(drift, offsets, plane, grid)
+    filled: list[SliceHeader | None] = [None] * len(shift)
+    for slot, header in zip(grid.slots, ordered, strict=True):
         filled[slot] = header
-    _compare_with_header(ordered, spacing, notes)
-    affine = _affine(plane, start, plane.normal * spacing)
+    _compare_with_header(ordered, grid.spacing_mm, notes)
+    start = _start(offsets, places, grid.slots, grid.spacing_mm, drift, plane)
+    affine = _affine(plane, start, plane.normal * grid.spacing_mm)
     return Stack(tuple(filled), affine, shift, notes.codes, notes.numbers)
 
 
-def _without_duplicates(
-    headers: list[SliceHeader],
-    offsets: NDArray[np.float64],
-    repair: Repair,
-    identical: Callable[[SliceHeader, SliceHeader], bool],
-    notes: _Notes,
-) -> tuple[list[SliceHeader], list[int]]:
-    """Return the slices to keep and their indices; several at one place are duplicates."""
-    kept = [0]
-    copies = different = 0
-    for index in range(1, len(headers)):
-        if offsets[index] - offsets[kept[-1]] > SAME_PLACE_MM:
-            kept.append(index)
-            continue
-        copies += 1
-        if not (repair.duplicates and identical(headers[kept[-1]], headers[index])):
-            different += 1
-    if copies and (different or not repair.duplicates):
-        facts: dict[str, Fact] = {"slices": len(headers), "repeated": copies}
-        if repair.duplicates:
-            raise GeometryError(
-                f"{different} of {copies} repeated slices differ in their pixels from the one at "
-                "the same place.",
-                remedy="Two phases or series are mixed; separate them before loading.",
-                code="ct.duplicates_differ",
-                facts={**facts, "different": different},
-            )
-        raise GeometryError(
-            f"{copies} of {len(headers)} slices lie at the place of another one.",
-            remedy='If they are copies, pass repair=("duplicates",); else separate the phases.',
-            code="ct.duplicates",
-            facts=facts,
+def _repeated(offsets: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Return (slice, the slice before it at the same place) of each that repeats a place."""
+    repeated = []
+    first = 0
+    for index in range(1, len(offsets)):
+        if offsets[index] - offsets[first] > SAME_PLACE_MM:
+            first = index
+        else:
+            repeated.append((index, first))
+    return repeated
+
+
+def _duplicates(slices: int, repeated: int, identical: int, repair: Repair) -> GeometryError:
+    """Return the refusal of slices that lie at the place of another one."""
+    facts: dict[str, Fact] = {"slices": slices, "repeated": repeated}
+    if repair.duplicates:
+        different = repeated - identical
+        return GeometryError(
+            f"{different} of {repeated} repeated slices differ in their pixels from the one at "
+            "the same place.",
+            remedy="Two phases or series are mixed; separate them before loading.",
+            code="ct.duplicates_differ",
+            facts={**facts, "different": different},
         )
-    if copies:
-        notes.codes["repair.duplicates"] = copies
-    return [headers[index] for index in kept], kept
+    return GeometryError(
+        f"{repeated} of {slices} slices lie at the place of another one.",
+        remedy='If they are copies, pass repair=("duplicates",); else separate the phases.',
+        code="ct.duplicates",
+        facts=facts,
+    )
+
+
+def _steps_meet(
+    slices: int, repeated: int, steps_mm: tuple[tuple[float, float], ...]
+) -> GeometryError:
+    """Return the refusal to make one array of table steps that have positions in common."""
+    ranges = " and ".join(f"{low:.1f} to {high:.1f} mm" for low, high in steps_mm)
+    return GeometryError(
+        f"The series is {len(steps_mm)} acquisitions that meet ({ranges}) and have {repeated} of "
+        f"{slices} slices at one place.",
+        remedy='If the pixels are the same, pass repair=("duplicates",)' + ACQUIRED_REMEDY,
+        code="ct.part_of_series",
+        facts={
+            "slices": slices,
+            "repeated": repeated,
+            "ranges_mm": tuple(end for span in steps_mm for end in span),
+        },
+    )
 
 
 def _single(header: SliceHeader, plane: Plane, repair: Repair, notes: _Notes) -> Stack:
@@ -168,50 +256,6 @@ def _single(header: SliceHeader, plane: Plane, repair: Repair, notes: _Notes) ->
     notes.codes["repair.single"] = 1
     affine = _affine(plane, np.array(header.position_mm), plane.normal * thickness)
     return Stack((header,), affine, np.zeros((1, 2)), notes.codes, notes.numbers)
-
-
-def _grid_indices(
-    offsets: NDArray[np.float64], repair: Repair, notes: _Notes
-) -> tuple[NDArray[np.intp], float]:
-    """Return each slice's slot on an even grid, and the grid's spacing in millimetres."""
-    steps = np.diff(offsets)
-    # The lower median: with a few gaps it is still the true step.
-    base = float(np.sort(steps)[(len(steps) - 1) // 2])
-    counts = np.clip(np.rint(steps / base), 1, 1_000_000).astype(np.intp)
-    slots = np.concatenate([[0], np.cumsum(counts)])
-    # The straight line of least squares: the ends alone would carry their rounding into it.
-    centred = slots - slots.mean()
-    spacing = float(centred @ offsets / (centred @ centred))
-    stray = offsets - slots * spacing
-    stray_mm = float(np.abs(stray - stray.mean()).max())
-    facts: dict[str, Fact] = {
-        "slices": len(offsets),
-        "smallest_mm": round(float(steps.min()), 4),
-        "largest_mm": round(float(steps.max()), 4),
-    }
-    if stray_mm > max(GRID_TOLERANCE_MM, GRID_TOLERANCE * spacing):
-        raise GeometryError(
-            f"The distance between slices varies from {steps.min():.3f} to {steps.max():.3f} mm "
-            "and is no multiple of one spacing.",
-            remedy="Export a reconstruction with even spacing; check that one series was passed.",
-            code="ct.uneven_spacing",
-            facts=facts,
-        )
-    missing, widest = int(counts.sum() - len(counts)), int(counts.max() - 1)
-    if missing and widest > repair.gap:
-        few = (
-            f', or pass repair=("gaps:{widest}",) to interpolate them' if widest <= MAX_GAP else ""
-        )
-        raise GeometryError(
-            f"{missing} slices are missing between others ({widest} in a row at most).",
-            remedy=f"Send the series again{few}.",
-            code="ct.gap",
-            facts={**facts, "missing": missing, "in_a_row": widest},
-        )
-    if missing:
-        notes.codes["repair.gaps"] = missing
-    notes.numbers |= {"spacing_mm": round(spacing, 6), "uneven_mm": round(stray_mm, 6)}
-    return slots, spacing
 
 
 def _start(
@@ -232,33 +276,24 @@ def _start(
 
 
 def _straighten(
-    drift: NDArray[np.float64],
-    offsets: NDArray[np.float64],
-    plane: Plane,
-    slots: NDArray[np.intp],
-    spacing: float,
-    repair: Repair,
-    notes: _Notes,
+    drift: NDArray[np.float64], offsets: NDArray[np.float64], plane: Plane, grid: Grid
 ) -> NDArray[np.float64]:
-    """Return the shift of each slot in rows and columns."""
-    count = int(slots[-1]) + 1
-    shift = np.zeros((count, 2))
+    """Return the shift of each slot in rows and columns that undoes a tilt."""
+    slots = np.arange(int(grid.slots[-1]) + 1)
+    along = offsets[0] + slots * grid.spacing_mm - (offsets[0] + offsets[-1]) / 2
+    down = along * (drift @ plane.along_column) / plane.spacing_mm[0]
+    across = along * (drift @ plane.along_row) / plane.spacing_mm[1]
+    return np.stack([down, across], axis=1)
+
+
+def _tilted(drift: NDArray[np.float64]) -> GeometryError:
     angle = tilt_deg(drift)
-    notes.numbers["tilt_deg"] = round(angle, 4)
-    if not is_tilted(drift):
-        return shift
-    if not repair.tilt:
-        raise GeometryError(
-            f"The stack is tilted by {angle:.1f} degrees against its slices (gantry tilt).",
-            remedy='Pass repair=("tilt",) to resample it to a straight volume.',
-            code="ct.tilt",
-            facts={"tilt_deg": round(angle, 3)},
-        )
-    notes.codes["repair.tilt"] = 1
-    along = offsets[0] + np.arange(count) * spacing - (offsets[0] + offsets[-1]) / 2
-    shift[:, 0] = along * (drift @ plane.along_column) / plane.spacing_mm[0]
-    shift[:, 1] = along * (drift @ plane.along_row) / plane.spacing_mm[1]
-    return shift
+    return GeometryError(
+        f"The stack is tilted by {angle:.1f} degrees against its slices (gantry tilt).",
+        remedy='Pass repair=("tilt",) to resample it to a straight volume' + ACQUIRED_REMEDY,
+        code="ct.tilt",
+        facts={"tilt_deg": round(angle, 3)},
+    )
 
 
 def _compare_with_header(headers: list[SliceHeader], spacing: float, notes: _Notes) -> None:

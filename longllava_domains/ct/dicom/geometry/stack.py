@@ -20,6 +20,8 @@ GRID_TOLERANCE_MM: Final = 0.075
 GRID_TOLERANCE: Final = 0.02  # of the spacing
 SAME_PLACE_MM: Final = 0.01
 _UNIT_TOLERANCE: Final = 1e-3
+# Ends the remedy of whatever only keeps slices from being one array.
+ACQUIRED_REMEDY: Final = ', or show the slices as they are: SlicePolicy(at="acquired").'
 
 Vector = NDArray[np.float64]
 
@@ -43,6 +45,24 @@ class Stack:
     shift_px: NDArray[np.float64]
     codes: dict[str, int] = field(default_factory=dict)
     numbers: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Slices as they were acquired, and on an even grid where that is proved.
+
+    Attributes:
+        acquired: Every slice, in order; its affine has the mean spacing and is only good for
+            directions.
+        offsets_mm: Position of each acquired slice along the normal.
+        grid: The slices on an even grid; None where it is refused.
+        refusal: Why there is no grid.
+    """
+
+    acquired: Stack
+    offsets_mm: NDArray[np.float64]
+    grid: Stack | None
+    refusal: GeometryError | None = None
 
 
 @dataclass(frozen=True)

@@ -1,39 +1,59 @@
-"""Group images into sub-series that can each be one volume, and say what each one is.
+"""Group images into sub-series that can each be one volume, and account for all under one UID.
 
 The split follows 3D Slicer's DICOM plugin (series UID, image type, orientation, size, kernel),
-with one difference: acquisition, phase and tube voltage separate images only where positions
-repeat, because step-and-shoot scanners number every table step as an acquisition of its own.
-They separate images that take turns along one range, too: two scans that lie between each other.
+with two differences. Acquisition, phase and tube voltage separate images only where positions
+repeat, because step-and-shoot scanners number every table step as an acquisition of its own. And
+images that differ in image type or kernel alone are joined where one set goes on where the other
+ends, or fills its holes: only a true overlap of positions is another reconstruction. What cannot
+be joined is named as the rest of its series, so that no part is taken for the whole.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from typing import Final
 
 import numpy as np
 
+from longllava_domains.ct.dicom.geometry.stack import common_plane, tilt_of
 from longllava_domains.ct.dicom.header import CT_CLASSES, SliceHeader
+from longllava_domains.ct.dicom.series.image_type import is_page, kind
+from longllava_domains.ct.dicom.series.phases import separate
+from longllava_domains.ct.dicom.series.places import (
+    Relation,
+    normal_of,
+    offsets_mm,
+    relation,
+    span_mm,
+    step_mm,
+)
+from longllava_domains.errors import GeometryError
 
 _SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
-_LOCALIZERS: Final = ("LOCALIZER", "SCOUT", "SURVIEW", "TOPOGRAM", "SCANOGRAM", "PILOT")
-_PAGES: Final = ("SCREEN", "DOSE", "PATIENT_INFO", "RESULTS", "PROT", "REPORT", "SUMMARY")
-_REFORMATS: Final = ("MPR", "REFORMAT", "CPR", "CURVED", "MIP", "MINIP", "AVG", "AVERAGE",
-                     "VOLUME RENDERED", "VRT", "SSD", "3D", "PROJECTION")  # fmt: skip
 ORIENTATION_TOLERANCE: Final = 1e-3
-POSITION_TOLERANCE_MM: Final = 0.01
+# Reconstructions of one scan may end so much apart, as a share of the range.
+_SAME_ENDS: Final = 0.1
+# Comparing each set with each other is not worth it where nearly every image is a set.
+_MOST_SETS: Final = 48
+_COPIED: Final = frozenset({"file", "syntax", "little_endian", "pixel_offset", "pixel_length",
+                            "spans", "bits_stored", "high_bit", "lossy", "bad"})  # fmt: skip
 
-# Phases of one scan cover nearly the same range.
-_SAME_RANGE: Final = 1.5
-# Scans that take turns have more of their range in common than table steps that overlap.
-_IN_TURNS: Final = 0.5
-# Attributes that may tell apart images at one position, weakest assumption first.
-_SEPARATORS: Final[tuple[tuple[str, Callable[[SliceHeader], Hashable]], ...]] = (
-    ("phase", lambda header: header.phase),
-    ("acquisition", lambda header: header.acquisition),
-    ("energy", lambda header: header.kvp),
-)
+
+@dataclass(frozen=True)
+class Rest:
+    """Images under the same series UID that this sub-series does not account for.
+
+    Attributes:
+        images: How many.
+        span_mm: Their range along the slice normal, None where they have no place.
+        differs: In what they differ: ``"size"``, ``"orientation"``, ``"frame of reference"``,
+            ``"kernel"``, ``"image type"``, ``"position"`` or ``"acquisition"``.
+    """
+
+    images: int
+    span_mm: tuple[float, float] | None
+    differs: str
 
 
 @dataclass(frozen=True)
@@ -42,18 +62,30 @@ class SubSeries:
 
     Attributes:
         headers: The images, in the order found.
-        kind: ``"volume"``, ``"localizer"`` or ``"reformat"``.
-        split_by: Which attribute separated it from others of its series, if any:
-            ``"phase"``, ``"acquisition"`` or ``"energy"``.
+        kind: ``"volume"``, ``"localizer"``, ``"reformat"`` or ``"map"`` (of a material, not in
+            Hounsfield units).
+        split_by: What separated it from others of its series, if anything: ``"phase"``,
+            ``"acquisition"``, ``"energy"``, ``"time"`` or ``"file"``.
+        phase: Its number among those it was separated from, and how many they are.
         mixed: Patients or studies differ under its series UID.
-        other_sizes: Images that differ from these in nothing but rows and columns.
+        joined: Sets of another image type or kernel that were joined to it.
+        rest: Images under the same UID that lie where this sub-series has none.
+        copies: Pairs of an image and a copy of it that was dropped.
     """
 
     headers: tuple[SliceHeader, ...]
     kind: str
     split_by: tuple[str, ...] = ()
+    phase: tuple[int, int] = (1, 1)
     mixed: bool = False
-    other_sizes: int = 0
+    joined: int = 0
+    rest: tuple[Rest, ...] = ()
+    copies: tuple[tuple[SliceHeader, SliceHeader], ...] = ()
+
+    @property
+    def span_mm(self) -> tuple[float, float] | None:
+        """Lowest and highest slice centre along the slice normal."""
+        return span_mm(self.headers)
 
 
 def not_a_slice(header: SliceHeader) -> str | None:
@@ -72,67 +104,70 @@ def not_a_slice(header: SliceHeader) -> str | None:
         return "page.colour"
     if header.bits_allocated == 8:
         return "page.8_bit"
-    if _mentions(header, _PAGES):
+    if is_page(header.image_type):
         return "page.screen"
     return None
 
 
-def _mentions(header: SliceHeader, words: Iterable[str]) -> bool:
-    """Tell whether the image type's values from the third on contain one of the words."""
-    return any(word in value for value in header.image_type[2:] for word in words)
-
-
 def group(headers: Iterable[SliceHeader]) -> list[SubSeries]:
     """Split CT slices into sub-series, in a stable order."""
-    headers = list(headers)
+    kept, copies = _without_copies(list(headers))
     people: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    for header in headers:
+    by_series: dict[Hashable, list[SliceHeader]] = defaultdict(list)
+    for header in kept:
         people[header.series].add((header.patient, header.study))
-    clusters = _clusters(headers)
-    sizes: Counter[Hashable] = Counter()
-    for cluster in clusters:
-        sizes[_apart_from_size(cluster[0])] += len(cluster)
-    groups = []
-    for cluster in clusters:
-        uid = cluster[0].series
+        by_series[_series(header)].append(header)
+    groups: list[SubSeries] = []
+    for images in by_series.values():
+        uid = images[0].series
         mixed = bool(uid) and len(people[uid]) > 1
-        other_sizes = sizes[_apart_from_size(cluster[0])] - len(cluster) if uid else 0
-        for part, split_by in _separate(cluster):
-            groups.append(SubSeries(tuple(part), _kind(part), split_by, mixed, other_sizes))
+        own: list[SubSeries] = []
+        for cluster, joined in _joined(_clusters(images)):
+            parts = separate(cluster)
+            for number, (part, split_by) in enumerate(_in_order(parts), 1):
+                double = tuple((one, copies[one]) for one in part if one in copies)
+                found = SubSeries(tuple(part), kind(part[0].image_type), split_by, mixed=mixed)
+                place = (number, len(parts))
+                own.append(replace(found, phase=place, joined=joined, copies=double))
+        groups += [replace(one, rest=_rest(one, own)) for one in own]
     return groups
 
 
+def _without_copies(
+    headers: list[SliceHeader],
+) -> tuple[list[SliceHeader], dict[SliceHeader, SliceHeader]]:
+    """Return each instance once, and the last copy of those whose whole header is the same."""
+    kept: dict[Hashable, SliceHeader] = {}
+    copies: dict[SliceHeader, SliceHeader] = {}
+    compared = [entry.name for entry in fields(SliceHeader) if entry.name not in _COPIED]
+    for number, header in enumerate(headers):
+        # Without an instance UID, nothing says that two images are one.
+        same = tuple(getattr(header, name) for name in compared) if header.instance else number
+        if same in kept:
+            copies[kept[same]] = header
+        else:
+            kept[same] = header
+    return list(kept.values()), copies
+
+
+def _series(header: SliceHeader) -> Hashable:
+    # Without a series UID, all that is left is that the images share a patient and a study.
+    return header.series or (header.patient, header.study, header.series_number)
+
+
 def _clusters(headers: Iterable[SliceHeader]) -> list[list[SliceHeader]]:
-    """Put together what shares its series, image type, size, kernel and orientation."""
+    """Put together what shares its image type, size, kernel, frame of reference and orientation."""
     alike: dict[Hashable, list[list[SliceHeader]]] = defaultdict(list)
     for header in headers:
-        candidates = alike[_discrete_key(header)]
-        for cluster in candidates:
+        key = (header.frame_of_reference, header.image_type, header.rows, header.columns,
+               header.kernel, None if header.series else header.pixel_spacing_mm)  # fmt: skip
+        for cluster in alike[key]:
             if _same_orientation(cluster[0], header):
                 cluster.append(header)
                 break
         else:
-            candidates.append([header])
+            alike[key].append([header])
     return [cluster for candidates in alike.values() for cluster in candidates]
-
-
-def _discrete_key(header: SliceHeader) -> Hashable:
-    # Without a series UID, all that is left is that the images share a patient and a geometry.
-    series = header.series or (header.patient, header.study, header.series_number)
-    return (
-        series,
-        header.frame_of_reference,
-        header.image_type,
-        header.rows,
-        header.columns,
-        header.kernel,
-        None if header.series else header.pixel_spacing_mm,
-    )
-
-
-def _apart_from_size(header: SliceHeader) -> Hashable:
-    turned = tuple(round(x, 2) for x in header.orientation)
-    return (header.series, header.image_type, header.kernel, turned)
 
 
 def _same_orientation(first: SliceHeader, second: SliceHeader) -> bool:
@@ -143,77 +178,113 @@ def _same_orientation(first: SliceHeader, second: SliceHeader) -> bool:
     )
 
 
-def _kind(headers: list[SliceHeader]) -> str:
-    if any(_mentions(header, _LOCALIZERS) for header in headers):
-        return "localizer"
-    if any(_mentions(header, _REFORMATS) for header in headers):
-        return "reformat"
-    return "volume"
+def _joined(clusters: list[list[SliceHeader]]) -> list[tuple[list[SliceHeader], int]]:
+    """Join clusters that differ in image type alone, then those that differ in kernel as well."""
+    found = [(cluster, 0) for cluster in clusters]
+    if not 1 < len(clusters) <= _MOST_SETS:
+        return found
+    found = _join(found, same_kernel=True)
+    return _join(found, same_kernel=False)
 
 
-def _separate(headers: list[SliceHeader]) -> list[tuple[list[SliceHeader], tuple[str, ...]]]:
-    """Split images that repeat positions by what tells them apart, if anything does."""
-    places = _places(headers)
-    if len(places) == len(headers):
-        return _separate_turns(headers)
-    for count in range(1, len(_SEPARATORS) + 1):
-        for chosen in combinations(_SEPARATORS, count):
-            parts: dict[Hashable, list[SliceHeader]] = defaultdict(list)
-            for header in headers:
-                parts[tuple(read(header) for _, read in chosen)].append(header)
-            if _explains(list(parts.values()), len(places)):
-                names = tuple(name for name, _ in chosen)
-                return [(part, names) for part in parts.values()]
-    return [(headers, ())]
+def _join(
+    found: list[tuple[list[SliceHeader], int]], *, same_kernel: bool
+) -> list[tuple[list[SliceHeader], int]]:
+    """Join what is connected by going on or filling holes, unless any two of it overlap."""
+    joins: frozenset[Relation] = frozenset({"adjoining", "completing"})
+    if same_kernel:
+        joins |= {"interlaced"}
+    relations: dict[tuple[int, int], Relation] = {}
+    home = list(range(len(found)))
+    for i, j in combinations(range(len(found)), 2):
+        first, second = found[i][0], found[j][0]
+        if _may_join(first[0], second[0], same_kernel=same_kernel):
+            relations[i, j] = relation(first, second)
+            if relations[i, j] in joins:
+                home = [home[i] if place == home[j] else place for place in home]
+    result = []
+    for place in dict.fromkeys(home):
+        members = [i for i, own in enumerate(home) if own == place]
+        pairs = [relations.get(pair, "overlapping") for pair in combinations(members, 2)]
+        union = [header for i in members for header in found[i][0]]
+        if len(members) > 1 and not {"overlapping", "unplaced"} & set(pairs) and _is_line(union):
+            result.append((union, len(members) - 1 + sum(found[i][1] for i in members)))
+        else:
+            result += [found[i] for i in members]
+    return result
 
 
-def _separate_turns(headers: list[SliceHeader]) -> list[tuple[list[SliceHeader], tuple[str, ...]]]:
-    """Split images of several phases, acquisitions or energies that take turns along one range.
-
-    Table steps have values of their own, but their ranges lie one behind the other; and a value
-    that one image has alone is no second scan.
-    """
-    for name, read in _SEPARATORS:
-        parts: dict[Hashable, list[SliceHeader]] = defaultdict(list)
-        for header in headers:
-            parts[read(header)].append(header)
-        each = list(parts.values())
-        shared = all(_overlap(first, second) > _IN_TURNS for first, second in combinations(each, 2))
-        if len(each) > 1 and min(map(len, each)) > 1 and shared:
-            return [(part, (name,)) for part in each]
-    return [(headers, ())]
+def _may_join(first: SliceHeader, second: SliceHeader, *, same_kernel: bool) -> bool:
+    return (
+        kind(first.image_type) == kind(second.image_type) == "volume"
+        and (first.rows, first.columns) == (second.rows, second.columns)
+        and first.frame_of_reference == second.frame_of_reference
+        and _same_orientation(first, second)
+        and (first.kernel == second.kernel or not same_kernel)
+    )
 
 
-def _overlap(first: list[SliceHeader], second: list[SliceHeader]) -> float:
-    """Return which share of the shorter range of positions the two have in common."""
-    if any(len(header.position_mm) != 3 for header in (*first, *second)):
-        return 0.0
-    ranges = []
-    for part in (first, second):
-        places = np.array([header.position_mm for header in part])
-        along = np.ptp(places, axis=0).argmax()
-        ranges.append((places[:, along].min(), places[:, along].max(), along))
-    (low, high, axis), (other_low, other_high, other_axis) = ranges
-    shorter = min(high - low, other_high - other_low)
-    if axis != other_axis or shorter == 0:
-        return 0.0
-    return float((min(high, other_high) - max(low, other_low)) / shorter)
+def _is_line(headers: list[SliceHeader]) -> bool:
+    """Tell whether images share one plane and pixel spacing, and their positions one line."""
+    try:
+        plane = common_plane(tuple(headers))
+        places = np.array([header.position_mm for header in headers])
+        tilt_of(places @ plane.normal, places, plane)
+    except GeometryError:
+        return False
+    return True
 
 
-def _explains(parts: list[list[SliceHeader]], places: int) -> bool:
-    """Tell whether a split accounts for repeated positions: each part has every place once.
+def _in_order(
+    parts: list[tuple[list[SliceHeader], tuple[str, ...]]],
+) -> list[tuple[list[SliceHeader], tuple[str, ...]]]:
+    """Return phases in the order of time, where the headers give one."""
+    times = [min((h.acquired_s for h in part if h.acquired_s is not None), default=None)
+             for part, _ in parts]  # fmt: skip
+    if any(time is None for time in times):
+        return parts
+    return [parts[i] for i in sorted(range(len(parts)), key=lambda i: times[i] or 0.0)]
 
-    A lone image with a number of its own is a stray copy, not a phase; and parts that only touch
-    are the table steps of one scan, not phases of one place.
-    """
-    sizes = [len(part) for part in parts]
-    once = all(len(_places(part)) == len(part) for part in parts)
-    return len(parts) > 1 and once and min(sizes) > 1 and places <= _SAME_RANGE * max(sizes)
+
+def _rest(one: SubSeries, own: list[SubSeries]) -> tuple[Rest, ...]:
+    """Return what the series has beside a sub-series that the sub-series does not cover."""
+    if len(own) > _MOST_SETS:
+        others = sum(len(other.headers) for other in own if other is not one)
+        return (Rest(others, None, "image type"),)
+    return tuple(
+        Rest(len(other.headers), other.span_mm, _difference(one.headers[0], other.headers[0]))
+        for other in own
+        if other is not one and other.kind in ("volume", "reformat") and _lies_beyond(one, other)
+    )
 
 
-def _places(headers: list[SliceHeader]) -> set[tuple[int, ...]]:
-    """Return the positions of images, rounded; those without one are each a place of their own."""
-    return {
-        tuple(round(x / POSITION_TOLERANCE_MM) for x in header.position_mm) or (number,)
-        for number, header in enumerate(headers)
-    }
+def _lies_beyond(one: SubSeries, other: SubSeries) -> bool:
+    """Tell whether the other has images where this one has none."""
+    first, second = one.headers, other.headers
+    found = relation(first, second)
+    if found == "other_plane":
+        return False
+    if found == "unplaced":  # a page that no word gives away has no place either
+        return first[0].image_type == second[0].image_type
+    if found != "overlapping":
+        # Phases in turns have been told apart already, for a reason that is in the headers.
+        return not (found == "interlaced" and one.split_by and one.split_by == other.split_by)
+    normal = normal_of(first[0])
+    ours, theirs = offsets_mm(first, normal), offsets_mm(second, normal)
+    beyond_mm = max(float(ours[0] - theirs[0]), float(theirs[-1] - ours[-1]))
+    return beyond_mm > max(1.5 * step_mm(ours), _SAME_ENDS * float(np.ptp(ours)))
+
+
+def _difference(one: SliceHeader, other: SliceHeader) -> str:
+    """Say in what two images differ, the weightiest first."""
+    if len(one.position_mm) != len(other.position_mm):
+        return "position"
+    if not _same_orientation(one, other):
+        return "orientation"
+    differences = (
+        ("size", (one.rows, one.columns), (other.rows, other.columns)),
+        ("frame of reference", one.frame_of_reference, other.frame_of_reference),
+        ("kernel", one.kernel, other.kernel),
+        ("image type", one.image_type, other.image_type),
+    )
+    return next((name for name, a, b in differences if a != b), "acquisition")

@@ -47,11 +47,12 @@ _MACROS: Final = (
     0x00289132,  # Frame VOI LUT Sequence
     0x00289145,  # Pixel Value Transformation Sequence
 )
+_FRAME_ACQUISITION_NUMBER: Final = 0x00209156
 _REAL_WORLD: Final = TAGS["RealWorldValueMappingSequence"]
 # Elements of the macros that stand for one of a single-frame image.
 _RENAMED: Final = {
     0x00089007: TAGS["ImageType"],  # Frame Type
-    0x00209128: TAGS["TemporalPositionIdentifier"],  # Temporal Position Index
+    0x00189074: TAGS["AcquisitionDateTime"],  # Frame Acquisition DateTime
 }
 
 
@@ -146,6 +147,10 @@ def _group_elements(group: "Dataset | None", little_endian: bool) -> dict[int, b
             if tag in item:
                 value = raw_bytes(item.get_item(tag), little_endian=little_endian)
                 elements[stands_for] = value
+        if _FRAME_ACQUISITION_NUMBER in item:  # binary, and a string of digits at the top level
+            value = raw_bytes(item.get_item(_FRAME_ACQUISITION_NUMBER), little_endian=little_endian)
+            number = int.from_bytes(value, "little" if little_endian else "big")
+            elements[TAGS["AcquisitionNumber"]] = str(number).encode()
     if _REAL_WORLD in group:
         elements[_REAL_WORLD] = b"\0"
     return elements

@@ -1,173 +1,112 @@
-"""`list_series` and the automatic choice of one series, with the reason in words.
+"""Choose one series of a folder: by what was asked for, or the best of the ranking; and say why."""
 
-Of the series that are volumes, the first that wins on: axial, original, the kernel asked for
-(soft by default), covers most of what was scanned, thinnest (down to a millimetre), most slices.
-Where two are equal in all of it, nothing is guessed.
-"""
-
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-import numpy as np
-
+from longllava_domains.ct.body_part import Purpose
 from longllava_domains.ct.dicom.elements import digest
 from longllava_domains.ct.dicom.header import SliceHeader
 from longllava_domains.ct.dicom.series.grouping import SubSeries
-from longllava_domains.ct.reconstruction_kernel import kernel_class
+from longllava_domains.ct.dicom.series.ranking import KERNELS, Ranking, lie_apart
+from longllava_domains.ct.dicom.series.table import (
+    FEWEST_SLICES,
+    SeriesRow,
+    SeriesTable,
+    describe,
+)
 from longllava_domains.errors import AmbiguousInputError, NotFoundError, UnsupportedInputError
 
-# Slices thinner than this add noise and cost, not detail, for reading at 336 pixels.
-_THIN_ENOUGH_MM: Final = 1.0
-# A reconstruction of a part of the range is no substitute for the whole.
-_MOST_OF_IT: Final = 0.5
-_KERNELS: Final = ("soft", "sharp")
-_FEWEST: Final = 2
+_NO_PURPOSE: Final = Purpose()
 
 
 @dataclass(frozen=True)
-class SeriesRow:
-    """One series that a folder holds, described without a word of its header's text.
+class Choice:
+    """One sub-series, and why.
 
     Attributes:
-        number: 1, 2, ... in the table's order; `open_volume(path, series=number)`.
-        key: Eight digits that stay the same when files are added; also taken by ``series=``.
-        images: Slices or frames.
-        kind: ``"volume"``, ``"localizer"`` or ``"reformat"``.
-        plane: ``"axial"``, ``"coronal"``, ``"sagittal"``, ``"oblique"`` or ``"unknown"``.
-        original: Image type ORIGINAL.
-        kernel: ``"soft"``, ``"sharp"`` or ``"unknown"``.
-        spacing_mm: Median distance between neighbouring slices; 0 where unknown.
-        rows: Of each slice.
-        columns: Of each slice.
-        split_by: What separated it from others of its series.
-        chosen: The automatic choice.
-        reason: Why it was or was not chosen.
+        index: Its index.
+        codes: Report codes: what decided, and what else was there.
+        numbers: Report numbers, such as ``sharp_spacing_mm``.
+        rows: The description of all, with the reasons.
     """
 
-    number: int
-    key: str
-    images: int
-    kind: str
-    plane: str
-    original: bool
-    kernel: str
-    spacing_mm: float
-    rows: int
-    columns: int
-    split_by: tuple[str, ...] = ()
-    chosen: bool = False
-    reason: str = ""
-
-
-class SeriesTable(tuple[SeriesRow, ...]):
-    """Rows of `list_series`; prints as a table."""
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        heads = "   no  key       images  plane     kind       kernel   spacing  size       why"
-        lines = [
-            f"{'->' if row.chosen else '  '} {row.number:2d}  {row.key}  {row.images:6d}  "
-            f"{row.plane:8s}  {row.kind:9s}  {row.kernel:7s}  {row.spacing_mm:7.2f}  "
-            f"{f'{row.rows} x {row.columns}':9s}  {row.reason}"
-            for row in self
-        ]
-        return "\n".join([heads, *lines])
-
-
-def describe(series: Sequence[SubSeries]) -> list[SeriesRow]:
-    """Describe each sub-series, none of them chosen yet."""
-    return [_describe(number, one) for number, one in enumerate(series, 1)]
-
-
-def _describe(number: int, one: SubSeries) -> SeriesRow:
-    first = one.headers[0]
-    identity = repr((first.series, first.image_type, first.kernel, first.rows, first.columns,
-                     first.orientation, one.split_by, first.acquisition, first.phase,
-                     first.kvp))  # fmt: skip
-    return SeriesRow(
-        number=number,
-        key=digest(identity.encode())[:8],
-        images=len(one.headers),
-        kind=one.kind,
-        plane=_plane(first),
-        original="ORIGINAL" in first.image_type[:1] or not first.image_type,
-        kernel=kernel_class(first.kernel),
-        spacing_mm=_spacing(one.headers),
-        rows=first.rows or 0,
-        columns=first.columns or 0,
-        split_by=one.split_by,
-    )
-
-
-def _plane(header: SliceHeader) -> str:
-    if len(header.orientation) != 6:
-        return "unknown"
-    normal = np.abs(np.cross(header.orientation[:3], header.orientation[3:]))
-    if normal.max() < 0.8:
-        return "oblique"
-    return ("sagittal", "coronal", "axial")[int(normal.argmax())]
-
-
-def _spacing(headers: Sequence[SliceHeader]) -> float:
-    placed = [header for header in headers if len(header.position_mm) == 3]
-    if len(placed) < _FEWEST or len(placed[0].orientation) != 6:
-        return 0.0
-    normal = np.cross(placed[0].orientation[:3], placed[0].orientation[3:])
-    offsets = np.sort(np.array([header.position_mm for header in placed]) @ normal)
-    return round(float(np.median(np.diff(offsets))), 3)
+    index: int
+    codes: Counter[str]
+    numbers: dict[str, float]
+    rows: list[SeriesRow]
 
 
 def choose(
-    series: Sequence[SubSeries], wanted: int | str | None
-) -> tuple[int, str, list[SeriesRow]]:
+    series: Sequence[SubSeries], wanted: int | str | None, purpose: Purpose = _NO_PURPOSE
+) -> Choice:
     """Choose one sub-series.
 
     Args:
         series: All that were found.
-        wanted: A row's number or key, ``"soft"`` or ``"sharp"`` for the kernel, or None.
-
-    Returns:
-        Its index, why (a report code), and the description of all with the reasons.
+        wanted: A row's number or key, a series UID, ``"soft"`` or ``"sharp"`` for the kernel, or
+            None.
+        purpose: Region and phase that are preferred.
 
     Raises:
         NotFoundError: There is no such series, or no images at all.
         AmbiguousInputError: Two series are equally good, or they are of several patients or
             studies.
-        UnsupportedInputError: There are only localizers and single images.
+        UnsupportedInputError: There are only localizers, maps and single images.
     """
     rows = describe(series)
-    if isinstance(wanted, int) or (wanted is not None and wanted not in _KERNELS):
+    if isinstance(wanted, int) or (wanted is not None and wanted not in KERNELS):
         index = _asked_for(rows, series, wanted)
-        return index, "choice.asked", _with_reasons(rows, index, "asked for", ())
-    if len(rows) == 1 and rows[0].kind != "localizer":
-        return 0, "choice.only", _with_reasons(rows, 0, "the only series", ())
-    kernel = wanted or "soft"
-    able = [i for i, row in enumerate(rows) if row.kind != "localizer" and row.images >= _FEWEST]
+        return _chosen(rows, index, "asked", "asked for", ())
+    if len(rows) == 1 and rows[0].kind not in ("localizer", "map"):
+        return _chosen(rows, 0, "only", "the only series", ())
+    able = [
+        i
+        for i, row in enumerate(rows)
+        if row.kind in ("volume", "reformat") and row.images >= FEWEST_SLICES
+    ]
     if not able:
-        raise UnsupportedInputError(
-            f"None of the {len(rows)} series is a volume: localizers and single images only.",
-            remedy="Pass the folder of the reconstructed slices; ct.list_series(path) shows what is here.",
-            code="series.no_volume",
-            facts={"series": len(rows)},
-        )
+        raise _no_volume(rows)
     _refuse_several_people([series[i].headers[0] for i in able])
-    longest_mm = max(rows[i].images * rows[i].spacing_mm for i in able)
-    ranks = {i: _rank(rows[i], kernel, longest_mm) for i in able}
-    ranked = sorted(able, key=ranks.__getitem__)
-    best = ranked[0]
-    equals = [i for i in ranked if ranks[i] == ranks[best]]
-    if len(equals) > 1:
-        numbers = tuple(rows[i].number for i in equals)
+    ranking = Ranking(rows, able, wanted or "soft", purpose)
+    # A part of a series is refused for that, whatever it is as good as.
+    if len(ranking.equal) > 1 and not rows[ranking.order[0]].part_of_series:
+        numbers = tuple(rows[i].number for i in ranking.equal)
         raise AmbiguousInputError(
-            f"{len(equals)} series are equally good: {', '.join(map(str, numbers))} of {len(rows)}.",
-            remedy="Pass series=NUMBER; ct.list_series(path) shows what each is.",
+            f"{len(numbers)} series are equally good: {', '.join(map(str, numbers))} of "
+            f"{len(rows)}{ranking.difference}.",
+            remedy=f"Pass series=NUMBER; ct.list_series(path) shows what each is{ranking.hint}.",
             code="series.ambiguous",
             facts={"equal": numbers, "series": len(rows)},
         )
-    code, why = _why([ranks[i] for i in ranked], kernel)
-    return best, code, _with_reasons(rows, best, why, equals)
+    best, (code, why) = ranking.order[0], ranking.why()
+    found = _chosen(rows, best, code, why, ())
+    _note_others(found, able)
+    return found
+
+
+def _chosen(
+    rows: list[SeriesRow], index: int, code: str, why: str, equals: Sequence[int]
+) -> Choice:
+    return Choice(
+        index, Counter({f"choice.{code}": 1}), {}, _with_reasons(rows, index, why, equals)
+    )
+
+
+def _note_others(found: Choice, able: list[int]) -> None:
+    """Note a sharp reconstruction that was passed over, and volumes of other ranges."""
+    best = found.rows[found.index]
+    others = [found.rows[i] for i in able if i != found.index and found.rows[i].kind == "volume"]
+    sharp = [row for row in others if row.kernel == "sharp" and not lie_apart(row, best)]
+    if best.kernel != "sharp" and sharp:
+        found.codes["choice.sharp_available"] = len(sharp)
+        thinnest = min(sharp, key=lambda row: row.spacing_mm or 1e3)
+        found.numbers["sharp_spacing_mm"] = thinnest.spacing_mm
+        found.numbers["sharp_row"] = thinnest.number
+    elsewhere = sum(lie_apart(row, best) for row in others)
+    if elsewhere:
+        found.codes["choice.other_range"] = elsewhere
 
 
 def _asked_for(rows: list[SeriesRow], series: Sequence[SubSeries], wanted: int | str | None) -> int:
@@ -176,6 +115,8 @@ def _asked_for(rows: list[SeriesRow], series: Sequence[SubSeries], wanted: int |
     if not hits and isinstance(wanted, str):
         uid = digest(wanted.encode())
         hits = [i for i, one in enumerate(series) if one.headers[0].series == uid]
+        # A scout under the same UID is not what a UID is passed for.
+        hits = [i for i in hits if rows[i].kind != "localizer"] or hits
     if len(hits) > 1:
         raise AmbiguousInputError(
             f"{len(hits)} sub-series share what was asked for.",
@@ -186,11 +127,39 @@ def _asked_for(rows: list[SeriesRow], series: Sequence[SubSeries], wanted: int |
     if not hits:
         raise NotFoundError(
             f"There is no such series among the {len(rows)} found.",
-            remedy="Pass a number or key of ct.list_series(path).",
+            remedy="Pass a row number or key of ct.list_series(path); row numbers are not the "
+            "DICOM Series Number.",
             code="series.unknown",
             facts={"series": len(rows)},
         )
     return hits[0]
+
+
+def _no_volume(rows: list[SeriesRow]) -> UnsupportedInputError:
+    """Say what there is instead of a volume."""
+    counted = Counter(
+        row.kind if row.kind != "volume" or row.images >= FEWEST_SLICES else "single image"
+        for row in rows
+    )
+    words = {"localizer": "localizers", "map": "material maps", "single image": "single images",
+             "reformat": "single reformats"}  # fmt: skip
+    listed = ", ".join(f"{count} {words.get(kind, kind)}" for kind, count in counted.items())
+    single = counted["single image"]
+    if single > 1 and single == len(rows):
+        return UnsupportedInputError(
+            f"Each of the {single} images has a series UID of its own, so nothing says that they "
+            "are one series.",
+            remedy="De-identify again with one series UID for each series, or pass a series "
+            "alone with series=NUMBER.",
+            code="series.no_volume",
+            facts={"series": len(rows), "single_images": single},
+        )
+    return UnsupportedInputError(
+        f"None of the {len(rows)} series is a volume in Hounsfield units: {listed}.",
+        remedy="Pass the folder of the reconstructed slices; ct.list_series(path) shows what is here.",
+        code="series.no_volume",
+        facts={"series": len(rows), "single_images": single},
+    )
 
 
 def _refuse_several_people(headers: Sequence[SliceHeader]) -> None:
@@ -208,42 +177,6 @@ def _refuse_several_people(headers: Sequence[SliceHeader]) -> None:
             )
 
 
-_CRITERIA: Final = ("kind", "plane", "original", "kernel", "coverage", "thin", "slices")
-
-
-def _rank(row: SeriesRow, kernel: str, longest_mm: float) -> tuple[float, ...]:
-    """Return what series are compared by, smaller is better, in the order of `_CRITERIA`."""
-    return (
-        row.kind != "volume",
-        row.plane != "axial",
-        not row.original,
-        {kernel: 0, "unknown": 1}.get(row.kernel, 2),
-        row.images * row.spacing_mm < _MOST_OF_IT * longest_mm,
-        max(row.spacing_mm, _THIN_ENOUGH_MM) if row.spacing_mm else 1e3,
-        -row.images,
-    )
-
-
-def _why(ranks: list[tuple[float, ...]], kernel: str) -> tuple[str, str]:
-    """Say which criterion decided against the runner-up."""
-    if len(ranks) == 1:
-        return "choice.only_volume", "the only volume"
-    pairs = zip(_CRITERIA, ranks[0], ranks[1], strict=True)
-    decided = next(name for name, best, second in pairs if best != second)
-    other = next(name for name in _KERNELS if name != kernel)
-    is_known = ranks[0][_CRITERIA.index("kernel")] == 0
-    words = {
-        "kind": "a volume rather than a reformat",
-        "plane": "axial",
-        "original": "original rather than derived",
-        "kernel": f"{kernel} kernel" if is_known else f"kernel unknown rather than {other}",
-        "coverage": "covers most of what was scanned",
-        "thin": "thinnest",
-        "slices": "most slices",
-    }
-    return f"choice.{decided}", words[decided]
-
-
 def _with_reasons(
     rows: list[SeriesRow], best: int | None, why: str, equals: Sequence[int]
 ) -> list[SeriesRow]:
@@ -253,23 +186,31 @@ def _with_reasons(
             reason = why
         elif index in equals:
             reason = "as good as another"
-        elif row.kind == "volume" and row.images < _FEWEST:
+        elif row.kind == "volume" and row.images < FEWEST_SLICES:
             reason = "single image"
         else:
             reason = row.kind if row.kind != "volume" else "not preferred"
+        if row.part_of_series:
+            reason += ", a part of its series"
         reasons.append(replace(row, chosen=index == best, reason=reason))
     return reasons
 
 
-def tabulate(series: Sequence[SubSeries], kernel: str | None = None) -> SeriesTable:
+def tabulate(
+    series: Sequence[SubSeries], kernel: str | None = None, purpose: Purpose = _NO_PURPOSE
+) -> SeriesTable:
     """Return all series with the automatic choice marked, or none where there is none.
 
     Args:
         series: All that were found.
         kernel: ``"soft"`` or ``"sharp"``; soft by default.
+        purpose: Region and phase that are preferred.
     """
     try:
-        return SeriesTable(choose(series, kernel)[2])
+        choice = choose(series, kernel, purpose)
+        if not choice.rows[choice.index].part_of_series:
+            return SeriesTable(choice.rows)
+        return SeriesTable(_with_reasons(describe(series), None, "", ()))
     except AmbiguousInputError as error:
         equal = error.facts.get("equal", ())
         numbers = equal if isinstance(equal, tuple) else ()

@@ -56,11 +56,13 @@ class Study:
         series: Sub-series of CT slices.
         codes: Files set aside, by reason.
         cut: Digest of a series UID -> how many of its files end before their pixels.
+        first_number: Digest of a series UID -> the lowest instance number of all its images.
     """
 
     series: list[SubSeries]
     codes: Counter[str] = field(default_factory=Counter)
     cut: Counter[str] = field(default_factory=Counter)
+    first_number: dict[str, int] = field(default_factory=dict)
 
 
 def read_study(source: str | Path | Found) -> Study:
@@ -80,6 +82,9 @@ def read_study(source: str | Path | Found) -> Study:
             reason = header.code if isinstance(header, NotAnImage) else not_a_slice(header)
             if isinstance(header, NotAnImage) and header.series:
                 study.cut[header.series] += 1
+            if isinstance(header, SliceHeader) and header.instance_number is not None:
+                lowest = study.first_number.get(header.series, header.instance_number)
+                study.first_number[header.series] = min(lowest, header.instance_number)
             if reason is not None:
                 study.codes[reason] += 1
             elif isinstance(header, SliceHeader):
@@ -87,6 +92,9 @@ def read_study(source: str | Path | Found) -> Study:
     if not headers:
         raise _nothing_usable(found)
     study.series = group(headers)
+    copies = sum(len(one.copies) for one in study.series)
+    if copies:
+        study.codes["file.copies"] = copies
     return study
 
 

@@ -206,13 +206,18 @@ def test_pages_and_other_modalities_are_never_shown(edit, code, dicom, assert_wh
 
 @pytest.mark.hazard("B", 1)
 def test_table_steps_that_meet_at_one_position_are_not_taken_for_phases(dicom, refused, tmp_path):
-    """One half of the scan must never stand for the whole."""
+    """One half of the scan must never stand for the whole; as acquired, all of it is there."""
     images = dicom.datasets()
     seam = dicom.datasets(dicom.phantom(seed=3))[4]
     for index, image in enumerate(images):
         image.AcquisitionNumber = 1 if index <= 4 else 2
     seam.AcquisitionNumber, seam.SOPInstanceUID = 2, f"{dicom.ROOT}.1.77"
-    refused(dicom.write([*images, seam], tmp_path), GeometryError, "ct.duplicates")
+    folder = dicom.write([*images, seam], tmp_path)
+    error = refused(folder, GeometryError, "ct.part_of_series")
+    assert error.facts["ranges_mm"] == pytest.approx((82.75, 92.75, 92.75, 100.25))
+    shown = ct.open_volume(folder).to_sequence(ct.SlicePolicy(at="acquired"))
+    assert [view.place.z_mm for view in shown].count(92.75) == 2
+    assert len(shown) == 9
 
 
 @pytest.mark.hazard("B", 1)
