@@ -8,10 +8,12 @@ changes nothing. (The stock data loader draws from generators that a checkpoint 
 import hashlib
 import logging
 import threading
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
@@ -64,6 +66,7 @@ class RowLoader:
         shard: This process.
         threads: Threads that load pictures.
         augment: Changes pictures at random.
+        rows_per_step: Rows of this process in one step; the last step is filled up.
 
     Attributes:
         position: Rows of this process already yielded; all there is to a state.
@@ -80,18 +83,21 @@ class RowLoader:
         shard: Shard = Shard(),
         threads: int = 2,
         augment: Augmentation | None = None,
+        rows_per_step: int = 1,
     ) -> None:
         self.mixture, self.policy = mixture, policy
         self.epochs, self.seed, self.shard = epochs, seed, shard
         self.threads, self.augment = threads, augment
+        self.rows_per_step = rows_per_step
         self.position = 0
         self.damaged = 0
         self._lock = threading.Lock()
         self.rows_of_epoch = [len(self._plan(epoch)) for epoch in range(epochs)]
 
     def __len__(self) -> int:
-        """Rows of this process in all epochs; the same for every process."""
-        return sum(-(-rows // self.shard.world) for rows in self.rows_of_epoch)
+        """Rows of this process in all epochs; the same for every process, in whole steps."""
+        rows = sum(-(-rows // self.shard.world) for rows in self.rows_of_epoch)
+        return -(-rows // self.rows_per_step) * self.rows_per_step
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield rows from `position` on."""
@@ -140,27 +146,33 @@ class RowLoader:
     def fingerprint(self) -> str:
         """Return a hash of everything that the order of rows depends on."""
         policy = self.policy
-        how = (policy.packing, policy.tokens_per_row, policy.buffer, self.seed, self.shard.world)
+        how = (
+            policy.packing,
+            policy.tokens_per_row,
+            policy.buffer,
+            self.seed,
+            self.shard.world,
+            self.rows_per_step,
+        )
         return hashlib.sha256(f"{self.mixture.sha256()}{how}".encode()).hexdigest()
 
     def _plan(self, epoch: int) -> list[RowPlan]:
         return plan_epoch(self.mixture.tokens, self.policy, self.seed, epoch)
 
-    def _planned(self, skipped: int) -> Iterator[tuple[int, RowPlan, bool]]:
-        """Yield (epoch, row, whether it only fills up) of this process, after the first few."""
+    def _planned(self, position: int) -> Iterator[tuple[int, RowPlan, bool]]:
+        """Yield (epoch, row, whether it only fills up) of this process, from a position on."""
         rank, world = self.shard.rank, self.shard.world
-        for epoch in range(self.epochs):
-            steps = -(-self.rows_of_epoch[epoch] // world)
-            if skipped >= steps:
-                skipped -= steps
-                continue
-            plan = self._plan(epoch)
-            for step in range(skipped, steps):
-                number = step * world + rank
-                # Where rows run out, a process repeats one of which nothing is learned.
-                fills = number >= len(plan)
-                yield epoch, plan[0 if fills else number], fills
-            skipped = 0
+        ends = list(accumulate(-(-rows // world) for rows in self.rows_of_epoch))
+        planned = -1
+        plan: list[RowPlan] = []
+        for here in range(position, len(self)):
+            epoch = min(bisect_right(ends, here), self.epochs - 1)
+            if epoch != planned:
+                planned, plan = epoch, self._plan(epoch)
+            number = (here - (ends[epoch - 1] if epoch else 0)) * world + rank
+            # Where rows run out, one is repeated of which nothing is learned.
+            fills = number >= len(plan)
+            yield epoch, plan[0 if fills else number], fills
 
     def _load(self, number: int, epoch: int) -> Loaded:
         key, sample, encoder = self.mixture.sample(number)

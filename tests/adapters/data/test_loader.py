@@ -94,6 +94,17 @@ def test_every_sample_of_an_epoch_is_seen_once(mixture: Mixture) -> None:
     assert sum(pixels) == mixture.views.sum()
 
 
+def test_the_last_step_is_filled_up_with_rows_of_which_nothing_is_learned(mixture: Mixture) -> None:
+    plain = list(RowLoader(mixture, POLICY, epochs=2))
+    filled = RowLoader(mixture, POLICY, epochs=2, rows_per_step=len(plain) - 1)
+    rows = list(filled)
+    assert len(rows) == len(filled) == 2 * (len(plain) - 1)
+    assert equal(rows[: len(plain)], plain)
+    assert not any((row["labels"] != IGNORED).any() for row in rows[len(plain) :])
+    filled.restore({**filled.state(), "position": len(plain) + 1})
+    assert equal(list(filled), rows[len(plain) + 1 :])
+
+
 @pytest.mark.parametrize("world", [2, 3])
 def test_processes_share_the_rows_and_take_equally_many(mixture: Mixture, world: int) -> None:
     alone = list(RowLoader(mixture, POLICY, epochs=2, seed=1))
