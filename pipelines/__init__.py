@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from longllava_domains.pipelines.ct.report import CTReport as CTReport
+    from longllava_domains.pipelines.fine_tune import FineTune as FineTune
     from longllava_domains.pipelines.remote_sensing.qa import RemoteSensingQA as RemoteSensingQA
 
 _NAMES = {
     "CTReport": "longllava_domains.pipelines.ct.report",
+    "FineTune": "longllava_domains.pipelines.fine_tune",
     "RemoteSensingQA": "longllava_domains.pipelines.remote_sensing.qa",
 }
 

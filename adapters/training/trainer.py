@@ -10,12 +10,13 @@ import json
 import logging
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from transformers import Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from longllava_domains.adapters.data.batch import Batch
 from longllava_domains.adapters.data.loader import RowLoader
@@ -67,7 +68,8 @@ def arguments_of(
         "num_train_epochs": 1,
         "learning_rate": recipe.learning_rate,
         "lr_scheduler_type": "cosine",
-        "warmup_steps": math.ceil(recipe.warmup_ratio * steps),
+        # Rounded down: the rate of a first warm-up step is 0, and a short run has no step to lose.
+        "warmup_steps": int(recipe.warmup_ratio * steps),
         "weight_decay": recipe.weight_decay,
         "max_grad_norm": recipe.max_grad_norm,
         "optim": "adamw_torch",
@@ -98,6 +100,7 @@ class RowTrainer(Trainer):
         recipe: The run; saved with every checkpoint.
         args: From `arguments_of`.
         keep_checkpoints: How many are kept.
+        say: Told what each step came to, a sentence each.
         **more: Handed to transformers' Trainer, such as callbacks.
 
     Raises:
@@ -114,9 +117,12 @@ class RowTrainer(Trainer):
         args: TrainingArguments,
         *,
         keep_checkpoints: int = 2,
+        say: Callable[[str], None] | None = None,
         **more: Any,
     ) -> None:
         super().__init__(model=model, args=args, **more)
+        self.remove_callback(PrinterCallback)
+        self.say = say
         self.head, self.rows, self.recipe = head, loader, recipe
         self.keep_checkpoints = keep_checkpoints
         self.model_accepts_loss_kwargs = True  # the loss is divided by the tokens of the step
@@ -186,6 +192,13 @@ class RowTrainer(Trainer):
         super().log(logs, start_time)
         passed = self.rows.epochs * self.rows.position / max(len(self.rows), 1)
         self.state.log_history[-1]["epoch"] = passed
+        if "loss" in logs and self.say is not None:
+            self.say(
+                f"step {self.state.global_step} of {self.state.max_steps}: "
+                f"loss {logs['loss']:.4f}, learning rate {logs['learning_rate']:.2e}, "
+                f"{logs['tokens_per_second']:,.0f} tokens/s, "
+                f"{logs['images_per_second']:,.1f} images/s"
+            )
 
     def _get_output_dir(self, trial: Any) -> str:
         if self._staged is not None:
