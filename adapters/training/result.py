@@ -51,10 +51,12 @@ def save_result(
     with written_whole(output, _RESULT) as folder:
         if made.recipe.lora is not None:
             # peft would record where the base stands on this machine.
-            config = model.peft_config["default"]
-            config.base_model_name_or_path = "" if made.base.startswith("local:") else made.base
-        model.save_pretrained(folder)
-        if made.recipe.lora is None:
+            is_hub_id = "/" in made.base and not made.base.startswith("local:")
+            model.peft_config["default"].base_model_name_or_path = made.base if is_hub_id else ""
+            # "auto" would ask the hub for the base's configuration.
+            model.save_pretrained(folder, save_embedding_layers=False)
+        else:
+            model.save_pretrained(folder)
             for path in sorted(tokenizer.glob("*token*")):
                 shutil.copyfile(path, folder / path.name)
         (folder / "README.md").write_text(write_card(made), encoding="utf-8")

@@ -1,6 +1,7 @@
 """From data in its published layout to an adapter that a pipeline loads."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,10 @@ def test_an_adapter_comes_with_a_card_and_loads(base: Path, medical: Path, tmp_p
     made = tuning(base)(medical, tmp_path / "run", use_cpu=True, say=said.append)
     folder = made.folder
     assert (made.steps, made.damaged) == (3, 0)
-    assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == ""
+    for place in (folder, checkpoints(folder)[-1]):
+        assert not json.loads((place / "adapter_config.json").read_text())[
+            "base_model_name_or_path"
+        ]
     model = load_model(base, adapter=folder)
     plain = load_model(base)
     changed = [
@@ -67,6 +71,19 @@ def test_an_adapter_comes_with_a_card_and_loads(base: Path, medical: Path, tmp_p
     assert "step 3 of 3: loss" in said[-1]
     assert any("Terms of PubMedVision" in line for line in said)
     assert any("rows of 160 tokens" in line for line in said)
+
+
+def test_a_hub_base_is_named_and_nothing_is_asked_of_the_hub(
+    base: Path, medical: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr("socket.getaddrinfo", lambda *where, **_: asked.append(where) or [])
+    tune = tuning(base)
+    tune.source = replace(tune.source, hub_id="owner/name")
+    folder = tune(medical, tmp_path / "run", use_cpu=True).folder
+    named = json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert (named, asked) == ("owner/name", [])
+    assert 'base_model: "owner/name"' in (folder / "README.md").read_text()
 
 
 def test_a_fully_trained_model_is_a_model(base: Path, medical: Path, tmp_path: Path) -> None:
