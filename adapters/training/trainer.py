@@ -29,7 +29,7 @@ from longllava_domains.adapters.training.checkpoints import (
 )
 from longllava_domains.adapters.training.lora import require_gradients
 from longllava_domains.adapters.training.loss import LossHead, summed_loss
-from longllava_domains.errors import TrainingError
+from longllava_domains.errors import PolicyError, TrainingError
 from longllava_domains.model import load_checkpoint
 from longllava_domains.provenance import RESEARCH_NOTICE
 
@@ -104,6 +104,7 @@ class RowTrainer(Trainer):
         **more: Handed to transformers' Trainer, such as callbacks.
 
     Raises:
+        PolicyError: Sharding was asked for and would not take place.
         TrainingError: While it trains: a loss or gradient that is not finite, an adapter without
             a gradient, or a checkpoint that cannot be written.
     """
@@ -120,6 +121,13 @@ class RowTrainer(Trainer):
         say: Callable[[str], None] | None = None,
         **more: Any,
     ) -> None:
+        if args.fsdp and (args.world_size == 1 or args.device.type == "cpu"):
+            raise PolicyError(
+                "Sharding was asked for, and would not take place: it needs several processes, "
+                "and accelerate shards on GPUs only.",
+                remedy="Start several processes on GPUs with torchrun, or leave fsdp out.",
+                code="training.sharding",
+            )
         super().__init__(model=model, args=args, **more)
         self.remove_callback(PrinterCallback)
         self.say = say

@@ -68,6 +68,7 @@ def trainer_of(
     threads: int = 1,
     augment: Any = None,
     save_every_steps: int = 1,
+    arguments: dict[str, Any] | None = None,
     **more: Any,
 ) -> RowTrainer:
     """Make everything anew, as another process would."""
@@ -91,7 +92,8 @@ def trainer_of(
         trained, _ = attach_lora(network, how.lora)
     else:
         network.model.vision_tower.requires_grad_(False)
-    args = arguments_of(how, output, loader, use_cpu=True, save_every_steps=save_every_steps)
+    settings = {"use_cpu": True, "save_every_steps": save_every_steps, **(arguments or {})}
+    args = arguments_of(how, output, loader, **settings)
     return RowTrainer(trained, head, loader, how, args, **more)
 
 

@@ -149,6 +149,12 @@ def test_a_run_does_not_resume_with_other_settings(data: Path, tmp_path: Path) -
         resume(other, newest_checkpoint(tmp_path))
 
 
+def test_sharding_that_would_not_take_place_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(PolicyError) as caught:
+        trainer_of(data, tmp_path, recipe_of(), arguments={"fsdp": True})
+    assert caught.value.code == "training.sharding"
+
+
 def test_packed_rows_train_to_the_same_weights_as_single_samples(
     data: Path, tmp_path: Path
 ) -> None:
