@@ -23,8 +23,8 @@ from longllava_domains.adapters.data.packing import PackingPolicy
 from longllava_domains.adapters.recipes.base import Recipe
 from longllava_domains.adapters.recipes.registry import recipe
 from longllava_domains.adapters.training.checkpoints import newest_checkpoint
-from longllava_domains.adapters.training.lora import attach_lora
 from longllava_domains.adapters.training.loss import prepare_loss
+from longllava_domains.adapters.training.trainable import make_trainable
 from longllava_domains.adapters.training.trainer import RowTrainer, arguments_of, resume
 
 TOKENS = 160
@@ -86,12 +86,8 @@ def trainer_of(
     )
     network = model.network
     head = prepare_loss(network)
-    trained: Any = network
-    if how.lora is not None:
-        torch.manual_seed(how.seed)
-        trained, _ = attach_lora(network, how.lora)
-    else:
-        network.model.vision_tower.requires_grad_(False)
+    torch.manual_seed(how.seed)
+    trained, _ = make_trainable(network, how)
     settings = {"use_cpu": True, "save_every_steps": save_every_steps, **(arguments or {})}
     args = arguments_of(how, output, loader, **settings)
     return RowTrainer(trained, head, loader, how, args, **more)

@@ -11,9 +11,13 @@ import pytest
 import tiny_training
 import torch
 from tiny_training import killed_and_resumed, recipe_of, trained_whole, trainer_of, weights_of
+from training_rows import samples
 
+from longllava_domains.adapters.data.batch import pack
 from longllava_domains.adapters.training import checkpoints
 from longllava_domains.adapters.training.checkpoints import newest_checkpoint
+from longllava_domains.adapters.training.loss import prepare_loss, summed_loss
+from longllava_domains.adapters.training.trainable import make_trainable
 from longllava_domains.adapters.training.trainer import RowTrainer, resume
 from longllava_domains.errors import NotFoundError, PolicyError, TrainingError
 
@@ -147,6 +151,34 @@ def test_a_run_does_not_resume_with_other_settings(data: Path, tmp_path: Path) -
     (newest_checkpoint(tmp_path) / "loader.json").unlink()
     with pytest.raises(TrainingError, match="lacks the state of its rows"):
         resume(other, newest_checkpoint(tmp_path))
+
+
+@pytest.mark.parametrize("changes", [{"lora.dropout": 0.0}, FULL], ids=["adapter", "full"])
+def test_mixed_precision_trains_float32_weights_to_nearly_the_same(
+    data: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    recipe = recipe_of(epochs=1, **changes)
+    made = {
+        bf16: trained_whole(data, tmp_path / str(bf16), recipe, arguments={"bf16": bf16})
+        for bf16 in (False, True)
+    }
+    first = [trainer.state.log_history[0]["loss"] for trainer in made.values()]
+    assert first[1] == pytest.approx(first[0], rel=1e-2)
+    assert first[1] != first[0]
+    assert {weight.dtype for weight in weights_of(made[True]).values()} == {torch.float32}
+
+
+def test_an_adapter_on_a_base_in_sixteen_bits_is_trained_in_float32() -> None:
+    network = tiny_training.tiny_model().network.to(torch.bfloat16).train()
+    head = prepare_loss(network)
+    model, lines = make_trainable(network, recipe_of())
+    with torch.autocast("cpu", torch.bfloat16):
+        summed_loss(model, head, pack(samples(network, torch.bfloat16))).backward()
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert {parameter.dtype for parameter in trained} == {torch.float32}
+    assert all(parameter.grad is not None for parameter in trained)
+    assert any("projector" in n for n, p in model.named_parameters() if p.requires_grad)
+    assert "parameters are trained" in lines[-1]
 
 
 def test_sharding_that_would_not_take_place_is_refused(data: Path, tmp_path: Path) -> None:
