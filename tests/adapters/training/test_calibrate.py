@@ -84,8 +84,13 @@ def test_a_pipeline_reads_the_file_and_refuses_it_for_other_weights(tmp_path: Pa
     expected = float(sigmoid(np.array(slope * 2.0 + intercept)))
     assert read.probability("Pleural effusion", 2.0) == pytest.approx(expected)
     read.require_for(FINGERPRINT["model_sha256"], FINGERPRINT["preset"])
-    with pytest.raises(PolicyError, match="other weights"):
-        read.require_for("cd" * 32, FINGERPRINT["preset"])
+    for other in (
+        ("cd" * 32, FINGERPRINT["preset"], None),
+        (FINGERPRINT["model_sha256"], "another@1", None),
+        (FINGERPRINT["model_sha256"], FINGERPRINT["preset"], "ef" * 32),
+    ):
+        with pytest.raises(PolicyError, match="other weights"):
+            read.require_for(*other)
 
 
 def test_a_label_with_few_patients_is_not_fitted_and_named() -> None:
