@@ -11,6 +11,7 @@ import typer
 
 from longllava_domains.errors import LongLlavaError
 from longllava_domains.pipelines.cli import answer as cli_answer
+from longllava_domains.pipelines.cli import calibrate as cli_calibrate
 from longllava_domains.pipelines.cli import finetune as cli_finetune
 from longllava_domains.pipelines.cli import model as cli_model
 from longllava_domains.pipelines.cli import plan as cli_plan
@@ -26,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (cli_answer, cli_look, cli_model, cli_finetune, cli_plan, cli_send):
+for group in (cli_answer, cli_look, cli_model, cli_finetune, cli_calibrate, cli_plan, cli_send):
     group.register(app)
 
 
