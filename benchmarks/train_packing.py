@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from hybrid import hybrid_config, longllava_network
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from longllava_domains import load_model
 from longllava_domains.adapters.data.packing import (
     PAPER_TOKENS,
     SCRIPT_TOKENS,
@@ -30,6 +30,7 @@ from longllava_domains.prompt.training import IGNORED
 SAMPLES = 20_000
 IMAGE_TOKENS = 151
 ROW_TOKENS, PADDED_BATCH, SPEED_SAMPLES, REPEATS = 4096, 16, 32, 2
+HIDDEN = 384
 
 
 def pubmedvision(chance: np.random.Generator, count: int) -> NDArray[np.int32]:
@@ -77,7 +78,7 @@ def packed_pass(network: torch.nn.Module, lengths: NDArray[np.int32]) -> None:
     head = prepare_loss(network)  # type: ignore[arg-type]
     for row in plan_epoch(lengths, PackingPolicy("isolated", ROW_TOKENS), 0, 0):
         sizes = torch.from_numpy(lengths[list(row)].astype(np.int64))
-        ids = torch.randint(300, 1900, (1, int(sizes.sum())))
+        ids = torch.randint(300, 1000, (1, int(sizes.sum())))
         segments = torch.arange(len(row)).repeat_interleave(sizes)[None]
         batch = {"input_ids": ids, "labels": masked(ids, segments), "segment_ids": segments}
         summed_loss(network, head, batch).backward()
@@ -94,7 +95,7 @@ def padded_pass(network: torch.nn.Module, lengths: NDArray[np.int32]) -> None:
             torch.arange(longest)[None]
             >= longest - torch.from_numpy(sizes.astype(np.int64))[:, None]
         )
-        ids = torch.randint(300, 1900, mask.shape)
+        ids = torch.randint(300, 1000, mask.shape)
         labels = masked(ids, mask.long())
         hidden = network.model(  # type: ignore[operator, union-attr]
             input_ids=ids, attention_mask=mask.long(), use_cache=False
@@ -119,11 +120,13 @@ def main() -> None:
     parts["both"] = np.concatenate(list(parts.values()))
     for name, lengths in parts.items():
         report_fill(name, lengths)
-    network = load_model("demo", dtype="float32").network.train()
+    network = longllava_network(hybrid_config(HIDDEN, 8, experts=1)).train()
     network.model.vision_tower.requires_grad_(False)
     lengths = chance.choice(parts["both"], SPEED_SAMPLES)
     tokens = int(lengths.sum())
-    print(f"training the demo network on {SPEED_SAMPLES} samples of {tokens:,} tokens, text alone,")
+    print(
+        f"training 8 layers of width {HIDDEN} on {SPEED_SAMPLES} samples of {tokens:,} tokens, text alone,"
+    )
     packed_pass(network, lengths[:2])  # what is compiled or cached at first use
     packed_s, padded_s = seconds_of(
         lambda: packed_pass(network, lengths), lambda: padded_pass(network, lengths)

@@ -104,6 +104,7 @@ def stock_trainer(data: Path, output: Path, kind: str, callbacks: list[Any]) -> 
         max_steps=steps, learning_rate=1e-2, save_steps=1, save_total_limit=2, seed=0,
         remove_unused_columns=False, disable_tqdm=True, report_to="none", logging_steps=10**6,
         dataloader_num_workers=settings["workers"],
+        accelerator_config={"dispatch_batches": False},  # it would cut the list of images
     )  # fmt: skip
     dataset: Any = Streamed(mapped) if settings["iterable"] else mapped
     trainer = StockTrainer(
@@ -153,6 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--samples", type=int, default=24)
     parser.add_argument("--steps-before", type=int, default=5)
+    parser.add_argument("--side", choices=["ours", "stock"], help="only one of the two")
     parser.add_argument("--run", nargs=6)
     options = parser.parse_args()
     if options.run:
@@ -162,7 +164,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = training_sets.write_pubmedvision(Path(folder) / "data", options.samples // 2)
         for side, kinds in (("ours", OURS), ("stock", STOCK)):
-            for kind in kinds:
+            for kind in kinds if options.side in (None, side) else ():
                 late = "after epoch 1" in kind
                 kill_at = options.steps_before + (options.samples // 2 + 1 if late else 0)
                 largest = difference(side, kind, data, kill_at)

@@ -4,7 +4,7 @@ Only learned positions go through the output head, and those in chunks whose log
 again on the way back. At 40,960 tokens the original code held 10.7 GB of logits.
 """
 
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,8 @@ from torch.utils.checkpoint import checkpoint
 
 from longllava_domains.adapters.data.batch import Batch
 from longllava_domains.model import LongLlavaForConditionalGeneration
+from longllava_domains.model.budget.training import LOSS_POSITIONS
 from longllava_domains.prompt.training import IGNORED
-
-# Positions whose logits exist at the same time: 256 MiB in float32 with 65,536 pieces.
-_CHUNK: Final = 1024
 
 
 class LossHead(nn.Linear):
@@ -37,7 +35,11 @@ class LossHead(nn.Linear):
             return super().forward(hidden)
         assert hidden.shape[0] == 1
         total = hidden.sum() * 0.0  # keeps the graph where nothing is learned
-        chunks = zip(torch.split(hidden[0], _CHUNK), torch.split(self.targets, _CHUNK), strict=True)
+        chunks = zip(
+            torch.split(hidden[0], LOSS_POSITIONS),
+            torch.split(self.targets, LOSS_POSITIONS),
+            strict=True,
+        )
         for some, targets in chunks:
             total = total + checkpoint(self._summed, some, targets, use_reentrant=False)
         return total

@@ -58,7 +58,7 @@ def test_the_paper_s_packing_is_not_isolated() -> None:
 
 
 def test_the_loss_is_that_of_the_whole_logits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loss, "_CHUNK", 4)
+    monkeypatch.setattr(loss, "LOSS_POSITIONS", 4)
     network = network_of(torch.float64)
     row = pack(samples(network, torch.float64))
     head = prepare_loss(network)
