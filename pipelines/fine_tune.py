@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from longllava_domains.adapters.data.check import Catalogue, check_data
 from longllava_domains.adapters.data.encode import Encoder
@@ -18,10 +18,14 @@ from longllava_domains.adapters.recipes.registry import recipe as recipe_named
 from longllava_domains.errors import PolicyError
 from longllava_domains.model.checkpoint.source import Source, locate
 from longllava_domains.prompt import PromptTokenizer
+from longllava_domains.units import human_bytes
 
 if TYPE_CHECKING:
     from longllava_domains.adapters.training.card import Made
     from longllava_domains.adapters.training.trainer import RowTrainer
+
+# What a plan is shown for; `longllava plan train` plans for others.
+PLANNED_GPUS: Final = 8
 
 Say = Callable[[str], None]
 
@@ -189,6 +193,7 @@ class FineTune:
             told(line)
         loader = self._loader(part, process, threads)
         told(self._fill(part.catalogue, loader))
+        told(self._planned(part.catalogue, loader))
         made = self._trainer(loader, place, told, {"save_every_steps": save_every_steps, **trainer})
         if checkpoint is None:
             made.train()
@@ -267,6 +272,23 @@ class FineTune:
             f"{len(found):,} samples with {views:,} views and {int(found.tokens.sum()):,} tokens "
             f"make {len(rows):,} rows of {policy.tokens_per_row:,} tokens, {fill:.1%} full; "
             f"{len(loader) // loader.rows_per_step:,} steps in {loader.epochs} epochs."
+        )
+
+    def _planned(self, found: Catalogue, loader: RowLoader) -> str:
+        from longllava_domains.model.budget.training import TrainingRun, plan_training
+        from longllava_domains.model.checkpoint.load import empty_network
+
+        rows = max(loader.rows_of_epoch[0], 1)
+        lora = self.recipe.lora
+        run = TrainingRun(
+            rows, self.recipe.tokens_per_row, gpus=PLANNED_GPUS,
+            lora_rank=None if lora is None else lora.rank, epochs=loader.epochs,
+            views_per_row=int(found.views.sum()) // rows,
+        )  # fmt: skip
+        budget = plan_training(empty_network(self.config), run)
+        return (
+            f"Planned, not measured: {human_bytes(budget.peak)} on each of {PLANNED_GPUS} GPUs, "
+            f"{budget.flops / 1e15:,.1f} PFLOP in all."
         )
 
     def _made(

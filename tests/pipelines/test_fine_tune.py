@@ -71,6 +71,7 @@ def test_an_adapter_comes_with_a_card_and_loads(base: Path, medical: Path, tmp_p
     assert "step 3 of 3: loss" in said[-1]
     assert any("Terms of PubMedVision" in line for line in said)
     assert any("rows of 160 tokens" in line for line in said)
+    assert any("Planned, not measured" in line for line in said)
 
 
 def test_a_hub_base_is_named_and_nothing_is_asked_of_the_hub(
