@@ -9,7 +9,7 @@ import typer
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.pipelines.cli.console import progress, require_model, stdout
-from longllava_domains.pipelines.cli.options import Model, Tokenizer
+from longllava_domains.pipelines.cli.options import Model
 
 if TYPE_CHECKING:
     from longllava_domains.adapters.data.encode import Encoder
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 data_commands = typer.Typer(help="Look at training data before it is trained on.")
 
+_Tokenizer = Annotated[str | None, typer.Option(help="A folder with tokenizer.json")]
 _Source = Annotated[str, typer.Argument(help="Folder or file; FOLDER#PART chooses a part of it")]
 _Layout = Annotated[
     str,
@@ -44,7 +45,7 @@ def finetune(
     base: Annotated[str | None, typer.Option(help='"demo", a folder or a hub id')] = None,
     data: Annotated[str | None, typer.Option(help="Folder or file; FOLDER#PART for a part")] = None,
     output: Annotated[Path | None, typer.Option(help="New folder for the result")] = None,
-    tokenizer: Tokenizer = None,
+    tokenizer: _Tokenizer = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe, lora.rank=8")
     ] = None,
@@ -92,7 +93,7 @@ def check(
     source: _Source,
     layout: _Layout = "llava",
     model: Model = None,
-    tokenizer: Tokenizer = None,
+    tokenizer: _Tokenizer = None,
     max_tokens: Annotated[int, typer.Option(help="The most that a sample may have")] = 40960,
     evaluation: _Evaluation = None,
     images: Annotated[bool, typer.Option("--images", help="Decode every image")] = False,
@@ -127,7 +128,7 @@ def show_row(
     row: Annotated[int, typer.Option(help="Which row, counted from 1")] = 1,
     layout: _Layout = "llava",
     model: Model = None,
-    tokenizer: Tokenizer = None,
+    tokenizer: _Tokenizer = None,
     loss_on: _LossOn = None,
 ) -> None:
     """Print one row as it is trained on: what is learned stands between [[ and ]]."""
