@@ -3,9 +3,10 @@
 The lengths are a mix that this file states, after what is published about PubMedVision and
 FIT-RS: nobody's rows are needed to run it.
 
-    python benchmarks/train_packing.py
+    python benchmarks/train_packing.py [--hidden 384] [--samples 32] [--repeats 2]
 """
 
+import argparse
 import time
 from collections.abc import Callable
 
@@ -29,8 +30,7 @@ from longllava_domains.prompt.training import IGNORED
 
 SAMPLES = 20_000
 IMAGE_TOKENS = 151
-ROW_TOKENS, PADDED_BATCH, SPEED_SAMPLES, REPEATS = 4096, 16, 32, 2
-HIDDEN = 384
+ROW_TOKENS, PADDED_BATCH = 4096, 16
 
 
 def pubmedvision(chance: np.random.Generator, count: int) -> NDArray[np.int32]:
@@ -62,10 +62,10 @@ def report_fill(name: str, lengths: NDArray[np.int32]) -> None:
         print(f"  padded batches of {batch:>2}: {padded_fill(lengths, batch):.2%}")
 
 
-def seconds_of(*passes: Callable[[], None]) -> list[float]:
+def seconds_of(repeats: int, *passes: Callable[[], None]) -> list[float]:
     """Return the shortest time of each of some passes, run in turns: other work disturbs both."""
     times: list[list[float]] = [[] for _ in passes]
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         for taken, one in zip(times, passes, strict=True):
             began = time.perf_counter()
             one()
@@ -115,21 +115,28 @@ def masked(ids: Tensor, segments: Tensor) -> Tensor:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--hidden", type=int, default=384)
+    parser.add_argument("--samples", type=int, default=32, help="of the timed passes")
+    parser.add_argument("--repeats", type=int, default=2)
+    options = parser.parse_args()
     chance = np.random.default_rng(0)
     parts = {"PubMedVision": pubmedvision(chance, SAMPLES), "FIT-RS": fit_rs(chance, SAMPLES)}
     parts["both"] = np.concatenate(list(parts.values()))
     for name, lengths in parts.items():
         report_fill(name, lengths)
-    network = longllava_network(hybrid_config(HIDDEN, 8, experts=1)).train()
+    network = longllava_network(hybrid_config(options.hidden, 8, experts=1)).train()
     network.model.vision_tower.requires_grad_(False)
-    lengths = chance.choice(parts["both"], SPEED_SAMPLES)
+    lengths = chance.choice(parts["both"], options.samples)
     tokens = int(lengths.sum())
     print(
-        f"training 8 layers of width {HIDDEN} on {SPEED_SAMPLES} samples of {tokens:,} tokens, text alone,"
+        f"training 8 layers of width {options.hidden} on {options.samples} samples of {tokens:,} tokens, text alone,"
     )
     packed_pass(network, lengths[:2])  # what is compiled or cached at first use
     packed_s, padded_s = seconds_of(
-        lambda: packed_pass(network, lengths), lambda: padded_pass(network, lengths)
+        options.repeats,
+        lambda: packed_pass(network, lengths),
+        lambda: padded_pass(network, lengths),
     )
     packed, padded = tokens / packed_s, tokens / padded_s
     print(f"  packed to rows of {ROW_TOKENS:,}: {packed:,.0f} tokens/s")
