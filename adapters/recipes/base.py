@@ -104,7 +104,11 @@ class Recipe:
         try:
             changed = TypeAdapter(Recipe).validate_python(entries)
         except ValidationError as error:
-            wrong = ".".join(str(part) for part in error.errors()[0]["loc"][:2])
+            first = error.errors()[0]
+            cause = first.get("ctx", {}).get("error")
+            if isinstance(cause, PolicyError):  # pydantic wraps every ValueError
+                raise cause from None
+            wrong = ".".join(str(part) for part in first["loc"][:2])
             raise PolicyError(
                 f"A value given for {wrong} is not of its kind.",
                 remedy="Look at the recipe: longllava finetune NAME --show.",
