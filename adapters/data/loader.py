@@ -88,16 +88,16 @@ class RowLoader:
         self.mixture, self.policy = mixture, policy
         self.epochs, self.seed, self.shard = epochs, seed, shard
         self.threads, self.augment = threads, augment
-        self.rows_per_step = rows_per_step
         self.position = 0
         self.damaged = 0
         self._lock = threading.Lock()
         self.rows_of_epoch = [len(self._plan(epoch)) for epoch in range(epochs)]
+        # With fewer rows than a step has, one step of them all is enough.
+        self.rows_per_step = min(rows_per_step, self._own_rows())
 
     def __len__(self) -> int:
         """Rows of this process in all epochs; the same for every process, in whole steps."""
-        rows = sum(-(-rows // self.shard.world) for rows in self.rows_of_epoch)
-        return -(-rows // self.rows_per_step) * self.rows_per_step
+        return -(-self._own_rows() // self.rows_per_step) * self.rows_per_step
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield rows from `position` on."""
@@ -155,6 +155,9 @@ class RowLoader:
             self.rows_per_step,
         )
         return hashlib.sha256(f"{self.mixture.sha256()}{how}".encode()).hexdigest()
+
+    def _own_rows(self) -> int:
+        return sum(-(-rows // self.shard.world) for rows in self.rows_of_epoch)
 
     def _plan(self, epoch: int) -> list[RowPlan]:
         return plan_epoch(self.mixture.tokens, self.policy, self.seed, epoch)

@@ -101,6 +101,7 @@ def test_the_last_step_is_filled_up_with_rows_of_which_nothing_is_learned(mixtur
     assert len(rows) == len(filled) == 2 * (len(plain) - 1)
     assert equal(rows[: len(plain)], plain)
     assert not any((row["labels"] != IGNORED).any() for row in rows[len(plain) :])
+    assert len(RowLoader(mixture, POLICY, epochs=2, rows_per_step=99)) == len(plain)
     filled.restore({**filled.state(), "position": len(plain) + 1})
     assert equal(list(filled), rows[len(plain) + 1 :])
 
