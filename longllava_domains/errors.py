@@ -20,7 +20,8 @@
     |  |- DeviceError             a device or kernel that is absent or fails its proof
     |  |- QuantizationError       an unknown precision, or one that does not match
     |  |- SessionError            a session that is closed, cancelled or cannot go on
-    |  `- MemoryBudgetError       would not fit, with the largest setting that does
+    |  |- MemoryBudgetError       would not fit, with the largest setting that does
+    |  `- TrainingError           a training that cannot begin or go on
     `- OutputError                a result cannot be written as asked
 
 A message says what failed and what was found; `remedy` says what to do; `facts`
@@ -150,6 +151,10 @@ class SessionError(ModelError):
 
 class MemoryBudgetError(ModelError):
     """The work would not fit in memory; the facts name the largest setting that does."""
+
+
+class TrainingError(ModelError):
+    """A training cannot begin, or cannot go on; its last checkpoint is kept."""
 
 
 class OutputError(LongLlavaError):

@@ -12,7 +12,17 @@ import typer
 
 import longllava_domains
 from longllava_domains.errors import LongLlavaError
-from longllava_domains.pipelines.cli import answer, archive, evaluate, model, plan, send, views
+from longllava_domains.pipelines.cli import (
+    answer,
+    archive,
+    calibrate,
+    evaluate,
+    finetune,
+    model,
+    plan,
+    send,
+    views,
+)
 from longllava_domains.pipelines.cli.console import (
     reveal_paths,
     stderr,
@@ -46,7 +56,7 @@ def options(
     """LongLLaVA for CT, pathology and remote sensing. For research use only."""
 
 
-for group in (answer, views, model, plan, send, evaluate, archive):
+for group in (answer, views, model, plan, finetune, calibrate, evaluate, archive, send):
     group.register(app)
 
 

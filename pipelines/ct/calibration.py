@@ -16,15 +16,17 @@ class Calibration:
         model_sha256: Fingerprint of the weights it was fitted for.
         preset: Name of the preset it was fitted for: other slices or words shift the margins.
         coefficients: Label -> (slope, intercept).
+        adapter_sha256: Fingerprint of the adapter that was on the weights; None without one.
     """
 
     model_sha256: str
     preset: str
     coefficients: dict[str, tuple[float, float]]
+    adapter_sha256: str | None = None
 
     @classmethod
     def from_file(cls, path: str | Path) -> "Calibration":
-        """Read a calibration from JSON with these three fields.
+        """Read a calibration from JSON with these fields.
 
         Raises:
             PolicyError: The file is not a calibration.
@@ -35,7 +37,13 @@ class Calibration:
                 str(label): (float(pair[0]), float(pair[1]))
                 for label, pair in data["coefficients"].items()
             }
-            return cls(str(data["model_sha256"]), str(data["preset"]), coefficients)
+            adapter = data.get("adapter_sha256")
+            return cls(
+                str(data["model_sha256"]),
+                str(data["preset"]),
+                coefficients,
+                None if adapter is None else str(adapter),
+            )
         except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise PolicyError(
                 f"The file is not a calibration ({type(error).__name__}).",
@@ -43,15 +51,18 @@ class Calibration:
                 code="calibration.file",
             ) from None
 
-    def require_for(self, model_sha256: str, preset: str) -> None:
-        """Refuse other weights or another preset than it was fitted for.
+    def require_for(
+        self, model_sha256: str, preset: str, adapter_sha256: str | None = None
+    ) -> None:
+        """Refuse other weights, another adapter or another preset than it was fitted for.
 
         Raises:
             PolicyError: They differ.
         """
-        if (self.model_sha256, self.preset) != (model_sha256, preset):
+        fitted_for = (self.model_sha256, self.preset, self.adapter_sha256)
+        if fitted_for != (model_sha256, preset, adapter_sha256):
             raise PolicyError(
-                "The calibration was fitted for other weights or another preset.",
+                "The calibration was fitted for other weights, another adapter or another preset.",
                 remedy="Fit one on held-out data with this model, adapter and preset.",
                 code="calibration.mismatch",
             )

@@ -66,7 +66,10 @@ class CTReport:
         self.preset = preset or CTPreset.named()
         self.calibration = calibration
         if calibration is not None:
-            calibration.require_for(model.provenance["model_sha256"], self.preset.name)
+            made = model.provenance
+            calibration.require_for(
+                made["model_sha256"], self.preset.name, made.get("adapter_sha256")
+            )
 
     @classmethod
     def from_pretrained(

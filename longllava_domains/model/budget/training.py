@@ -28,6 +28,9 @@ _FULL_PASSES: Final = 4
 # With an adapter the gradients of frozen weights are not formed: one pass less.
 _ADAPTER_PASSES: Final = 3
 
+# Positions whose logits the loss forms at a time: 256 MiB in float32 with 65,536 pieces.
+LOSS_POSITIONS: Final = 1024
+
 _LAYER = re.compile(r"model\.language_model\.layers\.(\d+)\.")
 # What adapters of this project sit on: never dt_proj, whose weight is read raw.
 ADAPTED: Final = re.compile(
@@ -113,8 +116,8 @@ def plan_training(network: LongLlavaForConditionalGeneration, run: TrainingRun) 
     frozen = sum(sizes.values()) - (0 if run.lora_rank else trained)
     text = network.config.text_config
     boundaries = (text.num_hidden_layers + 1) * run.tokens_per_row * text.hidden_size * _WEIGHT
-    # Logits in bfloat16, in float32, and their gradient.
-    logits = run.tokens_per_row * text.vocab_size * (2 + 4 + 4)
+    # Logits in bfloat16, in float32, and their gradient, of the positions that exist together.
+    logits = min(run.tokens_per_row, LOSS_POSITIONS) * text.vocab_size * (2 + 4 + 4)
     step = Step(run.tokens_per_row, 0, "cuda", torch.bfloat16, int8=False, continued=False)
     stages = language_stages(network.config, step, run.tokens_per_row)
     share = run.tokens_per_row / step.layer_tokens  # with gradients a layer runs in one piece

@@ -229,7 +229,7 @@ def test_full_training_holds_sixteen_bytes_a_parameter_and_an_adapter_hardly_any
     assert 0 < adapter.trained_parameters < 0.01 * full.trained_parameters
     assert adapter.terms["optimizer (sharded)"] < 0.01 * full.terms["optimizer (sharded)"]
     assert adapter.flops == pytest.approx(0.75 * full.flops)
-    assert full.terms["logits and loss"] == 40_960 * 65_536 * 10
+    assert full.terms["logits and loss"] == 1024 * 65_536 * 10
 
 
 def test_hours_shrink_with_gpus_and_grow_with_rows() -> None:

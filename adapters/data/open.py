@@ -1,0 +1,76 @@
+"""`open_data`: from a layout's name and a place on disk to `TrainingData`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from longllava_domains.adapters.data.readers.ct_rate import read_ct_rate, read_radgenome
+from longllava_domains.adapters.data.readers.fit_rs import read_fit_rs
+from longllava_domains.adapters.data.readers.llava import read_llava
+from longllava_domains.adapters.data.readers.path_vqa import read_path_vqa
+from longllava_domains.adapters.data.readers.pubmedvision import read_pubmedvision
+from longllava_domains.adapters.data.readers.sharegpt import read_sharegpt
+from longllava_domains.adapters.data.readers.vqa_rad import read_vqa_rad
+from longllava_domains.adapters.data.training_data import TrainingData
+from longllava_domains.errors import NotFoundError, PolicyError
+
+
+def open_data(source: str | Path, layout: str = "llava") -> TrainingData:
+    """Open training data on disk.
+
+    Args:
+        source: A folder or file; ``#PART`` at its end chooses a part of the data set: a split
+            (``#test``), a configuration (``#alignment``) or a data set of a description.
+        layout: One of `LAYOUTS`.
+
+    Raises:
+        PolicyError: There is no such layout, or no such part of it.
+        NotFoundError: Nothing of that layout is there.
+        DamagedInputError: A data file cannot be read.
+        UnsupportedInputError: A description names what is not read.
+    """
+    if layout not in LAYOUTS:
+        raise PolicyError(
+            "There is no layout of training data of that name.",
+            remedy=f"Use one of {', '.join(LAYOUTS)}.",
+            code="training.layout",
+        )
+    text, _, part = str(source).partition("#")
+    place = Path(text)
+    if not place.exists():
+        raise NotFoundError(
+            "The training data is not there.",
+            remedy="Name a folder or file that exists.",
+            code="training.place",
+        )
+    return LAYOUTS[layout](place, part)
+
+
+def _llava(place: Path, part: str) -> TrainingData:
+    if place.is_file():
+        return read_llava([place], place.parent)
+    names = [part] if part else sorted(p.name for p in place.glob("*.json*"))
+    files = [place / name for name in names if (place / name).is_file()]
+    if not files:
+        raise NotFoundError(
+            "The folder holds no JSON or JSONL file of that name.",
+            remedy="Name the file itself, or put it in the folder beside its images.",
+            code="training.file",
+        )
+    return read_llava(files, place)
+
+
+def _radgenome(place: Path, part: str) -> TrainingData:
+    return read_radgenome(place, place / "radgenome_files", part or "train")
+
+
+LAYOUTS: Final[dict[str, Callable[[Path, str], TrainingData]]] = {
+    "llava": _llava,
+    "sharegpt": lambda place, part: read_sharegpt(place, part or None),
+    "pubmedvision": lambda place, part: read_pubmedvision(place, part or "both"),
+    "fit-rs": lambda place, part: read_fit_rs(place, part or "381k"),
+    "vqa-rad": lambda place, part: read_vqa_rad(place, part or "train"),
+    "pathvqa": lambda place, part: read_path_vqa(place, part or "train"),
+    "ct-rate": lambda place, part: read_ct_rate(place, part or "train"),
+    "radgenome": _radgenome,
+}

@@ -1,0 +1,152 @@
+"""`Recipe`: one complete training run, frozen, and where each of its numbers comes from.
+
+A recipe is shown before it starts and saved with every checkpoint. Changing anything renames it
+to ``...-modified``, so that a result never bears the name of a run that it was not.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from longllava_domains.adapters.data.packing import SCRIPT_TOKENS, Packing
+from longllava_domains.adapters.data.training_data import LossOn
+from longllava_domains.adapters.recipes.lora_settings import LoraSettings
+from longllava_domains.errors import PolicyError
+from longllava_domains.vision_language import PromptProtocol
+
+Trained = Literal["adapter", "projector", "language_model"]
+
+# Where numbers come from.
+OURS: Final = "ours: nothing is published"
+SCRIPTS: Final = "LongLLaVA's training scripts (SingleImageSFT, MultiImageSFT)"
+_MODIFIED: Final = "-modified"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run.
+
+    Attributes:
+        name: What results call it.
+        layout: Layout of its data, see `open_data`.
+        trained: ``"adapter"`` (and the projector), ``"projector"`` alone, or
+            ``"language_model"`` (all of it and the projector). The tower is never trained.
+        lora: The adapter; None unless an adapter is trained.
+        learning_rate: Its peak; it falls along a cosine to 0.
+        warmup_ratio: Share of the steps in which it rises from 0.
+        weight_decay: Of AdamW.
+        max_grad_norm: The whole gradient is scaled down to this; 0 leaves it.
+        epochs: Passes over the data.
+        rows_per_step: Packed rows of one step, over all processes.
+        packing: See `PackingPolicy`.
+        tokens_per_row: The most tokens of a row, and of a sample.
+        loss_on: Which answers are learned; None as the data set's own code does.
+        protocol: How views are spelled, see `prompt.compose`.
+        dtype: Precision of the products on a GPU; a processor computes in float32.
+        recompute_layers: Form each layer's activations again on the way back instead of keeping
+            them (gradient checkpointing).
+        seed: Of everything random.
+        sources: Field -> where its value comes from.
+    """
+
+    name: str
+    layout: str
+    trained: Trained
+    lora: LoraSettings | None
+    learning_rate: float
+    warmup_ratio: float = 0.03
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    epochs: int = 1
+    rows_per_step: int = 24
+    packing: Packing = "isolated"
+    tokens_per_row: int = SCRIPT_TOKENS
+    loss_on: LossOn | None = None
+    protocol: PromptProtocol = "reference"
+    dtype: str = "bfloat16"
+    recompute_layers: bool = True
+    seed: int = 0
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        above_zero = (self.learning_rate, self.epochs, self.rows_per_step, self.tokens_per_row)
+        not_negative = (self.warmup_ratio, self.weight_decay, self.max_grad_norm, self.seed)
+        if min(above_zero) <= 0 or min(not_negative) < 0 or self.warmup_ratio > 1:
+            raise PolicyError(
+                "A number of the recipe is out of range.",
+                remedy="Rates, epochs, rows and tokens are above 0; the warm-up is from 0 to 1.",
+                code="recipe.range",
+            )
+        if (self.lora is not None) != (self.trained == "adapter"):
+            raise PolicyError(
+                "A recipe has settings of an adapter where an adapter is trained, and only there.",
+                remedy="Choose the recipe with or without -lora at the end of its name.",
+                code="recipe.adapter",
+            )
+
+    def modified(self, changes: Mapping[str, Any]) -> "Recipe":
+        """Return the recipe with other values, renamed unless nothing changes.
+
+        Args:
+            changes: Field -> value, or its text; ``lora.rank`` and its like reach into the
+                adapter.
+
+        Raises:
+            PolicyError: There is no such field, or a value is not of its kind.
+        """
+        from pydantic import TypeAdapter, ValidationError
+
+        entries = self.to_json()
+        for key, value in changes.items():
+            _put(entries, key, value)
+        try:
+            changed = TypeAdapter(Recipe).validate_python(entries)
+        except ValidationError as error:
+            first = error.errors()[0]
+            cause = first.get("ctx", {}).get("error")
+            if isinstance(cause, PolicyError):  # pydantic wraps every ValueError
+                raise cause from None
+            wrong = ".".join(str(part) for part in first["loc"][:2])
+            raise PolicyError(
+                f"A value given for {wrong} is not of its kind.",
+                remedy="Look at the recipe: longllava finetune NAME --show.",
+                code="recipe.value",
+            ) from None
+        if changed == self:
+            return self
+        given = {key.partition(".")[0]: "given by the user" for key in changes}
+        return dataclasses.replace(
+            changed,
+            name=self.name.removesuffix(_MODIFIED) + _MODIFIED,
+            sources={**self.sources, **given},
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the recipe as JSON."""
+        entries: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), default=dict))
+        return entries
+
+    def lines(self) -> list[str]:
+        """Show every value with its source."""
+        return [
+            f"{key}: {value}" + (f"  ({self.sources[key]})" if key in self.sources else "")
+            for key, value in self.to_json().items()
+            if key != "sources"
+        ]
+
+
+def _put(entries: dict[str, Any], key: str, value: Any) -> None:
+    """Set one value of a recipe's JSON, wherever it stands."""
+    outer, _, inner = key.partition(".")
+    place = entries.get(outer) if inner else entries
+    name = inner or key
+    if key in ("name", "sources") or not isinstance(place, dict) or name not in place:
+        raise PolicyError(
+            f"The recipe has no field {key} that could be changed.",
+            remedy=f"Change one of {', '.join(k for k in entries if k not in ('name', 'sources'))}"
+            " (and lora.rank, lora.alpha, lora.dropout, lora.targets where it has an adapter).",
+            code="recipe.field",
+        )
+    place[name] = value

@@ -1,0 +1,38 @@
+"""`LoraSettings`: how large an adapter is, and on what it sits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+# Groups by name; each pattern is matched whole, below a layer of the language model.
+TARGETS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "attention": r"self_attn\.[qkvo]_proj",
+        "in_proj": r"mamba\.in_proj",
+        "x_proj": r"mamba\.x_proj",
+        "out_proj": r"mamba\.out_proj",
+        "dense_mlp": r"feed_forward\.(gate|up|down)_proj",
+        "experts": r"feed_forward\.experts\.(gate_up|down)_proj",
+    }
+)
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """An adapter.
+
+    Attributes:
+        rank: Rank of every pair of matrices.
+        alpha: Scale; what is added is alpha / rank times the product.
+        dropout: On the input of every pair, from 0 to 1; 0 where experts have adapters.
+        targets: Names of `TARGETS`, or regular expressions that are matched whole against the
+            names of modules below a layer, such as ``"mamba.in_proj"``.
+        projector: Train the projector whole.
+    """
+
+    rank: int = 64
+    alpha: int = 128
+    dropout: float = 0.0
+    targets: tuple[str, ...] = tuple(TARGETS)
+    projector: bool = True

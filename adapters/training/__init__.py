@@ -1,0 +1,1 @@
+"""The training itself: what is trained, the loss, the loop that can be killed, calibration."""

@@ -1,0 +1,95 @@
+"""Margins for a calibration from saved reports, and the truth from a table of labels."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from longllava_domains.adapters.data.readers.tables import read_csv
+from longllava_domains.adapters.training.calibrate import HeldOut
+from longllava_domains.errors import DamagedInputError, NotFoundError, PolicyError
+from longllava_domains.units import short_hash
+
+_CT_RATE = re.compile(r"((?:train|valid)_\d+)_[a-z]+_\d+\Z")
+_NAME: Final = "VolumeName"
+# What margins depend on; the same in all reports, or they cannot be fitted together.
+_FINGERPRINT: Final = ("model_sha256", "adapter_sha256", "preset", "dtype", "quantization")
+
+
+def read_held_out(reports: Path, labels: Path) -> tuple[HeldOut, dict[str, Any]]:
+    """Join saved reports with a table of labels.
+
+    Args:
+        reports: Folder with the JSON of a report for each scan, named as the table names the
+            scan (``valid_1_a_1.json``). Scans of CT-RATE are grouped by patient, others stand
+            alone.
+        labels: CSV in the form of CT-RATE's labels: ``VolumeName``, then a column of 0 and 1 for
+            each label.
+
+    Returns:
+        Margins and truth of the scans that both have, and the fingerprint they share.
+
+    Raises:
+        NotFoundError: The table is not there, or no report is of a scan that it names.
+        DamagedInputError: The table or a report cannot be read.
+        PolicyError: Reports of different models, adapters, presets or policies.
+    """
+    truth = {row[_NAME].removesuffix(".nii.gz"): row for row in read_csv(labels, (_NAME,))}
+    found = [path for path in sorted(reports.glob("*.json")) if path.stem in truth]
+    if not found:
+        raise NotFoundError(
+            "No report in the folder is named like a scan of the table.",
+            remedy="Save each report as JSON under the scan's name, such as valid_1_a_1.json.",
+            code="calibration.reports",
+        )
+    read = [_report(path) for path in found]
+    fingerprints = {json.dumps(fingerprint) for fingerprint, _ in read}
+    if len(fingerprints) > 1:
+        raise PolicyError(
+            f"The reports come from {len(fingerprints)} different models, adapters or settings.",
+            remedy="Calibrate reports of one model, adapter, preset and slice policy.",
+            code="calibration.mixed",
+        )
+    names = [name for name in read[0][1] if name in next(iter(truth.values()))]
+    margins = np.array([[margins[name] for name in names] for _, margins in read], np.float64)
+    present = np.array([[_truth(truth[path.stem][name]) for name in names] for path in found])
+    groups = tuple(_patient(path.stem) for path in found)
+    return HeldOut(groups, tuple(names), margins, present), read[0][0]
+
+
+def _report(path: Path) -> tuple[dict[str, Any], dict[str, float]]:
+    """Return a report's fingerprint and the margin of each label."""
+    try:
+        report = json.loads(path.read_bytes())
+        made = report["provenance"]
+        fingerprint = {name: made.get(name) for name in _FINGERPRINT}
+        policy = json.dumps(made.get("policy"), sort_keys=True)
+        fingerprint["policy_sha256"] = hashlib.sha256(policy.encode()).hexdigest()
+        margins = {
+            str(one["label"]): float(one["yes_logit_margin"]) for one in report["abnormalities"]
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise DamagedInputError(
+            f"Report {short_hash(path.stem)} is not the JSON of a report.",
+            remedy="Save it again: longllava report SCAN --json.",
+            code="calibration.report",
+        ) from None
+    return fingerprint, margins
+
+
+def _truth(text: str) -> bool:
+    if text.strip() not in ("0", "1", "0.0", "1.0"):
+        raise DamagedInputError(
+            "A label of the table is neither 0 nor 1.",
+            remedy="Give a table in the form of CT-RATE's multi_abnormality_labels.",
+            code="calibration.label",
+        )
+    return text.strip() in ("1", "1.0")
+
+
+def _patient(stem: str) -> str:
+    found = _CT_RATE.match(stem)
+    return stem if found is None else found[1]

@@ -1,0 +1,45 @@
+"""The command `calibrate`: from saved reports and labels to a file that --calibration takes."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from longllava_domains.files import require_writable, write_text
+from longllava_domains.pipelines.cli.console import stdout
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(calibrate)
+
+
+def calibrate(
+    reports: Annotated[Path, typer.Argument(help="Folder of report JSONs named by scan")],
+    labels: Annotated[Path, typer.Argument(help="CSV as CT-RATE's labels: VolumeName, 0 or 1")],
+    output: Annotated[Path, typer.Option(help="New JSON file")],
+    population: Annotated[str, typer.Option(help="Whom it holds for, in words")],
+) -> None:
+    """Fit probabilities to margins on held-out patients, and measure what they are worth."""
+    from longllava_domains.adapters.training.calibrate import fit_calibration
+    from longllava_domains.adapters.training.calibration_files import read_held_out
+
+    require_writable(output)
+    held_out, fingerprint = read_held_out(reports, labels)
+    made = fit_calibration(held_out, fingerprint, population)
+    write_text(output, json.dumps(made, indent=2) + "\n")
+    table = Table(
+        "label", "error before", "after (95 %)", "threshold", "sensitivity", "specificity"
+    )
+    for label, fit in made["labels"].items():
+        low, high = fit["error_interval"]
+        table.add_row(
+            label, f"{fit['error'][0]:.3f}", f"{fit['error'][1]:.3f} ({low:.3f} to {high:.3f})",
+            f"{fit['threshold']:.3f}", f"{fit['sensitivity']:.3f}", f"{fit['specificity']:.3f}",
+        )  # fmt: skip
+    stdout.print(table)
+    for label, why in made["not_fitted"].items():
+        stdout.print(f"{label}: not fitted, {why}", markup=False)
+    stdout.print(f"{made['scans']} scans of {made['patients']} patients")

@@ -1,0 +1,214 @@
+"""Commands that teach: `finetune`, and `data check`, `data show`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from longllava_domains.errors import PolicyError
+from longllava_domains.pipelines.cli.console import progress, require_model, stdout
+from longllava_domains.pipelines.cli.options import Model
+
+if TYPE_CHECKING:
+    from longllava_domains.adapters.data.encode import Encoder
+    from longllava_domains.adapters.data.training_data import LossOn, TrainingData
+
+data_commands = typer.Typer(help="Look at training data before it is trained on.")
+
+_Tokenizer = Annotated[str | None, typer.Option(help="A folder with tokenizer.json")]
+_Source = Annotated[str, typer.Argument(help="Folder or file; FOLDER#PART chooses a part of it")]
+_Layout = Annotated[
+    str,
+    typer.Option(
+        help="llava, sharegpt, pubmedvision, fit-rs, vqa-rad, pathvqa, ct-rate or radgenome"
+    ),
+]
+_Evaluation = Annotated[
+    list[str] | None,
+    typer.Option(help="LAYOUT:PLACE of data that will be scored on; its rows are left out"),
+]
+_LossOn = Annotated[
+    str | None, typer.Option(help="all or last; by default as the data's own trainer")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(finetune)
+    app.add_typer(data_commands, name="data", no_args_is_help=True)
+
+
+def finetune(
+    recipe: Annotated[str, typer.Argument(help="pubmedvision, skysensegpt-lora, own-lora, ...")],
+    base: Annotated[str | None, typer.Option(help='"demo", a folder or a hub id')] = None,
+    data: Annotated[str | None, typer.Option(help="Folder or file; FOLDER#PART for a part")] = None,
+    output: Annotated[Path | None, typer.Option(help="New folder for the result")] = None,
+    tokenizer: _Tokenizer = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe, lora.rank=8")
+    ] = None,
+    evaluation: _Evaluation = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest one")] = False,
+    save_every_steps: Annotated[int, typer.Option(help="Steps between checkpoints")] = 400,
+    threads: Annotated[int, typer.Option(help="Threads that load pictures")] = 2,
+    report_to: Annotated[str, typer.Option(help="none, tensorboard, wandb, ...")] = "none",
+    show: Annotated[bool, typer.Option("--show", help="Print the recipe and stop")] = False,
+) -> None:
+    """Teach a model a domain: an adapter or a whole model, with its card."""
+    from longllava_domains.adapters.recipes.registry import recipe as recipe_named
+
+    given = _parsed(changes or [])
+    chosen = recipe_named(recipe, **given)
+    if show:
+        for line in chosen.lines():
+            stdout.print(line, markup=False)
+        return
+    from longllava_domains.pipelines.fine_tune import FineTune
+
+    if data is None or output is None:
+        raise PolicyError(
+            "A fine-tuning needs data and a place for its result.",
+            remedy="Add --data FOLDER and --output NEW_FOLDER.",
+            code="cli.finetune",
+        )
+    task = FineTune(
+        chosen, require_model(base), tokenizer=tokenizer, typed=given.get("lora.targets", ())
+    )
+    with progress() as advance:
+        made = task(
+            data, output, evaluation=_opened(evaluation), resume=resume,
+            save_every_steps=save_every_steps, threads=threads, report_to=report_to,
+            say=lambda line: stdout.print(line, markup=False),
+            on_row=lambda rows: advance("check", rows, rows),
+        )  # fmt: skip
+    stdout.print(f"saved: {made.steps} steps, last loss {made.loss:.4f}")
+    if made.damaged:
+        stdout.print(f"{made.damaged} samples were not learned: their pictures are damaged")
+
+
+@data_commands.command()
+def check(
+    source: _Source,
+    layout: _Layout = "llava",
+    model: Model = None,
+    tokenizer: _Tokenizer = None,
+    max_tokens: Annotated[int, typer.Option(help="The most that a sample may have")] = 40960,
+    evaluation: _Evaluation = None,
+    images: Annotated[bool, typer.Option("--images", help="Decode every image")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+) -> None:
+    """Count what can be trained on, and say what will be dropped and why."""
+    from dataclasses import asdict
+
+    from longllava_domains.adapters.data.check import check_data
+    from longllava_domains.adapters.data.open import open_data
+
+    opened = open_data(source, layout)
+    encoder = _encoder(model, tokenizer)
+    with progress() as advance:
+        found = check_data(
+            opened, encoder, max_tokens=max_tokens, evaluation=_opened(evaluation), decode=images,
+            on_row=lambda rows: advance("check", rows, rows),
+        )  # fmt: skip
+    if as_json:
+        stdout.print_object(asdict(found.report))
+        return
+    for line in found.report.lines():
+        stdout.print(line, markup=False)
+    stdout.print(f"{int(found.views.sum()):,} views, {int(found.tokens.sum()):,} tokens, ", end="")
+    stdout.print(f"{int(found.learned.sum()):,} of them learned")
+    stdout.print(f"Terms ({opened.terms.licence}): {opened.terms.conditions}", markup=False)
+
+
+@data_commands.command(name="show")
+def show_row(
+    source: _Source,
+    row: Annotated[int, typer.Option(help="Which row, counted from 1")] = 1,
+    layout: _Layout = "llava",
+    model: Model = None,
+    tokenizer: _Tokenizer = None,
+    loss_on: _LossOn = None,
+) -> None:
+    """Print one row as it is trained on: what is learned stands between [[ and ]]."""
+    from dataclasses import replace
+    from itertools import islice
+
+    from longllava_domains.adapters.data.open import open_data
+    from longllava_domains.adapters.data.sample import REASONS, RowError
+
+    opened = open_data(source, layout)
+    found = next(islice(opened, max(row, 1) - 1, None), None)
+    if found is None or row < 1:
+        raise PolicyError(
+            f"The data has no row {row}.",
+            remedy="Rows are counted from 1; data check says how many there are.",
+            code="cli.row",
+        )
+    _, sample = found
+    if isinstance(sample, RowError):
+        stdout.print(f"Row {row} is dropped: it {REASONS[sample.reason]}.", markup=False)
+        return
+    encoder = replace(_encoder(model, tokenizer), loss_on=_learned(loss_on) or opened.loss_on)
+    stdout.print(encoder.show(sample), markup=False)
+
+
+def _learned(text: str | None) -> "LossOn | None":
+    """Read which answers are learned.
+
+    Raises:
+        PolicyError: Neither all nor last.
+    """
+    known: dict[str | None, LossOn | None] = {None: None, "all": "all", "last": "last"}
+    if text in known:
+        return known[text]
+    raise PolicyError(
+        "What is learned is all answers or the last.",
+        remedy="Give --loss-on all or --loss-on last.",
+        code="cli.loss_on",
+    )
+
+
+def _encoder(model: str | None, tokenizer: str | None) -> "Encoder":
+    """Return what counts tokens as a model does, without its weights."""
+    from longllava_domains.adapters.data.encode import Encoder
+    from longllava_domains.model.checkpoint.load import open_checkpoint
+    from longllava_domains.model.checkpoint.source import locate
+    from longllava_domains.prompt import PromptTokenizer
+
+    folder = locate(require_model(model)).folder
+    speller = PromptTokenizer.from_folder(folder if tokenizer is None else tokenizer)
+    return Encoder(speller, open_checkpoint(folder).config)
+
+
+def _opened(evaluation: Sequence[str] | None) -> "list[TrainingData]":
+    """Open data sets given as LAYOUT:PLACE."""
+    from longllava_domains.adapters.data.open import open_data
+
+    pairs = [text.partition(":") for text in evaluation or ()]
+    return [open_data(place, layout) for layout, _, place in pairs]
+
+
+def _parsed(changes: Sequence[str]) -> dict[str, Any]:
+    """Read FIELD=VALUE; a value that is JSON is read as such, and one with commas as a list.
+
+    Raises:
+        PolicyError: There is no equals sign.
+    """
+    given: dict[str, Any] = {}
+    for change in changes:
+        field, sign, text = change.partition("=")
+        if not sign or not field:
+            raise PolicyError(
+                "A change of the recipe is not FIELD=VALUE.",
+                remedy="Write --set epochs=2 or --set lora.targets=attention,in_proj.",
+                code="cli.set",
+            )
+        try:
+            given[field] = json.loads(text)
+        except ValueError:
+            given[field] = text
+        if field == "lora.targets" and isinstance(given[field], str):
+            given[field] = given[field].split(",")
+    return given
