@@ -21,5 +21,5 @@ def views_of(path: str | Path, *, domain: str | None = None, **settings: Any) ->
     """
     decided = decide_domain(path, domain)
     chosen = settings_for(decided, settings)
-    with decided.open(str(path), chosen) as opened:
+    with decided.open([str(path)], chosen) as opened:
         return decided.to_sequence(opened, decided.policy(chosen, None))

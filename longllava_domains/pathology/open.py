@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from longllava_domains.errors import NotFoundError, UnsupportedInputError
+from longllava_domains.extras import require_extra
 from longllava_domains.load_report import LoadReport
 from longllava_domains.pathology.mpp import (
     MppEvidence,
@@ -73,6 +74,7 @@ def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None) -> Sli
         >>> slide.read(4000, 3000, 1344, 1344, mpp=2.0).shape  # doctest: +SKIP
         (336, 336, 3)
     """
+    require_extra("pathology")
     place = os.fspath(path)
     opened = _open(place)
     try:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from longllava_domains.errors import PolicyError
+from longllava_domains.extras import require_extra
 from longllava_domains.load_report import LoadReport
 from longllava_domains.remote_sensing.io.opened_file import Bands, Opened, open_one
 from longllava_domains.remote_sensing.io.pixel_source import PixelSource
@@ -51,6 +52,7 @@ def open_raster(
         PolicyError: Bands or a stretch that do not exist, or a nodata value that no pixel can hold.
         NetworkError: A remote file cannot be reached.
     """
+    require_extra("remote-sensing")
     files = open_files(source, bands, crs, nodata)
     opened = files[0] if len(files) == 1 else mosaic(files)
     rendering, fitted = make_rendering(opened, stretch)

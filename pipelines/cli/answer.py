@@ -1,20 +1,21 @@
 """Commands that ask a model: `report`, `ask`, `find`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import typer
 
-from longllava_domains.errors import PromptError, UnsupportedInputError
+from longllava_domains.errors import PromptError
 from longllava_domains.files import require_writable
-from longllava_domains.pipelines.cli.console import progress, require_model, stderr, stdout
+from longllava_domains.pipelines.cli.console import progress, require_model, stderr, stdout, written
 from longllava_domains.pipelines.cli.ct_documents import (
     require_document,
     require_picture,
     save_report,
 )
-from longllava_domains.pipelines.cli.ct_options import OPENING_CT
-from longllava_domains.pipelines.cli.options import (
+from longllava_domains.pipelines.cli.options.ct import OPENING_CT
+from longllava_domains.pipelines.cli.options.raster import OPENING_RASTER
+from longllava_domains.pipelines.cli.options.shared import (
     LOADING,
     AsJson,
     DomainName,
@@ -25,20 +26,14 @@ from longllava_domains.pipelines.cli.options import (
 )
 from longllava_domains.vision_language import LoadOptions
 
-# Ending -> the method that saves findings so, and whether footprints get a file of their own.
-_MAP_FILES: Final = {
-    ".geojson": ("save_geojson", True),
-    ".gpkg": ("save_geopackage", False),
-    ".parquet": ("save_geoparquet", True),
-    ".json": ("save_stac", False),
-}
+WITH_FAILURES: Final = 3  # exit code: finished, and some items failed
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(sharing(report, loading=LOADING, opening=OPENING_CT))
-    app.command()(sharing(ask, loading=LOADING, opening=OPENING_CT))
-    app.command()(sharing(find, loading=LOADING))
+    app.command()(sharing(ask, loading=LOADING, opening=OPENING_CT, raster=OPENING_RASTER))
+    app.command()(sharing(find, loading=LOADING, raster=OPENING_RASTER))
 
 
 def report(
@@ -94,31 +89,50 @@ def report(
 
 
 def ask(
-    path: Annotated[str, typer.Argument(help="A CT, or a raster (file, URL or STAC item)")],
-    question: Annotated[str, typer.Argument(help="The question")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT... QUESTION",
+            help="A CT, a slide or a raster (two for two dates of one place), then the question",
+        ),
+    ],
     *,
     model: Model = None,
     loading: LoadOptions,
-    opening: dict[str, Any],
     domain: DomainName = None,
+    opening: dict[str, Any],
     every_mm: EveryMm = None,
+    raster: dict[str, Any],
+    mpp: Annotated[float | None, typer.Option(help="Slide: microns per pixel of level 0")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Slide: joint-lowmag@1, native-tiles@1, ...")
+    ] = None,
+    most: Annotated[int | None, typer.Option(help="Slide: largest number of views")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Raster: tokens of the prompt")] = None,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer")] = 256,
     as_json: AsJson = False,
     show_paths: ShowPaths = False,
 ) -> None:
-    """Ask one question of a CT or a raster; the domain is decided by evidence."""
+    """Ask one question of a CT, a slide or a raster; the domain is decided by evidence."""
     from longllava_domains.export.report_content import printable
     from longllava_domains.pipelines.ask import ask_input
     from longllava_domains.pipelines.domains.registry import decide_domain, settings_for
     from longllava_domains.pipelines.loading import load
 
-    if not question.strip():
-        raise PromptError("The question is empty.", remedy="Ask something.", code="cli.question")
-    decided = decide_domain(path, domain)
-    wished = {**opening, "spacing_mm": every_mm, "max_tokens": max_tokens}
+    *sources, question = inputs
+    if not sources or not question.strip():
+        raise PromptError(
+            "The question is empty." if sources else "An input or the question is missing.",
+            remedy='Write: longllava ask INPUT "QUESTION" --model MODEL.',
+            code="cli.question",
+        )
+    decided = decide_domain(sources[0], domain)
+    wished = {
+        **opening, **raster, "spacing_mm": every_mm, "max_tokens": max_tokens, "mpp": mpp,
+        "protocol": protocol, "max_views": most,
+    }  # fmt: skip
     settings, named = settings_for(decided, wished), require_model(model)
-    with decided.open(path, settings) as opened, progress() as advance:
+    with decided.open(sources, settings) as opened, progress() as advance:
         answer = ask_input(
             load(named, loading),
             opened,
@@ -138,47 +152,53 @@ def ask(
 
 def find(
     scene: Annotated[str, typer.Argument(help="A raster: file, URL or STAC item")],
-    thing: Annotated[str, typer.Argument(help="What to look for, such as ship")],
+    category: Annotated[str, typer.Argument(help="What to look for, such as ship")],
     *,
     model: Model = None,
     loading: LoadOptions,
+    raster: dict[str, Any],
+    chip_px: Annotated[int | None, typer.Option(help="Side of a chip, raster pixels")] = None,
+    overlap: Annotated[int | None, typer.Option(help="Pixels that chips share")] = None,
+    dialect: Annotated[str, typer.Option(help="Words and boxes: fit-rs or geochat")] = "fit-rs",
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer about a chip")] = 768,
     out: Annotated[
-        Path | None, typer.Option(help="Write .geojson, .gpkg, .parquet or .json (STAC)")
+        list[Path] | None,
+        typer.Option(help="Write .geojson, .gpkg, .parquet or .json (STAC); repeat for several"),
     ] = None,
+    keep_in: Annotated[
+        Path | None,
+        typer.Option(help="Keep every answer here as it comes; a stopped search goes on from it"),
+    ] = None,
+    show_paths: ShowPaths = False,
 ) -> None:
     """Look for a thing chip by chip, and put what is found on the map."""
+    from longllava_domains.pipelines.domains.registry import domains, settings_for
     from longllava_domains.pipelines.loading import load
     from longllava_domains.pipelines.remote_sensing.qa import RemoteSensingQA
+    from longllava_domains.pipelines.remote_sensing.saving import require_savable, save
 
-    save = None if out is None else _require_map_file(out)
-    pipeline = RemoteSensingQA(load(require_model(model), loading))
-    with progress() as advance:
-        found = pipeline.find(
-            scene,
-            thing,
-            max_new_tokens=max_new_tokens,
-            on_plan=lambda plan: stderr.print(str(plan), markup=False),
-            on_progress=advance,
-        )
-    if out is not None and save is not None:
-        getattr(found, save)(out)
+    named, domain = require_model(model), domains()["remote_sensing"]
+    with domain.open([scene], settings_for(domain, raster)) as opened:
+        for path in out or ():
+            require_savable(opened, path)
+        pipeline = RemoteSensingQA(load(named, loading))
+        with progress() as advance:
+            found = pipeline.find(
+                opened,
+                category,
+                dialect=cast(Any, dialect),
+                size_px=chip_px,
+                overlap_px=overlap,
+                max_new_tokens=max_new_tokens,
+                keep_in=keep_in,
+                on_plan=lambda plan: stderr.print(str(plan), markup=False),
+                on_progress=advance,
+            )
+    # Printed first: a file that cannot be written must not take the detections with it.
     stdout.print_object(found.to_json())
-
-
-def _require_map_file(out: Path) -> str:
-    """Return the name of the method that saves findings there; the search may take hours."""
-    from longllava_domains.export.maps.features import FOOTPRINTS
-    from longllava_domains.export.maps.geojson import beside
-
-    if out.suffix not in _MAP_FILES:
-        raise UnsupportedInputError(
-            "The ending of the output names no format.",
-            remedy=f"End it with one of {', '.join(_MAP_FILES)}.",
-            code="cli.out",
-        )
-    method, has_second_file = _MAP_FILES[out.suffix]
-    require_writable(out)
-    if has_second_file:
-        require_writable(beside(out, FOOTPRINTS))
-    return method
+    for path in out or ():
+        save(found, path)
+        written(path)
+    stderr.print(found.summary(), markup=False)
+    if found.outcomes["failed"]:
+        raise typer.Exit(WITH_FAILURES)

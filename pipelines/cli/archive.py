@@ -7,7 +7,7 @@ import typer
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.pipelines.cli.console import require_model, stderr, stdout
-from longllava_domains.pipelines.cli.options import LOADING, EveryMm, Model, sharing
+from longllava_domains.pipelines.cli.options.shared import LOADING, EveryMm, Model, sharing
 from longllava_domains.vision_language import LoadOptions
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from longllava_domains.evaluate.explain import DifferingRow, explain
 from longllava_domains.evaluate.result import Result
 from longllava_domains.files import require_writable, write_text
 from longllava_domains.pipelines.cli.console import stdout
-from longllava_domains.pipelines.cli.options import AsJson
+from longllava_domains.pipelines.cli.options.shared import AsJson
 
 evaluating = typer.Typer(help="Scores whose protocol is named. No model is loaded.")
 

@@ -9,7 +9,7 @@ import typer
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.pipelines.cli.console import progress, require_model, stdout
-from longllava_domains.pipelines.cli.options import Model
+from longllava_domains.pipelines.cli.options.shared import Model
 
 if TYPE_CHECKING:
     from longllava_domains.adapters.data.encode import Encoder

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from longllava_domains.pipelines.cli.console import stdout
-from longllava_domains.pipelines.cli.options import AsJson, Checkpoint
+from longllava_domains.pipelines.cli.options.shared import AsJson, Checkpoint
 from longllava_domains.units import human_bytes
 
 

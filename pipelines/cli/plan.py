@@ -11,7 +11,7 @@ from rich.table import Table
 from longllava_domains.errors import PolicyError
 from longllava_domains.files import require_writable, write_text
 from longllava_domains.pipelines.cli.console import stdout
-from longllava_domains.pipelines.cli.options import AsJson, Checkpoint
+from longllava_domains.pipelines.cli.options.shared import AsJson, Checkpoint
 from longllava_domains.units import human_bytes
 from longllava_domains.vision_language import TRAINED_TOKENS
 

@@ -8,8 +8,9 @@ import typer
 from longllava_domains.files import new_file, require_writable
 from longllava_domains.pipelines.cli.console import stdout
 from longllava_domains.pipelines.cli.ct_documents import require_picture
-from longllava_domains.pipelines.cli.ct_options import OPENING_CT, WantedKernel
-from longllava_domains.pipelines.cli.options import DomainName, EveryMm, ShowPaths, sharing
+from longllava_domains.pipelines.cli.options.ct import OPENING_CT, WantedKernel
+from longllava_domains.pipelines.cli.options.raster import OPENING_RASTER
+from longllava_domains.pipelines.cli.options.shared import DomainName, EveryMm, ShowPaths, sharing
 from longllava_domains.units import counted
 
 _MOST_VIEWS: Final = 60
@@ -17,16 +18,17 @@ _MOST_VIEWS: Final = 60
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(sharing(views, opening=OPENING_CT))
+    app.command()(sharing(views, opening=OPENING_CT, raster=OPENING_RASTER))
     app.command()(series)
 
 
 def views(
-    path: Annotated[str, typer.Argument(help="A CT folder or file, or a raster")],
+    path: Annotated[str, typer.Argument(help="A CT folder or file, a slide, or a raster")],
     out: Annotated[Path, typer.Option(help="The contact sheet to write, PNG or JPEG")],
     *,
     domain: DomainName = None,
     opening: dict[str, Any],
+    raster: dict[str, Any],
     window: Annotated[
         list[str] | None, typer.Option(help="CT: window preset; repeat for several")
     ] = None,
@@ -45,7 +47,7 @@ def views(
     require_writable(out, overwrite=True)
     decided = decide_domain(path, domain)
     wished = {
-        **opening, "windows": tuple(window) if window else None, "spacing_mm": every_mm,
+        **opening, **raster, "windows": tuple(window) if window else None, "spacing_mm": every_mm,
         "max_views": most,
     }  # fmt: skip
     if most is None and hasattr(decided.settings, "max_views"):

@@ -1,21 +1,19 @@
 """Computed tomography as a domain."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Final
 
 from longllava_domains import ct
 from longllava_domains.answer import Answer
 from longllava_domains.pipelines.ct.as_volume import CTOpenOptions, as_volume
 from longllava_domains.pipelines.ct.preset import CTPreset
 from longllava_domains.pipelines.ct.report import CTReport
-from longllava_domains.pipelines.domains.domain import OnProgress
-from longllava_domains.pipelines.domains.evidence import SLIDE_SOP_CLASS, Evidence
+from longllava_domains.pipelines.domains.domain import OnProgress, only_one
+from longllava_domains.pipelines.domains.evidence import SLIDE_SOP_CLASS, Claim, Evidence
 from longllava_domains.pipelines.memory_remedies import with_slice_spacing_remedy
 from longllava_domains.vision_language import ViewFormat, VisionLanguageModel
 from longllava_domains.visual import VisualSequence
-
-_KINDS: Final = ("nifti", "gzip", "zip")
 
 
 @dataclass(frozen=True)
@@ -40,14 +38,20 @@ class CTDomain:
     noun = "a CT"
     settings = CTSettings
 
-    def recognises(self, evidence: Evidence) -> bool:
+    def recognises(self, evidence: Evidence) -> Claim:
         """DICOM files other than slides, NIfTI, and archives, which the loader looks into."""
-        is_dicom = evidence.kind == "dicom" and evidence.sop_class != SLIDE_SOP_CLASS
-        return is_dicom or evidence.kind in _KINDS
+        magic = evidence.magic
+        if magic is None or magic.sop_class == SLIDE_SOP_CLASS:
+            return "no"
+        if magic.kind in ("dicom", "nifti"):
+            return "certain"
+        return "possible" if magic.kind in ("gzip", "zip") else "no"
 
-    def open(self, source: str, settings: CTSettings) -> AbstractContextManager[ct.CTVolume]:
+    def open(
+        self, sources: Sequence[str], settings: CTSettings
+    ) -> AbstractContextManager[ct.CTVolume]:
         """Open a volume; nothing stays open."""
-        return nullcontext(as_volume(source, settings))
+        return nullcontext(as_volume(only_one(sources, self.noun), settings))
 
     def policy(self, settings: CTSettings, view_format: ViewFormat | None) -> ct.SlicePolicy:
         """Every slice in the mediastinal window for a person; the report's slices for a model."""

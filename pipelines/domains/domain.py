@@ -1,11 +1,12 @@
 """`Domain`: one kind of input, and everything that pipelines do differently for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from longllava_domains.answer import Answer
-from longllava_domains.pipelines.domains.evidence import Evidence
+from longllava_domains.errors import PolicyError
+from longllava_domains.pipelines.domains.evidence import Claim, Evidence
 from longllava_domains.vision_language import ViewFormat, VisionLanguageModel
 from longllava_domains.visual import VisualSequence
 
@@ -34,15 +35,20 @@ class Domain(Protocol):
         """A frozen dataclass of what a user may set; every field has a default."""
         ...
 
-    def recognises(self, evidence: Evidence) -> bool:
-        """Return whether a file that says this of itself is of this domain."""
+    def recognises(self, evidence: Evidence) -> Claim:
+        """Return how surely an input that says this of itself is of this domain."""
         ...
 
-    def open(self, source: str, settings: Any) -> AbstractContextManager[Any]:
+    def open(self, sources: Sequence[str], settings: Any) -> AbstractContextManager[Any]:
         """Open an input; geometry and units are proved, or it is refused.
+
+        Args:
+            sources: One path or link; several where a domain compares them in one question.
+            settings: An object of the type `settings`.
 
         Raises:
             InputError: It cannot be read.
+            PolicyError: Several, in a domain that takes one.
         """
         ...
 
@@ -88,3 +94,18 @@ class Domain(Protocol):
             ModelError: The model cannot run on it.
         """
         ...
+
+
+def only_one(sources: Sequence[str], noun: str) -> str:
+    """Return the one source of a domain that takes one.
+
+    Raises:
+        PolicyError: There are several.
+    """
+    if len(sources) != 1:
+        raise PolicyError(
+            f"{len(sources)} inputs were given, and {noun} is asked about alone.",
+            remedy="Ask about each of them.",
+            code="domain.several",
+        )
+    return sources[0]

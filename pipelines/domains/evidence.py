@@ -1,116 +1,66 @@
-"""Evidence of a file's kind in its own bytes. Never its name alone, and never its pixels."""
+"""Evidence of an input's kind in its own bytes. Never its name alone, and never its pixels."""
 
-import json
 import os
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
 
 from longllava_domains.errors import NotFoundError
+from longllava_domains.formats.magic import Magic, read_magic
 
-Kind = Literal["remote", "dicom", "nifti", "gzip", "zip", "tiff", "vrt", "stac", "unknown"]
+Claim = Literal["no", "possible", "certain"]
+"""What a domain says of an input: a certain claim goes before possible ones of others."""
 
 # VL Whole Slide Microscopy Image Storage (PS3.4 B.5).
 SLIDE_SOP_CLASS: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"
-_REMOTE: Final = ("http://", "https://", "s3://", "gs://", "/vsi")
-_IMAGE_DESCRIPTION: Final = 270
 _ENOUGH_FILES: Final = 64
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The facts that one file states of itself.
+    """The facts that one file, or a source that is no file, states of itself.
 
     Attributes:
-        kind: The format, by its magic; ``"remote"`` for a link, which is not opened.
-        sop_class: SOP class UID of a DICOM file, else empty.
-        tiff_tags: Tag numbers of a TIFF's first directory.
-        description: First 4,000 characters of a TIFF's ImageDescription.
+        source: Path, link, or name that only a library understands; not for showing.
+        magic: Its first bytes and tags; None for what is no file on this machine.
     """
 
-    kind: Kind
-    sop_class: str = ""
-    tiff_tags: frozenset[int] = frozenset()
-    description: str = ""
+    source: str
+    magic: Magic | None = None
+
+    @property
+    def kind(self) -> str:
+        """The format, by its magic; empty for what is no file on this machine."""
+        return "" if self.magic is None else self.magic.kind
 
 
 def evidence_of(source: str | Path) -> Iterator[Evidence]:
-    """Yield what a link, a file, or the first files of a folder say of themselves.
+    """Yield what a file, or the first files of a folder, state of themselves.
 
     Raises:
-        NotFoundError: Nothing is there, or it cannot be read.
+        NotFoundError: It cannot be read.
     """
-    if str(source).startswith(_REMOTE):
-        yield Evidence("remote")
-        return
     path = Path(source)
-    if not path.exists():
-        raise NotFoundError("There is nothing at this path.", remedy="Check the path.")
     try:
-        files = [path] if not path.is_dir() else _first_files(path)
-        yield from map(_of_file, files)
-    except OSError as error:
-        # The exception's own text names the path.
+        if not path.exists():
+            yield Evidence(str(source))
+            return
+        for file in [path] if not path.is_dir() else islice(_files(path), _ENOUGH_FILES):
+            yield Evidence(str(file), read_magic(file))
+    except (OSError, ValueError) as error:
+        # The exception's own text names the path. ValueError: a null character in it.
+        code = error.errno if isinstance(error, OSError) else 0
         raise NotFoundError(
-            f"The input cannot be read ({os.strerror(error.errno or 0)}).",
-            remedy="Check that you may read it.",
+            f"The input cannot be read ({os.strerror(code or 0)}).",
+            remedy="Check that it is a file or a folder, and that you may read it.",
             code="input.unreadable",
         ) from None
 
 
-def _first_files(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.rglob("*") if entry.is_file())[:_ENOUGH_FILES]
-
-
-def _of_file(path: Path) -> Evidence:
-    with path.open("rb") as file:
-        head = file.read(352)
-    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return _of_tiff(path)
-    if head[128:132] == b"DICM" or head[:4] in (b"\x08\x00\x05\x00", b"\x08\x00\x00\x00"):
-        return _of_dicom(path)
-    if head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] == b"n+2\0":
-        return Evidence("nifti")
-    if head[:2] == b"\x1f\x8b":
-        return Evidence("gzip")
-    if head[:4] == b"PK\x03\x04":
-        return Evidence("zip")
-    if head.lstrip().startswith(b"<VRTDataset"):
-        return Evidence("vrt")
-    return _of_json(path) if head.lstrip()[:1] == b"{" else Evidence("unknown")
-
-
-def _of_dicom(path: Path) -> Evidence:
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
-    try:
-        header = pydicom.dcmread(
-            path, stop_before_pixels=True, specific_tags=["SOPClassUID"], force=True
-        )
-    except (InvalidDicomError, OSError, ValueError, struct.error):
-        return Evidence("unknown")
-    return Evidence("dicom", sop_class=str(header.get("SOPClassUID", "")))
-
-
-def _of_tiff(path: Path) -> Evidence:
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            tags = tiff.pages.first.tags
-            description = str(tags.valueof(_IMAGE_DESCRIPTION, default=""))[:4000]
-            return Evidence("tiff", tiff_tags=frozenset(tags.keys()), description=description)
-    except (tifffile.TiffFileError, OSError, ValueError, struct.error, IndexError):
-        return Evidence("unknown")
-
-
-def _of_json(path: Path) -> Evidence:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        return Evidence("unknown")
-    is_stac = isinstance(document, dict) and "stac_version" in document
-    return Evidence("stac" if is_stac else "unknown")
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield regular files below a folder in a stable order, without listing all of them first."""
+    for root, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (path for name in sorted(names) if (path := Path(root, name)).is_file())

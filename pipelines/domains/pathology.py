@@ -1,20 +1,20 @@
 """Pathology as a domain."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from importlib.util import find_spec
+from typing import Any
 
 from longllava_domains.answer import Answer
 from longllava_domains.pathology import Slide, TilePolicy, open_slide
-from longllava_domains.pipelines.domains.domain import OnProgress
-from longllava_domains.pipelines.domains.evidence import SLIDE_SOP_CLASS, Evidence
+from longllava_domains.pathology.sources.openslide import has_scanner
+from longllava_domains.pipelines.domains.domain import OnProgress, only_one
+from longllava_domains.pipelines.domains.evidence import SLIDE_SOP_CLASS, Claim, Evidence
 from longllava_domains.pipelines.memory_remedies import with_view_count_remedy
 from longllava_domains.pipelines.pathology.qa import PathologyQA, tile_policy
 from longllava_domains.vision_language import ViewFormat, VisionLanguageModel
 from longllava_domains.visual import VisualSequence
-
-# Hamamatsu marks every directory of an NDPI file with this tag.
-_NDPI_TAG: Final = 65420
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,22 @@ class PathologyDomain:
     noun = "a slide"
     settings = SlideSettings
 
-    def recognises(self, evidence: Evidence) -> bool:
-        """Slides in DICOM, Aperio's and Hamamatsu's TIFFs, and OME-TIFF."""
-        if evidence.kind == "dicom":
-            return evidence.sop_class == SLIDE_SOP_CLASS
-        if _NDPI_TAG in evidence.tiff_tags:
-            return True
-        told = evidence.description
-        return told.startswith("Aperio") or "<OME" in told
+    def recognises(self, evidence: Evidence) -> Claim:
+        """Slides in DICOM, Aperio's TIFFs, OME-TIFF, and what OpenSlide knows a scanner of."""
+        magic = evidence.magic
+        if magic is None or magic.georeferenced:
+            return "no"
+        if magic.kind == "dicom":
+            return "certain" if magic.sop_class == SLIDE_SOP_CLASS else "no"
+        told = magic.description
+        if told.startswith("Aperio") or "<OME" in told:
+            return "certain"
+        looked_at = magic.kind in ("tiff", "jpeg", "unknown") and find_spec("openslide") is not None
+        return "certain" if looked_at and has_scanner(evidence.source) else "no"
 
-    def open(self, source: str, settings: SlideSettings) -> Slide:
+    def open(self, sources: Sequence[str], settings: SlideSettings) -> Slide:
         """Open a slide, which is its own context manager."""
-        return open_slide(source, mpp=settings.mpp)
+        return open_slide(only_one(sources, self.noun), mpp=settings.mpp)
 
     def policy(self, settings: SlideSettings, view_format: ViewFormat | None) -> TilePolicy:
         """Return the fields that a model was made for; the plain ones where nobody looks."""

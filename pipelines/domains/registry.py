@@ -7,7 +7,12 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final, cast
 
-from longllava_domains.errors import AmbiguousInputError, PolicyError, UnsupportedInputError
+from longllava_domains.errors import (
+    AmbiguousInputError,
+    NotFoundError,
+    PolicyError,
+    UnsupportedInputError,
+)
 from longllava_domains.pipelines.domains.ct import CTDomain
 from longllava_domains.pipelines.domains.domain import Domain
 from longllava_domains.pipelines.domains.evidence import evidence_of
@@ -45,22 +50,29 @@ def decide_domain(source: str | Path, name: str | None = None) -> Domain:
     """
     if name is not None:
         return _named(name)
-    found = {
-        domain.name
-        for evidence in evidence_of(source)
-        for domain in domains().values()
-        if domain.recognises(evidence)
-    }
+    certain, possible = set(), set()
+    for evidence in evidence_of(source):
+        claims = {name: domain.recognises(evidence) for name, domain in domains().items()}
+        if evidence.magic is None and set(claims.values()) == {"no"}:
+            raise NotFoundError("There is nothing at this path.", remedy="Check the path.")
+        sure = {name for name, claim in claims.items() if claim == "certain"}
+        certain |= sure
+        possible |= set() if sure else {n for n, claim in claims.items() if claim == "possible"}
+    found = certain or possible
     if len(found) != 1:
-        names = [f"--domain {known}" for known in domains()]
-        raise AmbiguousInputError(
-            "Nothing in this input says whether it is a CT, a slide or a raster."
-            if not found
-            else f"This input holds files of several domains: {', '.join(sorted(found))}.",
-            remedy=f"Name it: {', '.join(names[:-1])} or {names[-1]}.",
-            code="domain.undecided",
-        )
+        raise _undecided(found)
     return domains()[found.pop()]
+
+
+def _undecided(found: set[str]) -> AmbiguousInputError:
+    names = [f"--domain {known}" for known in domains()]
+    return AmbiguousInputError(
+        "Nothing in this input says whether it is a CT, a slide or a raster."
+        if not found
+        else f"This input holds files of several domains: {', '.join(sorted(found))}.",
+        remedy=f"Name it: {', '.join(names[:-1])} or {names[-1]}.",
+        code="domain.undecided",
+    )
 
 
 def settings_for(domain: Domain, given: Mapping[str, Any]) -> Any:

@@ -24,7 +24,7 @@ from longllava_domains.remote_sensing import GridPolicy, Raster, open_raster
 from longllava_domains.remote_sensing.dates import dates_sequence, open_dates, told
 from longllava_domains.vision_language import TRAINED_TOKENS, LoadOptions, ViewFormat
 
-Scene = Raster | str | Path | Sequence[str | Path]
+Scene = Raster | str | Path | Sequence[str | Path | Raster]
 
 
 class RemoteSensingQA:
@@ -197,6 +197,8 @@ def _dates(scene: Scene, stack: ExitStack) -> list[Raster]:
     """Return one open raster, or one for each date of a place."""
     if isinstance(scene, (Raster, str, os.PathLike)) or not isinstance(scene, (list, tuple)):
         return [_opened(scene, stack)]
+    if all(isinstance(one, Raster) for one in scene):
+        return list(scene)
     rasters = open_dates(scene)
     for raster in rasters:
         stack.enter_context(raster)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from longllava_domains import files
 from longllava_domains.errors import OutputError
-from longllava_domains.export import files
 from longllava_domains.files import new_file, write_text
 from longllava_domains.pipelines.pacs.audit import Audit
 

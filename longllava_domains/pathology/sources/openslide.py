@@ -176,6 +176,11 @@ def detect_format(path: str) -> str | None:
     return None if found is None else str(found)
 
 
+def has_scanner(path: str) -> bool:
+    """Return True if OpenSlide knows the file as a scanner's own, not merely as a tiled TIFF."""
+    return detect_format(path) not in (None, "generic-tiff")
+
+
 def _open(path: str) -> Any:
     import openslide
 

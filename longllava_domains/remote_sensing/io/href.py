@@ -101,7 +101,7 @@ def _unwrapped(name: str) -> str:
 
 def _recordable_link(href: str) -> str:
     url = _URL.search(href)
-    text = href[url.start() :] if url else href
+    text = (href[url.start() :] if url else href).replace("}", "")  # of an archive in braces
     if _SCHEME.match(text) is None:
         return quote(_bare(text), safe="/%:+,=~")
     try:

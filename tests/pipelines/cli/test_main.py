@@ -24,6 +24,14 @@ PHANTOM = str(ROOT / "examples/chest_phantom")
 DEMO = ROOT / "longllava_domains/model/demo"
 
 
+def write_scene(name: str) -> None:
+    with rasterio.open(
+        name, "w", driver="GTiff", width=64, height=64, count=3, dtype="uint8",
+        crs="EPSG:32618", transform=from_origin(500000, 4500000, 0.5, 0.5),
+    ) as file:  # fmt: skip
+        file.write(np.zeros((3, 64, 64), np.uint8))
+
+
 @pytest.fixture
 def bad(tmp_path: Path) -> Path:
     """A folder of inputs that must each be refused in one sentence."""
@@ -149,10 +157,10 @@ def test_every_file_of_a_report_is_named_and_the_answer_is_printed_first(
         (["report", PHANTOM, "--model", "absent", "--out", "empty"], "There is a folder"),
         (["report", PHANTOM, "--model", "absent", "--sr", "photo.jpg"], "exists"),
         (["report", PHANTOM, "--model", "absent", "--fhir", "no/r.json"], "existing folder"),
-        (["find", "absent.tif", "ship", "--model", "absent", "--out", "x.txt"], ".geojson"),
-        (["find", "absent.tif", "ship", "--model", "absent", "--out", "no/x.gpkg"], "existing"),
-        (["find", "absent.tif", "ship", "--model", "absent", "--out", "old.geojson"], "exists"),
-        (["find", "absent.tif", "ship", "--model", "absent", "--out", "old.parquet"], "exists"),
+        (["find", "scene.tif", "ship", "--model", "absent", "--out", "x.txt"], ".geojson"),
+        (["find", "scene.tif", "ship", "--model", "absent", "--out", "no/x.gpkg"], "existing"),
+        (["find", "scene.tif", "ship", "--model", "absent", "--out", "old.geojson"], "exists"),
+        (["find", "scene.tif", "ship", "--model", "absent", "--out", "old.parquet"], "exists"),
     ],
 )
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(
@@ -161,6 +169,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(
     monkeypatch.chdir(bad)
     Path("old.footprints.geojson").write_text("{}")
     Path("old.parquet").write_text("")
+    write_scene("scene.tif")
     before = sorted(bad.iterdir())
     assert run(arguments) == 2
     # The model that is absent too was not even looked for.
@@ -192,11 +201,7 @@ def test_what_would_be_ignored_is_refused_by_name(
     arguments: list[str], named: str, bad: Path, capfd, monkeypatch
 ) -> None:
     monkeypatch.chdir(bad)
-    with rasterio.open(
-        "scene.tif", "w", driver="GTiff", width=64, height=64, count=3, dtype="uint8",
-        crs="EPSG:32618", transform=from_origin(500000, 4500000, 0.5, 0.5),
-    ) as file:  # fmt: skip
-        file.write(np.zeros((3, 64, 64), np.uint8))
+    write_scene("scene.tif")
     assert run(arguments) == 2
     assert named in capfd.readouterr().err
     assert not (bad / "x.png").exists()

@@ -1,6 +1,8 @@
 """Which domain an input belongs to: by evidence, by the user's word, and by other packages."""
 
 import json
+import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,17 +100,32 @@ def test_urls_are_rasters_without_being_opened() -> None:
     assert decide_domain("https://host.invalid/scene.tif").name == "remote_sensing"
 
 
-def test_what_cannot_be_read_is_refused_without_its_path(tmp_path: Path, monkeypatch) -> None:
-    def broken(self: Path, *arguments: object) -> None:
-        raise OSError(5, "Input/output error", str(self))
-
-    file = tmp_path / "DOE_JOHN.dcm"
-    file.write_bytes(b"")
-    monkeypatch.setattr(Path, "open", broken)
-    with pytest.raises(NotFoundError, match="Input/output") as caught:
-        decide_domain(file)
+def test_a_pipe_is_refused_at_once_and_without_its_path(tmp_path: Path) -> None:
+    pipe = tmp_path / "DOE_JOHN.dcm"
+    os.mkfifo(pipe)
+    with pytest.raises(NotFoundError, match="cannot be read") as caught:
+        decide_domain(pipe)
     assert "DOE" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+def test_a_folder_is_looked_into_past_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a")
+    (tmp_path / "b.dcm").write_bytes((ROOT / "examples/chest_phantom/slice_000.dcm").read_bytes())
+    assert decide_domain(tmp_path).name == "ct"
+
+
+def test_a_zip_of_rasters_is_no_ct(tmp_path: Path) -> None:
+    write_tiff(tmp_path / "a.tif", crs="EPSG:32618", transform=from_origin(0, 9, 1, 1))
+    with zipfile.ZipFile(tmp_path / "scenes.zip", "w") as archive:
+        archive.write(tmp_path / "a.tif", "a.tif")
+    assert decide_domain(tmp_path / "scenes.zip").name == "remote_sensing"
+
+
+def test_two_inputs_are_for_rasters_only() -> None:
+    path = str(ROOT / "examples/chest_phantom")
+    with pytest.raises(PolicyError, match="asked about alone"):
+        domains()["ct"].open([path, path], settings_for(domains()["ct"], {}))
 
 
 def test_a_setting_that_a_domain_does_not_know_is_refused_by_its_option() -> None:
@@ -130,9 +147,9 @@ class Settings:
 class Sound:
     name, noun, settings = "sound", "a recording", Settings
     def recognises(self, evidence):
-        return evidence.kind == "unknown"
-    def open(self, source, settings):
-        return nullcontext(open(source, "rb").read())
+        return "certain" if evidence.kind == "unknown" else "no"
+    def open(self, sources, settings):
+        return nullcontext(open(sources[0], "rb").read())
     def policy(self, settings, view_format):
         return settings.loudness
     def to_sequence(self, opened, policy):

@@ -7,7 +7,7 @@ import typer
 from longllava_domains.ct.hounsfield.rescale import HuRule
 from longllava_domains.ct.views.policy import ReconstructionKernel
 from longllava_domains.errors import PolicyError
-from longllava_domains.pipelines.cli.options import OptionGroup
+from longllava_domains.pipelines.cli.options.shared import OptionGroup
 
 WantedKernel = Annotated[
     ReconstructionKernel | None, typer.Option(help="CT: reconstruction preferred")
