@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -11,7 +12,7 @@ from longllava_domains.errors import OutputError
 
 
 @pytest.fixture(scope="module")
-def phantom():
+def phantom() -> Any:
     return chest_phantom(shape=(12, 64, 64), spacing_mm=(25, 6, 6), noise_hu=0)
 
 

@@ -1,5 +1,7 @@
 """Counts stay right where views overlap, whatever the size, the error and the dialect."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -33,7 +35,7 @@ def objects(length: float, width: float, seed: int) -> list[Box]:
     ]  # fmt: skip
 
 
-def said(things, views, error: float, quantum: float, seed: int, missed: float = 0.0):
+def said(things, views, error: float, quantum: float, seed: int, missed: float = 0.0) -> Any:
     """Return what a model that strays says: edges moved, then rounded to the dialect's steps."""
     dice = np.random.default_rng(seed)
     found = []
@@ -58,7 +60,7 @@ def said(things, views, error: float, quantum: float, seed: int, missed: float =
 @pytest.mark.parametrize("error", [0, 1, 3])
 @pytest.mark.parametrize("quantum", [0.01, 1.0])
 @pytest.mark.parametrize("size", [(10, 8), (24, 12), (60, 25), (150, 10)])
-def test_counts_do_not_inflate_where_chips_overlap(overlap, error, quantum, size):
+def test_counts_do_not_inflate_where_chips_overlap(overlap, error, quantum, size) -> None:
     """Family: boxes of one object that cover each other too little to be called one."""
     things = objects(*size, seed=7)
     views = frames(overlap)
@@ -66,7 +68,7 @@ def test_counts_do_not_inflate_where_chips_overlap(overlap, error, quantum, size
     assert abs(len(merged) - len(things)) <= 0.03 * len(things) + (1 if error == 3 else 0)
 
 
-def test_chips_that_only_touch_share_what_their_edge_cuts():
+def test_chips_that_only_touch_share_what_their_edge_cuts() -> None:
     """Family: pieces of one object in two views that have no pixel in common."""
     things = objects(60, 25, seed=3)
     views = frames(0)
@@ -75,7 +77,7 @@ def test_chips_that_only_touch_share_what_their_edge_cuts():
     assert abs(len(merge_boxes(boxes, views)) - len(things)) <= 0.01 * len(things)
 
 
-def test_boxes_of_one_view_are_two_objects_however_near():
+def test_boxes_of_one_view_are_two_objects_however_near() -> None:
     """Family: neighbours in a dense row taken for one object."""
     views = frames(100)
     row = [Box(440 + 9.0 * n, 300, 8, 20, 90) for n in range(8)]  # cars, across an overlap
@@ -85,7 +87,7 @@ def test_boxes_of_one_view_are_two_objects_however_near():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_one_view_misses_another_one_finds(seed):
+def test_what_one_view_misses_another_one_finds(seed) -> None:
     """Family: rules against doubles that lose objects."""
     things = objects(24, 12, seed)
     views = frames(200)
@@ -95,7 +97,7 @@ def test_what_one_view_misses_another_one_finds(seed):
     assert len(merge_boxes(alone, frames(0), quantum=1.0)) < len(merged) <= len(things)
 
 
-def test_a_lone_box_at_a_views_edge_counts_where_its_owner_was_silent():
+def test_a_lone_box_at_a_views_edge_counts_where_its_owner_was_silent() -> None:
     """Family: rules against doubles that lose objects; an unreadable view owns nothing."""
     first, second = Frame(0, 0, 100, 100), Frame(60, 0, 100, 100)
     box = ViewBox(Box(90, 50, 10, 10, 90).corners(), first)
@@ -104,7 +106,7 @@ def test_a_lone_box_at_a_views_edge_counts_where_its_owner_was_silent():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_order_of_boxes_does_not_matter(seed):
+def test_the_order_of_boxes_does_not_matter(seed) -> None:
     views = frames(100)
     boxes = said(objects(24, 12, seed), views, 3, 1.0, seed, missed=0.1)
     order = np.random.default_rng(seed).permutation(len(boxes))
@@ -114,6 +116,6 @@ def test_the_order_of_boxes_does_not_matter(seed):
     assert first == second
 
 
-def test_nothing_is_nothing():
+def test_nothing_is_nothing() -> None:
     assert merge_boxes([], frames(100)) == []
     assert merge_boxes([]) == []

@@ -32,7 +32,7 @@ printed_box = st.builds(
 )
 
 
-def test_side_w_lies_along_the_angle_clockwise_on_screen():
+def test_side_w_lies_along_the_angle_clockwise_on_screen() -> None:
     upright = Box(50, 50, 10, 4, 90)  # w runs down the image: 4 wide, 10 tall
     xs, ys = zip(*upright.corners(), strict=True)
     assert (max(xs) - min(xs), max(ys) - min(ys)) == pytest.approx((4, 10))
@@ -43,7 +43,7 @@ def test_side_w_lies_along_the_angle_clockwise_on_screen():
     )
 
 
-def test_names_relations_and_groups_of_a_scene_graph_sentence():
+def test_names_relations_and_groups_of_a_scene_graph_sentence() -> None:
     read = parse_boxes(
         "2 <ref>airplanes</ref><rbox>({<20.00><20.00><10.00><10.00>|<90>}, "
         "{<40.00><20.00><10.00><10.00>|<90>})</rbox> are <rel>parallelly parked on</rel> 1 "
@@ -56,7 +56,7 @@ def test_names_relations_and_groups_of_a_scene_graph_sentence():
     assert not read.problems
 
 
-def test_geochat_corners_are_an_upright_rectangle_turned_about_its_centre():
+def test_geochat_corners_are_an_upright_rectangle_turned_about_its_centre() -> None:
     read = parse_boxes("{<40><80><60><90>|<30>}", dialect="geochat", strict=True)
     assert read.boxes[0].box == Box(50, 85, 20, 10, 30)
     assert parse_boxes("{<40><80><60><90>|<30>}").boxes[0].box != read.boxes[0].box
@@ -85,7 +85,7 @@ def test_geochat_corners_are_an_upright_rectangle_turned_about_its_centre():
         ("<rbox>()</rbox>", "empty_group"),
     ],
 )
-def test_each_kind_of_broken_box_is_counted_by_its_name(text, problem):
+def test_each_kind_of_broken_box_is_counted_by_its_name(text, problem) -> None:
     read = parse_boxes(text)
     assert problem in read.problems
     assert set(read.problems) <= set(boxes.PROBLEMS)
@@ -95,7 +95,7 @@ def test_each_kind_of_broken_box_is_counted_by_its_name(text, problem):
     assert beside.boxes[0].box == Box(20, 30, 10, 5, 45)
 
 
-def test_shortest_side_is_the_callers_choice():
+def test_shortest_side_is_the_callers_choice() -> None:
     text = "{<20.00><20.00><1.90><5.00>|<90>}"
     assert parse_boxes(text).boxes
     official = parse_boxes(text, min_side=boxes.FIT_RS_MIN_SIDE)
@@ -105,7 +105,7 @@ def test_shortest_side_is_the_callers_choice():
 
 @settings(deadline=None, max_examples=150)
 @given(st.lists(printed_box, max_size=5), st.sampled_from([None, "ship", "storage_tank"]))
-def test_what_is_written_is_read_back(printed, name):
+def test_what_is_written_is_read_back(printed, name) -> None:
     text = write_boxes(printed, name=name)
     read = parse_boxes(text)
     assert [named.box for named in read.boxes] == printed
@@ -121,7 +121,7 @@ def test_what_is_written_is_read_back(printed, name):
     st.integers(1, 50),
     st.integers(0, 90),
 )
-def test_geochat_text_is_read_back(left, top, width, height, angle):
+def test_geochat_text_is_read_back(left, top, width, height, angle) -> None:
     box = Box(left + width / 2, top + height / 2, width, height, angle)
     read = parse_boxes(box.to_text("geochat"), dialect="geochat", strict=True)
     assert read.boxes[0].box == box
@@ -129,7 +129,7 @@ def test_geochat_text_is_read_back(left, top, width, height, angle):
 
 @settings(deadline=None, max_examples=150)
 @given(any_box)
-def test_corners_and_box_are_inverse(box):
+def test_corners_and_box_are_inverse(box) -> None:
     again = enclosing_box(box.corners())
     assert 0 < again.angle_deg <= 90
     near = 1e-7 * max(box.w, box.h)
@@ -139,7 +139,7 @@ def test_corners_and_box_are_inverse(box):
 
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=3, max_size=6))
-def test_enclosing_box_is_as_small_as_shapelys(points):
+def test_enclosing_box_is_as_small_as_shapelys(points) -> None:
     hull = shapely.MultiPoint(points).convex_hull
     if hull.geom_type != "Polygon" or hull.area < 1e-3:
         return
@@ -149,7 +149,7 @@ def test_enclosing_box_is_as_small_as_shapelys(points):
     assert shapely.Polygon(box.corners()).buffer(1e-6).covers(hull)
 
 
-def test_points_in_one_place_make_no_box():
+def test_points_in_one_place_make_no_box() -> None:
     with pytest.raises(AnswerError):
         enclosing_box([(1.0, 1.0), (1.0, 1.0)])
 
@@ -160,7 +160,7 @@ _OVERLAYS = (shapely.intersection, shapely.union)
 @example(Box(2, 2, 39.25, 2, 21.75), Box(2, 2, 76, 2, 21.75))
 @settings(deadline=None, max_examples=200)
 @given(any_box, any_box)
-def test_iou_is_symmetric_bounded_and_equal_to_shapelys(first, second):
+def test_iou_is_symmetric_bounded_and_equal_to_shapelys(first, second) -> None:
     ours = box_iou(first, second)
     assert 0 <= ours <= 1
     assert ours == box_iou(second, first)
@@ -171,7 +171,7 @@ def test_iou_is_symmetric_bounded_and_equal_to_shapelys(first, second):
     assert box_iou(first, first) == pytest.approx(1)
 
 
-def test_iou_of_known_pairs():
+def test_iou_of_known_pairs() -> None:
     assert box_iou(Box(50, 50, 20, 20, 90), Box(60, 50, 20, 20, 90)) == pytest.approx(1 / 3)
     assert box_iou(Box(50, 50, 20, 20, 90), Box(50, 50, 20, 20, 45)) == pytest.approx(
         math.sqrt(2) / 2
@@ -180,7 +180,7 @@ def test_iou_of_known_pairs():
 
 
 @pytest.mark.parametrize("seed", range(150))
-def test_mangled_texts_are_read_without_a_crash_and_without_silence(seed):
+def test_mangled_texts_are_read_without_a_crash_and_without_silence(seed) -> None:
     dice = random.Random(seed)
     text = list(
         "There are 3 <ref>ships</ref>: <rbox>("
@@ -208,6 +208,6 @@ def test_mangled_texts_are_read_without_a_crash_and_without_silence(seed):
 
 
 @pytest.mark.parametrize("part", ["{", "<ref>", "<rbox>", "<1>", "{<1>", "<rel>a"])
-def test_long_hostile_texts_are_read_in_linear_time(part):
+def test_long_hostile_texts_are_read_in_linear_time(part) -> None:
     read = parse_boxes(part * 50_000)  # a quadratic scan would take minutes
     assert not read.boxes

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -73,7 +74,7 @@ def picture() -> np.ndarray:
 
 
 def affine_scene(transform: Affine, crs: str) -> Callable[[Path, np.ndarray], Callable]:
-    def write(path, values):
+    def write(path, values) -> Any:
         with rasterio.open(
             path, "w", driver="GTiff", width=WIDTH, height=HEIGHT, count=3, dtype="uint8",
             crs=crs, transform=transform,
@@ -86,10 +87,10 @@ def affine_scene(transform: Affine, crs: str) -> Callable[[Path, np.ndarray], Ca
     return write
 
 
-def control_point_scene(path, values):
+def control_point_scene(path, values) -> Any:
     """Twenty points on a gently bent sheet over Lake Geneva, in degrees."""
 
-    def lonlat(column, row):
+    def lonlat(column, row) -> Any:
         bend = 1e-9 * (column - WIDTH / 2) * (row - HEIGHT / 2)
         return 6.5 + 9e-6 * column + 1e-6 * row + bend, 46.4 - 6e-6 * row + 1e-6 * column + bend
 

@@ -1,6 +1,7 @@
 """A complete LongLLaVA at a size for tests: 4 tokens per view of 28 pixels, and a long memory."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,7 +68,7 @@ def count_encoded(monkeypatch: pytest.MonkeyPatch, model: LongLlava) -> list[int
     batches: list[int] = []
     encode = model.network.encode_images
 
-    def counting(pixels):
+    def counting(pixels) -> Any:
         batches.append(len(pixels))
         return encode(pixels)
 

@@ -4,6 +4,7 @@ import json
 import logging
 import traceback
 import zipfile
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -30,12 +31,12 @@ NEEDED = (0x00080008, 0x00080016, 0x00080060, 0x00200032, 0x00200037, 0x00280004
           0x00281052, 0x00281053, 0x00281054)  # fmt: skip
 
 
-def plant(image, tag):
+def plant(image, tag) -> None:
     vr = DicomDictionary[tag][0]
     image.add_new(tag, "LO" if vr in ("DS", "IS", "UI") else vr, NAME)
 
 
-def plant_private(image):
+def plant_private(image) -> None:
     image.add_new(0x00090010, "LO", NAME)
     image.add_new(0x00091001, "UT", NAME)
     inner = Dataset()
@@ -44,23 +45,23 @@ def plant_private(image):
     image.preamble = NAME.encode().ljust(128, b" ")
 
 
-def leaks(*texts):
+def leaks(*texts) -> Any:
     return [text for text in texts if "xyzzy" in text.lower() or "plugh" in text.lower()]
 
 
 class Listener(logging.Handler):
     """Keeps every record, however low."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(logging.NOTSET)
         self.lines = []
 
-    def emit(self, record):
+    def emit(self, record) -> None:
         self.lines.append(record.getMessage() + str(record.exc_info))
 
 
 @pytest.fixture
-def watched(capfd, recwarn):
+def watched(capfd, recwarn) -> Any:
     """Returns a function that gives everything said so far, on any channel."""
     listener = Listener()
     root = logging.getLogger()
@@ -72,7 +73,7 @@ def watched(capfd, recwarn):
     root.setLevel(level)
 
 
-def everything_from(path):
+def everything_from(path) -> Any:
     """Open, show and list a path; return all texts that came out, errors included."""
     said = []
     try:
@@ -92,13 +93,13 @@ def everything_from(path):
     return said
 
 
-def write(dicom, folder, edit):
+def write(dicom, folder, edit) -> Any:
     with config.disable_value_validation():
         return dicom.write_series(folder, hu=dicom.phantom((3, 12, 14)), edit=edit)
 
 
-def test_a_name_in_every_text_element_at_once(dicom, tmp_path, watched):
-    def everywhere(image, _):
+def test_a_name_in_every_text_element_at_once(dicom, tmp_path, watched) -> None:
+    def everywhere(image, _) -> None:
         image.BurnedInAnnotation = "NO"
         kept = {tag: image[tag] for tag in (*NEEDED, 0x00280301)}
         for tag in PLANTABLE:
@@ -118,7 +119,7 @@ def test_a_name_in_every_text_element_at_once(dicom, tmp_path, watched):
 
 
 @pytest.mark.parametrize("tag", NEEDED)
-def test_a_name_in_an_element_that_is_needed(tag, dicom, tmp_path, watched):
+def test_a_name_in_an_element_that_is_needed(tag, dicom, tmp_path, watched) -> None:
     folder = write(dicom, tmp_path / NAME, lambda image, _: plant(image, tag))
     watched()
     said = everything_from(folder)
@@ -130,10 +131,10 @@ def test_a_name_in_an_element_that_is_needed(tag, dicom, tmp_path, watched):
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(tags=st.sets(st.sampled_from(PLANTABLE), min_size=1, max_size=12), cut=st.integers(0, 2500))
-def test_names_in_damaged_files(tags, cut, dicom, tmp_path, watched):
+def test_names_in_damaged_files(tags, cut, dicom, tmp_path, watched) -> None:
     """Any text elements, and one file that ends anywhere: pydicom has much to say about both."""
 
-    def some(image, index):
+    def some(image, index) -> None:
         for tag in tags:
             plant(image, tag)
 
@@ -145,7 +146,7 @@ def test_names_in_damaged_files(tags, cut, dicom, tmp_path, watched):
     assert not leaks(*said, *watched())
 
 
-def test_names_of_files_folders_and_archive_entries(dicom, tmp_path, watched):
+def test_names_of_files_folders_and_archive_entries(dicom, tmp_path, watched) -> None:
     folder = write(dicom, tmp_path / f"{NAME} 1970-01-01", lambda *_: None)
     (folder / f"{NAME}.txt").write_text(NAME * 50)
     (folder / f"{NAME}.empty").touch()

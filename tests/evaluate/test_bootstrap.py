@@ -1,6 +1,7 @@
 """Intervals by drawing clusters again; what may be compared; what is visual."""
 
 from dataclasses import replace
+from typing import Any
 
 import ct_rate_predictions
 import numpy as np
@@ -150,7 +151,7 @@ def test_oracle_and_constants_stand_beside_under_the_same_protocol() -> None:
 
 
 def test_a_score_that_a_blind_run_reaches_is_labelled_not_visual() -> None:
-    def score(right):
+    def score(right) -> Any:
         return evaluate.score("vqa-rad", answers(right), REFERENCES, protocol="strict")
 
     seen, blind = score(lambda k: k % 3 > 0), score(lambda k: k % 3 < 2)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import ct_rate_predictions
 import pytest
@@ -12,7 +13,7 @@ from longllava_domains.errors import PolicyError
 PREDICTIONS, LABELS = ct_rate_predictions.make(5)
 
 
-def score(**given):
+def score(**given) -> Any:
     return evaluate.score("ct-rate", PREDICTIONS, LABELS, **given)
 
 

@@ -1,6 +1,7 @@
 """The neutral report data refuses what no clinical document may say."""
 
 from datetime import datetime
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from longllava_domains.export.report_content import AbnormalityFinding, printabl
 from longllava_domains.export.report_json import report_json
 
 
-def test_the_18_labels_have_distinct_codes_in_the_order_of_ct_rate():
+def test_the_18_labels_have_distinct_codes_in_the_order_of_ct_rate() -> None:
     assert len(CT_RATE_CODES) == 18
     assert next(iter(CT_RATE_CODES)) == "Medical material"
     assert list(CT_RATE_CODES)[12] == "Pleural effusion"
@@ -23,7 +24,7 @@ def test_the_18_labels_have_distinct_codes_in_the_order_of_ct_rate():
     assert {code.scheme for code in CT_RATE_CODES.values()} == {"SCT", PRIVATE_SCHEME}
 
 
-def verhoeff_is_valid(number):
+def verhoeff_is_valid(number) -> Any:
     """Check digit of SNOMED CT identifiers (dihedral group of order 10)."""
     check = 0
     for position, digit in enumerate(reversed([int(d) for d in number])):
@@ -33,12 +34,12 @@ def verhoeff_is_valid(number):
     return check == 0
 
 
-def _dihedral(a, b):
+def _dihedral(a, b) -> Any:
     turn = (a + b if a < 5 else a - b) % 5
     return turn if (a < 5) == (b < 5) else turn + 5
 
 
-def test_snomed_codes_have_valid_check_digits():
+def test_snomed_codes_have_valid_check_digits() -> None:
     numbers = [code.value for code in CT_RATE_CODES.values() if code.scheme == "SCT"]
     assert len(numbers) == 10
     assert all(verhoeff_is_valid(number) for number in numbers)
@@ -53,7 +54,7 @@ def test_snomed_codes_have_valid_check_digits():
         ("Emphysema", {"yes_logit_margin": 0.0, "probability": 1.5}, "export.score"),
     ],
 )
-def test_findings_that_no_reader_could_use_are_refused(label, score, code):
+def test_findings_that_no_reader_could_use_are_refused(label, score, code) -> None:
     with pytest.raises(OutputError) as caught:
         AbnormalityFinding(label, **score)
     assert caught.value.code == code
@@ -66,14 +67,16 @@ def test_findings_that_no_reader_could_use_are_refused(label, score, code):
         ({"model": "/data/John Doe/model"}, "provenance.value"),
     ],
 )
-def test_reports_that_cannot_be_filed_are_refused(report_factory, headers, change, code):
+def test_reports_that_cannot_be_filed_are_refused(report_factory, headers, change, code) -> None:
     with pytest.raises(OutputError) as caught:
         report_factory(headers, **change)
     assert caught.value.code == code
     assert "John" not in str(caught.value)
 
 
-def test_a_report_without_text_is_refused_by_the_clinical_formats_alone(report_factory, headers):
+def test_a_report_without_text_is_refused_by_the_clinical_formats_alone(
+    report_factory, headers
+) -> None:
     content = report_factory(headers, text=" \x00\n")
     assert report_json(content)["text"] == " \x00\n"
     for build in (build_dicom_sr, build_fhir):
@@ -82,7 +85,7 @@ def test_a_report_without_text_is_refused_by_the_clinical_formats_alone(report_f
         assert caught.value.code == "export.empty"
 
 
-def test_a_finding_listed_twice_is_refused(report_factory, headers, report):
+def test_a_finding_listed_twice_is_refused(report_factory, headers, report) -> None:
     twice = (*report.abnormalities, report.abnormalities[0])
     with pytest.raises(OutputError, match="twice"):
         report_factory(headers, abnormalities=twice)
@@ -90,7 +93,7 @@ def test_a_finding_listed_twice_is_refused(report_factory, headers, report):
 
 @settings(deadline=None)
 @given(st.text())
-def test_printable_text_can_be_encoded_and_keeps_its_lines(text):
+def test_printable_text_can_be_encoded_and_keeps_its_lines(text) -> None:
     kept = printable(text)
     kept.encode("utf-8")
     assert kept.count("\n") == text.count("\n")

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import re
+from typing import Any
 
 import pytest
 
@@ -27,13 +28,13 @@ KNOWN = {
 }
 
 
-def is_of(value, name):
+def is_of(value, name) -> Any:
     if isinstance(value, bool):
         return name == "boolean"
     return isinstance(value, TYPES[name])
 
 
-def problems(value, schema, root, at="$"):
+def problems(value, schema, root, at="$") -> Any:
     """Yield what violates the schema; a slow, readable reading of the draft's keywords."""
     assert set(schema) <= KNOWN, set(schema) - KNOWN
     if "$ref" in schema:
@@ -53,7 +54,7 @@ def problems(value, schema, root, at="$"):
         yield from object_problems(value, schema, root, at)
 
 
-def scalar_problems(value, schema, at):
+def scalar_problems(value, schema, at) -> Any:
     if "const" in schema and value != schema["const"]:
         yield f"{at}: const"
     if "enum" in schema and value not in schema["enum"]:
@@ -65,7 +66,7 @@ def scalar_problems(value, schema, at):
         yield f"{at}: range"
 
 
-def object_problems(value, schema, root, at):
+def object_problems(value, schema, root, at) -> Any:
     properties = schema.get("properties", {})
     for name in set(schema.get("required", ())) - set(value):
         yield f"{at}.{name}: missing"
@@ -76,12 +77,12 @@ def object_problems(value, schema, root, at):
             yield f"{at}.{name}: not expected"
 
 
-def check(document):
+def check(document) -> Any:
     schema = ct_report_schema()
     return list(problems(document, schema, schema))
 
 
-def test_a_full_report_follows_the_schema_through_a_json_round_trip(report):
+def test_a_full_report_follows_the_schema_through_a_json_round_trip(report) -> None:
     document = json.loads(json.dumps(report_json(report), allow_nan=False))
     assert check(document) == []
     assert document["notices"][0] == RESEARCH_NOTICE
@@ -89,14 +90,14 @@ def test_a_full_report_follows_the_schema_through_a_json_round_trip(report):
     assert document["abnormalities"][0]["attention_slices"][0]["z_mm"] == -5.0
 
 
-def test_a_bare_demonstration_report_follows_the_schema(report_factory, headers):
+def test_a_bare_demonstration_report_follows_the_schema(report_factory, headers) -> None:
     bare = report_factory(headers, findings="", impression="", adapter="", abnormalities=())
     document = report_json(bare)
     assert check(document) == []
     assert document["model"]["adapter"] is None
 
 
-def test_the_schema_knows_exactly_the_18_labels():
+def test_the_schema_knows_exactly_the_18_labels() -> None:
     enum = ct_report_schema()["$defs"]["finding"]["properties"]["label"]["enum"]
     assert enum == list(CT_RATE_CODES)
 
@@ -117,7 +118,7 @@ def test_the_schema_knows_exactly_the_18_labels():
         (("slices_shown", 0, "instances"), ["1.2.840.10008"], "pattern"),
     ],
 )
-def test_the_schema_refuses(report, path, value, problem):
+def test_the_schema_refuses(report, path, value, problem) -> None:
     document = copy.deepcopy(report_json(report))
     target = document
     for step in path[:-1]:
@@ -127,7 +128,7 @@ def test_the_schema_refuses(report, path, value, problem):
     assert found.endswith(problem)
 
 
-def test_nothing_of_the_source_headers_is_in_the_json(report, headers, planted):
+def test_nothing_of_the_source_headers_is_in_the_json(report, headers, planted) -> None:
     text = json.dumps(report_json(report), ensure_ascii=False)
     uids = [str(header.get(name)) for header in headers for name in ("SOPInstanceUID",)]
     hidden = [*uids, str(headers[0].StudyInstanceUID), *planted.values()]

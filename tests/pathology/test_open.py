@@ -1,6 +1,7 @@
 """Every format of slide is opened by the reader that reads it best, and says why; others refuse."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openslide
@@ -170,7 +171,7 @@ def test_frames_that_were_not_scanned_are_white_and_counted(tmp_path: Path) -> N
         assert slide.report.codes["tiles.missing"] == 2
 
 
-def _edit(**values):
+def _edit(**values) -> Any:
     def edit(dataset) -> None:
         for name, value in values.items():
             setattr(dataset, name, value)

@@ -1,6 +1,7 @@
 """What only OpenSlide opens is read like all else: whole boxes, white glass, damage that stays local."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openslide
@@ -66,7 +67,7 @@ class Broken:
         }  # fmt: skip
         self.failed = False
 
-    def read_region(self, place, level: int, size):
+    def read_region(self, place, level: int, size) -> Any:
         from PIL import Image
 
         if self.failed or (place[0] < 130 and place[1] < 130):

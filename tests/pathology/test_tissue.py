@@ -1,5 +1,7 @@
 """Tissue is found where it is: pale, stained, beside pen, in black borders, none at all, or all."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import slide_builder as builder
@@ -46,7 +48,7 @@ def scene(colour, *, glass=builder.GLASS, seed: int = 0) -> tuple[np.ndarray, np
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8), np.asarray(mask) > 127
 
 
-def rates(found: np.ndarray, truth: np.ndarray, ignored: np.ndarray | None = None):
+def rates(found: np.ndarray, truth: np.ndarray, ignored: np.ndarray | None = None) -> Any:
     use = np.ones(truth.shape, np.bool_) if ignored is None else ~ignored
     return found[truth & use].mean(), found[~truth & use].mean()
 

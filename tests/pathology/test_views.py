@@ -1,6 +1,7 @@
 """Sequences of a slide: what is shown by which protocol, exactly where, and what was left out."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from longllava_domains.visual.contact_sheet import contact_sheet
 
 
 @pytest.fixture(scope="module")
-def slide(slide_file):
+def slide(slide_file) -> Any:
     with open_slide(slide_file("svs")) as opened:
         yield opened
 
@@ -287,7 +288,7 @@ def test_tiles_without_tissue_are_never_decoded(tmp_path: Path, monkeypatch) -> 
     decoded: set[tuple[int, int]] = set()
     real = TiffSource.decode
 
-    def noted(self, level: int, index: int):
+    def noted(self, level: int, index: int) -> Any:
         decoded.add((level, index))
         return real(self, level, index)
 

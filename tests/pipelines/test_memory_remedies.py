@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def model() -> LongLlava:
 
 
 @pytest.fixture
-def free(monkeypatch):
+def free(monkeypatch) -> Any:
     """Return a setter of the memory that is free, bytes."""
 
     def leave(size: float) -> None:
@@ -42,7 +43,7 @@ def idle(monkeypatch) -> list[str]:
     ran: list[str] = []
     encode = LongLlavaForConditionalGeneration.encode_images
 
-    def watched(self, pixels):
+    def watched(self, pixels) -> Any:
         ran.append("tower")
         return encode(self, pixels)
 

@@ -1,6 +1,7 @@
 """A part of a scene, by the area people name, looks and lies as it does in the whole."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from longllava_domains.errors import LongLlavaError, PolicyError
 from longllava_domains.remote_sensing import open_raster
 
 
-def box_of(raster, left, top, right, bottom):
+def box_of(raster, left, top, right, bottom) -> Any:
     corners = [raster.pixel_to_lonlat(*p) for p in ((left, top), (right, top), (right, bottom), (left, bottom))]  # fmt: skip
     lons, lats = zip(*corners, strict=True)
     return min(lons), min(lats), max(lons), max(lats)
@@ -17,7 +18,7 @@ def box_of(raster, left, top, right, bottom):
 
 @pytest.mark.parametrize("hazard", ["tiled", "south_up", "rotated", "gcp_only", "rpc_only",
                                     "lonlat_past_180", "strips_sixteen_rows"])  # fmt: skip
-def test_a_part_lies_and_looks_as_in_the_whole(raster_file, hazard):
+def test_a_part_lies_and_looks_as_in_the_whole(raster_file, hazard) -> None:
     """Family: options that only Python had; a part must keep place and stretch."""
     whole = open_raster(raster_file(hazard))
     if hazard == "lonlat_past_180":
@@ -44,7 +45,7 @@ def test_a_part_lies_and_looks_as_in_the_whole(raster_file, hazard):
     assert part.report.codes[f"georeference.{whole.georeference.kind}"] == 1
 
 
-def test_every_way_to_name_an_area_means_the_same(tmp_path, raster_file):
+def test_every_way_to_name_an_area_means_the_same(tmp_path, raster_file) -> None:
     """Family: options that only Python had."""
     raster = open_raster(raster_file("tiled"))
     west, south, east, north = box_of(raster, 100, 100, 300, 250)
@@ -77,7 +78,7 @@ def test_every_way_to_name_an_area_means_the_same(tmp_path, raster_file):
 @pytest.mark.parametrize("area", ["", "3", "1,2,3", "harbour", "3,50,4,49", {"type": "Circle"},
                                   "{", (1, 2, 3), "500,95", {"type": "Polygon", "coordinates": []},
                                   "10,10,11,11", "48.7,3.0,48.71,3.01"])  # fmt: skip
-def test_what_is_no_area_of_the_scene_is_refused(raster_file, area):
+def test_what_is_no_area_of_the_scene_is_refused(raster_file, area) -> None:
     """Family: options that only Python had; latitude first lies elsewhere."""
     with pytest.raises(PolicyError):
         open_raster(raster_file("tiled")).within(area)

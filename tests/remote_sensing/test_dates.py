@@ -1,5 +1,7 @@
 """Two dates of one place lie on one grid, side by side, or are refused."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import raster_builder as builder
@@ -13,14 +15,14 @@ from longllava_domains.remote_sensing.dates import dates_sequence, open_dates, t
 POLICY = GridPolicy(tile_px=200)
 
 
-def dated(path, day, **settings):
+def dated(path, day, **settings) -> Any:
     builder.tiled(path, **settings)
     with rasterio.open(path, "r+") as dataset:
         dataset.update_tags(ns="IMAGERY", ACQUISITIONDATETIME=f"{day} 10:20:30")
     return path
 
 
-def test_tiles_of_two_dates_stand_in_pairs(tmp_path):
+def test_tiles_of_two_dates_stand_in_pairs(tmp_path) -> None:
     """Family: good data refused; before and after are one question."""
     second = builder.scene(seed=1)
     before = dated(tmp_path / "before.tif", "2023-05-01")
@@ -43,7 +45,7 @@ def test_tiles_of_two_dates_stand_in_pairs(tmp_path):
 
 
 @pytest.mark.parametrize("shift", [(40, 25), (-30, 10), (20.4, -11.3)])
-def test_dates_are_cut_to_what_both_show(tmp_path, shift):
+def test_dates_are_cut_to_what_both_show(tmp_path, shift) -> None:
     """Family: pixels of two pictures compared that are not of one place."""
     world = builder.scene(3, "uint8", builder.WIDTH + 200, builder.HEIGHT + 200)
     moved = builder.NORTH_UP @ Affine.translation(*shift)
@@ -64,7 +66,7 @@ def test_dates_are_cut_to_what_both_show(tmp_path, shift):
         np.testing.assert_array_equal(*pictures)
 
 
-def test_another_crs_and_resolution_are_brought_to_the_finest_grid(tmp_path):
+def test_another_crs_and_resolution_are_brought_to_the_finest_grid(tmp_path) -> None:
     """Family: pixels of two pictures compared that are not of one place."""
     before = builder.tiled(tmp_path / "a.tif")
     coarse = Affine(0.0003, 0, 3.0, 0, -0.0003, 48.753)
@@ -80,7 +82,7 @@ def test_another_crs_and_resolution_are_brought_to_the_finest_grid(tmp_path):
         assert rasters[0].resolution_m == pytest.approx(10, rel=0.01)
 
 
-def test_one_stretch_serves_both_dates(tmp_path):
+def test_one_stretch_serves_both_dates(tmp_path) -> None:
     """Family: a change of the display taken for a change of the ground."""
     before = builder.tiled(tmp_path / "a.tif", data=builder.scene(3, "uint16"))
     after = builder.tiled(tmp_path / "b.tif", data=builder.scene(3, "uint16") // 3)
@@ -90,7 +92,7 @@ def test_one_stretch_serves_both_dates(tmp_path):
     assert means[1] < 0.6 * means[0]
 
 
-def test_scenes_that_are_not_of_one_place_are_refused(tmp_path):
+def test_scenes_that_are_not_of_one_place_are_refused(tmp_path) -> None:
     """Family: pixels of two pictures compared that are not of one place."""
     before = builder.tiled(tmp_path / "a.tif")
     beside = builder.NORTH_UP @ Affine.translation(builder.WIDTH - 50, 0)
@@ -103,7 +105,7 @@ def test_scenes_that_are_not_of_one_place_are_refused(tmp_path):
         open_dates([before])
 
 
-def test_pictures_without_a_place_are_paired_by_their_pixels_and_it_is_said(tmp_path):
+def test_pictures_without_a_place_are_paired_by_their_pixels_and_it_is_said(tmp_path) -> None:
     """Family: pixels of two pictures compared that are not of one place."""
     pair = [builder.no_georeference(tmp_path / f"{n}.tif") for n in range(2)]
     rasters = open_dates(pair)

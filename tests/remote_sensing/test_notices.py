@@ -1,6 +1,7 @@
 """What a scene is and where its north lies is told with every answer about it."""
 
 import datetime
+from typing import Any
 
 import numpy as np
 import pystac
@@ -22,7 +23,7 @@ COMPASSES = {
 
 
 @pytest.mark.parametrize("hazard", COMPASSES)
-def test_a_scene_says_where_north_is(raster_file, hazard):
+def test_a_scene_says_where_north_is(raster_file, hazard) -> None:
     """Family: pictures that are not what they look like; left and right, north and south."""
     north, east, is_up = COMPASSES[hazard]
     raster = open_raster(raster_file(hazard))
@@ -34,7 +35,7 @@ def test_a_scene_says_where_north_is(raster_file, hazard):
 
 @pytest.mark.parametrize("quarter", range(4))
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_north_is_found_by_quarters(tmp_path, quarter, mirrored):
+def test_north_is_found_by_quarters(tmp_path, quarter, mirrored) -> None:
     """Family: pictures that are not what they look like; every quarter turn and mirror image."""
     flip = Affine.scale(-1 if mirrored else 1, 1)
     turn = builder.NORTH_UP @ Affine.rotation(90 * quarter) @ flip
@@ -49,7 +50,7 @@ def test_north_is_found_by_quarters(tmp_path, quarter, mirrored):
     assert y1 - y0 > 20 * abs(x1 - x0)
 
 
-def described(path, dtype="float32", description=None, unit=None, **tags):
+def described(path, dtype="float32", description=None, unit=None, **tags) -> Any:
     builder.write(path, builder.scene(1, dtype))
     with rasterio.open(path, "r+") as dataset:
         if description:
@@ -78,7 +79,7 @@ def described(path, dtype="float32", description=None, unit=None, **tags):
         ({}, None),
     ],
 )
-def test_what_is_no_photograph_is_said(tmp_path, facts, content):
+def test_what_is_no_photograph_is_said(tmp_path, facts, content) -> None:
     """Family: pictures that are not what they look like."""
     raster = open_raster(described(tmp_path / "scene.tif", **facts))
     told = {code for code in raster.report.codes if code.startswith("content.")}
@@ -88,7 +89,7 @@ def test_what_is_no_photograph_is_said(tmp_path, facts, content):
     assert raster.provenance.get("notices", []) == expected
 
 
-def test_classes_are_said_to_be_classes(raster_file):
+def test_classes_are_said_to_be_classes(raster_file) -> None:
     """Family: pictures that are not what they look like."""
     assert open_raster(raster_file("palette")).notices == [NOTICES["content.classes"]]
 
@@ -99,7 +100,7 @@ def item_of(path, time, **properties) -> pystac.Item:
     return item
 
 
-def test_a_radar_item_is_radar(tmp_path):
+def test_a_radar_item_is_radar(tmp_path) -> None:
     """Family: pictures that are not what they look like; STAC says it where the file does not."""
     path = builder.write(tmp_path / "scene.tif", builder.scene(1))
     now = datetime.datetime(2024, 5, 1, tzinfo=datetime.UTC)
@@ -107,7 +108,7 @@ def test_a_radar_item_is_radar(tmp_path):
     assert raster.notices == [NOTICES["content.radar"]]
 
 
-def test_an_interval_is_kept_and_zones_are_brought_to_utc(tmp_path):
+def test_an_interval_is_kept_and_zones_are_brought_to_utc(tmp_path) -> None:
     """Family: what is not known filled in, or what is known lost."""
     path = builder.write(tmp_path / "scene.tif", builder.scene(1))
     span = {"start_datetime": "2024-05-01T00:00:00+02:00", "end_datetime": "2024-05-31T00:00:00Z"}
@@ -129,7 +130,7 @@ def test_an_interval_is_kept_and_zones_are_brought_to_utc(tmp_path):
 
 
 @pytest.mark.parametrize("bands", [None, ("red", "green", "blue"), ("nir",)])
-def test_bands_of_a_visual_asset_are_known_by_their_names(tmp_path, bands):
+def test_bands_of_a_visual_asset_are_known_by_their_names(tmp_path, bands) -> None:
     """Family: good data refused; the picture has four bands, and the item says which they are."""
     data = builder.scene(4)
     path = builder.write(tmp_path / "naip.tif", data)

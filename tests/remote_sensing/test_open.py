@@ -2,6 +2,7 @@
 
 import zipfile
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,20 +27,20 @@ BAND = """<VRTRasterBand dataType="Byte" band="1"><SimpleSource>
 </SimpleSource></VRTRasterBand>"""
 
 
-def refused(error, source, **options):
+def refused(error, source, **options) -> Any:
     with pytest.raises(error) as caught:
         open_raster(source, **options)
     return caught.value
 
 
-def test_what_is_not_there_is_not_found(tmp_path):
+def test_what_is_not_there_is_not_found(tmp_path) -> None:
     refused(NotFoundError, tmp_path / "secret_place.tif")
     refused(NotFoundError, "/vsizip/" + str(tmp_path / "none.zip") + "/x.tif")
     refused(NotFoundError, "")
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"%PDF-1.4", b"\x89PNG\r\n\x1a\n", b"II*", b"{}"])
-def test_what_is_no_raster_is_refused(tmp_path, data):
+def test_what_is_no_raster_is_refused(tmp_path, data) -> None:
     path = tmp_path / "secret_place.tif"
     path.write_bytes(data)
     error = refused((UnsupportedInputError, DamagedInputError), path)
@@ -48,14 +49,14 @@ def test_what_is_no_raster_is_refused(tmp_path, data):
 
 
 @pytest.mark.parametrize("source", [None, 5, [], {"a": 1}.keys(), b"x" * 3, [None], object()])
-def test_sources_of_no_known_kind_are_refused(source):
+def test_sources_of_no_known_kind_are_refused(source) -> None:
     refused(LongLlavaError, source)
 
 
 @pytest.mark.parametrize(
     "hazard", ["tiled", "strips_one_row", "one_giant_strip_raw", "internal_mask"]
 )
-def test_a_truncated_file_is_damaged_and_no_row_is_made_up(raster_file, tmp_path, hazard):
+def test_a_truncated_file_is_damaged_and_no_row_is_made_up(raster_file, tmp_path, hazard) -> None:
     data = raster_file(hazard).read_bytes()
     path = tmp_path / "secret_place.tif"
     path.write_bytes(data[: int(len(data) * 0.6)])
@@ -67,7 +68,7 @@ def test_a_truncated_file_is_damaged_and_no_row_is_made_up(raster_file, tmp_path
 @pytest.mark.parametrize(
     "hazard", ["tiled", "strips_sixteen_rows", "bigtiff_zstd", "jpeg_ycbcr", "one_giant_strip"]
 )
-def test_a_corrupt_block_is_damaged(raster_file, tmp_path, hazard):
+def test_a_corrupt_block_is_damaged(raster_file, tmp_path, hazard) -> None:
     path = tmp_path / "x.tif"
     import tifffile
 
@@ -82,7 +83,7 @@ def test_a_corrupt_block_is_damaged(raster_file, tmp_path, hazard):
         open_raster(path, stretch="auto").to_sequence()
 
 
-def test_a_vrt_whose_source_is_gone_is_named_on_opening(tmp_path):
+def test_a_vrt_whose_source_is_gone_is_named_on_opening(tmp_path) -> None:
     path = tmp_path / "x.vrt"
     path.write_text(
         VRT.format(width=9, height=9, band=BAND.format(relative=1, name="secret_gone.tif"))
@@ -92,7 +93,7 @@ def test_a_vrt_whose_source_is_gone_is_named_on_opening(tmp_path):
     assert "secret_gone" not in str(error)
 
 
-def stacked(path, sources, inner=""):
+def stacked(path, sources, inner="") -> Any:
     """Write a VRT whose bands are band 1 of files, each with its own type."""
     bands = ""
     for number, source in enumerate(sources, 1):
@@ -108,7 +109,7 @@ def stacked(path, sources, inner=""):
     return path
 
 
-def test_bands_of_different_types_are_read_together(tmp_path):
+def test_bands_of_different_types_are_read_together(tmp_path) -> None:
     kinds = ("uint8", "uint16", "float32")
     files = [builder.write(tmp_path / f"{kind}.tif", builder.scene(1, kind)) for kind in kinds]
     raster = open_raster(stacked(tmp_path / "mixed.vrt", files))
@@ -118,13 +119,13 @@ def test_bands_of_different_types_are_read_together(tmp_path):
 
 
 @pytest.mark.parametrize("word", ["<Scale>0</Scale>", "<Scale>nan</Scale>", "<Offset>nan</Offset>"])
-def test_a_scale_that_leaves_nothing_to_see_is_refused(word, tmp_path):
+def test_a_scale_that_leaves_nothing_to_see_is_refused(word, tmp_path) -> None:
     file = builder.write(tmp_path / "a.tif", builder.scene(1, "uint16"))
     with pytest.raises(DamagedInputError, match="scale"):
         open_raster(stacked(tmp_path / "scaled.vrt", [file] * 3, word))
 
 
-def test_a_vrt_is_read_like_what_it_stands_for(raster_file, tmp_path):
+def test_a_vrt_is_read_like_what_it_stands_for(raster_file, tmp_path) -> None:
     path = tmp_path / "x.vrt"
     band = BAND.format(relative=0, name=raster_file("tiled"))
     path.write_text(VRT.format(width=builder.WIDTH, height=builder.HEIGHT, band=band))
@@ -133,26 +134,26 @@ def test_a_vrt_is_read_like_what_it_stands_for(raster_file, tmp_path):
     np.testing.assert_array_equal(view.pixels, expected.pixels)
 
 
-def test_a_container_without_bands_names_its_subdatasets():
+def test_a_container_without_bands_names_its_subdatasets() -> None:
     container = SimpleNamespace(count=0, subdatasets=["a", "b"], width=9, height=9)
     with pytest.raises(NotFoundError, match="2 subdatasets"):
         require_pixels(container)
 
 
 @pytest.mark.parametrize(("width", "height"), [(2**24 + 1, 5), (5, 2**24 + 1), (2**23, 2**23)])
-def test_absurd_sizes_are_refused_before_anything_is_allocated(tmp_path, width, height):
+def test_absurd_sizes_are_refused_before_anything_is_allocated(tmp_path, width, height) -> None:
     path = tmp_path / "x.vrt"
     band = '<VRTRasterBand dataType="Float64" band="1"></VRTRasterBand>'
     path.write_text(VRT.format(width=width, height=height, band=band))
     refused(UnsupportedInputError, path)
 
 
-def test_complex_numbers_are_refused(raster_file):
+def test_complex_numbers_are_refused(raster_file) -> None:
     error = refused(UnsupportedInputError, raster_file("complex_values"))
     assert error.code == "raster.complex"
 
 
-def test_a_raster_inside_a_zip_is_read(raster_file, tmp_path):
+def test_a_raster_inside_a_zip_is_read(raster_file, tmp_path) -> None:
     archive = tmp_path / "a.zip"
     with zipfile.ZipFile(archive, "w") as file:
         file.write(raster_file("tiled"), "x.tif")
@@ -162,7 +163,7 @@ def test_a_raster_inside_a_zip_is_read(raster_file, tmp_path):
     assert raster.origin.hrefs[0].endswith("x.tif")
 
 
-def test_unreachable_links_are_named(tmp_path):
+def test_unreachable_links_are_named(tmp_path) -> None:
     refused(NetworkError, "http://127.0.0.1:9/x.tif")
     refused(NetworkError, "/vsicurl/http://127.0.0.1:9/x.tif")
 
@@ -170,13 +171,13 @@ def test_unreachable_links_are_named(tmp_path):
 @pytest.mark.parametrize(
     "hazard", [hazard.__name__ for hazard in (*builder.LAYOUTS, *builder.CONTENTS)]
 )
-def test_every_fixture_gives_views_of_one_size(raster_file, hazard):
+def test_every_fixture_gives_views_of_one_size(raster_file, hazard) -> None:
     sequence = open_raster(raster_file(hazard)).to_sequence(GridPolicy(tile_px=224))
     assert {view.pixels.shape for view in sequence.views[1:]} == {(224, 224, 3)}
     assert sequence.layout == "grid"
 
 
-def test_a_closed_raster_leaves_its_sequence_usable(raster_file):
+def test_a_closed_raster_leaves_its_sequence_usable(raster_file) -> None:
     with open_raster(raster_file("tiled")) as raster:
         sequence = raster.to_sequence()
     assert sequence[1].place.pixel_to_map(0, 0) == (500000.0, 5400000.0)
@@ -184,7 +185,7 @@ def test_a_closed_raster_leaves_its_sequence_usable(raster_file):
         raster.source.read(PixelWindow(0, 0, 5, 5))
 
 
-def test_the_band_facts_of_a_plain_png_are_enough(tmp_path):
+def test_the_band_facts_of_a_plain_png_are_enough(tmp_path) -> None:
     path = tmp_path / "photo.png"
     with rasterio.open(
         path, "w", driver="PNG", width=20, height=10, count=3, dtype="uint8"
@@ -193,7 +194,9 @@ def test_the_band_facts_of_a_plain_png_are_enough(tmp_path):
     assert open_raster(path).georeference.kind == "none"
 
 
-def test_nothing_is_printed_or_logged_while_a_raster_is_read(raster_file, tmp_path, capfd, caplog):
+def test_nothing_is_printed_or_logged_while_a_raster_is_read(
+    raster_file, tmp_path, capfd, caplog
+) -> None:
     open_raster(raster_file("no_georeference")).to_sequence()
     with pytest.raises(PolicyError):
         open_raster(raster_file("tiled"), bands=(1, 2))

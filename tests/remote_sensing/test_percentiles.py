@@ -31,7 +31,7 @@ def first_tile(raster) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "float32", "int32"])
-def test_ships_on_a_flat_sea_stay_visible(tmp_path, dtype):
+def test_ships_on_a_flat_sea_stay_visible(tmp_path, dtype) -> None:
     """Family: a stretch whose two ends meet; everything became one grey."""
     raster = open_raster(builder.write(tmp_path / "sea.tif", sea(500, dtype)))
     assert raster.report.codes["stretch.widened"] == 1
@@ -41,7 +41,7 @@ def test_ships_on_a_flat_sea_stay_visible(tmp_path, dtype):
     assert (shown == 0).mean() > 0.8
 
 
-def test_one_ship_that_no_sample_meets_is_visible(tmp_path):
+def test_one_ship_that_no_sample_meets_is_visible(tmp_path) -> None:
     """Family: a stretch whose two ends meet; the sample is flat, the scene is not."""
     data = np.full((1, 2300, 2300), 110, np.uint16)
     data[0, 700:704, 1500:1509] = 900
@@ -49,7 +49,7 @@ def test_one_ship_that_no_sample_meets_is_visible(tmp_path):
     assert raster.stretch.high == (900.0,)
 
 
-def test_a_sea_with_a_little_noise_is_flat_too(tmp_path):
+def test_a_sea_with_a_little_noise_is_flat_too(tmp_path) -> None:
     """Family: a stretch whose two ends nearly meet; noise fills the range, ships drown in it."""
     data = sea(500)
     noise = np.random.default_rng(0).integers(-1, 2, data.shape)
@@ -64,7 +64,7 @@ def test_a_sea_with_a_little_noise_is_flat_too(tmp_path):
 
 @pytest.mark.parametrize("blocks", [{"tiled": True, "blockxsize": 256, "blockysize": 256},
                                     {"blockysize": 1}, {"blockysize": 2200}])  # fmt: skip
-def test_the_same_pixels_are_shown_alike_however_they_are_stored(tmp_path, blocks):
+def test_the_same_pixels_are_shown_alike_however_they_are_stored(tmp_path, blocks) -> None:
     """Family: what is sampled depends on overviews, tiles and strips; averages narrow the range."""
     rng = np.random.default_rng(1)
     data = (rng.random((1, 2200, 2100)) ** 4 * 1000).astype(np.uint16)
@@ -87,7 +87,9 @@ def filled(value: float, share: float, dtype: str) -> np.ndarray:
     [(-32767, 0.28, "int16"), (1, 0.1, "uint16"), (0, 0.7, "uint16"), (65535, 0.05, "uint16"),
      (-9999, 0.02, "float32"), (3.4e38, 0.3, "float32")],
 )  # fmt: skip
-def test_undeclared_nodata_is_noticed_and_does_not_bend_the_stretch(tmp_path, value, share, dtype):
+def test_undeclared_nodata_is_noticed_and_does_not_bend_the_stretch(
+    tmp_path, value, share, dtype
+) -> None:
     """Family: fill values that no file declares; the view became white or washed out."""
     path = builder.write(tmp_path / "filled.tif", filled(value, share, dtype))
     raster = open_raster(path)
@@ -102,7 +104,7 @@ def test_undeclared_nodata_is_noticed_and_does_not_bend_the_stretch(tmp_path, va
 
 
 @pytest.mark.parametrize("value", [0, 255])
-def test_a_collar_of_eight_bits_is_noticed_too(tmp_path, value):
+def test_a_collar_of_eight_bits_is_noticed_too(tmp_path, value) -> None:
     """Family: fill values that no file declares; bytes are shown as they are, collars too."""
     data = builder.scene() // 2 + 60
     data[:, :, :90] = value
@@ -127,12 +129,12 @@ def test_a_collar_of_eight_bits_is_noticed_too(tmp_path, value):
         np.arange(100),
     ],
 )
-def test_what_is_no_fill_value_is_left_alone(values):
+def test_what_is_no_fill_value_is_left_alone(values) -> None:
     """Family: fill values that no file declares; darkness, saturation and classes are data."""
     assert suspected_nodata(np.asarray(values)) is None
 
 
-def test_given_nodata_replaces_what_the_file_declares(tmp_path):
+def test_given_nodata_replaces_what_the_file_declares(tmp_path) -> None:
     """Family: the user knows better; overviews that have averaged the value in are not used."""
     data = builder.scene(3, "uint16", 2100, 600)
     data[:, :, :1000] = 1
@@ -151,7 +153,7 @@ def test_given_nodata_replaces_what_the_file_declares(tmp_path):
 
 
 @real_files
-def test_real_scenes_are_shown_as_they_should_be():
+def test_real_scenes_are_shown_as_they_should_be() -> None:
     """Families: undeclared nodata; a stretch whose two ends meet."""
     wind = open_raster(CASES / "wind_direction.tif")
     assert wind.report.numbers["suspected_nodata"] == -32767

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import hard_rasters as hard
 import pytest
@@ -17,7 +18,7 @@ CASES = Path(__file__).parents[3] / "shared" / "cases" / "remote_sensing"
 real_files = pytest.mark.skipif(not CASES.is_dir(), reason="the shared small inputs are not here")
 
 
-def swath(west: float):
+def swath(west: float) -> Any:
     """Longitudes and latitudes of a plate with a slight bend, written in -180..180."""
 
     def lonlat(column: float, row: float) -> tuple[float, float]:
@@ -29,7 +30,7 @@ def swath(west: float):
 
 
 @pytest.mark.parametrize("west", [179.0, 178.8, 179.99])
-def test_control_points_on_both_sides_of_180_run_on(tmp_path, west):
+def test_control_points_on_both_sides_of_180_run_on(tmp_path, west) -> None:
     """Family: coordinates that jump by a turn are fitted as if they did not."""
     lonlat = swath(west)
     raster = open_raster(hard.control_points(tmp_path / "gcp.tif", lonlat))
@@ -43,7 +44,7 @@ def test_control_points_on_both_sides_of_180_run_on(tmp_path, west):
         open_raster([tmp_path / "gcp.tif"] * 2)
 
 
-def test_control_points_on_both_sides_of_greenwich_run_on_too(tmp_path):
+def test_control_points_on_both_sides_of_greenwich_run_on_too(tmp_path) -> None:
     """Family: coordinates that jump by a turn; here they are written from 0 to 360."""
 
     def lonlat(column: float, row: float) -> tuple[float, float]:
@@ -54,7 +55,7 @@ def test_control_points_on_both_sides_of_greenwich_run_on_too(tmp_path):
     assert (lon, lat) == pytest.approx((0.3, 49.8), abs=1e-4)
 
 
-def test_one_wrong_control_point_is_noticed_or_refused(tmp_path):
+def test_one_wrong_control_point_is_noticed_or_refused(tmp_path) -> None:
     """Family: a map fitted to points that contradict each other."""
     fine = open_raster(hard.control_points(tmp_path / "fine.tif", swath(10)))
     assert "gcp.residual" not in fine.report.codes
@@ -68,7 +69,7 @@ def test_one_wrong_control_point_is_noticed_or_refused(tmp_path):
         assert refused.value.facts["residual_px"] > 20
 
 
-def test_a_wide_swath_that_bends_more_than_a_polynomial_is_no_contradiction(tmp_path):
+def test_a_wide_swath_that_bends_more_than_a_polynomial_is_no_contradiction(tmp_path) -> None:
     """Family: good data refused; smooth points foretell each other."""
 
     def lonlat(column: float, row: float) -> tuple[float, float]:
@@ -81,7 +82,7 @@ def test_a_wide_swath_that_bends_more_than_a_polynomial_is_no_contradiction(tmp_
 
 
 @pytest.mark.parametrize("shifted", ["geographic", "projected"])
-def test_longitude_comes_first_whatever_a_crs_holds_besides(tmp_path, shifted):
+def test_longitude_comes_first_whatever_a_crs_holds_besides(tmp_path, shifted) -> None:
     """Family: PROJ leaves the axes of a CRS swapped that has both a datum shift and a height."""
     if shifted == "geographic":
         crs, transform, place = hard.NAD83_SHIFTED, Affine(1e-5, 0, -105, 0, -1e-5, 40), (-105, 40)
@@ -116,20 +117,20 @@ def test_longitude_comes_first_whatever_a_crs_holds_besides(tmp_path, shifted):
         Affine(0.01, 0, 5000, 0, -0.01, 10),
     ],
 )
-def test_degrees_beyond_the_poles_are_refused(tmp_path, transform):
+def test_degrees_beyond_the_poles_are_refused(tmp_path, transform) -> None:
     """Family: coordinates that are not in the CRS that the file names."""
     with pytest.raises(GeoreferenceError) as refused:
         open_raster(hard.in_degrees(tmp_path / "scene.tif", transform))
     assert refused.value.code == "raster.beyond_poles"
 
 
-def test_a_word_on_the_crs_opens_what_a_wrong_label_closed(tmp_path):
+def test_a_word_on_the_crs_opens_what_a_wrong_label_closed(tmp_path) -> None:
     """Family: coordinates that are not in the CRS that the file names; the user knows it."""
     path = hard.in_degrees(tmp_path / "scene.tif", builder.NORTH_UP)
     assert open_raster(path, crs=builder.UTM_31N).pixel_to_lonlat(0, 0)[0] == pytest.approx(3)
 
 
-def test_values_at_the_poles_reach_half_a_pixel_beyond(tmp_path):
+def test_values_at_the_poles_reach_half_a_pixel_beyond(tmp_path) -> None:
     """Family: good data refused; weather models store values at 90 degrees north itself."""
     step = 180 / (builder.HEIGHT - 1)
     grid = Affine(360 / builder.WIDTH, 0, -180, 0, -step, 90 + step / 2)
@@ -139,7 +140,7 @@ def test_values_at_the_poles_reach_half_a_pixel_beyond(tmp_path):
     assert raster.pixel_to_map(0, 0)[1] > 90
 
 
-def test_rpc_say_how_far_heights_move_the_scene(raster_file):
+def test_rpc_say_how_far_heights_move_the_scene(raster_file) -> None:
     """Family: a place that is exact only at one height."""
     numbers = open_raster(raster_file("rpc_only")).report.numbers
     assert numbers["rpc_height_range_m"] == 1000
@@ -148,7 +149,7 @@ def test_rpc_say_how_far_heights_move_the_scene(raster_file):
 
 
 @real_files
-def test_real_scenes_lie_where_they_should():
+def test_real_scenes_lie_where_they_should() -> None:
     """Families: control points across 180 degrees; swapped axes."""
     lon, lat = open_raster(CASES / "gcp_dateline.tif").pixel_to_lonlat(640, 420)
     assert (lon, lat) == pytest.approx((179.984, -16.948), abs=1e-3)

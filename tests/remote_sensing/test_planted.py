@@ -1,6 +1,7 @@
 """Bright squares planted at known places come back at their longitude and latitude."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ TRUTH = {
 }
 
 
-def plant(source, path):
+def plant(source, path) -> Any:
     """Copy a raster, dark but for squares of 11 pixels around CENTRES."""
     path.write_bytes(source.read_bytes())
     with rasterio.open(path, "r+") as dataset:
@@ -34,7 +35,7 @@ def plant(source, path):
     return path
 
 
-def found(raster, views):
+def found(raster, views) -> Any:
     """Return the raster coordinates of the centre of every bright square, merged across views."""
     rgb = np.zeros((raster.height, raster.width))
     for view in views:
@@ -54,7 +55,7 @@ def found(raster, views):
     return sorted(squares)
 
 
-def miss_px(raster, pixel, lonlat):
+def miss_px(raster, pixel, lonlat) -> Any:
     """Return how far a pixel lies from a longitude and latitude, in raster pixels."""
     lon, lat = raster.pixel_to_lonlat(*pixel)
     _, _, metres = raster.georeference._ellipsoid.inv(lon, lat, *lonlat)
@@ -63,7 +64,7 @@ def miss_px(raster, pixel, lonlat):
 
 @pytest.mark.parametrize("show", ["tiles", "chips"])
 @pytest.mark.parametrize("hazard", list(TRUTH))
-def test_squares_come_back_within_half_a_pixel(raster_file, tmp_path, hazard, show):
+def test_squares_come_back_within_half_a_pixel(raster_file, tmp_path, hazard, show) -> None:
     raster = open_raster(plant(raster_file(hazard), tmp_path / "planted.tif"))
     transform, crs = TRUTH[hazard]
     to_lonlat = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
@@ -79,7 +80,9 @@ def test_squares_come_back_within_half_a_pixel(raster_file, tmp_path, hazard, sh
 
 
 @pytest.mark.parametrize("hazard", ["gcp_only", "rpc_only", "rotated"])
-def test_squares_of_a_warped_file_come_back_within_half_a_pixel(raster_file, tmp_path, hazard):
+def test_squares_of_a_warped_file_come_back_within_half_a_pixel(
+    raster_file, tmp_path, hazard
+) -> None:
     planted = plant(raster_file(hazard), tmp_path / "planted.tif")
     truth = open_raster(planted)
     centre = truth.pixel_to_lonlat(350, 240)

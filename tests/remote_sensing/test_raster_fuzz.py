@@ -1,5 +1,7 @@
 """Five hundred broken rasters: each is read, or refused by an error of ours that names no path."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import raster_builder as builder
@@ -14,7 +16,7 @@ SEEDS = ["tiled", "strips_one_row", "strips_sixteen_rows", "planar_strips", "big
 
 
 @pytest.fixture(scope="module")
-def seeds(tmp_path_factory):
+def seeds(tmp_path_factory) -> Any:
     """Small files of every kind; damage to their headers is likelier to be hit."""
     folder = tmp_path_factory.mktemp("secret_place")
     width, height = builder.WIDTH, builder.HEIGHT
@@ -35,7 +37,7 @@ def seeds(tmp_path_factory):
     edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255), st.booleans()), max_size=6),
     kept=st.one_of(st.just(1.0), st.floats(0, 1)),
 )
-def test_damage_anywhere_is_read_or_named(seeds, caplog, name, edits, kept):
+def test_damage_anywhere_is_read_or_named(seeds, caplog, name, edits, kept) -> None:
     data = bytearray((seeds / f"{name}.tif").read_bytes())
     for place, value, in_header in edits:
         span = min(len(data), 600) if in_header else len(data)
@@ -51,7 +53,7 @@ def test_damage_anywhere_is_read_or_named(seeds, caplog, name, edits, kept):
         assert error.__cause__ is None
 
 
-def outcome(path):
+def outcome(path) -> Any:
     """Show the raster; return our error if it is refused. Any other error fails the test."""
     try:
         with open_raster(path) as raster:

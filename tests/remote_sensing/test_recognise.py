@@ -1,6 +1,7 @@
 """What is a raster is known by its content, and folders and archives are opened as what is in them."""
 
 import zipfile
+from typing import Any
 
 import hard_rasters as hard
 import numpy as np
@@ -16,7 +17,7 @@ from longllava_domains.remote_sensing.recognise import is_raster
 EAST = builder.NORTH_UP @ Affine.translation(builder.WIDTH, 0)
 
 
-def as_driver(path, driver):
+def as_driver(path, driver) -> Any:
     with rasterio.open(
         path, "w", driver=driver, width=80, height=60, count=1, dtype="uint8",
         crs=builder.UTM_31N, transform=builder.NORTH_UP,
@@ -26,14 +27,14 @@ def as_driver(path, driver):
 
 
 @pytest.mark.parametrize("driver", ["JP2OpenJPEG", "PNG", "HFA", "GTiff"])
-def test_formats_of_rasters_are_recognised(tmp_path, driver):
+def test_formats_of_rasters_are_recognised(tmp_path, driver) -> None:
     """Family: good data refused; whatever the ending says."""
     path = as_driver(tmp_path / "scene.bin", driver)
     assert is_raster(path)
     assert open_raster(path).width == 80
 
 
-def test_netcdf_and_its_variables_are_recognised(tmp_path):
+def test_netcdf_and_its_variables_are_recognised(tmp_path) -> None:
     """Family: good data refused; containers hold several rasters."""
     grid = np.arange(1200, dtype=np.float32).reshape(30, 40)
     path = hard.netcdf(tmp_path / "sea.nc", {"sst": grid, "ice": grid + 1})
@@ -50,7 +51,7 @@ def test_netcdf_and_its_variables_are_recognised(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["folder", "zip"])
-def test_a_folder_or_zip_of_geotiffs_is_a_mosaic(tmp_path, how):
+def test_a_folder_or_zip_of_geotiffs_is_a_mosaic(tmp_path, how) -> None:
     """Family: good data refused; a zip is no CT because it is a zip."""
     folder = tmp_path / "scenes & more"
     (folder / "in").mkdir(parents=True)
@@ -70,7 +71,7 @@ def test_a_folder_or_zip_of_geotiffs_is_a_mosaic(tmp_path, how):
     assert str(tmp_path) not in raster.provenance["source_href"]
 
 
-def test_bands_or_dates_in_a_folder_are_no_mosaic(tmp_path):
+def test_bands_or_dates_in_a_folder_are_no_mosaic(tmp_path) -> None:
     """Family: a reading that is possible taken for the one that is meant."""
     for name in ("B02.tif", "B03.tif", "B04.tif"):
         builder.tiled(tmp_path / name, data=builder.scene(1))
@@ -78,7 +79,7 @@ def test_bands_or_dates_in_a_folder_are_no_mosaic(tmp_path):
         open_raster(tmp_path)
 
 
-def test_what_may_be_a_slide_or_a_ct_is_not_taken_for_a_raster(tmp_path):
+def test_what_may_be_a_slide_or_a_ct_is_not_taken_for_a_raster(tmp_path) -> None:
     """Family: inputs of another domain."""
     plain = builder.no_georeference(tmp_path / "plain.tif")
     with zipfile.ZipFile(tmp_path / "ct.zip", "w") as archive:

@@ -1,6 +1,7 @@
 """One stretch for a scene, reusable on others."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from longllava_domains.remote_sensing.stretch import FLAT_GREY, Painter, preset
 FILL = (1, 2, 3)
 
 
-def paint(values, stretch, scales=None, offsets=None, valid=None, palette=None):
+def paint(values, stretch, scales=None, offsets=None, valid=None, palette=None) -> Any:
     channels = values.shape[2]
     painter = Painter(stretch, values.dtype, scales or (1.0,) * channels, offsets or (0.0,) * channels,
                       fill=FILL, palette=palette)  # fmt: skip
@@ -37,7 +38,7 @@ def paint(values, stretch, scales=None, offsets=None, valid=None, palette=None):
     scale=st.sampled_from([1.0, 0.0001, -2.0]),
     offset=st.sampled_from([0.0, -0.1]),
 )
-def test_painting_is_the_formula(values, low, width, scale, offset):
+def test_painting_is_the_formula(values, low, width, scale, offset) -> None:
     channels = values.shape[2]
     stretch = Stretch("percentile", (low,) * channels, (low + width,) * channels)
     seen = paint(values, stretch, (scale,) * channels, (offset,) * channels)
@@ -49,12 +50,12 @@ def test_painting_is_the_formula(values, low, width, scale, offset):
     np.testing.assert_array_equal(seen, expected)
 
 
-def test_eight_bit_values_pass_through(raster_file):
+def test_eight_bit_values_pass_through(raster_file) -> None:
     raster = open_raster(raster_file("tiled"))
     assert raster.stretch == Stretch("none")
 
 
-def test_nodata_alpha_and_nan_do_not_bend_the_percentiles(raster_file):
+def test_nodata_alpha_and_nan_do_not_bend_the_percentiles(raster_file) -> None:
     raster = open_raster(raster_file("nan_nodata"))
     data = builder.scene(1, "float32")[0]
     data[:, : builder.WIDTH // 2] = np.nan
@@ -65,7 +66,7 @@ def test_nodata_alpha_and_nan_do_not_bend_the_percentiles(raster_file):
     assert raster.stretch.high[0] == pytest.approx(high, rel=1e-6)
 
 
-def test_scale_and_offset_are_in_the_stretch(raster_file):
+def test_scale_and_offset_are_in_the_stretch(raster_file) -> None:
     raster = open_raster(raster_file("scale_offset"))
     data = builder.scene(3, "int16").astype(np.float64)
     data[:, :50, :60] = np.nan
@@ -73,7 +74,7 @@ def test_scale_and_offset_are_in_the_stretch(raster_file):
     assert raster.stretch.low[2] == pytest.approx(low, rel=1e-6)
 
 
-def test_a_stretch_is_reused_on_another_scene(tmp_path, raster_file):
+def test_a_stretch_is_reused_on_another_scene(tmp_path, raster_file) -> None:
     first = open_raster(raster_file("one_giant_strip"))
     text = json.dumps(first.stretch.to_json())
     dark = builder.write(tmp_path / "dark.tif", builder.scene(3, "uint16") // 4)
@@ -87,14 +88,14 @@ def test_a_stretch_is_reused_on_another_scene(tmp_path, raster_file):
     assert means[1] < 0.6 * means[0]  # a darker scene stays darker
 
 
-def test_a_flat_band_is_grey(tmp_path):
+def test_a_flat_band_is_grey(tmp_path) -> None:
     data = np.full((1, 40, 50), 700, np.uint16)
     raster = open_raster(builder.write(tmp_path / "flat.tif", data))
     assert (raster.to_sequence()[0].pixels == FLAT_GREY).all()
 
 
 @pytest.mark.parametrize("scaled", [True, False])
-def test_presets_mean_reflectance_whether_the_file_is_scaled_or_not(scaled):
+def test_presets_mean_reflectance_whether_the_file_is_scaled_or_not(scaled) -> None:
     reflectance = np.array([0.0, 0.1779, 0.3558])
     stored = np.rint(reflectance * 10000).astype(np.uint16).reshape(1, 3, 1)
     scales, offsets = ((0.0001,), (0.0,)) if scaled else ((1.0,), (0.0,))
@@ -102,12 +103,12 @@ def test_presets_mean_reflectance_whether_the_file_is_scaled_or_not(scaled):
     assert paint(stored, stretch, scales, offsets)[0, :, 0].tolist() == [0, 128, 255]
 
 
-def test_landsat_presets_undo_the_offset_of_collection_2():
+def test_landsat_presets_undo_the_offset_of_collection_2() -> None:
     stretch = preset("landsat-8-9", (1.0,), (0.0,))
     assert stretch.low[0] == pytest.approx(0.2 / 2.75e-5)
 
 
-def test_a_percentile_of_nothing_is_refused(tmp_path):
+def test_a_percentile_of_nothing_is_refused(tmp_path) -> None:
     path = builder.write(tmp_path / "empty.tif", np.zeros((1, 40, 50), np.uint16), nodata=0)
     with pytest.raises(NotFoundError, match="nothing but nodata"):
         open_raster(path)
@@ -115,12 +116,12 @@ def test_a_percentile_of_nothing_is_refused(tmp_path):
 
 @pytest.mark.parametrize("entries", [{}, {"name": "x", "low": [1], "high": []}, {"name": "x", "low": "a", "high": [1]},
                                      {"name": "x", "low": [float("nan")], "high": [1]}, {"low": [1], "high": [2]}])  # fmt: skip
-def test_json_that_is_no_stretch_is_refused(entries):
+def test_json_that_is_no_stretch_is_refused(entries) -> None:
     with pytest.raises(PolicyError):
         Stretch.from_json(entries)
 
 
-def test_stretches_that_do_not_fit_are_refused(raster_file):
+def test_stretches_that_do_not_fit_are_refused(raster_file) -> None:
     with pytest.raises(PolicyError, match="as they are"):
         open_raster(raster_file("scale_offset"), stretch="none")
     with pytest.raises(PolicyError, match="no such stretch"):
@@ -129,7 +130,7 @@ def test_stretches_that_do_not_fit_are_refused(raster_file):
         open_raster(raster_file("scale_offset"), stretch=Stretch("percentile", (0.0,), (1.0,)))
 
 
-def test_pixels_that_are_not_data_get_the_fill():
+def test_pixels_that_are_not_data_get_the_fill() -> None:
     values = np.zeros((2, 2, 3), np.uint8)
     valid = np.array([[True, False], [True, True]])
     seen = paint(values, Stretch("none"), valid=valid)
@@ -138,7 +139,7 @@ def test_pixels_that_are_not_data_get_the_fill():
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_zero_is_white_where_the_file_says_so(dtype, tmp_path):
+def test_zero_is_white_where_the_file_says_so(dtype, tmp_path) -> None:
     data = builder.scene(1, dtype)
     dark = open_raster(builder.write(tmp_path / "dark.tif", data))
     bright = open_raster(builder.write(tmp_path / "b.tif", data, photometric="MINISWHITE"))
@@ -149,7 +150,7 @@ def test_zero_is_white_where_the_file_says_so(dtype, tmp_path):
     np.testing.assert_array_equal(next(iter(again.chips(256, 0))).pixels, second.pixels)
 
 
-def test_values_of_four_bits_fill_the_range_from_black_to_white(tmp_path):
+def test_values_of_four_bits_fill_the_range_from_black_to_white(tmp_path) -> None:
     data = builder.scene(3) >> 4
     raster = open_raster(builder.write(tmp_path / "four.tif", data, nbits=4))
     assert (raster.stretch.low, raster.stretch.high) == ((0.0,) * 3, (15.0,) * 3)

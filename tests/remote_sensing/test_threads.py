@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import hard_rasters as hard
 import numpy as np
@@ -14,7 +15,7 @@ from longllava_domains.visual.strips import PixelWindow
 THREADS, ROUNDS = 8, 12
 
 
-def scene(tmp_path, kind: str):
+def scene(tmp_path, kind: str) -> Any:
     if kind == "mosaic":
         return [builder.tiled(tmp_path / f"{i}.tif", data=builder.scene(seed=i)) for i in range(2)]
     if kind == "warped":
@@ -28,7 +29,7 @@ def scene(tmp_path, kind: str):
 
 @pytest.mark.parametrize("kind", ["jpeg_ycbcr", "internal_mask", "strips_one_row", "mosaic", "vrt",
                                   "warped"])  # fmt: skip
-def test_threads_that_share_a_raster_see_the_same_pixels(tmp_path, kind):
+def test_threads_that_share_a_raster_see_the_same_pixels(tmp_path, kind) -> None:
     """Family: one GDAL handle in several threads; wrong pixels, and once a crash."""
     raster = open_raster(scene(tmp_path, kind), threads=2)
     rng = np.random.default_rng(0)
@@ -52,7 +53,7 @@ def test_threads_that_share_a_raster_see_the_same_pixels(tmp_path, kind):
         assert all(pool.map(look, range(THREADS)))
 
 
-def test_places_are_the_same_from_every_thread(tmp_path):
+def test_places_are_the_same_from_every_thread(tmp_path) -> None:
     """Family: one GDAL handle in several threads; transformers are handles too."""
     raster = open_raster(builder.gcp_only(tmp_path / "gcp.tif", noise_m=40))
     points = [(17.0 * n % 700, 31.0 * n % 480) for n in range(200)]

@@ -1,6 +1,7 @@
 """Area averages that leave out what is not data."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from longllava_domains.visual.strips import Strip
 FILL = (1, 2, 3)
 
 
-def slow_cells(rgb, valid, cell):
+def slow_cells(rgb, valid, cell) -> Any:
     rows, columns = -(-rgb.shape[0] // cell), -(-rgb.shape[1] // cell)
     mean, share = np.zeros((rows, columns, 3)), np.zeros((rows, columns), bool)
     for row in range(rows):
@@ -37,7 +38,7 @@ def slow_cells(rgb, valid, cell):
     cell=st.integers(1, 9),
     seed=st.integers(0, 99),
 )
-def test_cells_average_their_data(rows, columns, cell, seed):
+def test_cells_average_their_data(rows, columns, cell, seed) -> None:
     rng = np.random.default_rng(seed)
     rgb = rng.integers(0, 256, (rows, columns, 3), dtype=np.uint8)
     valid = rng.random((rows, columns)) > 0.4
@@ -53,12 +54,12 @@ def test_cells_average_their_data(rows, columns, cell, seed):
 @given(
     heights=st.lists(st.integers(1, 50), max_size=10), seed=st.integers(0, 99), masked=st.booleans()
 )
-def test_the_picture_does_not_depend_on_how_strips_come(heights, seed, masked):
+def test_the_picture_does_not_depend_on_how_strips_come(heights, seed, masked) -> None:
     rng = np.random.default_rng(seed)
     image = rng.integers(0, 256, (150, 210, 3), dtype=np.uint8)
     mask = rng.random((150, 210)) > 0.2 if masked else None
 
-    def picture(cuts):
+    def picture(cuts) -> Any:
         view = GlobalAverager(210, 150, (21, 15), FILL)
         edges = sorted({0, 150, *(c for c in cuts if 0 < c < 150)})
         parts = [
@@ -75,7 +76,7 @@ def test_the_picture_does_not_depend_on_how_strips_come(heights, seed, masked):
     assert (first_mask is None) == (whole_mask is None)
 
 
-def test_half_of_a_cell_makes_it_data():
+def test_half_of_a_cell_makes_it_data() -> None:
     rgb = np.full((4, 4, 3), 200, np.uint8)
     valid = np.zeros((4, 4), bool)
     valid[:, :2] = True
@@ -86,7 +87,7 @@ def test_half_of_a_cell_makes_it_data():
     assert seen[0, 1].tolist() == list(FILL)
 
 
-def test_nodata_does_not_darken_the_average():
+def test_nodata_does_not_darken_the_average() -> None:
     rgb = np.full((30, 30, 3), 240, np.uint8)
     valid = np.random.default_rng(0).random((30, 30)) > 0.3
     rgb[~valid] = 0

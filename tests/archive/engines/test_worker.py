@@ -3,6 +3,7 @@
 import os
 import signal
 from pathlib import Path
+from typing import Any, Never
 
 import archive_stub as stub
 import pytest
@@ -31,7 +32,7 @@ def test_a_rerun_scores_only_what_is_missing(tmp_path: Path) -> None:
     scored = []
 
     class Counting(stub.StubScorer):
-        def score(self, item, prepared):
+        def score(self, item, prepared) -> Any:
             scored.append(item.item_id)
             return super().score(item, prepared)
 
@@ -57,7 +58,7 @@ def test_a_changed_prompt_gives_results_of_its_own(tmp_path: Path) -> None:
 def test_an_item_that_raises_is_tried_again_before_it_has_failed(tmp_path: Path) -> None:
     tries = []
 
-    def sometimes(item):
+    def sometimes(item) -> Any:
         tries.append(item.item_id)
         if len(tries) == 1:
             raise ConnectionError
@@ -87,7 +88,7 @@ def test_there_is_no_shard_beyond_the_last(tmp_path: Path) -> None:
 
 def test_sigterm_finishes_the_current_item_and_gives_the_rest_back(tmp_path: Path) -> None:
     class Terminated(stub.StubScorer):
-        def score(self, item, prepared):
+        def score(self, item, prepared) -> Any:
             os.kill(os.getpid(), signal.SIGTERM)
             return super().score(item, prepared)
 
@@ -101,7 +102,7 @@ def test_sigterm_finishes_the_current_item_and_gives_the_rest_back(tmp_path: Pat
 
 
 def test_a_scorer_that_cannot_be_built_ends_the_run_and_marks_no_item(tmp_path: Path) -> None:
-    def build():
+    def build() -> Never:
         raise CheckpointError("No weights.", remedy="Give a model.", code="stub.weights")
 
     with pytest.raises(CheckpointError):
@@ -112,7 +113,7 @@ def test_a_scorer_that_cannot_be_built_ends_the_run_and_marks_no_item(tmp_path: 
 
 
 def test_an_output_that_cannot_be_written_ends_the_run(tmp_path: Path) -> None:
-    def full(item):
+    def full(item) -> Never:
         raise OutputError("The disk is full.", remedy="Make room.", code="archive.disk_full")
 
     with pytest.raises(OutputError):

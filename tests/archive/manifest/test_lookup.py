@@ -26,7 +26,7 @@ SECRET = SiteSecret(bytes(range(32)))
 def scanned(tmp_path: Path, dicom: ModuleType) -> Manifest:
     for number in range(3):
 
-        def edit(image, index, number=number):
+        def edit(image, index, number=number) -> None:
             image.StudyInstanceUID = f"{dicom.ROOT}.55.{number}"
             image.SOPInstanceUID = f"{dicom.ROOT}.55.{number}.{index}"
 
@@ -117,7 +117,7 @@ def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_files_of_a_dicom_slide_are_one_item(tmp_path: Path, dicom: ModuleType) -> None:
-    def edit(image, index):
+    def edit(image, index) -> None:
         image.SOPClassUID = SLIDE_CLASS if index else image.SOPClassUID
         image.SeriesInstanceUID = f"{dicom.ROOT}.66.{index % 2}"
 

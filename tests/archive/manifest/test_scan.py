@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -30,7 +31,7 @@ Scan = Callable[..., tuple[ScanSummary, list[Item]]]
 
 @pytest.fixture
 def scan(tmp_path: Path) -> Scan:
-    def run(source: object, domain: str = "ct", name: str = "m.parquet", secret=SECRET):
+    def run(source: object, domain: str = "ct", name: str = "m.parquet", secret=SECRET) -> Any:
         place = tmp_path / "private" / name
         links = None if name == "m.parquet" else place.with_suffix(".linkage")
         summary = scan_archive(str(source), domain, place, secret=secret, linkage=links)
@@ -44,8 +45,8 @@ def archive(tmp_path: Path, dicom: ModuleType) -> Path:
     """Three studies: one with two series, one in a zip archive, one that no loader takes."""
     root = tmp_path / "archive"
 
-    def of_study(number: int, kernel: str = "B30f"):
-        def edit(image, index):
+    def of_study(number: int, kernel: str = "B30f") -> Any:
+        def edit(image, index) -> None:
             image.StudyInstanceUID = f"{dicom.ROOT}.77.{number}"
             image.SOPInstanceUID = f"{dicom.ROOT}.77.{number}.{kernel[1:3]}.{index}"
             image.SeriesInstanceUID = f"{dicom.ROOT}.77.{number}.{kernel[1:3]}"

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import archive_stub as stub
 import pyarrow.compute as pc
@@ -147,7 +148,7 @@ def test_an_output_that_becomes_read_only_stops_the_run_and_loses_nothing(nobody
     output.mkdir()
     os.chown(output, 65534 if user == 0 else user, -1)
 
-    def shut(item):
+    def shut(item) -> Any:
         if item == stub.item(7):
             folder(output).chmod(0o555)
         return stub.prepare(item)

@@ -2,6 +2,7 @@
 
 import logging
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -22,7 +23,7 @@ TOKEN = "let-me-in"  # noqa: S105 - of the test server
 
 
 @pytest.fixture(scope="module")
-def files(ct_reports, tmp_path_factory):
+def files(ct_reports, tmp_path_factory) -> Any:
     """Two CT series of the planted patient and one of somebody else."""
     folder = tmp_path_factory.mktemp("archive")
     found = []
@@ -33,22 +34,22 @@ def files(ct_reports, tmp_path_factory):
 
 
 @pytest.fixture
-def server(pacs_servers, files):
+def server(pacs_servers, files) -> Any:
     with pacs_servers.dicomweb_server() as running:
         running.files = list(files)
         yield running
 
 
-def header(data):
+def header(data) -> Any:
     return pydicom.dcmread(BytesIO(data), stop_before_pixels=True)
 
 
-def contents(found):
+def contents(found) -> Any:
     return [file.open().read() for file in found.files]
 
 
 @pytest.mark.parametrize("page", [1000, 1], ids=["one page", "pages of one"])
-def test_the_series_of_a_patient_are_listed(server, planted, page):
+def test_the_series_of_a_patient_are_listed(server, planted, page) -> None:
     server.page = page
     found = DicomWeb(server.url).list_series(patient_id=planted["PatientID"])
     assert [series.position for series in found] == [1, 2]
@@ -56,11 +57,11 @@ def test_the_series_of_a_patient_are_listed(server, planted, page):
 
 
 @pytest.fixture
-def planted(ct_reports):
+def planted(ct_reports) -> Any:
     return ct_reports.PLANTED
 
 
-def test_a_fetched_series_holds_the_stored_pixels_of_that_series_alone(server, files):
+def test_a_fetched_series_holds_the_stored_pixels_of_that_series_alone(server, files) -> None:
     wanted = header(files[0])
     (series,) = DicomWeb(server.url).list_series(study_uid=str(wanted.StudyInstanceUID))
     found = DicomWeb(server.url).fetch(series)
@@ -74,7 +75,7 @@ def test_a_fetched_series_holds_the_stored_pixels_of_that_series_alone(server, f
 
 def test_a_fetched_series_opens_like_the_folder_it_came_from(
     pacs_servers, ct_reports, tmp_path, planted
-):
+) -> None:
     paths = ct_reports.write_series(tmp_path)
     local = open_volume(tmp_path)
     with pacs_servers.dicomweb_server() as server:
@@ -89,7 +90,7 @@ def test_a_fetched_series_opens_like_the_folder_it_came_from(
     assert remote.source.source_headers()[0].PatientID == planted["PatientID"]
 
 
-def test_a_study_opens_as_its_folder_would(pacs_servers, dicom, tmp_path):
+def test_a_study_opens_as_its_folder_would(pacs_servers, dicom, tmp_path) -> None:
     """Family: the automatic choice, for what a server holds too."""
     soft, sharp = dicom.datasets(), dicom.datasets(dicom.phantom(seed=2), series="2")
     for image in sharp:
@@ -106,7 +107,7 @@ def test_a_study_opens_as_its_folder_would(pacs_servers, dicom, tmp_path):
     assert np.array_equal(other.hu, dicom.phantom(seed=2))
 
 
-def test_files_are_asked_for_as_they_are_stored(server, files, monkeypatch):
+def test_files_are_asked_for_as_they_are_stored(server, files, monkeypatch) -> None:
     client = DicomWeb(server.url)
     (series,) = client.list_series(study_uid=str(header(files[0]).StudyInstanceUID))
     sent = []
@@ -117,7 +118,7 @@ def test_files_are_asked_for_as_they_are_stored(server, files, monkeypatch):
     assert "transfer-syntax=*" in sent[-1]["Accept"].replace(" ", "")
 
 
-def test_a_server_that_ignores_filters_is_not_believed(server, planted):
+def test_a_server_that_ignores_filters_is_not_believed(server, planted) -> None:
     server.ignore_filters = True
     found = DicomWeb(server.url).list_series(patient_id=planted["PatientID"])
     assert len(found) == 2
@@ -125,12 +126,12 @@ def test_a_server_that_ignores_filters_is_not_believed(server, planted):
         DicomWeb(server.url).list_series(patient_id="NOBODY")
 
 
-def test_a_server_that_ignores_offsets_ends_the_search(server, planted):
+def test_a_server_that_ignores_offsets_ends_the_search(server, planted) -> None:
     server.ignore_offset = True
     assert len(DicomWeb(server.url).list_series(patient_id=planted["PatientID"])) == 2
 
 
-def test_a_series_that_arrives_incomplete_is_refused(server, files):
+def test_a_series_that_arrives_incomplete_is_refused(server, files) -> None:
     client = DicomWeb(server.url)
     (series,) = client.list_series(study_uid=str(header(files[0]).StudyInstanceUID))
     server.lose = 1
@@ -140,7 +141,7 @@ def test_a_series_that_arrives_incomplete_is_refused(server, files):
     assert caught.value.facts == {"received": 3, "missing": 1}
 
 
-def test_a_series_beyond_the_limit_is_refused(server, files):
+def test_a_series_beyond_the_limit_is_refused(server, files) -> None:
     client = DicomWeb(server.url, max_bytes=2000)
     (series,) = client.list_series(study_uid=str(header(files[0]).StudyInstanceUID))
     with pytest.raises(UnsupportedInputError) as caught:
@@ -149,7 +150,7 @@ def test_a_series_beyond_the_limit_is_refused(server, files):
 
 
 @pytest.mark.parametrize("query", [{}, {"study_uid": "../../etc"}, {"patient_id": ""}])
-def test_a_search_without_a_key_is_refused_before_any_request(server, query):
+def test_a_search_without_a_key_is_refused_before_any_request(server, query) -> None:
     with pytest.raises(PolicyError):
         DicomWeb(server.url).list_series(**query)
     assert server.requests == []
@@ -166,13 +167,13 @@ def test_a_search_without_a_key_is_refused_before_any_request(server, query):
         ("http://pacs.example.org/", "secret"),
     ],
 )
-def test_addresses_that_hold_or_leak_secrets_are_refused(url, token):
+def test_addresses_that_hold_or_leak_secrets_are_refused(url, token) -> None:
     with pytest.raises(PolicyError) as caught:
         DicomWeb(url, token=token)
     assert "secret" not in str(caught.value)
 
 
-def test_a_token_is_sent(server, planted):
+def test_a_token_is_sent(server, planted) -> None:
     server.token = TOKEN
     with pytest.raises(NetworkError, match="401"):
         DicomWeb(server.url).list_series(patient_id=planted["PatientID"])
@@ -181,7 +182,7 @@ def test_a_token_is_sent(server, planted):
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 500, 503])
-def test_refusals_carry_their_status_and_a_remedy(server, status):
+def test_refusals_carry_their_status_and_a_remedy(server, status) -> None:
     server.status = status
     with pytest.raises(NetworkError) as caught:
         DicomWeb(server.url).list_series(study_uid="1.2.3")
@@ -191,27 +192,29 @@ def test_refusals_carry_their_status_and_a_remedy(server, status):
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[1]", b'[{"0020000D": 5}]', b"\xff\xfe"])
-def test_answers_that_are_not_dicomweb_are_damage(server, body):
+def test_answers_that_are_not_dicomweb_are_damage(server, body) -> None:
     server.body = body
     with pytest.raises(DamagedInputError) as caught:
         DicomWeb(server.url).list_series(study_uid="1.2.3")
     assert caught.value.code == "dicomweb.answer"
 
 
-def test_a_silent_server_is_a_timeout(server):
+def test_a_silent_server_is_a_timeout(server) -> None:
     server.delay_s = 2.0
     with pytest.raises(NetworkError) as caught:
         DicomWeb(server.url, timeout_s=0.2).list_series(study_uid="1.2.3")
     assert caught.value.code == "network.timeout"
 
 
-def test_nobody_listening_is_unreachable():
+def test_nobody_listening_is_unreachable() -> None:
     with pytest.raises(NetworkError) as caught:
         DicomWeb("http://127.0.0.1:9/dicom-web", timeout_s=1).list_series(study_uid="1.2.3")
     assert caught.value.code == "network.unreachable"
 
 
-def test_no_name_id_or_uid_reaches_logs_errors_or_reprs(server, files, planted, caplog, recwarn):
+def test_no_name_id_or_uid_reaches_logs_errors_or_reprs(
+    server, files, planted, caplog, recwarn
+) -> None:
     caplog.set_level(logging.DEBUG)
     client = DicomWeb(server.url)
     found = client.list_series(patient_id=planted["PatientID"])

@@ -8,6 +8,7 @@ without a checksum decodes a flipped bit to other pixels), and the few header fi
 import faulthandler
 import shutil
 import zipfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,19 +28,19 @@ CASES = {"explicit": 260, "implicit": 200, "jpeg_ls": 160, "jpeg_lossless": 120,
 
 
 @pytest.fixture(autouse=True)
-def no_hang():
+def no_hang() -> Any:
     """A hang ends the run with a trace instead of for ever."""
     faulthandler.dump_traceback_later(90, exit=True)
     yield
     faulthandler.cancel_dump_traceback_later()
 
 
-def opened(path):
+def opened(path) -> Any:
     volume = ct.open_volume(path)
     return volume.hu, volume.affine_ras_mm, volume.report.to_json()
 
 
-def check(path, intact, *, pixels_may_differ, place_may_differ=False):
+def check(path, intact, *, pixels_may_differ, place_may_differ=False) -> str:
     """Open a damaged input; return what came of it."""
     try:
         hu, affine, report = opened(path)
@@ -54,7 +55,7 @@ def check(path, intact, *, pixels_may_differ, place_may_differ=False):
     return "pixels"
 
 
-def mutate(data, rng, pixel_offset):
+def mutate(data, rng, pixel_offset) -> Any:
     """Damage bytes in one of several ways; say whether only pixel values can have changed."""
     data = bytearray(data)
     kind = rng.integers(6)
@@ -84,7 +85,7 @@ def mutate(data, rng, pixel_offset):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("syntax", CASES)
-def test_one_damaged_file_of_a_series(syntax, dicom, tmp_path):
+def test_one_damaged_file_of_a_series(syntax, dicom, tmp_path) -> None:
     rng = np.random.default_rng(len(syntax))
     folder = dicom.write_series(
         tmp_path / "a", hu=dicom.phantom(SHAPE), syntax=dicom.LOSSLESS[syntax]
@@ -105,7 +106,7 @@ def test_one_damaged_file_of_a_series(syntax, dicom, tmp_path):
     assert {"refused", "same"} <= set(outcomes)
 
 
-def element_spans(data, tags):
+def element_spans(data, tags) -> Any:
     """Return where the values of some elements lie, at any depth, explicit little endian."""
     spans = []
     for tag in tags:
@@ -117,7 +118,7 @@ def element_spans(data, tags):
     return spans
 
 
-def test_a_damaged_enhanced_image(dicom, tmp_path):
+def test_a_damaged_enhanced_image(dicom, tmp_path) -> None:
     rng = np.random.default_rng(11)
     path = tmp_path / "e.dcm"
     dicom.save(dicom.enhanced(dicom.datasets(dicom.phantom(SHAPE))), path)
@@ -140,7 +141,7 @@ def test_a_damaged_enhanced_image(dicom, tmp_path):
         check(path, intact, pixels_may_differ=at >= start)
 
 
-def test_a_damaged_zip_never_gives_other_values(dicom, tmp_path):
+def test_a_damaged_zip_never_gives_other_values(dicom, tmp_path) -> None:
     rng = np.random.default_rng(5)
     folder = dicom.write_series(tmp_path / "a", hu=dicom.phantom(SHAPE))
     path = tmp_path / "a.zip"
@@ -159,7 +160,7 @@ def test_a_damaged_zip_never_gives_other_values(dicom, tmp_path):
         check(path, intact, pixels_may_differ=False)
 
 
-def test_random_bytes_behind_a_dicom_preamble(dicom, tmp_path):
+def test_random_bytes_behind_a_dicom_preamble(dicom, tmp_path) -> None:
     rng = np.random.default_rng(3)
     meta = dicom.save(dicom.datasets(dicom.phantom((2, 8, 8)))[0], tmp_path / "x").read_bytes()[
         :340
@@ -172,7 +173,7 @@ def test_random_bytes_behind_a_dicom_preamble(dicom, tmp_path):
             _ = ct.open_volume(path).hu
 
 
-def test_random_codestreams_in_sound_files(dicom, tmp_path):
+def test_random_codestreams_in_sound_files(dicom, tmp_path) -> None:
     """Garbage with the right first bytes: decoders are asked, and nothing hangs."""
     rng = np.random.default_rng(4)
     images = dicom.datasets(dicom.phantom((3, 8, 8)), syntax=dicom.LOSSLESS["jpeg_ls"])

@@ -12,7 +12,7 @@ from longllava_domains.errors import (
 )
 
 
-def shear(images, degrees, spacing=2.5):
+def shear(images, degrees, spacing=2.5) -> None:
     """Tilt a stack: positions lean in the direction of rows."""
     for index, image in enumerate(images):
         x, y, z = image.ImagePositionPatient
@@ -21,7 +21,7 @@ def shear(images, degrees, spacing=2.5):
 
 
 @pytest.mark.hazard("1.1", 1)
-def test_tilt_with_uneven_spacing_is_refused(dicom, refused, tmp_path):
+def test_tilt_with_uneven_spacing_is_refused(dicom, refused, tmp_path) -> None:
     images = dicom.datasets()
     shear(images, 18.5)
     for index, image in enumerate(images):
@@ -32,7 +32,7 @@ def test_tilt_with_uneven_spacing_is_refused(dicom, refused, tmp_path):
 
 
 @pytest.mark.hazard("1.1", 1)
-def test_tilt_is_refused_and_named(dicom, refused, tmp_path):
+def test_tilt_is_refused_and_named(dicom, refused, tmp_path) -> None:
     images = dicom.datasets()
     shear(images, 16.5)
     error = refused(dicom.write(images, tmp_path), GeometryError, "ct.tilt")
@@ -41,7 +41,7 @@ def test_tilt_is_refused_and_named(dicom, refused, tmp_path):
     assert '("tilt",)' in error.remedy
 
 
-def test_tilt_is_straightened_on_request(dicom, refused, tmp_path):
+def test_tilt_is_straightened_on_request(dicom, refused, tmp_path) -> None:
     """A bright column along the body axis, seen by a tilted stack, is straight again."""
     rows, slices, spacing, pixel = 60, 10, 2.5, 0.5
     degrees = float(np.degrees(np.arctan(2 * pixel / spacing)))  # two rows a slice
@@ -69,8 +69,8 @@ def test_tilt_is_straightened_on_request(dicom, refused, tmp_path):
 
 
 @pytest.mark.hazard("1.1", 1)
-def test_a_summary_series_of_pages_and_surviews_is_never_shown(dicom, refused, tmp_path):
-    def page(image, index):
+def test_a_summary_series_of_pages_and_surviews_is_never_shown(dicom, refused, tmp_path) -> None:
+    def page(image, index) -> None:
         image.SOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
         image.BurnedInAnnotation = "YES"
         image.ImageType = ["DERIVED", "SECONDARY", ["PATIENT_INFO", "DOSE_INFO"][index % 2]]
@@ -80,8 +80,8 @@ def test_a_summary_series_of_pages_and_surviews_is_never_shown(dicom, refused, t
 
 
 @pytest.mark.hazard("1.1", 1)
-def test_an_over_anonymised_series_opens(dicom, assert_whole, tmp_path):
-    def empty(image, _):
+def test_an_over_anonymised_series_opens(dicom, assert_whole, tmp_path) -> None:
+    def empty(image, _) -> None:
         image.SOPClassUID = image.SOPInstanceUID = image.SeriesInstanceUID = ""
         image.StudyInstanceUID = ""
         image.SliceThickness = 3
@@ -93,7 +93,7 @@ def test_an_over_anonymised_series_opens(dicom, assert_whole, tmp_path):
 
 
 @pytest.mark.hazard("1.1", 1)
-def test_duplicate_positions_with_holes_are_refused(dicom, refused, tmp_path):
+def test_duplicate_positions_with_holes_are_refused(dicom, refused, tmp_path) -> None:
     images = dicom.datasets()
     for index, z in enumerate((0.0, 0.0, 25.0, 50.0, 50.0, 165.0, 190.0, 215.0)):
         images[index].ImagePositionPatient = [0, 0, z]
@@ -103,15 +103,15 @@ def test_duplicate_positions_with_holes_are_refused(dicom, refused, tmp_path):
 
 
 @pytest.mark.hazard("1.1", 1)
-def test_images_at_one_position_are_not_a_volume(dicom, refused, tmp_path):
-    def same(image, _):
+def test_images_at_one_position_are_not_a_volume(dicom, refused, tmp_path) -> None:
+    def same(image, _) -> None:
         image.ImagePositionPatient = [0, 0, 0]
 
     refused(dicom.write_series(tmp_path, edit=same), GeometryError, "ct.duplicates")
 
 
 @pytest.mark.hazard("1.1", 1)
-def test_two_orientations_are_two_series_and_neither_is_guessed(dicom, tmp_path):
+def test_two_orientations_are_two_series_and_neither_is_guessed(dicom, tmp_path) -> None:
     images = dicom.datasets() + dicom.datasets(plane="coronal")[:8]
     dicom.write(images, tmp_path)
     table = ct.list_series(tmp_path)
@@ -122,7 +122,9 @@ def test_two_orientations_are_two_series_and_neither_is_guessed(dicom, tmp_path)
 
 
 @pytest.mark.hazard("1.1", 1)
-def test_missing_slices_are_refused_and_filled_on_request(dicom, phantom, refused, tmp_path):
+def test_missing_slices_are_refused_and_filled_on_request(
+    dicom, phantom, refused, tmp_path
+) -> None:
     images = dicom.datasets()
     del images[3:5]
     error = refused(dicom.write(images, tmp_path), GeometryError, "ct.gap")
@@ -142,7 +144,7 @@ def test_missing_slices_are_refused_and_filled_on_request(dicom, phantom, refuse
 @pytest.mark.hazard("1.1", 1)
 def test_a_second_image_of_a_place_is_refused_and_dropped_on_request(
     dicom, refused, assert_whole, tmp_path
-):
+) -> None:
     again = dicom.datasets()[3]
     again.SOPInstanceUID += ".5"
     refused(dicom.write([*dicom.datasets(), again], tmp_path), GeometryError, "ct.duplicates")
@@ -152,7 +154,7 @@ def test_a_second_image_of_a_place_is_refused_and_dropped_on_request(
 
 
 @pytest.mark.hazard("1.1", 1)
-def test_two_series_in_a_folder_are_never_merged(dicom, refused, assert_whole, tmp_path):
+def test_two_series_in_a_folder_are_never_merged(dicom, refused, assert_whole, tmp_path) -> None:
     other = dicom.phantom(seed=5)
     dicom.write(dicom.datasets(), tmp_path, "a")
     dicom.write(dicom.datasets(other, series="2"), tmp_path, "b")
@@ -164,7 +166,7 @@ def test_two_series_in_a_folder_are_never_merged(dicom, refused, assert_whole, t
 
 
 @pytest.mark.hazard("1.1", 1)
-def test_two_phases_under_one_uid_are_told_apart(dicom, phantom, refused, tmp_path):
+def test_two_phases_under_one_uid_are_told_apart(dicom, phantom, refused, tmp_path) -> None:
     late = dicom.datasets(dicom.phantom(seed=9))
     for image in late:
         image.AcquisitionNumber = 2
@@ -179,8 +181,8 @@ def test_two_phases_under_one_uid_are_told_apart(dicom, phantom, refused, tmp_pa
 
 
 @pytest.mark.hazard("1.1", 1)
-def test_no_position_is_refused(dicom, refused, tmp_path):
-    def drop(image, _):
+def test_no_position_is_refused(dicom, refused, tmp_path) -> None:
+    def drop(image, _) -> None:
         del image.ImagePositionPatient
 
     error = refused(dicom.write_series(tmp_path, edit=drop), GeometryError, "ct.no_position")
@@ -188,7 +190,7 @@ def test_no_position_is_refused(dicom, refused, tmp_path):
 
 
 @pytest.mark.hazard("1.1", 1)
-def test_a_rescale_that_varies_by_slice_is_applied_by_slice(dicom, assert_whole, tmp_path):
+def test_a_rescale_that_varies_by_slice_is_applied_by_slice(dicom, assert_whole, tmp_path) -> None:
     images = []
     for index, intercept in enumerate((-1024, -1000, -2000, -1024, -512, -1100, -1024, -900)):
         image = dicom.datasets(intercept=-3000, bits=16)[index]
@@ -206,7 +208,7 @@ def test_a_rescale_that_varies_by_slice_is_applied_by_slice(dicom, assert_whole,
 @pytest.mark.parametrize(
     "name", ["explicit", "jpeg_lossless", "jpeg_ls", "jpeg2000", "rle", "deflated"]
 )
-def test_a_truncated_file_is_refused_not_dropped(name, dicom, tmp_path):
+def test_a_truncated_file_is_refused_not_dropped(name, dicom, tmp_path) -> None:
     folder = dicom.write_series(tmp_path, syntax=dicom.LOSSLESS[name])
     victim = sorted(folder.iterdir())[2]
     data = victim.read_bytes()
@@ -220,8 +222,8 @@ def test_a_truncated_file_is_refused_not_dropped(name, dicom, tmp_path):
 
 
 @pytest.mark.hazard("1.1", 1)
-def test_shuffled_instance_numbers_do_not_matter(dicom, assert_whole, tmp_path):
-    def shuffle(image, index):
+def test_shuffled_instance_numbers_do_not_matter(dicom, assert_whole, tmp_path) -> None:
+    def shuffle(image, index) -> None:
         image.InstanceNumber = (5 * index) % 8 + 1
 
     assert_whole(ct.open_volume(dicom.write_series(tmp_path, edit=shuffle)))
@@ -229,8 +231,10 @@ def test_shuffled_instance_numbers_do_not_matter(dicom, assert_whole, tmp_path):
 
 @pytest.mark.hazard("1.1", 1)
 @pytest.mark.parametrize("victim", [3, 0])
-def test_a_slice_of_another_size_is_never_stacked(victim, dicom, phantom, refused, tmp_path):
-    def crop(image, index):
+def test_a_slice_of_another_size_is_never_stacked(
+    victim, dicom, phantom, refused, tmp_path
+) -> None:
+    def crop(image, index) -> None:
         if index == victim:
             image.Rows = 38
             image.PixelData = image.PixelData[: 38 * 48 * 2]
@@ -248,7 +252,7 @@ def test_a_slice_of_another_size_is_never_stacked(victim, dicom, phantom, refuse
 
 
 @pytest.mark.hazard("1.1", 1)
-def test_a_zero_byte_file_is_set_aside_and_counted(dicom, assert_whole, tmp_path):
+def test_a_zero_byte_file_is_set_aside_and_counted(dicom, assert_whole, tmp_path) -> None:
     folder = dicom.write_series(tmp_path)
     (folder / "empty.dcm").touch()
     volume = ct.open_volume(folder)

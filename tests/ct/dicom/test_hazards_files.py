@@ -1,6 +1,7 @@
 """Hazards of finding the files: clutter, missing preambles, DICOMDIR, links and archives."""
 
 import zipfile
+from typing import Any
 
 import pytest
 from pydicom import config
@@ -12,7 +13,7 @@ from longllava_domains.errors import DamagedInputError, InputError, UnsupportedI
 from longllava_domains.formats.dicom import zip_archive
 
 
-def write_dicomdir(dicom, folder, file_ids):
+def write_dicomdir(dicom, folder, file_ids) -> Any:
     directory = Dataset()
     directory.file_meta = dicom.datasets()[0].file_meta
     directory.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
@@ -28,7 +29,7 @@ def write_dicomdir(dicom, folder, file_ids):
     return dicom.save(directory, folder / "DICOMDIR")
 
 
-def zipped(folder, path, **how):
+def zipped(folder, path, **how) -> Any:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, **how) as archive:
         for file in sorted(folder.rglob("*")):
             archive.write(file, file.relative_to(folder))
@@ -51,7 +52,7 @@ def zipped(folder, path, **how):
 )
 def test_what_is_not_dicom_is_set_aside_and_counted(
     name, content, code, dicom, assert_whole, tmp_path
-):
+) -> None:
     folder = dicom.write_series(tmp_path / "study")
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_bytes(content)
@@ -61,7 +62,7 @@ def test_what_is_not_dicom_is_set_aside_and_counted(
 
 
 @pytest.mark.hazard("A", 2)
-def test_a_dicomdir_is_a_hint_and_cannot_leave_its_folder(dicom, assert_whole, tmp_path):
+def test_a_dicomdir_is_a_hint_and_cannot_leave_its_folder(dicom, assert_whole, tmp_path) -> None:
     folder = dicom.write_series(tmp_path / "in" / "SER1").parent
     secret = dicom.datasets(dicom.phantom(seed=3), series="2")
     dicom.write(secret, tmp_path / "outside")
@@ -77,7 +78,7 @@ def test_a_dicomdir_is_a_hint_and_cannot_leave_its_folder(dicom, assert_whole, t
 
 @pytest.mark.hazard("A", 1)
 @pytest.mark.parametrize("name", ["explicit", "implicit", "big_endian"])
-def test_files_without_preamble_or_meta_are_read(name, dicom, assert_whole, tmp_path):
+def test_files_without_preamble_or_meta_are_read(name, dicom, assert_whole, tmp_path) -> None:
     folder = dicom.write_series(tmp_path, syntax=dicom.LOSSLESS[name])
     for path in folder.iterdir():
         data = path.read_bytes()
@@ -87,7 +88,7 @@ def test_files_without_preamble_or_meta_are_read(name, dicom, assert_whole, tmp_
 
 
 @pytest.mark.hazard("A", 1)
-def test_meta_without_preamble_is_read(dicom, assert_whole, tmp_path):
+def test_meta_without_preamble_is_read(dicom, assert_whole, tmp_path) -> None:
     folder = dicom.write_series(tmp_path, syntax=dicom.LOSSLESS["jpeg_ls"])
     for path in folder.iterdir():
         path.write_bytes(path.read_bytes()[132:])
@@ -97,7 +98,7 @@ def test_meta_without_preamble_is_read(dicom, assert_whole, tmp_path):
 @pytest.mark.hazard("A", 1)
 def test_compressed_pixels_without_a_transfer_syntax_speak_for_themselves(
     dicom, assert_whole, tmp_path
-):
+) -> None:
     folder = dicom.write_series(tmp_path, syntax=dicom.LOSSLESS["jpeg_ls"])
     for path in folder.iterdir():
         data = path.read_bytes()
@@ -109,7 +110,7 @@ def test_compressed_pixels_without_a_transfer_syntax_speak_for_themselves(
 
 
 @pytest.mark.hazard("A", 3)
-def test_nested_unicode_folders_and_symlink_loops(dicom, assert_whole, tmp_path):
+def test_nested_unicode_folders_and_symlink_loops(dicom, assert_whole, tmp_path) -> None:
     folder = dicom.write_series(tmp_path / "Müller" / "断层" / "a")
     (folder / "loop").symlink_to(tmp_path)
     (folder / "again").symlink_to(folder / "s000")
@@ -121,7 +122,7 @@ def test_nested_unicode_folders_and_symlink_loops(dicom, assert_whole, tmp_path)
 
 
 @pytest.mark.hazard("A", 2)
-def test_zip_entries_cannot_escape_and_clutter_is_counted(dicom, assert_whole, tmp_path):
+def test_zip_entries_cannot_escape_and_clutter_is_counted(dicom, assert_whole, tmp_path) -> None:
     path = zipped(dicom.write_series(tmp_path / "a"), tmp_path / "a.zip")
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("../../../evil.dcm", b"text" * 100)
@@ -136,7 +137,7 @@ def test_zip_entries_cannot_escape_and_clutter_is_counted(dicom, assert_whole, t
 
 
 @pytest.mark.hazard("A", 4)
-def test_zip_bombs_and_broken_archives_are_refused(dicom, refused, tmp_path, monkeypatch):
+def test_zip_bombs_and_broken_archives_are_refused(dicom, refused, tmp_path, monkeypatch) -> None:
     bomb = tmp_path / "bomb.zip"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("zeros", b"\0" * (80 << 20))

@@ -1,6 +1,7 @@
 """Hazards of volumes with more than three dimensions, and of multi-frame images."""
 
 import zipfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from longllava_domains.errors import (
 )
 
 
-def zipped(folder, path, **how):
+def zipped(folder, path, **how) -> Any:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, **how) as archive:
         for file in sorted(folder.rglob("*")):
             archive.write(file, file.relative_to(folder))
@@ -21,7 +22,9 @@ def zipped(folder, path, **how):
 
 
 @pytest.mark.hazard("F", 1)
-def test_enhanced_ct_takes_rescale_and_place_from_functional_groups(dicom, assert_whole, tmp_path):
+def test_enhanced_ct_takes_rescale_and_place_from_functional_groups(
+    dicom, assert_whole, tmp_path
+) -> None:
     path = dicom.save(dicom.enhanced(dicom.datasets()), tmp_path / "enhanced.dcm")
     volume = ct.open_volume(path)
     assert_whole(volume)
@@ -33,7 +36,7 @@ def test_enhanced_ct_takes_rescale_and_place_from_functional_groups(dicom, asser
 @pytest.mark.parametrize("syntax", ["jpeg_ls", "rle", "deflated", "implicit", "big_endian"])
 def test_compressed_enhanced_ct_and_frames_out_of_order(
     syntax, dicom, phantom, assert_whole, tmp_path
-):
+) -> None:
     images = dicom.datasets(syntax=dicom.LOSSLESS[syntax])
     images = [images[i] for i in (4, 1, 7, 0, 2, 6, 3, 5)]
     folder = tmp_path / "a"
@@ -47,7 +50,7 @@ def test_compressed_enhanced_ct_and_frames_out_of_order(
 
 @pytest.mark.hazard("F", 1)
 @pytest.mark.parametrize("syntax", ["explicit", "implicit", "big_endian", "rle"])
-def test_signed_values_of_enhanced_ct_stay_signed(syntax, dicom, assert_whole, tmp_path):
+def test_signed_values_of_enhanced_ct_stay_signed(syntax, dicom, assert_whole, tmp_path) -> None:
     images = dicom.datasets(signed=True, intercept=-24, syntax=dicom.LOSSLESS[syntax])
     volume = ct.open_volume(dicom.save(dicom.enhanced(images), tmp_path / "e.dcm"))
     assert_whole(volume)
@@ -55,7 +58,7 @@ def test_signed_values_of_enhanced_ct_stay_signed(syntax, dicom, assert_whole, t
 
 
 @pytest.mark.hazard("F", 1)
-def test_rescale_that_varies_by_frame(dicom, assert_whole, tmp_path):
+def test_rescale_that_varies_by_frame(dicom, assert_whole, tmp_path) -> None:
     images = dicom.datasets()
     images[3] = dicom.datasets(intercept=-2000)[3]
     volume = ct.open_volume(dicom.save(dicom.enhanced(images), tmp_path / "e.dcm"))
@@ -64,28 +67,28 @@ def test_rescale_that_varies_by_frame(dicom, assert_whole, tmp_path):
 
 
 @pytest.mark.hazard("F", 1)
-def test_a_legacy_converted_image_without_dimension_indices(dicom, assert_whole, tmp_path):
+def test_a_legacy_converted_image_without_dimension_indices(dicom, assert_whole, tmp_path) -> None:
     image = dicom.enhanced(dicom.datasets())
     image.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2.2"
     assert_whole(ct.open_volume(dicom.save(image, tmp_path / "l.dcm")))
 
 
 @pytest.mark.hazard("F", 1)
-def test_multi_frame_ct_without_geometry_is_refused(dicom, refused, tmp_path):
+def test_multi_frame_ct_without_geometry_is_refused(dicom, refused, tmp_path) -> None:
     image = dicom.enhanced(dicom.datasets())
     del image.SharedFunctionalGroupsSequence, image.PerFrameFunctionalGroupsSequence
     refused(dicom.save(image, tmp_path / "m.dcm"), GeometryError, "ct.multiframe_without_geometry")
 
 
 @pytest.mark.hazard("F", 1)
-def test_frames_that_do_not_match_their_groups_are_refused(dicom, refused, tmp_path):
+def test_frames_that_do_not_match_their_groups_are_refused(dicom, refused, tmp_path) -> None:
     image = dicom.enhanced(dicom.datasets())
     image.NumberOfFrames = 7
     refused(dicom.save(image, tmp_path / "m.dcm"), DamagedInputError, "input.damaged")
 
 
 @pytest.mark.hazard("F", 1)
-def test_two_phases_in_one_enhanced_image(dicom, phantom, refused, tmp_path):
+def test_two_phases_in_one_enhanced_image(dicom, phantom, refused, tmp_path) -> None:
     late = dicom.phantom(seed=2)
     image = dicom.enhanced([*dicom.datasets(), *dicom.datasets(late)], phases=2)
     path = dicom.save(image, tmp_path / "e.dcm")
@@ -96,7 +99,7 @@ def test_two_phases_in_one_enhanced_image(dicom, phantom, refused, tmp_path):
 
 
 @pytest.mark.hazard("F", 1)
-def test_a_thousand_slices_in_int16(dicom, tmp_path):
+def test_a_thousand_slices_in_int16(dicom, tmp_path) -> None:
     tall = dicom.phantom((1000, 16, 16))
     (tmp_path / "a").mkdir()
     template = dicom.datasets(tall[:1])[0]

@@ -11,8 +11,8 @@ from longllava_domains.errors import InputError, IntensityError, PolicyError
 
 @pytest.mark.hazard("D", 3)
 @pytest.mark.parametrize("slope", [None, 0, 2])
-def test_rescale_missing_zero_or_lost_is_not_believed(slope, dicom, refused, tmp_path):
-    def lose(image, _):
+def test_rescale_missing_zero_or_lost_is_not_believed(slope, dicom, refused, tmp_path) -> None:
+    def lose(image, _) -> None:
         if slope is None:
             del image.RescaleSlope, image.RescaleIntercept
         else:
@@ -28,8 +28,8 @@ def test_rescale_missing_zero_or_lost_is_not_believed(slope, dicom, refused, tmp
 
 
 @pytest.mark.hazard("D", 1)
-def test_values_that_prove_themselves_need_no_rescale(dicom, assert_whole, tmp_path):
-    def lose(image, _):
+def test_values_that_prove_themselves_need_no_rescale(dicom, assert_whole, tmp_path) -> None:
+    def lose(image, _) -> None:
         del image.RescaleSlope, image.RescaleIntercept
 
     volume = ct.open_volume(
@@ -40,13 +40,13 @@ def test_values_that_prove_themselves_need_no_rescale(dicom, assert_whole, tmp_p
 
 
 @pytest.mark.hazard("D", 2)
-def test_another_unit_and_lookup_tables_are_refused(dicom, refused, tmp_path):
-    def density(image, _):
+def test_another_unit_and_lookup_tables_are_refused(dicom, refused, tmp_path) -> None:
+    def density(image, _) -> None:
         image.RescaleType = "Z_EFF"
 
     refused(dicom.write_series(tmp_path / "a", edit=density), IntensityError, "hu.other_unit")
 
-    def table(image, _):
+    def table(image, _) -> None:
         item = Dataset()
         item.LUTDescriptor, item.ModalityLUTType = [4, 0, 16], "US"
         item.add_new(0x00283006, "OW", b"\0" * 8)
@@ -59,15 +59,15 @@ def test_another_unit_and_lookup_tables_are_refused(dicom, refused, tmp_path):
 @pytest.mark.hazard("D", 1)
 def test_an_unspecified_unit_is_believed_only_where_the_values_prove_it(
     dicom, assert_whole, refused, tmp_path
-):
-    def unspecified(image, _):
+) -> None:
+    def unspecified(image, _) -> None:
         image.RescaleType = "US"
 
     volume = ct.open_volume(dicom.write_series(tmp_path / "a", edit=unspecified))
     assert_whole(volume)
     assert volume.report.codes["hu.proved_by_values"] == 8
 
-    def another_unit(image, index):
+    def another_unit(image, index) -> None:
         unspecified(image, index)
         image.RescaleSlope, image.RescaleIntercept = 0.5, -200
 
@@ -78,8 +78,8 @@ def test_an_unspecified_unit_is_believed_only_where_the_values_prove_it(
 @pytest.mark.parametrize("lost", [{3}, {4, 5, 6, 7}])
 def test_slices_that_lost_their_rescale_are_not_proved_by_the_others(
     lost, dicom, refused, tmp_path
-):
-    def lose(image, index):
+) -> None:
+    def lose(image, index) -> None:
         if index in lost:
             image.RescaleIntercept = 0
 
@@ -87,16 +87,18 @@ def test_slices_that_lost_their_rescale_are_not_proved_by_the_others(
 
 
 @pytest.mark.hazard("D", 1)
-def test_a_rescale_that_one_slice_contradicts_is_refused(dicom, refused, tmp_path):
-    def stretch(image, index):
+def test_a_rescale_that_one_slice_contradicts_is_refused(dicom, refused, tmp_path) -> None:
+    def stretch(image, index) -> None:
         image.RescaleSlope = 2 if index == 3 else 1
 
     refused(dicom.write_series(tmp_path, edit=stretch), IntensityError, "hu.implausible")
 
 
 @pytest.mark.parametrize("extended", [False, True])
-def test_the_sign_itself_is_not_beyond_the_stored_bits(extended, dicom, assert_whole, tmp_path):
-    def upper_bits(image, _):
+def test_the_sign_itself_is_not_beyond_the_stored_bits(
+    extended, dicom, assert_whole, tmp_path
+) -> None:
+    def upper_bits(image, _) -> None:
         stored = np.frombuffer(image.PixelData, "<i2")
         image.PixelData = (stored if extended else stored & 0x0FFF).astype("<i2").tobytes()
 
@@ -109,8 +111,10 @@ def test_the_sign_itself_is_not_beyond_the_stored_bits(extended, dicom, assert_w
 
 @pytest.mark.hazard("D", 2)
 @pytest.mark.parametrize(("signed", "intercept"), [(False, -1024), (True, 0)])
-def test_values_that_reach_beyond_the_stored_bits_are_reported(signed, intercept, dicom, tmp_path):
-    def too_few(image, _):
+def test_values_that_reach_beyond_the_stored_bits_are_reported(
+    signed, intercept, dicom, tmp_path
+) -> None:
+    def too_few(image, _) -> None:
         image.BitsStored, image.HighBit = 10, 9
 
     how = {"signed": signed, "intercept": intercept, "bits": 16}
@@ -121,8 +125,8 @@ def test_values_that_reach_beyond_the_stored_bits_are_reported(signed, intercept
 
 
 @pytest.mark.hazard("D", 1)
-def test_a_real_world_mapping_is_reported_and_not_used(dicom, assert_whole, tmp_path):
-    def map_values(image, _):
+def test_a_real_world_mapping_is_reported_and_not_used(dicom, assert_whole, tmp_path) -> None:
+    def map_values(image, _) -> None:
         item = Dataset()
         item.RealWorldValueSlope, item.RealWorldValueIntercept = 3.0, 7.0
         image.RealWorldValueMappingSequence = Sequence([item])
@@ -134,8 +138,8 @@ def test_a_real_world_mapping_is_reported_and_not_used(dicom, assert_whole, tmp_
 
 @pytest.mark.hazard("D", 2)
 @pytest.mark.parametrize("signed", [False, True])
-def test_unused_bits_are_masked(signed, dicom, assert_whole, tmp_path):
-    def soil(image, _):
+def test_unused_bits_are_masked(signed, dicom, assert_whole, tmp_path) -> None:
+    def soil(image, _) -> None:
         stored = np.frombuffer(image.PixelData, "<u2") & 0x0FFF
         image.BitsStored, image.HighBit = 12, 11
         image.PixelData = (stored | 0xA000).astype("<u2").tobytes()
@@ -146,8 +150,8 @@ def test_unused_bits_are_masked(signed, dicom, assert_whole, tmp_path):
 
 
 @pytest.mark.hazard("D", 1)
-def test_a_high_bit_above_the_stored_bits_is_honoured(dicom, assert_whole, tmp_path):
-    def lift(image, _):
+def test_a_high_bit_above_the_stored_bits_is_honoured(dicom, assert_whole, tmp_path) -> None:
+    def lift(image, _) -> None:
         stored = np.frombuffer(image.PixelData, "<u2").astype(int)
         image.BitsStored, image.HighBit = 12, 15
         image.PixelData = (stored << 4 | 0x7).astype("<u2").tobytes()
@@ -160,12 +164,12 @@ def test_a_high_bit_above_the_stored_bits_is_honoured(dicom, assert_whole, tmp_p
     ("value", "limit", "signed"),
     [(-2000, None, True), (-1500, None, True), (63536, None, False), (-3000, -2000, True)],
 )
-def test_padding_becomes_air(value, limit, signed, dicom, phantom, tmp_path):
+def test_padding_becomes_air(value, limit, signed, dicom, phantom, tmp_path) -> None:
     """63536 is -2000 written as VR US, beside signed pixels or in bits beyond those stored."""
     hidden = value if limit is None else -2500
     how = {"signed": True, "intercept": 0, "bits": 16} if signed else {}
 
-    def pad(image, _):
+    def pad(image, _) -> None:
         vr = "SS" if signed else "US"
         image.add_new(0x00280120, vr, value)
         if limit is not None:
@@ -182,8 +186,8 @@ def test_padding_becomes_air(value, limit, signed, dicom, phantom, tmp_path):
 
 
 @pytest.mark.hazard("D", 1)
-def test_padding_us_beside_signed_pixels(dicom, phantom, tmp_path):
-    def pad(image, _):
+def test_padding_us_beside_signed_pixels(dicom, phantom, tmp_path) -> None:
+    def pad(image, _) -> None:
         image.add_new(0x00280120, "US", 63536)
         stored = np.frombuffer(image.PixelData, "<i2").copy()
         stored[:48] = -2000
@@ -197,8 +201,8 @@ def test_padding_us_beside_signed_pixels(dicom, phantom, tmp_path):
 
 
 @pytest.mark.hazard("D", 1)
-def test_a_padding_value_that_is_tissue_is_not_padding(dicom, assert_whole, tmp_path):
-    def pad(image, _):
+def test_a_padding_value_that_is_tissue_is_not_padding(dicom, assert_whole, tmp_path) -> None:
+    def pad(image, _) -> None:
         image.add_new(0x00280120, "US", 1064)
 
     volume = ct.open_volume(dicom.write_series(tmp_path, edit=pad))
@@ -207,8 +211,8 @@ def test_a_padding_value_that_is_tissue_is_not_padding(dicom, assert_whole, tmp_
 
 
 @pytest.mark.hazard("D", 1)
-def test_monochrome1_is_not_inverted(dicom, assert_whole, tmp_path):
-    def invert(image, _):
+def test_monochrome1_is_not_inverted(dicom, assert_whole, tmp_path) -> None:
+    def invert(image, _) -> None:
         image.PhotometricInterpretation = "MONOCHROME1"
 
     volume = ct.open_volume(dicom.write_series(tmp_path, edit=invert))
@@ -217,8 +221,8 @@ def test_monochrome1_is_not_inverted(dicom, assert_whole, tmp_path):
 
 
 @pytest.mark.hazard("D", 1)
-def test_a_negative_slope_is_reported(dicom, assert_whole, tmp_path):
-    def turn(image, _):
+def test_a_negative_slope_is_reported(dicom, assert_whole, tmp_path) -> None:
+    def turn(image, _) -> None:
         stored = -(np.frombuffer(image.PixelData, "<i2"))
         image.PixelData, image.RescaleSlope = stored.astype("<i2").tobytes(), -1
 
@@ -229,13 +233,15 @@ def test_a_negative_slope_is_reported(dicom, assert_whole, tmp_path):
 
 
 @pytest.mark.hazard("D", 3)
-def test_values_beyond_int16_are_refused_and_fractions_rounded(dicom, phantom, refused, tmp_path):
-    def steep(image, _):
+def test_values_beyond_int16_are_refused_and_fractions_rounded(
+    dicom, phantom, refused, tmp_path
+) -> None:
+    def steep(image, _) -> None:
         image.RescaleSlope = "40"
 
     refused(dicom.write_series(tmp_path / "a", edit=steep), IntensityError, "hu.range")
 
-    def half(image, _):
+    def half(image, _) -> None:
         image.RescaleSlope, image.RescaleIntercept = "0.5", "-512"
 
     folder = dicom.write_series(tmp_path / "b", edit=half)
@@ -252,8 +258,8 @@ def test_values_beyond_int16_are_refused_and_fractions_rounded(dicom, phantom, r
 
 @pytest.mark.hazard("D", 3)
 @pytest.mark.parametrize("kind", ["float", "eight", "rgb"])
-def test_pixels_that_are_not_ct_are_refused(kind, dicom, tmp_path):
-    def change(image, _):
+def test_pixels_that_are_not_ct_are_refused(kind, dicom, tmp_path) -> None:
+    def change(image, _) -> None:
         if kind == "float":
             pixels = np.frombuffer(image.PixelData, "<u2").astype("<f4").tobytes()
             del image.PixelData
@@ -272,8 +278,8 @@ def test_pixels_that_are_not_ct_are_refused(kind, dicom, tmp_path):
 
 
 @pytest.mark.hazard("D", 2)
-def test_overlays_do_not_touch_the_pixels(dicom, assert_whole, tmp_path):
-    def overlay(image, _):
+def test_overlays_do_not_touch_the_pixels(dicom, assert_whole, tmp_path) -> None:
+    def overlay(image, _) -> None:
         stored = np.frombuffer(image.PixelData, "<u2") | 0x4000
         image.PixelData = stored.astype("<u2").tobytes()
         image.add_new(0x60000010, "US", 40)
@@ -286,8 +292,8 @@ def test_overlays_do_not_touch_the_pixels(dicom, assert_whole, tmp_path):
 
 
 @pytest.mark.hazard("D", 1)
-def test_lossy_compression_is_reported(dicom, tmp_path):
-    def lossy(image, _):
+def test_lossy_compression_is_reported(dicom, tmp_path) -> None:
+    def lossy(image, _) -> None:
         image.LossyImageCompression = "01"
 
     volume = ct.open_volume(dicom.write_series(tmp_path, edit=lossy))
@@ -300,8 +306,8 @@ def test_lossy_compression_is_reported(dicom, tmp_path):
 )
 def test_a_rescale_applied_twice_or_lost_is_not_believed(
     intercept, rescale_type, offset, dicom, refused, tmp_path
-):
-    def slip(image, _):
+) -> None:
+    def slip(image, _) -> None:
         image.RescaleIntercept, image.RescaleType = intercept, rescale_type
 
     folder = dicom.write_series(tmp_path, edit=slip)
@@ -312,7 +318,7 @@ def test_a_rescale_applied_twice_or_lost_is_not_believed(
 
 
 @pytest.mark.hazard("D", 1)
-def test_a_second_rescale_by_hand_is_refused(dicom, refused, tmp_path):
+def test_a_second_rescale_by_hand_is_refused(dicom, refused, tmp_path) -> None:
     folder = dicom.write_series(tmp_path)
     refused(folder, IntensityError, "hu.twice", hu=(1, 0))
     refused(folder, IntensityError, "hu.twice", hu=(1.0, -2048.0))

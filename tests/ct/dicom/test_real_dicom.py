@@ -4,6 +4,7 @@ They are not part of the repository; the generated catalogue covers the same haz
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ DATA = Path(__file__).parents[4] / "shared" / "data" / "ct"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not present")
 
 
-def second_opinion(folder):
+def second_opinion(folder) -> Any:
     """Return SimpleITK's array and affine of the folder's series, foot to head."""
     reader = SimpleITK.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
@@ -27,7 +28,7 @@ def second_opinion(folder):
 
 
 @needs_data
-def test_a_head_series_without_extensions_and_with_a_directory_file():
+def test_a_head_series_without_extensions_and_with_a_directory_file() -> None:
     volume = ct.open_volume(DATA / "philips_head_28_slices")
     values, affine = second_opinion(DATA / "philips_head_28_slices")
     np.testing.assert_array_equal(volume.hu, values[::-1])
@@ -38,7 +39,7 @@ def test_a_head_series_without_extensions_and_with_a_directory_file():
 
 
 @needs_data
-def test_a_series_whose_uids_were_all_emptied():
+def test_a_series_whose_uids_were_all_emptied() -> None:
     volume = ct.open_volume(DATA / "totalsegmentator_series")
     assert volume.shape == (20, 512, 512)
     assert volume.spacing_mm == pytest.approx((2.0, 0.9765625, 0.9765625))
@@ -48,7 +49,7 @@ def test_a_series_whose_uids_were_all_emptied():
 
 
 @needs_data
-def test_padding_outside_the_circle_becomes_air():
+def test_padding_outside_the_circle_becomes_air() -> None:
     volume = ct.open_volume(DATA / "dcmqi_3_slices")
     values, _ = second_opinion(DATA / "dcmqi_3_slices")
     expected = np.where(values[::-1] == -3024, -1024, values[::-1])

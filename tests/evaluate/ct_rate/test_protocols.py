@@ -17,7 +17,9 @@ from longllava_domains.errors import InputError, PolicyError
 PREDICTIONS, LABELS = ct_rate_predictions.make(40)
 
 
-def score(protocol: str, predictions: Any = PREDICTIONS, labels: Any = LABELS, **settings: Any):
+def score(
+    protocol: str, predictions: Any = PREDICTIONS, labels: Any = LABELS, **settings: Any
+) -> Any:
     return evaluate.score("ct-rate", predictions, labels, protocol=protocol, **settings)
 
 

@@ -21,7 +21,9 @@ from longllava_domains.evaluate.datasets import load_dataset
 from longllava_domains.evaluate.datasets.dataset import split_hash
 
 
-def question(number: int, image: str, text: str = "Is it axial?", answer: Any = "yes", **more: Any):
+def question(
+    number: int, image: str, text: str = "Is it axial?", answer: Any = "yes", **more: Any
+) -> Any:
     return {"qid": number, "image_name": image, "question": text, "answer": answer,
             "answer_type": "CLOSED", **more}  # fmt: skip
 

@@ -41,7 +41,9 @@ ANSWERS = [
 ]
 
 
-def score(protocol: str, answers: Any = ANSWERS, references: Any = REFERENCES, **settings: Any):
+def score(
+    protocol: str, answers: Any = ANSWERS, references: Any = REFERENCES, **settings: Any
+) -> Any:
     return evaluate.score("vqa-rad", answers, references, protocol=protocol, **settings)
 
 
@@ -178,7 +180,7 @@ def test_oracle_and_constants_on_the_real_test_set_score_as_published() -> None:
     expected = golden("llava_med_v1")["vqa_rad_mevf_testset"]
     rows = json.loads(VQA_RAD.read_text())
 
-    def run(answer):
+    def run(answer) -> Any:
         return score(
             "llava-med", [{"qid": r["qid"], "text": answer or r["answer"]} for r in rows], VQA_RAD
         )

@@ -1,5 +1,7 @@
 """Predictions made with other inputs than the protocol's are scored, named, and kept apart."""
 
+from typing import Any
+
 import pytest
 
 from longllava_domains import evaluate
@@ -9,7 +11,7 @@ from longllava_domains.evaluate.predictions.inputs import input_hash, input_note
 REFERENCES = [{"qid": k, "answer": "yes", "answer_type": "CLOSED"} for k in range(4)]
 
 
-def score(decoding: object, views: object = "lung", **settings):
+def score(decoding: object, views: object = "lung", **settings) -> Any:
     answers = [
         {"qid": k, "text": "yes", "inputs": {"decoding": input_hash(decoding), "views": input_hash(views)}}
         for k in range(4)

@@ -31,7 +31,7 @@ def rows(texts: dict[str, str]) -> list[dict[str, str]]:
     return [{"input_image_name": f"{name}.nii.gz", "report": text} for name, text in texts.items()]
 
 
-def score(generated: Any = None, written: Any = None, **settings: Any):
+def score(generated: Any = None, written: Any = None, **settings: Any) -> Any:
     return evaluate.score(
         "ct-rate/reports",
         rows(GENERATED) if generated is None else generated,

@@ -81,7 +81,7 @@ def multipathqa() -> list[dict[str, Any]]:
 ANSWERS = ["1", "1", "1", "1", "1", "?", "2", "?", '{"answer": 3}', "No"]
 
 
-def score(answers: list[Any] = ANSWERS, **settings: Any):
+def score(answers: list[Any] = ANSWERS, **settings: Any) -> Any:
     rows = [{"text": answer} for answer in answers]
     return evaluate.score("multipathqa", rows, multipathqa(), protocol="giant", **settings)
 

@@ -1,5 +1,7 @@
 """Families: a patient's name garbled into a report, and dates of an older standard copied."""
 
+from typing import Any
+
 import pydicom
 import pytest
 
@@ -17,7 +19,9 @@ NAMES = {
 }
 
 
-def with_bytes(ct_reports, folder, name: bytes, declared: str | None, where: str = "PatientName"):
+def with_bytes(
+    ct_reports, folder, name: bytes, declared: str | None, where: str = "PatientName"
+) -> Any:
     """Return headers whose text has these bytes under a declared character set, or none."""
     mark = "N" * len(name)
     changes = {"PatientName": "Smith", "StudyDescription": "Thorax", where: mark}

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from dataclasses import replace
+from typing import Any
 
 import pydicom
 import pytest
@@ -21,19 +22,19 @@ needs_dciodvfy = pytest.mark.skipif(
 )
 
 
-def walk(item):
+def walk(item) -> Any:
     """Yield every content item below and including this one."""
     yield item
     for child in item.get("ContentSequence", ()):
         yield from walk(child)
 
 
-def texts(document):
+def texts(document) -> Any:
     return [item.TextValue for item in walk(document) if item.ValueType == "TEXT"]
 
 
 @pytest.fixture(scope="module")
-def saved(ct_reports, series, tmp_path_factory):
+def saved(ct_reports, series, tmp_path_factory) -> Any:
     """Both documents of the full report, written and read again; not to be changed."""
     headers = ct_reports.read_headers(series)
     path = tmp_path_factory.mktemp("saved") / "r.dcm"
@@ -41,19 +42,19 @@ def saved(ct_reports, series, tmp_path_factory):
     return [pydicom.dcmread(path) for path in paths]
 
 
-def dciodvfy_errors(path):
+def dciodvfy_errors(path) -> Any:
     done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
     return [line for line in (done.stdout + done.stderr).splitlines() if "Error" in line]
 
 
 @needs_dciodvfy
-def test_both_documents_pass_dciodvfy_without_errors(report, headers, tmp_path):
+def test_both_documents_pass_dciodvfy_without_errors(report, headers, tmp_path) -> None:
     for path in save_dicom_sr(report, headers, tmp_path / "report.dcm"):
         assert dciodvfy_errors(path) == []
 
 
 @needs_dciodvfy
-def test_dciodvfy_would_report_a_broken_document(report, headers, tmp_path):
+def test_dciodvfy_would_report_a_broken_document(report, headers, tmp_path) -> None:
     path = save_dicom_sr(report, headers, tmp_path / "report.dcm")[0]
     document = pydicom.dcmread(path)
     del document.CompletionFlag
@@ -65,7 +66,7 @@ def test_dciodvfy_would_report_a_broken_document(report, headers, tmp_path):
 @pytest.mark.parametrize("slices", [None, ()], ids=["slices", "nothing to cite"])
 def test_a_bare_report_and_empty_identifiers_pass_dciodvfy(
     report_factory, series_factory, planted, tmp_path, slices
-):
+) -> None:
     headers = series_factory(count=1, **dict.fromkeys(planted))
     bare = {"findings": "", "adapter": "", "model_revision": ""}
     bare["abnormalities"] = (AbnormalityFinding("Emphysema", 1.0),)
@@ -75,7 +76,7 @@ def test_a_bare_report_and_empty_identifiers_pass_dciodvfy(
         assert dciodvfy_errors(path) == []
 
 
-def test_the_documents_are_drafts_in_a_new_series_of_the_source_study(saved, headers):
+def test_the_documents_are_drafts_in_a_new_series_of_the_source_study(saved, headers) -> None:
     assert [d.SOPClassUID for d in saved] == [BasicTextSRStorage, ComprehensiveSRStorage]
     assert len({d.SOPInstanceUID for d in saved}) == 2
     for document in saved:
@@ -87,7 +88,9 @@ def test_the_documents_are_drafts_in_a_new_series_of_the_source_study(saved, hea
         assert "research use only" in document.SeriesDescription
 
 
-def test_patient_and_study_are_the_source_s_and_other_header_text_stays_behind(saved, planted):
+def test_patient_and_study_are_the_source_s_and_other_header_text_stays_behind(
+    saved, planted
+) -> None:
     for document in saved:
         for keyword, value in planted.items():
             if keyword != "InstitutionName":
@@ -95,14 +98,14 @@ def test_patient_and_study_are_the_source_s_and_other_header_text_stays_behind(s
         assert planted["InstitutionName"] not in str(document)
 
 
-def test_every_save_makes_new_uids(report, headers):
+def test_every_save_makes_new_uids(report, headers) -> None:
     short = replace(report, abnormalities=())
     first, second = (build_dicom_sr(short, headers)[0] for _ in range(2))
     assert first.SOPInstanceUID != second.SOPInstanceUID
     assert first.SeriesInstanceUID != second.SeriesInstanceUID
 
 
-def test_notices_come_before_the_report_s_text(saved, report):
+def test_notices_come_before_the_report_s_text(saved, report) -> None:
     text = texts(saved[0])
     assert RESEARCH_NOTICE in " ".join(text[:4])
     findings = text.index(report.findings)
@@ -111,18 +114,18 @@ def test_notices_come_before_the_report_s_text(saved, report):
     assert RESEARCH_NOTICE in texts(saved[1])
 
 
-def test_a_text_without_sections_is_kept_whole(report_factory, headers):
+def test_a_text_without_sections_is_kept_whole(report_factory, headers) -> None:
     content = report_factory(headers, findings="", impression="Only this part was parsed.")
     assert content.text in texts(build_dicom_sr(content, headers)[0])
 
 
-def test_characters_that_dicom_cannot_hold_are_dropped(report_factory, headers, tmp_path):
+def test_characters_that_dicom_cannot_hold_are_dropped(report_factory, headers, tmp_path) -> None:
     content = report_factory(headers, text="A\x00b\x1b[0m \ud800c\nd", findings="")
     path = save_dicom_sr(content, headers, tmp_path / "r.dcm")[0]
     assert "Ab[0m c\nd" in texts(pydicom.dcmread(path))
 
 
-def test_every_slice_shown_is_cited_and_listed_as_evidence(saved, headers):
+def test_every_slice_shown_is_cited_and_listed_as_evidence(saved, headers) -> None:
     shown = {str(header.SOPInstanceUID) for header in headers}
     references = [
         item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
@@ -135,7 +138,7 @@ def test_every_slice_shown_is_cited_and_listed_as_evidence(saved, headers):
     assert {row[2] for row in evidence(saved[1])} == {str(h.SOPInstanceUID) for h in headers[1:3]}
 
 
-def evidence(document):
+def evidence(document) -> Any:
     return [
         (study.StudyInstanceUID, series.SeriesInstanceUID, reference.ReferencedSOPInstanceUID)
         for study in document.CurrentRequestedProcedureEvidenceSequence
@@ -144,7 +147,7 @@ def evidence(document):
     ]
 
 
-def test_frames_of_a_multi_frame_image_are_cited_by_number(report_factory, series_factory):
+def test_frames_of_a_multi_frame_image_are_cited_by_number(report_factory, series_factory) -> None:
     headers = series_factory(count=1)
     (place,) = report_factory(headers).slices
     frames = [replace(place, index=n, instances=(f"{place.instances[0]}.{n + 1}",)) for n in (0, 4)]
@@ -167,7 +170,7 @@ def test_frames_of_a_multi_frame_image_are_cited_by_number(report_factory, serie
     assert study["series"][0]["instance"][0]["title"] == "frames 1, 5"
 
 
-def test_positive_findings_are_inferred_from_their_cited_slices(saved, headers):
+def test_positive_findings_are_inferred_from_their_cited_slices(saved, headers) -> None:
     item = next(
         i for i in walk(saved[0]) if i.ValueType == "TEXT" and "Medical material" in i.TextValue
     )
@@ -176,7 +179,7 @@ def test_positive_findings_are_inferred_from_their_cited_slices(saved, headers):
     assert {child.RelationshipType for child in item.ContentSequence} == {"INFERRED FROM"}
 
 
-def test_the_model_is_the_author_and_the_observing_device(saved, report):
+def test_the_model_is_the_author_and_the_observing_device(saved, report) -> None:
     for document in saved:
         assert document.AuthorObserverSequence[0].ObserverType == "DEV"
         assert document.AuthorObserverSequence[0].ManufacturerModelName == report.model
@@ -184,7 +187,7 @@ def test_the_model_is_the_author_and_the_observing_device(saved, report):
         assert document.Manufacturer == "longllava-domains"
 
 
-def test_highdicom_reads_the_evaluations_back(saved, report):
+def test_highdicom_reads_the_evaluations_back(saved, report) -> None:
     groups = sr.ComprehensiveSR.from_dataset(saved[1]).content.get_image_measurement_groups()
     assert [group.tracking_identifier for group in groups] == list(CT_RATE_CODES)
     for group, finding in zip(groups, report.abnormalities, strict=True):
@@ -198,7 +201,7 @@ def test_highdicom_reads_the_evaluations_back(saved, report):
         assert len(group.source_images) == len(finding.cited_slices)
 
 
-def test_highdicom_reads_the_text_report_s_tree_back(saved):
+def test_highdicom_reads_the_text_report_s_tree_back(saved) -> None:
     root = pydicom.Dataset()
     for keyword in ("ValueType", "ConceptNameCodeSequence", "ContentSequence"):
         setattr(root, keyword, saved[0].get(keyword))
@@ -213,7 +216,7 @@ def test_highdicom_reads_the_text_report_s_tree_back(saved):
     ]
 
 
-def test_private_codes_name_their_scheme(saved):
+def test_private_codes_name_their_scheme(saved) -> None:
     schemes = {
         item.ConceptNameCodeSequence[0].CodingSchemeDesignator
         for item in walk(saved[1])
@@ -224,14 +227,16 @@ def test_private_codes_name_their_scheme(saved):
     assert scheme.CodingSchemeDesignator == PRIVATE_SCHEME
 
 
-def test_times_follow_the_zone_that_the_source_states(report_factory, series_factory):
+def test_times_follow_the_zone_that_the_source_states(report_factory, series_factory) -> None:
     headers = series_factory(count=1, TimezoneOffsetFromUTC="+0530")
     document = build_dicom_sr(report_factory(headers), headers)[0]
     assert document.TimezoneOffsetFromUTC == "+0530"
     assert (document.ContentDate, document.ContentTime) == ("20261122", "123809")
 
 
-def test_the_source_s_procedure_code_is_the_procedure_reported(report_factory, series_factory):
+def test_the_source_s_procedure_code_is_the_procedure_reported(
+    report_factory, series_factory
+) -> None:
     code = pydicom.Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "T1", "99KLI", "Thöräx"
     headers = series_factory(count=1, ProcedureCodeSequence=[code])

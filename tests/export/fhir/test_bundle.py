@@ -5,6 +5,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from datetime import datetime
+from typing import Any
 
 import pydicom
 import pytest
@@ -60,7 +61,7 @@ FORMATS = {
 }
 
 
-def nodes(value):
+def nodes(value) -> Any:
     """Yield every dictionary in a JSON value."""
     if isinstance(value, dict):
         yield value
@@ -70,7 +71,7 @@ def nodes(value):
             yield from nodes(item)
 
 
-def structural_problems(resource):
+def structural_problems(resource) -> Any:
     kind = resource["resourceType"]
     rules = {**COMMON, **RULES[kind]}
     for name, rule in rules.items():
@@ -88,7 +89,7 @@ def structural_problems(resource):
     yield from invariant_problems(resource)
 
 
-def value_problems(node):
+def value_problems(node) -> Any:
     for name, value in node.items():
         if value in ("", [], {}, None):
             yield f"{name} is empty"
@@ -96,7 +97,7 @@ def value_problems(node):
             yield f"{name} is badly formed"
 
 
-def invariant_problems(resource):
+def invariant_problems(resource) -> Any:
     if "valueCodeableConcept" in resource and "dataAbsentReason" in resource:
         yield "obs-6"
     for contained in resource.get("contained", ()):
@@ -107,12 +108,12 @@ def invariant_problems(resource):
             yield "dom-3"
 
 
-def resources(bundle, kind):
+def resources(bundle, kind) -> Any:
     return [e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == kind]
 
 
 @pytest.fixture
-def bundle(report, headers):
+def bundle(report, headers) -> Any:
     return json.loads(json.dumps(build_fhir(report, headers)))
 
 
@@ -121,18 +122,18 @@ def bundle(report, headers):
     [{}, {"abnormalities": (), "adapter": "", "model_revision": ""}, {"slices": ()}],
     ids=["full", "bare", "nothing shown"],
 )
-def test_every_resource_keeps_the_structural_rules(report_factory, headers, change):
+def test_every_resource_keeps_the_structural_rules(report_factory, headers, change) -> None:
     bundle = build_fhir(report_factory(headers, **change), headers)
     assert [p for e in bundle["entry"] for p in structural_problems(e["resource"])] == []
     assert re.fullmatch(FORMATS["timestamp"], bundle["timestamp"])
 
 
-def test_the_rules_would_find_a_broken_resource(bundle):
+def test_the_rules_would_find_a_broken_resource(bundle) -> None:
     broken = {**resources(bundle, "Observation")[0], "status": "final", "notes": [], "id": ""}
     assert len(list(structural_problems(broken))) == 5
 
 
-def test_references_lead_to_entries_of_the_same_bundle(bundle):
+def test_references_lead_to_entries_of_the_same_bundle(bundle) -> None:
     urls = [entry["fullUrl"] for entry in bundle["entry"]]
     assert len(set(urls)) == len(urls)
     assert urls == [f"urn:uuid:{entry['resource']['id']}" for entry in bundle["entry"]]
@@ -142,7 +143,7 @@ def test_references_lead_to_entries_of_the_same_bundle(bundle):
     assert all(kinds[node["reference"]] == node["type"] for node in found)
 
 
-def test_the_report_is_a_preliminary_ct_with_its_notices_first(bundle, report):
+def test_the_report_is_a_preliminary_ct_with_its_notices_first(bundle, report) -> None:
     (document,) = resources(bundle, "DiagnosticReport")
     assert document["status"] == "preliminary"
     assert document["conclusion"].startswith(RESEARCH_NOTICE)
@@ -155,7 +156,7 @@ def test_the_report_is_a_preliminary_ct_with_its_notices_first(bundle, report):
     assert json.loads(base64.b64decode(analytic["data"])) == report_json(report)
 
 
-def test_the_narrative_is_xhtml_with_markup_escaped(bundle, report):
+def test_the_narrative_is_xhtml_with_markup_escaped(bundle, report) -> None:
     (document,) = resources(bundle, "DiagnosticReport")
     root = ET.fromstring(document["text"]["div"])  # noqa: S314 - our own output
     assert root.tag == "{http://www.w3.org/1999/xhtml}div"
@@ -164,7 +165,7 @@ def test_the_narrative_is_xhtml_with_markup_escaped(bundle, report):
     assert lines[-2:] == report.text.splitlines()
 
 
-def test_observations_carry_decision_scores_and_cited_images(bundle, report, headers):
+def test_observations_carry_decision_scores_and_cited_images(bundle, report, headers) -> None:
     observations = resources(bundle, "Observation")
     assert [o["code"]["text"] for o in observations] == list(CT_RATE_CODES)
     for observation, finding in zip(observations, report.abnormalities, strict=True):
@@ -180,7 +181,7 @@ def test_observations_carry_decision_scores_and_cited_images(bundle, report, hea
     assert "contained" not in observations[1]
 
 
-def test_the_model_is_the_device_of_observations_and_provenance(bundle, report):
+def test_the_model_is_the_device_of_observations_and_provenance(bundle, report) -> None:
     (device,) = resources(bundle, "Device")
     (provenance,) = resources(bundle, "Provenance")
     assert device["deviceName"] == [{"name": report.model, "type": "model-name"}]
@@ -190,7 +191,9 @@ def test_the_model_is_the_device_of_observations_and_provenance(bundle, report):
     assert {o["device"]["reference"] for o in resources(bundle, "Observation")} == {url}
 
 
-def test_only_identifiers_and_the_study_date_come_from_the_headers(bundle, headers, planted):
+def test_only_identifiers_and_the_study_date_come_from_the_headers(
+    bundle, headers, planted
+) -> None:
     text = json.dumps(bundle, ensure_ascii=False)
     taken = {key for key, value in planted.items() if len(value) > 1 and value in text}
     assert taken == {"PatientID", "AccessionNumber"}
@@ -202,26 +205,26 @@ def test_only_identifiers_and_the_study_date_come_from_the_headers(bundle, heade
     assert study["subject"]["identifier"]["value"] == planted["PatientID"]
 
 
-def test_the_hospital_s_identifier_system_is_used_when_given(report, headers):
+def test_the_hospital_s_identifier_system_is_used_when_given(report, headers) -> None:
     bundle = build_fhir(report, headers, patient_system="urn:oid:1.2.3")
     (document,) = resources(bundle, "DiagnosticReport")
     assert document["subject"]["identifier"]["system"] == "urn:oid:1.2.3"
 
 
-def test_a_damaged_study_date_is_left_out(report, headers):
+def test_a_damaged_study_date_is_left_out(report, headers) -> None:
     with pydicom.config.disable_value_validation():
         headers[0].StudyDate = "20211399"
     (study,) = resources(build_fhir(report, headers), "ImagingStudy")
     assert "started" not in study
 
 
-def test_saved_files_are_private_json(report, headers, tmp_path):
+def test_saved_files_are_private_json(report, headers, tmp_path) -> None:
     path = save_fhir(report, headers, tmp_path / "report.json")
     assert path.stat().st_mode & 0o777 == 0o600
     assert json.loads(path.read_text("utf-8"))["resourceType"] == "Bundle"
 
 
-def test_without_dicom_headers_or_a_patient_there_is_no_bundle(report, headers):
+def test_without_dicom_headers_or_a_patient_there_is_no_bundle(report, headers) -> None:
     with pytest.raises(OutputError) as caught:
         build_fhir(report, None)
     assert caught.value.code == "export.no_dicom_source"
@@ -232,7 +235,7 @@ def test_without_dicom_headers_or_a_patient_there_is_no_bundle(report, headers):
     assert caught.value.code == "export.no_identifiers"
 
 
-def test_a_demonstration_result_is_refused_or_marked_as_test_data(report_factory, headers):
+def test_a_demonstration_result_is_refused_or_marked_as_test_data(report_factory, headers) -> None:
     content = report_factory(headers, demo=True)
     with pytest.raises(OutputError) as caught:
         build_fhir(content, headers)

@@ -35,7 +35,7 @@ def read_json(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def test_geojson_is_rfc_7946(tmp_path):
+def test_geojson_is_rfc_7946(tmp_path) -> None:
     write_geojson(tmp_path / "ships.geojson", findings())
     told = read_json(tmp_path / "ships.geojson")
     assert "crs" not in told
@@ -57,7 +57,7 @@ def test_geojson_is_rfc_7946(tmp_path):
     assert len(read) == 2
 
 
-def test_footprints_say_what_was_seen_skipped_and_failed(tmp_path):
+def test_footprints_say_what_was_seen_skipped_and_failed(tmp_path) -> None:
     write_geojson(tmp_path / "ships.geojson", findings())
     told = read_json(tmp_path / "ships.footprints.geojson")
     rows = [feature["properties"] for feature in told["features"]]
@@ -67,14 +67,14 @@ def test_footprints_say_what_was_seen_skipped_and_failed(tmp_path):
     assert [row["incomplete"] for row in rows] == [False, False, False, True]
 
 
-def test_padding_is_no_part_of_a_footprint(tmp_path):
+def test_padding_is_no_part_of_a_footprint(tmp_path) -> None:
     small = findings(size=(300, 700))
     write_geopackage(tmp_path / "a.gpkg", replace(small, chips=small.chips[:1]))
     footprint = geopandas.read_file(tmp_path / "a.gpkg", layer="footprints").geometry[0]
     assert footprint.bounds == (500_000, 5_400_000 - 256, 500_150, 5_400_000)
 
 
-def test_outlines_are_split_at_the_antimeridian(tmp_path):
+def test_outlines_are_split_at_the_antimeridian(tmp_path) -> None:
     write_geojson(tmp_path / "a.geojson", findings("EPSG:4326", to_dateline))
     told = read_json(tmp_path / "a.footprints.geojson")["features"]
     crossing = told[0]["geometry"]
@@ -88,12 +88,12 @@ def test_outlines_are_split_at_the_antimeridian(tmp_path):
     assert all(-180 <= lon <= 180 for lon, _ in told[1]["geometry"]["coordinates"][0])
 
 
-def test_a_ring_beyond_the_pole_is_cut_at_it():
+def test_a_ring_beyond_the_pole_is_cut_at_it() -> None:
     told = geometry(((0, 80), (10, 80), (10, 95), (0, 95)))
     assert max(lat for _, lat in told["coordinates"][0]) == 90
 
 
-def test_features_without_a_place_are_kept_without_geometry(tmp_path):
+def test_features_without_a_place_are_kept_without_geometry(tmp_path) -> None:
     lost = findings(to_map=lambda column, row: (float("inf"), row))
     write_geojson(tmp_path / "a.geojson", lost)
     assert [f["geometry"] for f in read_json(tmp_path / "a.geojson")["features"]] == [None, None]
@@ -101,7 +101,7 @@ def test_features_without_a_place_are_kept_without_geometry(tmp_path):
     assert geopandas.read_file(tmp_path / "a.gpkg", layer="detections").geometry.isna().all()
 
 
-def test_geopackage_holds_both_layers_in_the_scenes_crs(tmp_path):
+def test_geopackage_holds_both_layers_in_the_scenes_crs(tmp_path) -> None:
     path = tmp_path / "ships.gpkg"
     write_geopackage(path, findings())
     assert set(pyogrio.list_layers(path)[:, 0]) >= {"detections", "footprints"}
@@ -120,14 +120,14 @@ def test_geopackage_holds_both_layers_in_the_scenes_crs(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:More than one layer")
-def test_the_layer_that_a_reader_takes_unasked_holds_the_detections(tmp_path):
+def test_the_layer_that_a_reader_takes_unasked_holds_the_detections(tmp_path) -> None:
     path = tmp_path / "ships.gpkg"
     write_geopackage(path, findings())
     assert pyogrio.list_layers(path)[0, 0] == "detections"
     assert geopandas.read_file(path)["class"].tolist() == ["ship", "ship"]
 
 
-def test_geopackage_brings_its_own_qgis_style(tmp_path):
+def test_geopackage_brings_its_own_qgis_style(tmp_path) -> None:
     path = tmp_path / "ships.gpkg"
     write_geopackage(path, findings())
     with sqlite3.connect(path) as base:
@@ -149,7 +149,7 @@ def test_geopackage_brings_its_own_qgis_style(tmp_path):
     assert {category.get("value") for category in categories} == {"seen", "skipped", "failed"}
 
 
-def test_geoparquet_is_1_1_with_a_bounding_box_column(tmp_path):
+def test_geoparquet_is_1_1_with_a_bounding_box_column(tmp_path) -> None:
     path = tmp_path / "ships.parquet"
     write_geoparquet(path, findings())
     schema = pyarrow.parquet.read_schema(path)
@@ -166,7 +166,7 @@ def test_geoparquet_is_1_1_with_a_bounding_box_column(tmp_path):
     assert len(geopandas.read_parquet(tmp_path / "ships.footprints.parquet")) == 4
 
 
-def test_nothing_found_is_a_readable_file_too(tmp_path):
+def test_nothing_found_is_a_readable_file_too(tmp_path) -> None:
     empty = replace(findings(), detections=())
     write_geojson(tmp_path / "a.geojson", empty)
     assert read_json(tmp_path / "a.geojson")["features"] == []
@@ -178,7 +178,7 @@ def test_nothing_found_is_a_readable_file_too(tmp_path):
     assert len(geopandas.read_parquet(tmp_path / "a.parquet")) == 0
 
 
-def test_stac_item_is_derived_from_the_scene(tmp_path):
+def test_stac_item_is_derived_from_the_scene(tmp_path) -> None:
     write_geopackage(tmp_path / "ships.gpkg", findings())
     write_stac_item(tmp_path / "ships.json", findings(), assets=[tmp_path / "ships.gpkg"])
     item = pystac.Item.from_file(str(tmp_path / "ships.json"))
@@ -196,14 +196,14 @@ def test_stac_item_is_derived_from_the_scene(tmp_path):
     assert item.properties["longllava:notice"] == RESEARCH_NOTICE
 
 
-def test_stac_bounding_box_of_a_scene_across_the_antimeridian(tmp_path):
+def test_stac_bounding_box_of_a_scene_across_the_antimeridian(tmp_path) -> None:
     write_stac_item(tmp_path / "a.json", findings("EPSG:4326", to_dateline))
     west, _, east, _ = read_json(tmp_path / "a.json")["bbox"]
     assert west == pytest.approx(179.999)
     assert east == pytest.approx(-180 + 0.00824)
 
 
-def test_a_scene_that_was_no_file_is_named_by_its_checksum(tmp_path):
+def test_a_scene_that_was_no_file_is_named_by_its_checksum(tmp_path) -> None:
     found = findings()
     made = {k: v for k, v in found.provenance.items() if k not in ("source_href", "datetime")}
     memory = replace(found, provenance=Provenance(**made, input_sha256="cd" * 32))
@@ -215,7 +215,7 @@ def test_a_scene_that_was_no_file_is_named_by_its_checksum(tmp_path):
 
 
 @pytest.mark.parametrize("known", [{}, {"start_datetime": "2024-05-01", "end_datetime": "2024-06-01T12:00:00+02:00"}])  # fmt: skip
-def test_a_time_that_no_one_told_is_unknown_and_an_interval_is_kept(tmp_path, known):
+def test_a_time_that_no_one_told_is_unknown_and_an_interval_is_kept(tmp_path, known) -> None:
     """Family: what is not known filled in with what is at hand."""
     found = findings()
     made = {k: v for k, v in found.provenance.items() if k != "datetime"}
@@ -228,7 +228,7 @@ def test_a_time_that_no_one_told_is_unknown_and_an_interval_is_kept(tmp_path, kn
 
 
 @pytest.mark.parametrize("asset", ["missing.gpkg", "ships.txt"])
-def test_assets_must_exist_and_be_known(tmp_path, asset):
+def test_assets_must_exist_and_be_known(tmp_path, asset) -> None:
     (tmp_path / "ships.txt").write_text("x")
     with pytest.raises(OutputError):
         write_stac_item(tmp_path / "a.json", findings(), assets=[tmp_path / asset])

@@ -3,6 +3,7 @@
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
+from typing import Never
 
 import pyogrio
 import pyogrio.errors
@@ -25,7 +26,7 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_files_are_replaced_only_when_asked(tmp_path, name):
+def test_files_are_replaced_only_when_asked(tmp_path, name) -> None:
     path = tmp_path / name
     path.write_text("mine")
     with pytest.raises(OutputError, match="exists"):
@@ -38,7 +39,7 @@ def test_files_are_replaced_only_when_asked(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_missing_folder_is_our_error_without_the_path(tmp_path, name):
+def test_a_missing_folder_is_our_error_without_the_path(tmp_path, name) -> None:
     with pytest.raises(OutputError) as caught:
         WRITERS[name](tmp_path / "secret_folder" / name, findings())
     assert "secret" not in str(caught.value)
@@ -50,7 +51,7 @@ def pulled_plug(target: Path) -> None:
         raise RuntimeError("pulled plug")
 
 
-def test_a_failed_write_leaves_nothing_behind(tmp_path):
+def test_a_failed_write_leaves_nothing_behind(tmp_path) -> None:
     with pytest.raises(RuntimeError):
         pulled_plug(tmp_path / "a.txt")
     assert list(tmp_path.iterdir()) == []
@@ -59,8 +60,8 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path):
 @pytest.mark.parametrize(
     "kind", [pyogrio.errors.FeatureError, pyogrio.errors.DataSourceError, sqlite3.OperationalError]
 )
-def test_a_full_disk_is_our_error_and_leaves_no_geopackage(tmp_path, monkeypatch, kind):
-    def full(table, path, **options):
+def test_a_full_disk_is_our_error_and_leaves_no_geopackage(tmp_path, monkeypatch, kind) -> None:
+    def full(table, path, **options) -> Never:
         Path(path).write_bytes(b"begun")
         raise kind("database or disk is full")
 
@@ -80,7 +81,9 @@ def test_a_full_disk_is_our_error_and_leaves_no_geopackage(tmp_path, monkeypatch
         (write_stac_item, "a.json"),
     ],
 )
-def test_a_class_that_is_not_unicode_is_refused_before_a_file_is_begun(tmp_path, write, name):
+def test_a_class_that_is_not_unicode_is_refused_before_a_file_is_begun(
+    tmp_path, write, name
+) -> None:
     whole = findings()
     halved = replace(whole.detections[0], name="ship\ud800")
     for broken in (replace(whole, category="ship\udfff"), replace(whole, detections=(halved,))):
@@ -91,14 +94,14 @@ def test_a_class_that_is_not_unicode_is_refused_before_a_file_is_begun(tmp_path,
     write(tmp_path / name, replace(whole, category="na\u00efve \u2603 \U0001f6a2"))
 
 
-def test_two_files_are_refused_together(tmp_path):
+def test_two_files_are_refused_together(tmp_path) -> None:
     (tmp_path / "ships.footprints.geojson").write_text("mine")
     with pytest.raises(OutputError, match="exists"):
         write_geojson(tmp_path / "ships.geojson", findings())
     assert [p.name for p in tmp_path.iterdir()] == ["ships.footprints.geojson"]
 
 
-def test_a_geopackage_must_be_named_as_one(tmp_path):
+def test_a_geopackage_must_be_named_as_one(tmp_path) -> None:
     with pytest.raises(OutputError, match="gpkg"):
         write_geopackage(tmp_path / "ships.data", findings())
     assert list(tmp_path.iterdir()) == []

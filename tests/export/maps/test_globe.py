@@ -40,7 +40,7 @@ def scene(crs: str, left: float, top: float, step: float, size: int, down: int =
     ],
 )
 @pytest.mark.parametrize("segments", [4, 32])
-def test_a_scene_around_a_pole_covers_it(crs, left, top, step, size, down, pole, segments):
+def test_a_scene_around_a_pole_covers_it(crs, left, top, step, size, down, pole, segments) -> None:
     """Family: rings once around the Earth; their box had no width, their parts shared an edge."""
     place = scene(crs, left, top, step, size, down)
     ring = lonlat_ring(place, view_ring(place), segments=segments)
@@ -55,7 +55,7 @@ def test_a_scene_around_a_pole_covers_it(crs, left, top, step, size, down, pole,
 
 @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:4269"])
 @pytest.mark.parametrize("west", [-180, 0])
-def test_the_whole_world_is_one_polygon(crs, west):
+def test_the_whole_world_is_one_polygon(crs, west) -> None:
     """Family: rings once around the Earth, without a pole inside."""
     place = scene(crs, west, 90, 1, 360)
     place = replace(place, height=180)
@@ -66,7 +66,7 @@ def test_the_whole_world_is_one_polygon(crs, west):
     assert globe_box([ring]) == [-180, -90, 180, 90]
 
 
-def test_a_full_disc_is_saved_with_what_is_known_of_it(tmp_path):
+def test_a_full_disc_is_saved_with_what_is_known_of_it(tmp_path) -> None:
     """Family: places off the Earth; an overflow ended every writer."""
     found = findings(GEOSTATIONARY, lambda c, r: (-5.5e6 + 15000 * c, 5.5e6 - 15000 * r))
     write_geojson(tmp_path / "a.geojson", found)
@@ -81,7 +81,7 @@ def test_a_full_disc_is_saved_with_what_is_known_of_it(tmp_path):
     assert len(geopandas.read_file(tmp_path / "a.gpkg", layer="footprints")) == 4
 
 
-def test_map_files_keep_longitudes_within_180(tmp_path):
+def test_map_files_keep_longitudes_within_180(tmp_path) -> None:
     """Family: coordinates beyond the range of their CRS, in formats that keep the scene's CRS."""
     found = findings("EPSG:4326", to_dateline)
     write_geopackage(tmp_path / "a.gpkg", found)
@@ -107,7 +107,7 @@ def test_map_files_keep_longitudes_within_180(tmp_path):
     assert len(near) > 0
 
 
-def test_an_empty_layer_has_the_types_of_a_full_one(tmp_path):
+def test_an_empty_layer_has_the_types_of_a_full_one(tmp_path) -> None:
     """Family: a column without values loses its type, and files of one search cannot be joined."""
     write_geoparquet(tmp_path / "full.parquet", findings())
     write_geoparquet(tmp_path / "empty.parquet", replace(findings(), detections=()))
@@ -118,7 +118,7 @@ def test_an_empty_layer_has_the_types_of_a_full_one(tmp_path):
     assert not any(pyarrow.types.is_null(field.type) for field in empty)
 
 
-def test_a_stac_item_around_a_pole_can_be_read(tmp_path):
+def test_a_stac_item_around_a_pole_can_be_read(tmp_path) -> None:
     """Family: rings once around the Earth."""
     polar = findings("EPSG:3413", lambda c, r: (-4e5 + 1000 * c, 3e5 - 1000 * r))
     write_stac_item(tmp_path / "a.json", polar)

@@ -1,6 +1,7 @@
 """One frame at a time: every codec, its second path, and codestreams that lie."""
 
 import faulthandler
+from typing import Any, Never
 
 import imagecodecs
 import numpy as np
@@ -18,7 +19,7 @@ LOSSLESS = (RLE, *(JPEG + end for end in ("57", "70", "80", "90", "201")))
 
 
 @pytest.fixture(autouse=True)
-def no_hang():
+def no_hang() -> Any:
     """A decoder that hangs ends the run with a trace."""
     faulthandler.dump_traceback_later(60, exit=True)
     yield
@@ -30,14 +31,14 @@ def no_hang():
     arrays(np.uint16, st.tuples(st.integers(2, 20), st.integers(2, 20)), elements=st.integers(0, 65535)),
     st.sampled_from(LOSSLESS),
 )  # fmt: skip
-def test_any_sixteen_bit_image_survives_every_lossless_syntax(dicom, image, syntax):
+def test_any_sixteen_bit_image_survives_every_lossless_syntax(dicom, image, syntax) -> None:
     decoded, precision = decode_frame(dicom.encode(image, syntax), syntax, *image.shape)
     np.testing.assert_array_equal(decoded, image)
     assert precision in (0, 16)
 
 
 @pytest.mark.parametrize("end", ["57", "80", "90", "201"])
-def test_eight_bit_codestreams_are_widened(end, dicom):
+def test_eight_bit_codestreams_are_widened(end, dicom) -> None:
     image = np.arange(192, dtype=np.uint8).reshape(12, 16)
     encoders = {
         "57": lambda: imagecodecs.jpeg8_encode(image, lossless=True),
@@ -50,10 +51,10 @@ def test_eight_bit_codestreams_are_widened(end, dicom):
     assert (decoded.dtype, precision) == (np.uint16, 8)
 
 
-def test_a_codec_that_is_not_built_is_replaced_by_pydicoms(dicom, monkeypatch):
+def test_a_codec_that_is_not_built_is_replaced_by_pydicoms(dicom, monkeypatch) -> None:
     pytest.importorskip("jpeg_ls", reason="pyjpegls comes with highdicom")
 
-    def absent(*_args, **_options):
+    def absent(*_args, **_options) -> Never:
         raise ImportError("not built")
 
     image = dicom.phantom()[0].view(np.uint16) & 0x0FFF
@@ -68,7 +69,7 @@ def test_a_codec_that_is_not_built_is_replaced_by_pydicoms(dicom, monkeypatch):
 
 
 @pytest.mark.parametrize("end", ["57", "80", "90", "201"])
-def test_a_size_that_would_fill_the_memory_is_refused_unread(end, dicom):
+def test_a_size_that_would_fill_the_memory_is_refused_unread(end, dicom) -> None:
     data = bytearray(dicom.encode(np.zeros((8, 8), np.uint16), JPEG + end))
     if end in ("90", "201"):
         at = data.index(b"\xff\x51") + 6
@@ -83,7 +84,7 @@ def test_a_size_that_would_fill_the_memory_is_refused_unread(end, dicom):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("end", ["57", "70", "80", "90", "201"])
-def test_no_prefix_of_a_codestream_hangs_or_passes(end, dicom):
+def test_no_prefix_of_a_codestream_hangs_or_passes(end, dicom) -> None:
     image = dicom.phantom()[0].view(np.uint16) & 0x0FFF
     data = dicom.encode(image, JPEG + end)
     for length in range(0, len(data) - 40, max(1, len(data) // 60)):
@@ -92,7 +93,7 @@ def test_no_prefix_of_a_codestream_hangs_or_passes(end, dicom):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_high_throughput_stream_that_breaks_off_inside_is_noticed(dicom):
+def test_a_high_throughput_stream_that_breaks_off_inside_is_noticed(dicom) -> None:
     image = dicom.phantom()[0].view(np.uint16) & 0x0FFF
     data = bytearray(dicom.encode(image, JPEG + "201"))
     start = data.index(b"\xff\x93") + 2
@@ -101,7 +102,7 @@ def test_a_high_throughput_stream_that_breaks_off_inside_is_noticed(dicom):
         decode_frame(bytes(data), JPEG + "201", *image.shape)
 
 
-def test_colour_and_foreign_bytes_are_refused(dicom):
+def test_colour_and_foreign_bytes_are_refused(dicom) -> None:
     colour = imagecodecs.jpeg8_encode(np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(UnsupportedInputError):
         decode_frame(colour, JPEG + "50", 8, 8)
@@ -113,12 +114,12 @@ def test_colour_and_foreign_bytes_are_refused(dicom):
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8\xff", b"\xff\x4f\xff\x51"]))
-def test_the_codestream_parser_never_raises(noise, start):
+def test_the_codestream_parser_never_raises(noise, start) -> None:
     parse_codestream(start + noise)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 15])
-def test_run_lengths_with_another_number_of_segments_are_refused(count, dicom):
+def test_run_lengths_with_another_number_of_segments_are_refused(count, dicom) -> None:
     data = bytearray(dicom.encode(np.zeros((8, 8), np.uint16), RLE))
     data[:4] = count.to_bytes(4, "little")
     with pytest.raises(DamagedInputError):

@@ -4,6 +4,7 @@ import io
 import logging
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -25,13 +26,13 @@ PIXEL_DATA = 0x7FE00010
 
 
 @pytest.fixture(scope="module")
-def files():
+def files() -> Any:
     """pydicom's own test files: 170 odd and broken ones, shipped in its wheel."""
     return [Path(name) for name in get_testdata_files() if Path(name).is_file()]
 
 
 @pytest.fixture
-def quiet_peer():
+def quiet_peer() -> Any:
     """pydicom warns about its own test files at length."""
     logger = logging.getLogger("pydicom")
     logger.disabled = True
@@ -41,7 +42,7 @@ def quiet_peer():
     logger.disabled = False
 
 
-def assert_equals_pydicom(found, data):
+def assert_equals_pydicom(found, data) -> None:
     dataset = pydicom.dcmread(io.BytesIO(data), force=True)
     little = dataset.original_encoding[1] is not False
     for tag in WANTED:
@@ -58,7 +59,7 @@ def assert_equals_pydicom(found, data):
         assert data[found.pixel_offset : end] == pixels.value
 
 
-def test_the_scan_equals_pydicom_on_every_file_of_its_test_suite(files, quiet_peer):
+def test_the_scan_equals_pydicom_on_every_file_of_its_test_suite(files, quiet_peer) -> None:
     scanned = 0
     for path in files:
         with path.open("rb") as stream:
@@ -69,7 +70,7 @@ def test_the_scan_equals_pydicom_on_every_file_of_its_test_suite(files, quiet_pe
     assert scanned >= 80
 
 
-def test_stored_values_equal_pydicom_on_every_file_it_decodes(files, quiet_peer):
+def test_stored_values_equal_pydicom_on_every_file_it_decodes(files, quiet_peer) -> None:
     compared = 0
     for path in files:
         for candidate in find(path).files:
@@ -90,12 +91,12 @@ def test_stored_values_equal_pydicom_on_every_file_it_decodes(files, quiet_peer)
     assert compared >= 40
 
 
-def reordered(decoded, header):
+def reordered(decoded, header) -> Any:
     patterns, precision = decoded
     return patterns, header, precision
 
 
-def test_nothing_in_pydicoms_test_suite_makes_the_header_pass_raise(files):
+def test_nothing_in_pydicoms_test_suite_makes_the_header_pass_raise(files) -> None:
     for path in files:
         for candidate in find(path).files:
             read_header(candidate)
@@ -112,7 +113,7 @@ def test_nothing_in_pydicoms_test_suite_makes_the_header_pass_raise(files):
     ),
     st.booleans(),
 )
-def test_the_scan_equals_pydicom_among_private_elements(dicom, private, implicit):
+def test_the_scan_equals_pydicom_among_private_elements(dicom, private, implicit) -> None:
     image = dicom.datasets(dicom.phantom((2, 6, 6)))[0]
     image.add_new(0x00090010, "LO", "VENDOR")
     for number, (vr, value) in enumerate(private):
@@ -139,6 +140,6 @@ def test_the_scan_equals_pydicom_among_private_elements(dicom, private, implicit
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=600), st.booleans())
-def test_the_scan_never_raises_on_noise(noise, framed):
+def test_the_scan_never_raises_on_noise(noise, framed) -> None:
     head = b"\0" * 128 + b"DICM\2\0\x10\0UI\x14\0" + b"1.2.840.10008.1.2.1\0" if framed else b""
     assert parse(io.BytesIO(head + noise), WANTED) is None or framed

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def pipeline() -> CTReport:
 
 
 @pytest.fixture(scope="module")
-def result(pipeline: CTReport):
+def result(pipeline: CTReport) -> Any:
     return pipeline(PHANTOM, policy=FEW, max_new_tokens=4)
 
 

@@ -4,6 +4,7 @@ import json
 import logging
 from hashlib import sha256
 from io import BytesIO
+from typing import Any, Never
 
 import pydicom
 import pytest
@@ -24,12 +25,12 @@ TOKEN = "let-me-in"  # noqa: S105 - of the test server
 
 
 @pytest.fixture(scope="module")
-def images(ct_reports, tmp_path_factory):
+def images(ct_reports, tmp_path_factory) -> Any:
     return ct_reports.write_series(tmp_path_factory.mktemp("series"))
 
 
 @pytest.fixture(scope="module")
-def reports(ct_reports, images, tmp_path_factory):
+def reports(ct_reports, images, tmp_path_factory) -> Any:
     """Basic Text and TID 1500 reports of the planted patient."""
     headers = ct_reports.read_headers(images)
     path = tmp_path_factory.mktemp("Plantagenet") / "report.dcm"
@@ -37,48 +38,48 @@ def reports(ct_reports, images, tmp_path_factory):
 
 
 @pytest.fixture
-def web(pacs_servers):
+def web(pacs_servers) -> Any:
     with pacs_servers.dicomweb_server() as server:
         yield server
 
 
 @pytest.fixture
-def scp(pacs_servers):
+def scp(pacs_servers) -> Any:
     with pacs_servers.storage_scp() as server:
         yield server
 
 
 @pytest.fixture
-def audit(tmp_path):
+def audit(tmp_path) -> Any:
     return tmp_path / "audit.jsonl"
 
 
-def lines(audit):
+def lines(audit) -> Any:
     return [json.loads(line) for line in audit.read_text("ascii").splitlines()]
 
 
-def address(scp, title="ARCHIVE"):
+def address(scp, title="ARCHIVE") -> str:
     return f"dicom://{title}@127.0.0.1:{scp.port}"
 
 
-def same(data, path):
+def same(data, path) -> Any:
     return pydicom.dcmread(BytesIO(data)) == pydicom.dcmread(path)
 
 
-def test_stow_stores_the_report_whole(web, reports, audit):
+def test_stow_stores_the_report_whole(web, reports, audit) -> None:
     for path in reports:
         assert send(path, destination=web.url, audit=audit).status == 200
     assert all(same(data, path) for data, path in zip(web.stored, reports, strict=True))
 
 
-def test_c_store_stores_the_report_whole(scp, reports, audit):
+def test_c_store_stores_the_report_whole(scp, reports, audit) -> None:
     for path in reports:
         assert send(path, destination=address(scp), audit=audit, user="op").status == 0
     assert all(same(data, path) for data, path in zip(scp.received, reports, strict=True))
     assert scp.callers == ["LONGLLAVA", "LONGLLAVA"]
 
 
-def test_the_audit_says_who_when_what_and_where(web, reports, audit):
+def test_the_audit_says_who_when_what_and_where(web, reports, audit) -> None:
     receipt = send(reports[0], destination=web.url, audit=audit, user="operator 7")
     started, sent = lines(audit)
     digest = sha256(reports[0].read_bytes()).hexdigest()
@@ -95,21 +96,21 @@ def test_the_audit_says_who_when_what_and_where(web, reports, audit):
     assert audit.stat().st_mode & 0o777 == 0o600
 
 
-def test_audit_lines_are_appended(web, reports, audit):
+def test_audit_lines_are_appended(web, reports, audit) -> None:
     audit.write_text('{"event": "before"}\n')
     send(reports[0], destination=web.url, audit=audit)
     assert [line["event"] for line in lines(audit)] == ["before", "started", "sent"]
 
 
-def test_nothing_is_sent_without_an_audit_line(web, reports, tmp_path):
+def test_nothing_is_sent_without_an_audit_line(web, reports, tmp_path) -> None:
     with pytest.raises(OutputError) as caught:
         send(reports[0], destination=web.url, audit=tmp_path / "absent" / "audit.jsonl")
     assert caught.value.code == "send.audit"
     assert web.stored == []
 
 
-def test_an_interruption_is_on_record(web, reports, audit, monkeypatch):
-    def interrupt(*_args, **_kwargs):
+def test_an_interruption_is_on_record(web, reports, audit, monkeypatch) -> None:
+    def interrupt(*_args, **_kwargs) -> Never:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("longllava_domains.pipelines.pacs.send.transmit", interrupt)
@@ -133,7 +134,7 @@ FAILED = {
         ((202, {}), {"http_status": 202, "failure_reason": 0}),
     ],
 )
-def test_a_stow_answer_that_stored_nothing_is_a_failure(web, reports, audit, stow, facts):
+def test_a_stow_answer_that_stored_nothing_is_a_failure(web, reports, audit, stow, facts) -> None:
     web.stow = stow
     with pytest.raises(NetworkError) as caught:
         send(reports[0], destination=web.url, audit=audit)
@@ -142,7 +143,7 @@ def test_a_stow_answer_that_stored_nothing_is_a_failure(web, reports, audit, sto
 
 
 @pytest.mark.parametrize("status", [400, 409, 503])
-def test_http_refusals_carry_their_status(web, reports, audit, status):
+def test_http_refusals_carry_their_status(web, reports, audit, status) -> None:
     web.status = status
     with pytest.raises(NetworkError) as caught:
         send(reports[0], destination=web.url, audit=audit)
@@ -150,7 +151,7 @@ def test_http_refusals_carry_their_status(web, reports, audit, status):
     assert len(web.requests) == 1
 
 
-def test_a_token_is_sent_and_never_recorded(web, reports, audit):
+def test_a_token_is_sent_and_never_recorded(web, reports, audit) -> None:
     web.token = TOKEN
     with pytest.raises(NetworkError, match="401"):
         send(reports[0], destination=web.url, audit=audit)
@@ -159,7 +160,7 @@ def test_a_token_is_sent_and_never_recorded(web, reports, audit):
 
 
 @pytest.mark.parametrize(("status", "stored"), [(0xB000, True), (0xA700, False), (0xC123, False)])
-def test_dimse_warnings_are_kept_and_failures_raised(scp, reports, audit, status, stored):
+def test_dimse_warnings_are_kept_and_failures_raised(scp, reports, audit, status, stored) -> None:
     scp.status = status
     if stored:
         assert send(reports[0], destination=address(scp), audit=audit).status == status
@@ -169,7 +170,7 @@ def test_dimse_warnings_are_kept_and_failures_raised(scp, reports, audit, status
         assert caught.value.facts == {"dimse_status": status}
 
 
-def test_an_unknown_called_title_is_named_as_the_cause(scp, reports, audit):
+def test_an_unknown_called_title_is_named_as_the_cause(scp, reports, audit) -> None:
     with pytest.raises(NetworkError) as caught:
         send(reports[0], destination=address(scp, "WRONG"), audit=audit)
     assert caught.value.code == "send.rejected"
@@ -177,21 +178,21 @@ def test_an_unknown_called_title_is_named_as_the_cause(scp, reports, audit):
     assert "title in the destination" in caught.value.remedy
 
 
-def test_an_archive_without_sr_classes_is_named_as_the_cause(pacs_servers, reports, audit):
+def test_an_archive_without_sr_classes_is_named_as_the_cause(pacs_servers, reports, audit) -> None:
     images_only = pacs_servers.storage_scp(sop_class=CTImageStorage)
     with images_only as scp, pytest.raises(NetworkError) as caught:
         send(reports[0], destination=address(scp), audit=audit)
     assert caught.value.code == "send.not_accepted"
 
 
-def test_nobody_listening_is_unreachable(reports, audit):
+def test_nobody_listening_is_unreachable(reports, audit) -> None:
     for destination in ("dicom://A@127.0.0.1:9", "http://127.0.0.1:9/dicom-web"):
         with pytest.raises(NetworkError) as caught:
             send(reports[0], destination=destination, audit=audit, timeout_s=1)
         assert caught.value.code == "network.unreachable"
 
 
-def test_a_silent_archive_is_a_timeout(scp, reports, audit, monkeypatch):
+def test_a_silent_archive_is_a_timeout(scp, reports, audit, monkeypatch) -> None:
     import time
 
     monkeypatch.setattr(scp, "received", type("Slow", (), {"append": lambda *_: time.sleep(1.0)})())
@@ -215,14 +216,14 @@ def test_a_silent_archive_is_a_timeout(scp, reports, audit, monkeypatch):
 )
 def test_destinations_that_are_none_are_refused_before_anything_is_written(
     reports, audit, destination
-):
+) -> None:
     with pytest.raises(PolicyError) as caught:
         send(reports[0], destination=destination, audit=audit)
     assert "secret" not in str(caught.value)
     assert not audit.exists()
 
 
-def test_only_reports_of_ours_are_sent(web, images, audit, tmp_path):
+def test_only_reports_of_ours_are_sent(web, images, audit, tmp_path) -> None:
     (tmp_path / "text").write_text("not DICOM")
     for path, error in (
         (images[0], PolicyError),
@@ -237,7 +238,7 @@ def test_only_reports_of_ours_are_sent(web, images, audit, tmp_path):
 
 def test_no_name_id_or_uid_reaches_audit_logs_or_errors(
     web, scp, reports, audit, ct_reports, caplog, recwarn
-):
+) -> None:
     caplog.set_level(logging.DEBUG)
     said = []
     for target in (web.url, address(scp)):

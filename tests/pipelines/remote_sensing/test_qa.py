@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreference
 
 
 @pytest.fixture(params=sorted(SCENES))
-def scene(request, tmp_path, picture):
+def scene(request, tmp_path, picture) -> Any:
     path = tmp_path / "scene.tif"
     return path, SCENES[request.param](path, picture)
 
@@ -36,7 +37,7 @@ def centre(feature) -> tuple[float, float]:
     return tuple((low + high) / 2)
 
 
-def test_planted_squares_come_back_once_each_within_half_a_pixel(scene, tmp_path):
+def test_planted_squares_come_back_once_each_within_half_a_pixel(scene, tmp_path) -> None:
     path, to_lonlat = scene
     found = RemoteSensingQA(Seer()).find(path, "ship")
     assert found.outcomes == {"seen": 4, "skipped": 0, "failed": 0}
@@ -53,7 +54,7 @@ def test_planted_squares_come_back_once_each_within_half_a_pixel(scene, tmp_path
         assert nearest < half_pixel
 
 
-def test_planted_squares_of_a_mosaic_in_two_crss_come_back_once_each(tmp_path):
+def test_planted_squares_of_a_mosaic_in_two_crss_come_back_once_each(tmp_path) -> None:
     """Two scenes either side of 6 degrees east, each in its own UTM zone, overlapping a little."""
     corners = {"EPSG:32631": (720_500, 5_398_700), "EPSG:32632": (279_440, 5_398_690)}
     planted, paths = [], []
@@ -81,14 +82,14 @@ def test_planted_squares_of_a_mosaic_in_two_crss_come_back_once_each(tmp_path):
         assert min(math.dist(place, other) for other in told) < 0.5
 
 
-def test_counting_says_when_it_is_not_complete(tmp_path, picture):
+def test_counting_says_when_it_is_not_complete(tmp_path, picture) -> None:
     path = tmp_path / "scene.tif"
     SCENES["affine"](path, picture)
     counted = RemoteSensingQA(Seer()).count(path, "ship")
     assert (counted.count, counted.is_complete) == (len(SQUARES), True)
 
     class Brief(Seer):
-        def answer(self, sequence, question, *, max_new_tokens=0):
+        def answer(self, sequence, question, *, max_new_tokens=0) -> Any:
             text = super().answer(sequence, question).text
             return Answer(f"{text}, and the remaining objects are not listed.")
 
@@ -97,7 +98,7 @@ def test_counting_says_when_it_is_not_complete(tmp_path, picture):
     assert brief.to_json()["count_is_complete"] is False
 
 
-def test_without_a_georeference_pixels_are_given_and_maps_refused(tmp_path, picture):
+def test_without_a_georeference_pixels_are_given_and_maps_refused(tmp_path, picture) -> None:
     path = tmp_path / "scene.png"
     with rasterio.open(
         path, "w", driver="PNG", width=WIDTH, height=HEIGHT, count=3, dtype="uint8"
@@ -115,7 +116,7 @@ def test_without_a_georeference_pixels_are_given_and_maps_refused(tmp_path, pict
     assert sorted(p.name for p in tmp_path.iterdir()) == ["scene.png"]
 
 
-def test_all_formats_carry_notice_model_and_place(tmp_path, picture):
+def test_all_formats_carry_notice_model_and_place(tmp_path, picture) -> None:
     path = tmp_path / "scene.tif"
     SCENES["affine"](path, picture)
     found = RemoteSensingQA(Seer()).find(path, "ship")
@@ -141,12 +142,12 @@ def test_all_formats_carry_notice_model_and_place(tmp_path, picture):
     assert item["properties"]["datetime"] == "2024-05-01T00:00:00Z"
 
 
-def test_scene_question_shows_the_global_view_and_the_grid(tmp_path, picture):
+def test_scene_question_shows_the_global_view_and_the_grid(tmp_path, picture) -> None:
     path = tmp_path / "scene.tif"
     SCENES["affine"](path, picture)
 
     class Describer:
-        def answer(self, sequence, question, *, max_new_tokens=0):
+        def answer(self, sequence, question, *, max_new_tokens=0) -> Any:
             return Answer(f"{sequence.layout} of {len(sequence)} for: {question}")
 
     told = RemoteSensingQA(Describer())(path, "What is this place?")
@@ -158,12 +159,12 @@ def test_scene_question_shows_the_global_view_and_the_grid(tmp_path, picture):
     assert json.dumps(again.to_json()) == json.dumps(told.to_json())
 
 
-def test_prompt_and_answer_say_where_north_is(tmp_path, picture):
+def test_prompt_and_answer_say_where_north_is(tmp_path, picture) -> None:
     """Family: pictures that are not what they look like; a south-up scene is a mirror image."""
     asked = []
 
     class Describer:
-        def answer(self, sequence, question, *, max_new_tokens=0):
+        def answer(self, sequence, question, *, max_new_tokens=0) -> Any:
             asked.append(question)
             return Answer("a harbour")
 
@@ -178,13 +179,13 @@ def test_prompt_and_answer_say_where_north_is(tmp_path, picture):
     ]
 
 
-def test_two_dates_are_one_question_and_its_answer_lies_on_the_map(tmp_path, picture):
+def test_two_dates_are_one_question_and_its_answer_lies_on_the_map(tmp_path, picture) -> None:
     """Family: good data refused; before and after are one question."""
     for name in ("before", "after"):
         SCENES["affine"](tmp_path / f"{name}.tif", picture)
 
     class Comparer:
-        def answer(self, sequence, question, *, max_new_tokens=0):
+        def answer(self, sequence, question, *, max_new_tokens=0) -> Any:
             box = "{<50.00><50.00><10.00><10.00>|<90>}"
             return Answer(f"{sequence.layout} {len(sequence)} {question} <ref>ship</ref> {box}")
 

@@ -1,6 +1,7 @@
 """A search tells its plan first, asks in the words of the data set, and accounts for every chip."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from longllava_domains.pipelines.remote_sensing.saving import require_savable
 from longllava_domains.remote_sensing import open_raster
 
 
-def test_plan_comes_first_and_then_with_the_time(tmp_path, picture):
+def test_plan_comes_first_and_then_with_the_time(tmp_path, picture) -> None:
     path = tmp_path / "scene.tif"
     SCENES["affine"](path, picture)
     model = Seer()
@@ -37,7 +38,7 @@ def test_plan_comes_first_and_then_with_the_time(tmp_path, picture):
     assert steps[-1] == ("find", 12, 12)
 
 
-def test_question_is_that_of_the_data_set(tmp_path, picture):
+def test_question_is_that_of_the_data_set(tmp_path, picture) -> None:
     path = tmp_path / "scene.tif"
     SCENES["affine"](path, picture)
     model = Seer("geochat")
@@ -50,7 +51,7 @@ def test_question_is_that_of_the_data_set(tmp_path, picture):
     assert model.questions[-1].startswith("[detection]Detect all the ships in the image")
 
 
-def test_every_chip_is_accounted_for(tmp_path, picture):
+def test_every_chip_is_accounted_for(tmp_path, picture) -> None:
     path = tmp_path / "scene.tif"
     values = picture.copy()
     values[:, :, :512] = 0
@@ -61,7 +62,7 @@ def test_every_chip_is_accounted_for(tmp_path, picture):
         file.write(values)
 
     class Mumbler(Seer):
-        def answer(self, sequence, question, *, max_new_tokens=0):
+        def answer(self, sequence, question, *, max_new_tokens=0) -> Any:
             super().answer(sequence, question)
             texts = ["({<50.00><50.00><9.00><9.00>|<90>}, {<1><2>|<3>}", "A lovely harbour."]
             return Answer(texts[len(self.questions) - 1], stopped="length")
@@ -75,14 +76,14 @@ def test_every_chip_is_accounted_for(tmp_path, picture):
     assert found.provenance["views"] == 2
 
 
-def test_boxes_in_the_padding_of_a_small_scene_are_no_objects(tmp_path, picture):
+def test_boxes_in_the_padding_of_a_small_scene_are_no_objects(tmp_path, picture) -> None:
     path = tmp_path / "scene.tif"
     profile = {"driver": "GTiff", "width": 300, "height": 200, "count": 3, "dtype": "uint8"}
     with rasterio.open(path, "w", **profile) as file:
         file.write(picture[:, :200, :300])
 
     class Dreamer(Seer):
-        def answer(self, sequence, question, *, max_new_tokens=0):
+        def answer(self, sequence, question, *, max_new_tokens=0) -> Any:
             return Answer("There are 2 ships: ({<20><20><5><5>|<90>}, {<90><90><5><5>|<90>})")
 
     found = RemoteSensingQA(Dreamer()).find(path, "ship")
@@ -91,7 +92,9 @@ def test_boxes_in_the_padding_of_a_small_scene_are_no_objects(tmp_path, picture)
     assert not found.is_complete
 
 
-def test_model_errors_after_the_first_chip_are_counted_and_the_first_is_raised(tmp_path, picture):
+def test_model_errors_after_the_first_chip_are_counted_and_the_first_is_raised(
+    tmp_path, picture
+) -> None:
     path = tmp_path / "scene.tif"
     SCENES["affine"](path, picture)
 
@@ -100,7 +103,7 @@ def test_model_errors_after_the_first_chip_are_counted_and_the_first_is_raised(t
             super().__init__()
             self.good = good
 
-        def answer(self, sequence, question, *, max_new_tokens=0):
+        def answer(self, sequence, question, *, max_new_tokens=0) -> Any:
             if len(self.questions) >= self.good:
                 raise ModelError("Too tired.", remedy="Rest.", code="model.tired")
             return super().answer(sequence, question)
@@ -112,7 +115,7 @@ def test_model_errors_after_the_first_chip_are_counted_and_the_first_is_raised(t
         RemoteSensingQA(Tired(0)).find(path, "ship")
 
 
-def test_resolutions_outside_the_trained_range_are_noticed_or_refused(tmp_path, picture):
+def test_resolutions_outside_the_trained_range_are_noticed_or_refused(tmp_path, picture) -> None:
     path = tmp_path / "scene.tif"
     affine_scene(Affine(10, 0, 500_000, 0, -10, 5_400_000), "EPSG:32631")(path, picture)
     found = RemoteSensingQA(Seer()).find(path, "ship")
@@ -127,7 +130,7 @@ def test_resolutions_outside_the_trained_range_are_noticed_or_refused(tmp_path, 
     "category",
     ["", "  ", "ship<ref>", "a{b}", "ship\nand more", "a\0b", "\x1b[31m", "ship\ud800", "a\u2028b"],
 )
-def test_things_that_could_not_be_asked_for_are_refused(tmp_path, picture, category):
+def test_things_that_could_not_be_asked_for_are_refused(tmp_path, picture, category) -> None:
     path = tmp_path / "scene.tif"
     SCENES["affine"](path, picture)
     with pytest.raises(PolicyError):
@@ -135,13 +138,13 @@ def test_things_that_could_not_be_asked_for_are_refused(tmp_path, picture, categ
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_whatever_a_model_says_every_chip_is_accounted_for(tmp_path, picture, seed):
+def test_whatever_a_model_says_every_chip_is_accounted_for(tmp_path, picture, seed) -> None:
     path = tmp_path / "scene.tif"
     SCENES["affine"](path, picture)
     dice = np.random.default_rng(seed)
 
     class Babbler(Seer):
-        def answer(self, sequence, question, *, max_new_tokens=0):
+        def answer(self, sequence, question, *, max_new_tokens=0) -> Any:
             letters = list(super().answer(sequence, question).text)
             for at in dice.integers(0, len(letters), 8):
                 letters[at] = str(dice.choice(list("{}<>|.,- x9\n☃")))
@@ -156,7 +159,7 @@ def test_whatever_a_model_says_every_chip_is_accounted_for(tmp_path, picture, se
     assert len(told["features"]) == len(found.detections)
 
 
-def test_boxes_wholly_on_nodata_are_no_objects(tmp_path, picture):
+def test_boxes_wholly_on_nodata_are_no_objects(tmp_path, picture) -> None:
     """Family: answers about what the view does not show."""
     path = tmp_path / "scene.tif"
     values = picture.copy()
@@ -166,7 +169,7 @@ def test_boxes_wholly_on_nodata_are_no_objects(tmp_path, picture):
         file.write(values[:, :512, :512])
 
     class Dreamer(Seer):
-        def answer(self, sequence, question, *, max_new_tokens=0):
+        def answer(self, sequence, question, *, max_new_tokens=0) -> Any:
             return Answer(
                 "There are 3 ships: ({<20><20><5><5>|<90>}, {<50><50><9><9>|<45>}, "
                 "{<10><80><0.01><0.01>|<90>})"
@@ -181,13 +184,13 @@ def test_boxes_wholly_on_nodata_are_no_objects(tmp_path, picture):
 class Interrupted(Seer):
     """Is stopped by the user at its third chip."""
 
-    def answer(self, sequence, question, *, max_new_tokens=0):
+    def answer(self, sequence, question, *, max_new_tokens=0) -> Any:
         if len(self.questions) == 2:
             raise KeyboardInterrupt
         return super().answer(sequence, question)
 
 
-def test_a_search_that_was_stopped_goes_on_where_it_was(tmp_path, picture):
+def test_a_search_that_was_stopped_goes_on_where_it_was(tmp_path, picture) -> None:
     """Family: work that is lost when a long run ends early."""
     path, kept = tmp_path / "scene.tif", tmp_path / "ships.jsonl"
     SCENES["affine"](path, picture)
@@ -207,13 +210,13 @@ def test_a_search_that_was_stopped_goes_on_where_it_was(tmp_path, picture):
     assert again.questions == []
 
 
-def test_chips_that_failed_are_asked_again(tmp_path, picture):
+def test_chips_that_failed_are_asked_again(tmp_path, picture) -> None:
     """Family: work that is lost when a long run ends early; a failure is no answer."""
     path, kept = tmp_path / "scene.tif", tmp_path / "ships.jsonl"
     SCENES["affine"](path, picture)
 
     class Tired(Seer):
-        def answer(self, sequence, question, *, max_new_tokens=0):
+        def answer(self, sequence, question, *, max_new_tokens=0) -> Any:
             if len(self.questions) == 3:
                 raise ModelError("Too tired.", remedy="Rest.", code="model.tired")
             return super().answer(sequence, question)
@@ -226,7 +229,7 @@ def test_chips_that_failed_are_asked_again(tmp_path, picture):
 
 
 @pytest.mark.parametrize("change", ["thing", "chips", "scene", "dialect", "text"])
-def test_answers_of_another_search_are_not_taken_for_its_own(tmp_path, picture, change):
+def test_answers_of_another_search_are_not_taken_for_its_own(tmp_path, picture, change) -> None:
     """Family: results of one run read as another's."""
     path, kept = tmp_path / "scene.tif", tmp_path / "ships.jsonl"
     SCENES["affine"](path, picture)
@@ -248,7 +251,7 @@ def test_answers_of_another_search_are_not_taken_for_its_own(tmp_path, picture, 
     assert kept.read_bytes() == before
 
 
-def test_one_line_says_how_a_search_ended(tmp_path, picture):
+def test_one_line_says_how_a_search_ended(tmp_path, picture) -> None:
     """Family: results without what they rest on."""
     path = tmp_path / "scene.tif"
     SCENES["affine"](path, picture)
@@ -256,7 +259,7 @@ def test_one_line_says_how_a_search_ended(tmp_path, picture):
     assert found.summary() == "6 ships in 4 chips"
 
     class Mumbler(Seer):
-        def answer(self, sequence, question, *, max_new_tokens=0):
+        def answer(self, sequence, question, *, max_new_tokens=0) -> Any:
             super().answer(sequence, question)
             return Answer("A lovely harbour." if len(self.questions) == 2 else NOTHING)
 
@@ -277,7 +280,9 @@ def test_one_line_says_how_a_search_ended(tmp_path, picture):
         ("tiled", "old.parquet", None),
     ],
 )
-def test_what_could_not_be_saved_is_refused_before_the_first_chip(tmp_path, hazard, name, code):
+def test_what_could_not_be_saved_is_refused_before_the_first_chip(
+    tmp_path, hazard, name, code
+) -> None:
     """Family: work that is lost when it cannot be written."""
     (tmp_path / "old.footprints.parquet").write_bytes(b"")
     with open_raster(getattr(raster_builder, hazard)(tmp_path / "scene.tif")) as raster:

@@ -1,6 +1,7 @@
 """Where views overlap each object comes back once, whole, and in an order that is always the same."""
 
 import random
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ def boxed(place: MapPlace, outline, name="ship") -> list[Detection]:
     return [Detection(name, enclosing_box(local), place)]
 
 
-def survey(outlines, places, name="ship"):
+def survey(outlines, places, name="ship") -> Any:
     return [
         found for place in places for outline in outlines for found in boxed(place, outline, name)
     ]
@@ -61,7 +62,7 @@ def grid_of_objects(seed: int) -> list[tuple]:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_every_object_comes_back_once_and_whole(seed):
+def test_every_object_comes_back_once_and_whole(seed) -> None:
     outlines = grid_of_objects(seed)
     found = survey(outlines, chips(5, 5))
     merged = merge(found)
@@ -71,7 +72,7 @@ def test_every_object_comes_back_once_and_whole(seed):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_order_of_views_does_not_matter(seed):
+def test_order_of_views_does_not_matter(seed) -> None:
     dice = random.Random(seed)
     found = survey(grid_of_objects(seed), chips(4, 4))
     shuffled = list(found)
@@ -79,7 +80,7 @@ def test_order_of_views_does_not_matter(seed):
     assert merge(shuffled) == merge(found)
 
 
-def test_whole_box_wins_over_the_piece_that_an_edge_left():
+def test_whole_box_wins_over_the_piece_that_an_edge_left() -> None:
     outline = Box(95, 50, 30, 10, 90).corners()  # 90..100 x 35..65
     sideways = Box(95, 50, 40, 10, 10).corners()  # reaches beyond the first chip
     for shape in (outline, sideways):
@@ -92,7 +93,7 @@ def test_whole_box_wins_over_the_piece_that_an_edge_left():
 
 
 @pytest.mark.parametrize("angle", [90, 0, 12, 78])
-def test_object_longer_than_any_view_is_stitched(angle):
+def test_object_longer_than_any_view_is_stitched(angle) -> None:
     runway = Box(180, 180, 300, 20, angle).corners()
     found = survey([runway], chips(6, 6))
     (only,) = merge(found)
@@ -100,24 +101,24 @@ def test_object_longer_than_any_view_is_stitched(angle):
     assert polygon_iou(runway, only.corners_pixel()) > 0.7  # slanted ends make it wider
 
 
-def test_neighbours_and_other_classes_stay_apart():
+def test_neighbours_and_other_classes_stay_apart() -> None:
     first, second = Box(50, 50, 20, 10, 90).corners(), Box(62, 50, 20, 10, 90).corners()
     assert len(merge(survey([first, second], chips(1, 1)))) == 2
     both = survey([first], chips(1, 1)) + survey([first], chips(1, 1), name="dock")
     assert {d.name for d in merge(both)} == {"ship", "dock"}
 
 
-def test_a_box_said_twice_in_one_answer_is_one_object():
+def test_a_box_said_twice_in_one_answer_is_one_object() -> None:
     (found,) = survey([Box(50, 50, 20, 10, 30).corners()], chips(1, 1))
     assert merge([found, found, found]) == (found,)
 
 
-def test_surer_of_two_equal_boxes_is_kept():
+def test_surer_of_two_equal_boxes_is_kept() -> None:
     place = chips(1, 1)[0]
     unsure = Detection("ship", Box(50, 50, 20, 10, 30), place, score=0.2)
     sure = Detection("ship", Box(50.5, 50, 20, 10, 30), place, score=0.9)
     assert merge([unsure, sure]) == (sure,)
 
 
-def test_nothing_merges_to_nothing():
+def test_nothing_merges_to_nothing() -> None:
     assert merge([]) == ()

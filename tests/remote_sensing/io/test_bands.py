@@ -1,5 +1,7 @@
 """Which bands are shown, and why."""
 
+from typing import Any
+
 import pytest
 
 from longllava_domains.errors import AmbiguousInputError, PolicyError
@@ -9,7 +11,7 @@ from longllava_domains.remote_sensing.io.bands import SENSORS, BandFacts, choose
 PLAIN = ("undefined",)
 
 
-def facts(count, names=None, colours=None, palette=False):
+def facts(count, names=None, colours=None, palette=False) -> Any:
     return BandFacts(tuple(colours or PLAIN * count), tuple(names or (None,) * count), palette)
 
 
@@ -26,7 +28,7 @@ def facts(count, names=None, colours=None, palette=False):
     (facts(5, names=("B01", "B02", "B03", "B04", "B8A")), (4, 3, 2), "name"),
     (facts(7, names=tuple(f"SR_B{n}" for n in range(1, 8))), (4, 3, 2), "name"),
 ])  # fmt: skip
-def test_the_file_decides_by_its_evidence(given, numbers, how):
+def test_the_file_decides_by_its_evidence(given, numbers, how) -> None:
     choice = choose_bands(given)
     assert (choice.numbers, choice.how) == (numbers, how)
 
@@ -44,7 +46,7 @@ def test_the_file_decides_by_its_evidence(given, numbers, how):
         facts(3, colours=("y", "cb", "cr")),
     ],
 )
-def test_without_evidence_nothing_is_guessed(given):
+def test_without_evidence_nothing_is_guessed(given) -> None:
     with pytest.raises(AmbiguousInputError, match="does not say"):
         choose_bands(given)
 
@@ -54,17 +56,17 @@ def test_without_evidence_nothing_is_guessed(given):
     ("sentinel-2", 4, (3, 2, 1)), ("landsat-8-9", 7, (4, 3, 2)), ("landsat-8-9", 11, (4, 3, 2)),
     ("worldview", 8, (5, 3, 2)), ("worldview", 4, (3, 2, 1)), ("naip", 4, (1, 2, 3)),
 ])  # fmt: skip
-def test_sensors_know_the_order_of_their_products(sensor, count, numbers):
+def test_sensors_know_the_order_of_their_products(sensor, count, numbers) -> None:
     assert choose_bands(facts(count), sensor).numbers == numbers
     assert count in SENSORS[sensor]
 
 
-def test_names_of_the_file_come_before_the_order_of_the_sensor():
+def test_names_of_the_file_come_before_the_order_of_the_sensor() -> None:
     given = facts(4, names=("B08", "B04", "B03", "B02"))
     assert choose_bands(given, "sentinel-2").numbers == (2, 3, 4)
 
 
-def test_a_sensor_with_another_number_of_bands_is_refused():
+def test_a_sensor_with_another_number_of_bands_is_refused() -> None:
     with pytest.raises(PolicyError, match="products have"):
         choose_bands(facts(5), "sentinel-2")
 
@@ -73,7 +75,7 @@ def test_a_sensor_with_another_number_of_bands_is_refused():
     ((3, 2, 1), (3, 2, 1)), ((4,), (4,)), ("nir", (4,)), (("nir", "red", "green"), (4, 3, 2)),
     (("B4", 1, "blue"), (4, 1, 1)),
 ])  # fmt: skip
-def test_bands_can_be_named_or_numbered(bands, numbers):
+def test_bands_can_be_named_or_numbered(bands, numbers) -> None:
     given = facts(4, names=("blue", "green", "red", "B4"), colours=("gray", *PLAIN * 2, "nir"))
     assert choose_bands(given, bands).numbers == numbers
 
@@ -81,12 +83,12 @@ def test_bands_can_be_named_or_numbered(bands, numbers):
 @pytest.mark.parametrize(
     "bands", [(0, 1, 2), (1, 2, 9), ("purple",), (True, True, True), (1, 2), (), (-1,), "x"]
 )
-def test_bands_that_are_not_there_are_refused(bands):
+def test_bands_that_are_not_there_are_refused(bands) -> None:
     with pytest.raises(PolicyError):
         choose_bands(facts(4), bands)
 
 
-def test_a_file_is_shown_in_the_order_its_band_names_say(raster_file):
+def test_a_file_is_shown_in_the_order_its_band_names_say(raster_file) -> None:
     raster = open_raster(raster_file("strips_sixteen_rows"))
     assert raster.source.numbers == (3, 2, 1)
     assert raster.report.codes["bands.name"] == 1
@@ -95,6 +97,6 @@ def test_a_file_is_shown_in_the_order_its_band_names_say(raster_file):
     assert open_raster(raster_file("ten_bands"), bands="sentinel-2").source.numbers == (3, 2, 1)
 
 
-def test_alpha_is_never_a_colour(raster_file):
+def test_alpha_is_never_a_colour(raster_file) -> None:
     raster = open_raster(raster_file("alpha_and_nodata"))
     assert (raster.source.numbers, raster.source.alpha) == ((1, 2, 3), 4)

@@ -45,7 +45,7 @@ from longllava_domains.remote_sensing.io.href import gdal_name, is_remote, recor
     ("file://localhost/home/secret/a%26b.tif", "a%26b.tif"),
     ("C:\\Users\\secret\\harbour.tif", "harbour.tif"),
 ])  # fmt: skip
-def test_credentials_queries_and_folders_are_left_out(href, kept):
+def test_credentials_queries_and_folders_are_left_out(href, kept) -> None:
     """Family: names that GDAL wraps keep what must not be recorded."""
     assert recordable(href) == kept
     assert "secret" not in recordable(href)
@@ -53,12 +53,12 @@ def test_credentials_queries_and_folders_are_left_out(href, kept):
 
 
 @given(st.text(min_size=1, max_size=60))
-def test_whatever_the_name_provenance_takes_what_is_recorded(name):
+def test_whatever_the_name_provenance_takes_what_is_recorded(name) -> None:
     for prefix in ("", "/data/", "https://host/"):
         Provenance(source_href=recordable(prefix + name))
 
 
-def test_remote_is_what_needs_the_network():
+def test_remote_is_what_needs_the_network() -> None:
     for href in (
         "https://h/x.tif",
         "s3://b/x.tif",
@@ -85,7 +85,7 @@ def test_remote_is_what_needs_the_network():
 
 
 @pytest.mark.parametrize("name", ["a&b.tif", "har bour.tif", "100%.tif", "a%26b.tif", "ä.tif"])
-def test_file_links_name_any_file(tmp_path, name):
+def test_file_links_name_any_file(tmp_path, name) -> None:
     """Family: escapes of one notation taken for characters of another."""
     (tmp_path / name).write_bytes(b"")
     assert gdal_name(f"file://{quote(str(tmp_path / name))}") == str(tmp_path / name)

@@ -16,7 +16,7 @@ SIZE = (builder.WIDTH, builder.HEIGHT)
 
 @pytest.mark.parametrize("name", ["a&b.tif", "it's <odd>.tif", "ü x.tif"])
 @pytest.mark.parametrize("relative", ['relativeToVRT="1"', "relativeToVRT = '1' shared=\"0\""])
-def test_names_are_read_as_xml_spells_them(tmp_path, name, relative):
+def test_names_are_read_as_xml_spells_them(tmp_path, name, relative) -> None:
     """Family: escapes of one notation taken for characters of another; good data was refused."""
     builder.tiled(tmp_path / name)
     path = hard.vrt(tmp_path / "scene.vrt", [name], *SIZE, relative=relative)
@@ -26,7 +26,7 @@ def test_names_are_read_as_xml_spells_them(tmp_path, name, relative):
         open_raster(path)
 
 
-def test_a_hash_covers_every_file_that_is_read(tmp_path):
+def test_a_hash_covers_every_file_that_is_read(tmp_path) -> None:
     """Family: a checksum of the wrapping, not of what is in it."""
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
@@ -43,7 +43,7 @@ def test_a_hash_covers_every_file_that_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["sidecar", "zip", "vrt link", "world file"])
-def test_a_hash_covers_sidecars_archives_and_links(tmp_path, how):
+def test_a_hash_covers_sidecars_archives_and_links(tmp_path, how) -> None:
     """Family: a checksum of the wrapping, not of what is in it; masks and world files change pixels."""
     seen = []
     for seed in (0, 1):
@@ -72,7 +72,7 @@ def test_a_hash_covers_sidecars_archives_and_links(tmp_path, how):
     assert len({*seen, None}) == 3
 
 
-def test_a_plain_file_keeps_its_own_checksum(tmp_path):
+def test_a_plain_file_keeps_its_own_checksum(tmp_path) -> None:
     """Family: a checksum of the wrapping; a file without any is only itself."""
     path = builder.tiled(tmp_path / "a.tif")
     assert open_raster(path).input_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,5 +1,7 @@
 """Files beside each other are one raster; only those off the grid are warped."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import raster_builder as builder
@@ -16,7 +18,7 @@ from longllava_domains.remote_sensing.mosaic.warp import MapGrid, warp
 from longllava_domains.visual.strips import PixelWindow
 
 
-def pieces(path, folder, splits=((0, 0, 400, 300), (350, 0, 351, 300), (0, 300, 701, 187))):
+def pieces(path, folder, splits=((0, 0, 400, 300), (350, 0, 351, 300), (0, 300, 701, 187))) -> Any:
     """Cut a raster into overlapping files on its own grid."""
     parts = []
     with rasterio.open(path) as dataset:
@@ -33,12 +35,12 @@ def pieces(path, folder, splits=((0, 0, 400, 300), (350, 0, 351, 300), (0, 300, 
     return parts
 
 
-def values(raster: Raster):
+def values(raster: Raster) -> Any:
     return raster.source.read(PixelWindow(0, 0, raster.width, raster.height)).values
 
 
 @pytest.mark.parametrize("hazard", ["tiled", "rotated", "south_up", "scale_offset"])
-def test_files_on_one_grid_are_joined_without_warping(raster_file, tmp_path, hazard):
+def test_files_on_one_grid_are_joined_without_warping(raster_file, tmp_path, hazard) -> None:
     whole = open_raster(raster_file(hazard))
     joined = open_raster(pieces(raster_file(hazard), tmp_path))
     assert "warped" not in joined.report.codes
@@ -49,7 +51,7 @@ def test_files_on_one_grid_are_joined_without_warping(raster_file, tmp_path, haz
     assert joined.pixel_to_map(10, 20) == pytest.approx(whole.pixel_to_map(10, 20))
 
 
-def test_the_first_file_with_data_is_shown_where_files_overlap(tmp_path):
+def test_the_first_file_with_data_is_shown_where_files_overlap(tmp_path) -> None:
     first, second = builder.scene(seed=1), builder.scene(seed=2)
     first[:, 100:200, 100:200] = 0
     a = builder.write(tmp_path / "a.tif", first, nodata=0)
@@ -61,7 +63,7 @@ def test_the_first_file_with_data_is_shown_where_files_overlap(tmp_path):
     np.testing.assert_array_equal(seen[200:], np.moveaxis(first, 0, -1)[200:])
 
 
-def square(path, crs, transform, lonlat, size=(600, 500)):
+def square(path, crs, transform, lonlat, size=(600, 500)) -> Any:
     """Write a dark raster with a bright square of 9 pixels around a longitude and latitude."""
     data = np.full((1, size[1], size[0]), 10, np.uint8)
     xs, ys = rasterio.warp.transform("EPSG:4326", crs, [lonlat[0]], [lonlat[1]])
@@ -73,7 +75,7 @@ def square(path, crs, transform, lonlat, size=(600, 500)):
     )
 
 
-def bright_lonlat(raster):
+def bright_lonlat(raster) -> Any:
     """Return the longitude and latitude of the centre of what is bright in the tiles."""
     mass, moment = 0.0, np.zeros(2)
     for view in raster.to_sequence(GridPolicy(tile_px=128)).views[1:]:
@@ -87,7 +89,7 @@ def bright_lonlat(raster):
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_a_square_in_either_crs_is_found_at_its_longitude_and_latitude(tmp_path, order):
+def test_a_square_in_either_crs_is_found_at_its_longitude_and_latitude(tmp_path, order) -> None:
     dark = np.full((1, 500, 600), 10, np.uint8)
     west = Affine(10, 0, 740000, 0, -10, 5400000)  # UTM 31N, east edge
     east = Affine(10, 0, 262000, 0, -10, 5402000)  # UTM 32N, west edge
@@ -114,7 +116,7 @@ def test_a_square_in_either_crs_is_found_at_its_longitude_and_latitude(tmp_path,
         np.testing.assert_allclose(found, expected, atol=0.5)
 
 
-def test_control_points_join_a_mosaic(raster_file, tmp_path):
+def test_control_points_join_a_mosaic(raster_file, tmp_path) -> None:
     raster = open_raster([raster_file("tiled"), raster_file("gcp_only")])
     assert (raster.report.codes["warped"], raster.report.codes["levelled"]) == (1, 1)
     column, row = raster.georeference.map_to_pixel(500000.0, 5400000.0)
@@ -122,7 +124,7 @@ def test_control_points_join_a_mosaic(raster_file, tmp_path):
     assert raster.crs == builder.UTM_31N
 
 
-def test_control_points_alone_make_a_north_up_mosaic(raster_file, tmp_path):
+def test_control_points_alone_make_a_north_up_mosaic(raster_file, tmp_path) -> None:
     path = tmp_path / "again.tif"
     path.write_bytes(raster_file("gcp_only").read_bytes())
     raster = open_raster([raster_file("gcp_only"), path])
@@ -136,7 +138,7 @@ def test_control_points_alone_make_a_north_up_mosaic(raster_file, tmp_path):
         assert 0 < back[1] < raster.height
 
 
-def test_files_on_both_sides_of_the_antimeridian_lie_beside_each_other(tmp_path):
+def test_files_on_both_sides_of_the_antimeridian_lie_beside_each_other(tmp_path) -> None:
     data = builder.scene(1, width=100, height=80)
     west = builder.write(
         tmp_path / "w.tif", data, crs="EPSG:4326", transform=Affine(0.01, 0, 179.0, 0, -0.01, 1)
@@ -151,7 +153,7 @@ def test_files_on_both_sides_of_the_antimeridian_lie_beside_each_other(tmp_path)
     assert raster.pixel_to_lonlat(150, 0)[0] == pytest.approx(-179.5)
 
 
-def test_a_map_of_the_world_keeps_its_edges_in_a_mosaic(tmp_path):
+def test_a_map_of_the_world_keeps_its_edges_in_a_mosaic(tmp_path) -> None:
     world = builder.write(
         tmp_path / "world.tif", builder.scene(1, width=720, height=40), crs="EPSG:4326",
         transform=Affine(0.5, 0, -180, 0, -0.5, 20),
@@ -166,7 +168,7 @@ def test_a_map_of_the_world_keeps_its_edges_in_a_mosaic(tmp_path):
     np.testing.assert_array_equal(values(raster), values(open_raster(world)))
 
 
-def test_a_raster_around_a_pole_is_not_cut_off_at_its_border(tmp_path):
+def test_a_raster_around_a_pole_is_not_cut_off_at_its_border(tmp_path) -> None:
     strip = builder.write(
         tmp_path / "strip.tif", builder.scene(1, width=720, height=40), crs="EPSG:4326",
         transform=Affine(0.5, 0, -180, 0, -0.5, -60),
@@ -183,7 +185,7 @@ def test_a_raster_around_a_pole_is_not_cut_off_at_its_border(tmp_path):
     assert seen.valid is None
 
 
-def test_a_warped_second_file_leaves_the_first_as_it_is(raster_file, tmp_path):
+def test_a_warped_second_file_leaves_the_first_as_it_is(raster_file, tmp_path) -> None:
     path = tmp_path / "lonlat.tif"
     with rasterio.open(raster_file("tiled")) as dataset:
         transform, width, height = calculate_default_transform(
@@ -204,7 +206,7 @@ def test_a_warped_second_file_leaves_the_first_as_it_is(raster_file, tmp_path):
     np.testing.assert_array_equal(inside, own)  # the first file wins where it has data
 
 
-def test_overviews_of_parts_serve_the_mosaic(tmp_path):
+def test_overviews_of_parts_serve_the_mosaic(tmp_path) -> None:
     files = []
     for index in range(2):
         path = builder.tiled(
@@ -223,18 +225,18 @@ def test_overviews_of_parts_serve_the_mosaic(tmp_path):
 
 
 @pytest.mark.parametrize("other", ["scale_offset", "palette"])
-def test_files_that_differ_in_kind_are_refused(raster_file, other):
+def test_files_that_differ_in_kind_are_refused(raster_file, other) -> None:
     with pytest.raises(UnsupportedInputError, match="differ"):
         open_raster([raster_file("tiled"), raster_file(other)])
 
 
 @pytest.mark.parametrize("other", ["no_georeference", "no_crs"])
-def test_files_without_a_place_are_refused(raster_file, other):
+def test_files_without_a_place_are_refused(raster_file, other) -> None:
     with pytest.raises(GeoreferenceError, match="georeference or CRS"):
         open_raster([raster_file("tiled"), raster_file(other)])
 
 
-def test_scattered_files_are_refused_before_anything_is_allocated(tmp_path):
+def test_scattered_files_are_refused_before_anything_is_allocated(tmp_path) -> None:
     data = builder.scene(1, width=20, height=20)
     here = builder.write(
         tmp_path / "a.tif", data, crs="EPSG:4326", transform=Affine(1e-4, 0, 3, 0, -1e-4, 48)
@@ -249,7 +251,7 @@ def test_scattered_files_are_refused_before_anything_is_allocated(tmp_path):
 @pytest.mark.parametrize(
     "hazard", ["internal_mask", "sidecar_mask", "alpha_and_nodata", "scale_offset", "nan_nodata"]
 )
-def test_what_is_not_data_stays_so_through_a_warp(raster_file, hazard):
+def test_what_is_not_data_stays_so_through_a_warp(raster_file, hazard) -> None:
     alone = open_raster(raster_file(hazard))
     whole = PixelWindow(0, 0, alone.width, alone.height)
     share = alone.source.read(whole).valid.mean()

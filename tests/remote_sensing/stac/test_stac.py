@@ -4,6 +4,7 @@ import datetime
 import json
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -28,17 +29,17 @@ NOON = datetime.datetime(2024, 5, 1, 12, tzinfo=datetime.UTC)
 TIFF = "image/tiff; application=geotiff; profile=cloud-optimized"
 
 
-def item(name="S2B_31UDQ_20240501"):
+def item(name="S2B_31UDQ_20240501") -> Any:
     return pystac.Item(name, {"type": "Point", "coordinates": [3, 48]}, [3, 48, 3, 48], NOON, {})
 
 
-def asset(href, name=None, common=None, **fields):
+def asset(href, name=None, common=None, **fields) -> Any:
     bands = {} if name is None else {"eo:bands": [{"name": name, "common_name": common}]}
     return pystac.Asset(href, media_type=TIFF, roles=["data"], extra_fields={**bands, **fields})
 
 
 @pytest.fixture(scope="module")
-def catalogue(tmp_path_factory):
+def catalogue(tmp_path_factory) -> Any:
     """A folder with one item of four single-band files, its visual, and a collection."""
     folder = tmp_path_factory.mktemp("stac")
     data = builder.scene(4, "uint16")
@@ -67,7 +68,7 @@ def catalogue(tmp_path_factory):
     return folder
 
 
-def test_red_green_and_blue_are_found_by_common_name(catalogue):
+def test_red_green_and_blue_are_found_by_common_name(catalogue) -> None:
     raster = open_raster(catalogue / "item.json")
     seen = raster.source.read(PixelWindow(0, 0, 10, 10)).values
     expected = np.moveaxis(builder.scene(4, "uint16")[[2, 1, 0]], 0, -1)[:10, :10]
@@ -80,7 +81,7 @@ def test_red_green_and_blue_are_found_by_common_name(catalogue):
     assert entries["source_href"] == "B04.tif B03.tif B02.tif"
 
 
-def test_a_preset_uses_the_scale_that_stac_gives(catalogue):
+def test_a_preset_uses_the_scale_that_stac_gives(catalogue) -> None:
     raster = open_raster(catalogue / "item.json", stretch="sentinel-2")
     assert raster.stretch.low == (0.0,) * 3
     stored = raster.source.read(PixelWindow(100, 100, 1, 1)).values[0, 0]
@@ -93,7 +94,7 @@ def test_a_preset_uses_the_scale_that_stac_gives(catalogue):
     np.testing.assert_array_equal(view.pixels[y, x], expected)
 
 
-def test_bands_of_another_grid_are_brought_to_the_finest(catalogue):
+def test_bands_of_another_grid_are_brought_to_the_finest(catalogue) -> None:
     raster = open_raster(catalogue / "item.json", bands=("swir16", "B04", "green"))
     assert (raster.width, raster.height) == (builder.WIDTH, builder.HEIGHT)
     assert raster.report.codes["warped"] == 1
@@ -101,7 +102,7 @@ def test_bands_of_another_grid_are_brought_to_the_finest(catalogue):
     assert alone.width == 351
 
 
-def test_a_visual_asset_is_shown_as_the_provider_made_it(catalogue, raster_file):
+def test_a_visual_asset_is_shown_as_the_provider_made_it(catalogue, raster_file) -> None:
     scene = item()
     scene.add_asset("B04", asset(str(catalogue / "B04.tif"), "B04", "red"))
     scene.add_asset(
@@ -112,7 +113,7 @@ def test_a_visual_asset_is_shown_as_the_provider_made_it(catalogue, raster_file)
     assert raster.width == builder.WIDTH
 
 
-def test_one_file_with_all_bands_is_opened_once(raster_file):
+def test_one_file_with_all_bands_is_opened_once(raster_file) -> None:
     bands = [
         {"name": f"B{i}", "common_name": c} for i, c in enumerate(["blue", "green", "red", "nir"])
     ]
@@ -126,7 +127,7 @@ def test_one_file_with_all_bands_is_opened_once(raster_file):
     assert open_raster(scene, bands="sentinel-2").source.numbers == (3, 2, 1)
 
 
-def test_stac_1_1_bands_are_understood(raster_file):
+def test_stac_1_1_bands_are_understood(raster_file) -> None:
     document = item().to_dict()
     document["assets"] = {"data": {"href": str(raster_file("strips_sixteen_rows")), "type": TIFF, "bands": [
         {"name": "b1", "eo:common_name": "blue"}, {"name": "b2", "eo:common_name": "green"},
@@ -134,14 +135,14 @@ def test_stac_1_1_bands_are_understood(raster_file):
     assert open_raster(document).source.numbers == (3, 2, 1)
 
 
-def test_a_collection_is_a_mosaic_of_its_items(catalogue):
+def test_a_collection_is_a_mosaic_of_its_items(catalogue) -> None:
     raster = open_raster(catalogue / "collection.json")
     assert raster.origin.stac_id == "S2B_31UDQ_20240501"
     both = open_raster([catalogue / "item.json", catalogue / "item.json"])
     assert (both.width, both.report.source_kind) == (raster.width, "mosaic")
 
 
-def test_an_item_list_is_a_mosaic(catalogue):
+def test_an_item_list_is_a_mosaic(catalogue) -> None:
     features = [json.loads((catalogue / "item.json").read_text())] * 2
     for feature in features:
         for entry in feature["assets"].values():
@@ -154,7 +155,7 @@ def test_an_item_list_is_a_mosaic(catalogue):
 class Handler(SimpleHTTPRequestHandler):
     """A STAC API of two items; files are served only with a valid signature."""
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         path, query = urlsplit(self.path).path, urlsplit(self.path).query
         root = f"http://127.0.0.1:{self.server.server_port}"
         if path == "/api":
@@ -178,12 +179,12 @@ class Handler(SimpleHTTPRequestHandler):
 
     do_HEAD = do_GET
 
-    def do_POST(self):
+    def do_POST(self) -> None:
         asked = self.rfile.read(int(self.headers["Content-Length"])).decode()
         self.path = "/search?collections=none" if '"none"' in asked else "/search"
         self.do_GET()
 
-    def answer(self, document):
+    def answer(self, document) -> None:
         data = json.dumps(document).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -191,7 +192,7 @@ class Handler(SimpleHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def ranged(self, path):
+    def ranged(self, path) -> None:
         if not path.is_file():
             self.send_error(404)
             return
@@ -209,12 +210,12 @@ class Handler(SimpleHTTPRequestHandler):
         if self.command == "GET":
             self.wfile.write(data[first : last + 1])
 
-    def log_message(self, *args):
+    def log_message(self, *args) -> None:
         pass
 
 
 @pytest.fixture(scope="module")
-def server(catalogue):
+def server(catalogue) -> Any:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
         httpd.folder = catalogue
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
@@ -222,14 +223,14 @@ def server(catalogue):
         httpd.shutdown()
 
 
-def sign(page):
+def sign(page) -> None:
     """Sign the links of one page of results in place, as providers' own signers do."""
     for feature in page.get("features", []) if isinstance(page, dict) else []:
         for entry in feature["assets"].values():
             entry["href"] += "?sig=secret"
 
 
-def test_a_search_finds_signed_items_and_nothing_records_the_signature(server):
+def test_a_search_finds_signed_items_and_nothing_records_the_signature(server) -> None:
     items = search_stac(f"{server}/api", modifier=sign, collections=["c"], bbox=[2, 47, 4, 49])
     raster = open_raster(items)
     assert raster.width == builder.WIDTH
@@ -242,7 +243,7 @@ def test_a_search_finds_signed_items_and_nothing_records_the_signature(server):
     assert "input_sha256" not in sequence.provenance
 
 
-def test_an_unsigned_file_and_an_absent_one_are_refused_without_their_links(server):
+def test_an_unsigned_file_and_an_absent_one_are_refused_without_their_links(server) -> None:
     for link in (
         f"{server}/B04.tif",
         f"{server}/gone.tif?sig=secret",
@@ -254,7 +255,7 @@ def test_an_unsigned_file_and_an_absent_one_are_refused_without_their_links(serv
         assert "127.0.0.1" not in str(caught.value)
 
 
-def test_a_remote_item_is_read_where_it_lies(server):
+def test_a_remote_item_is_read_where_it_lies(server) -> None:
     with pytest.raises(NetworkError):  # its files need a signature
         open_raster(f"{server}/item.json")
     with pytest.raises(NetworkError):
@@ -263,7 +264,7 @@ def test_a_remote_item_is_read_where_it_lies(server):
         open_raster("http://127.0.0.1:9/collections/c/items/i")
 
 
-def test_searches_that_cannot_be_followed_are_named(server):
+def test_searches_that_cannot_be_followed_are_named(server) -> None:
     with pytest.raises(NotFoundError, match="no items"):
         search_stac(f"{server}/api", collections=["none"])
     with pytest.raises(NetworkError):
@@ -272,7 +273,7 @@ def test_searches_that_cannot_be_followed_are_named(server):
         search_stac(f"{server}/api", bbox="everywhere")
 
 
-def test_what_is_not_stac_is_refused(tmp_path):
+def test_what_is_not_stac_is_refused(tmp_path) -> None:
     cases = {"{": DamagedInputError, "[]": DamagedInputError, '{"type": "Feature"}': DamagedInputError,
              '{"a": 1}': DamagedInputError, '{"type": "FeatureCollection", "features": []}': NotFoundError,
              "\xff": DamagedInputError}  # fmt: skip
@@ -287,7 +288,7 @@ def test_what_is_not_stac_is_refused(tmp_path):
         open_raster("s3://bucket/item.json")
 
 
-def test_items_that_do_not_say_what_to_show_are_refused(catalogue):
+def test_items_that_do_not_say_what_to_show_are_refused(catalogue) -> None:
     scene = item()
     with pytest.raises(AmbiguousInputError, match="0 files"):
         open_raster(scene)
@@ -302,7 +303,7 @@ def test_items_that_do_not_say_what_to_show_are_refused(catalogue):
         open_raster(scene, bands="B02")
 
 
-def test_ids_that_are_no_identifiers_are_hashed(raster_file):
+def test_ids_that_are_no_identifiers_are_hashed(raster_file) -> None:
     scene = item("a scene of Mrs Smith")
     scene.add_asset("data", asset(str(raster_file("tiled"))))
     assert open_raster(scene).provenance["stac_id"].isalnum()

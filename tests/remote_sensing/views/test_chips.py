@@ -16,7 +16,7 @@ from longllava_domains.remote_sensing.views.grid import NEUTRAL
 
 @settings(deadline=None, max_examples=300)
 @given(length=st.integers(1, 5000), size=st.integers(20, 700), share=st.floats(0, 0.99))
-def test_starts_leave_no_gap_and_keep_the_overlap(length, size, share):
+def test_starts_leave_no_gap_and_keep_the_overlap(length, size, share) -> None:
     overlap = min(int(size * share), size - 1)
     tops = starts(length, size, overlap)
     assert tops[0] == 0
@@ -24,14 +24,14 @@ def test_starts_leave_no_gap_and_keep_the_overlap(length, size, share):
     assert all(0 < b - a <= size - overlap for a, b in itertools.pairwise(tops))
 
 
-def test_fit_rs_chips_are_512_pixels_that_share_100():
+def test_fit_rs_chips_are_512_pixels_that_share_100() -> None:
     assert starts(1336, 512, 100) == (0, 412, 824)
     assert starts(1337, 512, 100) == (0, 412, 824, 825)
 
 
 @pytest.mark.parametrize(("hazard", "size", "overlap"), [("tiled", 200, 50), ("strips_one_row", 128, 0),
                                                          ("alpha_and_nodata", 100, 99 - 40)])  # fmt: skip
-def test_chips_equal_rasterio_windows(raster_file, hazard, size, overlap):
+def test_chips_equal_rasterio_windows(raster_file, hazard, size, overlap) -> None:
     path = raster_file(hazard)
     raster = open_raster(path)
     chips = raster.chips(size, overlap)
@@ -46,7 +46,7 @@ def test_chips_equal_rasterio_windows(raster_file, hazard, size, overlap):
         np.testing.assert_array_equal(view.pixels, expected)
 
 
-def test_chips_of_nothing_but_nodata_are_counted_not_shown(raster_file):
+def test_chips_of_nothing_but_nodata_are_counted_not_shown(raster_file) -> None:
     chips = open_raster(raster_file("island")).chips()
     shown = list(chips)
     assert len(shown) + len(chips.skipped) == len(chips) == 25
@@ -56,7 +56,7 @@ def test_chips_of_nothing_but_nodata_are_counted_not_shown(raster_file):
         assert view.place.column + 512 > 1703
 
 
-def test_a_raster_smaller_than_a_chip_is_padded(raster_file):
+def test_a_raster_smaller_than_a_chip_is_padded(raster_file) -> None:
     (view,) = open_raster(raster_file("smaller_than_a_tile")).chips()
     assert view.pixels.shape == (512, 512, 3)
     assert (view.pixels[3:] == NEUTRAL).all()
@@ -64,6 +64,6 @@ def test_a_raster_smaller_than_a_chip_is_padded(raster_file):
 
 
 @pytest.mark.parametrize(("size", "overlap"), [(0, 0), (512, 512), (512, -1), (100, 200)])
-def test_chips_without_a_step_are_refused(raster_file, size, overlap):
+def test_chips_without_a_step_are_refused(raster_file, size, overlap) -> None:
     with pytest.raises(PolicyError, match="overlap"):
         open_raster(raster_file("tiled")).chips(size, overlap)

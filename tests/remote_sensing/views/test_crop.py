@@ -1,5 +1,7 @@
 """Bands and tiles out of strips, against plain slices of the whole image."""
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ IMAGE = rng.integers(0, 255, (90, 40, 3), dtype=np.uint8)
 MASK = rng.random((90, 40)) > 0.3
 
 
-def strips(heights, masked):
+def strips(heights, masked) -> Any:
     top = 0
     for index, height in enumerate([*heights, 90]):
         bottom = min(90, top + height)
@@ -32,7 +34,7 @@ def strips(heights, masked):
     above=st.integers(0, 10),
     masked=st.booleans(),
 )
-def test_any_strips_give_the_same_tiles(heights, tops, size, left, above, masked):
+def test_any_strips_give_the_same_tiles(heights, tops, size, left, above, masked) -> None:
     spans = [(top, top + size) for top in sorted(tops)]
     canvas = np.empty((90 + 20, 40 + 80, 3), np.uint8)
     canvas[...] = GREY
@@ -58,16 +60,16 @@ def test_any_strips_give_the_same_tiles(heights, tops, size, left, above, masked
             assert not masked or all(strip.valid is None for strip in band)
 
 
-def test_a_tile_of_masked_pixels_holds_no_data():
+def test_a_tile_of_masked_pixels_holds_no_data() -> None:
     band = [Strip(0, IMAGE, np.zeros((90, 40), bool))]
     assert not crop(band, PixelWindow(0, 0, 10, 10), GREY)[1].any()
     assert crop([Strip(0, IMAGE, None)], PixelWindow(0, 0, 10, 10), GREY)[1] is None
 
 
-def test_strips_below_the_last_band_are_drawn_too():
+def test_strips_below_the_last_band_are_drawn_too() -> None:
     drawn = []
 
-    def source():
+    def source() -> Any:
         for strip in strips([10] * 9, masked=False):
             drawn.append(strip.top)
             yield strip

@@ -8,13 +8,13 @@ from longllava_domains.errors import PolicyError
 from longllava_domains.remote_sensing.views.policy import GridPolicy, plan, region_grid
 
 
-def test_what_fits_is_native():
+def test_what_fits_is_native() -> None:
     chosen = plan(5000, 5000, GridPolicy(), 0.5)
     assert (chosen.mode, chosen.factor, chosen.resolution_m) == ("native", (1.0, 1.0), 0.5)
     assert chosen.tokens == (1 + 15 * 15) * 150 + 15
 
 
-def test_30000_pixels_are_decimated_to_what_40960_tokens_show():
+def test_30000_pixels_are_decimated_to_what_40960_tokens_show() -> None:
     chosen = plan(30000, 30000, GridPolicy(), 0.3)
     assert chosen.mode == "decimated"
     assert (chosen.grid.rows, chosen.grid.columns) == (16, 16)
@@ -24,7 +24,7 @@ def test_30000_pixels_are_decimated_to_what_40960_tokens_show():
     assert "1.67 m" in str(chosen)
 
 
-def test_176000_tokens_show_30000_pixels_2_6_times_sharper():
+def test_176000_tokens_show_30000_pixels_2_6_times_sharper() -> None:
     chosen = plan(30000, 30000, GridPolicy(max_tokens=176_000))
     assert chosen.factor[0] == pytest.approx(30000 / (34 * 336), rel=1e-3)
     assert chosen.resolution_m is None
@@ -37,7 +37,7 @@ def test_176000_tokens_show_30000_pixels_2_6_times_sharper():
     max_tokens=st.integers(2000, 200_000),
     tile_px=st.sampled_from([168, 336, 504]),
 )
-def test_decimation_always_fits_and_never_enlarges(width, height, max_tokens, tile_px):
+def test_decimation_always_fits_and_never_enlarges(width, height, max_tokens, tile_px) -> None:
     policy = GridPolicy(tile_px=tile_px, max_tokens=max_tokens)
     chosen = plan(width, height, policy)
     assert chosen.tokens + policy.reserved_tokens <= max_tokens
@@ -55,7 +55,7 @@ def test_decimation_always_fits_and_never_enlarges(width, height, max_tokens, ti
     height=st.integers(1, 40_000),
     max_tokens=st.integers(2000, 60_000),
 )
-def test_super_tiles_cover_the_raster_once_and_each_fits(width, height, max_tokens):
+def test_super_tiles_cover_the_raster_once_and_each_fits(width, height, max_tokens) -> None:
     policy = GridPolicy(max_tokens=max_tokens, beyond_budget="super-tiles")
     chosen = plan(width, height, policy)
     assert sum(region.width * region.height for region in chosen.regions) == width * height
@@ -66,7 +66,7 @@ def test_super_tiles_cover_the_raster_once_and_each_fits(width, height, max_toke
     assert (right, bottom) == (width, height)
 
 
-def test_a_policy_may_refuse_and_names_what_fits():
+def test_a_policy_may_refuse_and_names_what_fits() -> None:
     with pytest.raises(PolicyError) as caught:
         plan(30000, 30000, GridPolicy(beyond_budget="refuse"))
     assert caught.value.facts["tiles"] == 8100
@@ -77,6 +77,6 @@ def test_a_policy_may_refuse_and_names_what_fits():
     {"tile_px": 0}, {"max_tokens": 1000}, {"tokens_per_view": 0}, {"global_px": 0},
     {"reserved_tokens": -1}, {"beyond_budget": "hope"}, {"max_tokens": 1024 + 150},
 ])  # fmt: skip
-def test_policies_that_cannot_be_followed_are_refused(settings):
+def test_policies_that_cannot_be_followed_are_refused(settings) -> None:
     with pytest.raises(PolicyError):
         GridPolicy(**settings)

@@ -1,6 +1,7 @@
 """Every view shows exactly the pixels of its place."""
 
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ NUMBERS = {  # bands shown, where not 1, 2, 3
 }
 
 
-def assert_exact(path, view, raster, protocol):
+def assert_exact(path, view, raster, protocol) -> None:
     place = view.place
     expected = slow_views.shown(
         path, NUMBERS.get(path.stem, (1, 2, 3)), raster.stretch, int(place.column), int(place.row),
@@ -37,7 +38,7 @@ def assert_exact(path, view, raster, protocol):
 
 
 @pytest.mark.parametrize("hazard", LAYOUTS + CONTENTS)
-def test_tiles_equal_rasterio_windows(raster_file, hazard):
+def test_tiles_equal_rasterio_windows(raster_file, hazard) -> None:
     path = raster_file(hazard)
     raster = open_raster(path)
     views = list(raster.views(GridPolicy(tile_px=200)))
@@ -47,7 +48,7 @@ def test_tiles_equal_rasterio_windows(raster_file, hazard):
 
 
 @functools.cache
-def whole(path, stretch, fill):
+def whole(path, stretch, fill) -> Any:
     """Return the whole raster as it must be shown, from one rasterio read."""
     with rasterio.open(path) as dataset:
         size = (dataset.width, dataset.height)
@@ -66,7 +67,7 @@ def whole(path, stretch, fill):
 )
 def test_tiles_of_any_size_show_the_raster_in_its_padding(
     raster_file, hazard, tile_px, protocol, threads
-):
+) -> None:
     path = raster_file(hazard)
     raster = open_raster(path, threads=threads)
     padding, fill = COLOURS[protocol]
@@ -86,7 +87,7 @@ def test_tiles_of_any_size_show_the_raster_in_its_padding(
 @pytest.mark.parametrize(
     "hazard", ["one_giant_strip", "one_giant_strip_raw", "strips_sixteen_rows"]
 )
-def test_giant_strips_are_streamed_to_the_same_pixels(raster_file, hazard, monkeypatch):
+def test_giant_strips_are_streamed_to_the_same_pixels(raster_file, hazard, monkeypatch) -> None:
     monkeypatch.setattr(tiff_source, "_GIANT_BLOCK_BYTES", 1000)
     path = raster_file(hazard)
     raster = open_raster(path)
@@ -96,7 +97,7 @@ def test_giant_strips_are_streamed_to_the_same_pixels(raster_file, hazard, monke
 
 
 @pytest.mark.parametrize("hazard", ["tiled", "with_overviews", "alpha_and_nodata", "internal_mask"])
-def test_the_global_view_is_an_area_average(raster_file, hazard):
+def test_the_global_view_is_an_area_average(raster_file, hazard) -> None:
     path = raster_file(hazard)
     raster = open_raster(path)
     picture = raster.to_sequence(GridPolicy(global_px=70))[0].pixels
@@ -120,14 +121,14 @@ def test_the_global_view_is_an_area_average(raster_file, hazard):
     )
 
 
-def test_a_palette_is_shown_in_its_colours_and_never_averaged(raster_file):
+def test_a_palette_is_shown_in_its_colours_and_never_averaged(raster_file) -> None:
     raster = open_raster(raster_file("palette"))
     colours = {(50 * c, 255 - 50 * c, 10 * c) for c in range(5)} | {COLOURS["neutral"][0]}
     for view in raster.to_sequence(GridPolicy(tile_px=200, global_px=90)):
         assert {tuple(pixel) for pixel in view.pixels.reshape(-1, 3).tolist()} <= colours
 
 
-def test_views_come_in_one_order_by_every_way(raster_file):
+def test_views_come_in_one_order_by_every_way(raster_file) -> None:
     raster = open_raster(raster_file("strips_one_row"))
     policy = GridPolicy(tile_px=150)
     views = list(raster.views(policy))
@@ -140,7 +141,9 @@ def test_views_come_in_one_order_by_every_way(raster_file):
         np.testing.assert_array_equal(first.pixels, third.pixels)
 
 
-def test_a_raster_too_large_to_hold_takes_two_passes_to_the_same_views(raster_file, monkeypatch):
+def test_a_raster_too_large_to_hold_takes_two_passes_to_the_same_views(
+    raster_file, monkeypatch
+) -> None:
     raster = open_raster(raster_file("strips_one_row"))
     expected = [view.pixels for view in raster.views()]
     monkeypatch.setattr(view_sequence, "SPOOL_BYTES", 0)
@@ -148,7 +151,7 @@ def test_a_raster_too_large_to_hold_takes_two_passes_to_the_same_views(raster_fi
         np.testing.assert_array_equal(view.pixels, pixels)
 
 
-def test_decimation_keeps_places_exact(raster_file):
+def test_decimation_keeps_places_exact(raster_file) -> None:
     raster = open_raster(raster_file("tiled"))
     policy = GridPolicy(tile_px=100, max_tokens=1024 + 150 * 8)
     plan = raster.plan(policy)
@@ -171,7 +174,7 @@ def test_decimation_keeps_places_exact(raster_file):
 @pytest.mark.parametrize("hazard", ["tiled", "with_overviews", "alpha_and_nodata"])
 def test_a_bright_square_is_found_where_its_place_says_after_decimation(
     tmp_path, hazard, raster_file
-):
+) -> None:
     path = tmp_path / "marked.tif"
     path.write_bytes(raster_file(hazard).read_bytes())
     with rasterio.open(path, "r+") as dataset:
@@ -197,7 +200,7 @@ def test_a_bright_square_is_found_where_its_place_says_after_decimation(
     np.testing.assert_allclose(moment / mass, (425, 315), atol=0.7)
 
 
-def test_super_tiles_cover_everything_once_at_native_resolution(raster_file):
+def test_super_tiles_cover_everything_once_at_native_resolution(raster_file) -> None:
     path = raster_file("tiled")
     raster = open_raster(path)
     policy = GridPolicy(tile_px=100, max_tokens=1024 + 150 * 6, beyond_budget="super-tiles")
@@ -226,7 +229,7 @@ def test_super_tiles_cover_everything_once_at_native_resolution(raster_file):
     assert (covered == 1).all()
 
 
-def test_all_nodata_is_refused_by_every_way(raster_file):
+def test_all_nodata_is_refused_by_every_way(raster_file) -> None:
     path = raster_file("all_nodata")
     with pytest.raises(NotFoundError, match="nodata"):
         open_raster(path)
@@ -240,7 +243,7 @@ def test_all_nodata_is_refused_by_every_way(raster_file):
             show()
 
 
-def test_nine_pixels_of_data_are_found_and_stretched(raster_file):
+def test_nine_pixels_of_data_are_found_and_stretched(raster_file) -> None:
     raster = open_raster(raster_file("island"))
     assert 100 <= raster.stretch.low[0] < raster.stretch.high[0] <= 108
     sequence = raster.to_sequence()
@@ -248,7 +251,7 @@ def test_nine_pixels_of_data_are_found_and_stretched(raster_file):
     assert len(list(raster.views())) == len(sequence)
 
 
-def test_provenance_carries_what_was_shown(raster_file):
+def test_provenance_carries_what_was_shown(raster_file) -> None:
     sequence = open_raster(raster_file("scale_offset")).to_sequence()
     entries = sequence.provenance.to_json()
     assert entries["source_href"] == "scale_offset.tif"

@@ -9,8 +9,8 @@ from longllava_domains.errors import GeometryError, PolicyError, UnsupportedInpu
 
 @pytest.mark.hazard("C", 4)
 @pytest.mark.parametrize("numbers", ["absent", "equal", "reversed", "words"])
-def test_order_comes_from_positions_alone(numbers, dicom, assert_whole, tmp_path):
-    def spoil(image, index):
+def test_order_comes_from_positions_alone(numbers, dicom, assert_whole, tmp_path) -> None:
+    def spoil(image, index) -> None:
         value = {"absent": None, "equal": 1, "reversed": 99 - index, "words": 1}[numbers]
         image.InstanceNumber = value
         if numbers == "words":
@@ -22,8 +22,8 @@ def test_order_comes_from_positions_alone(numbers, dicom, assert_whole, tmp_path
 
 @pytest.mark.hazard("C", 3)
 @pytest.mark.parametrize("claim", [0, -2.5, 5.0])
-def test_thickness_and_header_spacing_are_not_spacing(claim, dicom, assert_whole, tmp_path):
-    def lie(image, _):
+def test_thickness_and_header_spacing_are_not_spacing(claim, dicom, assert_whole, tmp_path) -> None:
+    def lie(image, _) -> None:
         image.SliceThickness = 3
         image.SpacingBetweenSlices = claim
 
@@ -33,8 +33,10 @@ def test_thickness_and_header_spacing_are_not_spacing(claim, dicom, assert_whole
 
 
 @pytest.mark.hazard("C", 2)
-def test_small_rounding_of_positions_is_fine_and_more_is_not(dicom, phantom, refused, tmp_path):
-    def rounded(image, index):
+def test_small_rounding_of_positions_is_fine_and_more_is_not(
+    dicom, phantom, refused, tmp_path
+) -> None:
+    def rounded(image, index) -> None:
         x, y, z = map(float, image.ImagePositionPatient)
         image.ImagePositionPatient = [x, y, round(z, 1)]
 
@@ -42,7 +44,7 @@ def test_small_rounding_of_positions_is_fine_and_more_is_not(dicom, phantom, ref
     np.testing.assert_array_equal(volume.hu, phantom)
     np.testing.assert_allclose(volume.affine_ras_mm, dicom.affine_ras_mm(), atol=0.051)
 
-    def uneven(image, index):
+    def uneven(image, index) -> None:
         x, y, z = map(float, image.ImagePositionPatient)
         image.ImagePositionPatient = [x, y, z + (0.4 if index == 3 else 0)]
 
@@ -53,8 +55,8 @@ def test_small_rounding_of_positions_is_fine_and_more_is_not(dicom, phantom, ref
 
 
 @pytest.mark.hazard("C", 1)
-def test_the_tilt_tag_is_not_believed(dicom, assert_whole, tmp_path):
-    def claim(image, _):
+def test_the_tilt_tag_is_not_believed(dicom, assert_whole, tmp_path) -> None:
+    def claim(image, _) -> None:
         image.GantryDetectorTilt = "18.5"
 
     assert_whole(ct.open_volume(dicom.write_series(tmp_path, edit=claim)))
@@ -62,7 +64,7 @@ def test_the_tilt_tag_is_not_believed(dicom, assert_whole, tmp_path):
 
 @pytest.mark.hazard("C", 3)
 @pytest.mark.parametrize("position", ["FFS", "HFP", "HFDR"])
-def test_patient_position_is_already_in_the_axes(position, dicom, phantom, tmp_path):
+def test_patient_position_is_already_in_the_axes(position, dicom, phantom, tmp_path) -> None:
     """The stored axes turn with the patient: prone, rows run to the front."""
     turns = {"FFS": np.diag([1.0, 1, 1]), "HFP": np.diag([-1.0, -1, 1]),
              "HFDR": np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])}  # fmt: skip
@@ -92,8 +94,10 @@ def test_patient_position_is_already_in_the_axes(position, dicom, phantom, tmp_p
         ("ImageOrientationPatient", [2, 0, 0, 0, 1, 0], GeometryError, "ct.orientation"),
     ],
 )
-def test_impossible_planes_are_refused(keyword, value, kind, code, dicom, refused, tmp_path):
-    def spoil(image, _):
+def test_impossible_planes_are_refused(
+    keyword, value, kind, code, dicom, refused, tmp_path
+) -> None:
+    def spoil(image, _) -> None:
         image.ImagerPixelSpacing = [0.5, 0.5]
         setattr(image, keyword, value)
 
@@ -101,14 +105,14 @@ def test_impossible_planes_are_refused(keyword, value, kind, code, dicom, refuse
 
 
 @pytest.mark.hazard("C", 1)
-def test_row_spacing_comes_before_column_spacing(dicom, tmp_path):
+def test_row_spacing_comes_before_column_spacing(dicom, tmp_path) -> None:
     volume = ct.open_volume(dicom.write_series(tmp_path))
     assert volume.spacing_mm == pytest.approx((2.5, 0.8, 0.7))
 
 
 @pytest.mark.hazard("C", 1)
-def test_mixed_pixel_spacing_is_refused(dicom, refused, tmp_path):
-    def zoom(image, index):
+def test_mixed_pixel_spacing_is_refused(dicom, refused, tmp_path) -> None:
+    def zoom(image, index) -> None:
         if index == 2:
             image.PixelSpacing = [0.4, 0.35]
 
@@ -116,8 +120,8 @@ def test_mixed_pixel_spacing_is_refused(dicom, refused, tmp_path):
 
 
 @pytest.mark.hazard("C", 1)
-def test_slices_shifted_sideways_are_refused(dicom, refused, tmp_path):
-    def shift(image, index):
+def test_slices_shifted_sideways_are_refused(dicom, refused, tmp_path) -> None:
+    def shift(image, index) -> None:
         if index == 4:
             x, y, z = map(float, image.ImagePositionPatient)
             image.ImagePositionPatient = [x + 3, y, z]
@@ -126,15 +130,15 @@ def test_slices_shifted_sideways_are_refused(dicom, refused, tmp_path):
 
 
 @pytest.mark.hazard("C", 1)
-def test_animals_are_refused(dicom, refused, tmp_path):
-    def animal(image, _):
+def test_animals_are_refused(dicom, refused, tmp_path) -> None:
+    def animal(image, _) -> None:
         image.AnatomicalOrientationType = "QUADRUPED"
 
     refused(dicom.write_series(tmp_path, edit=animal), UnsupportedInputError, "ct.quadruped")
 
 
 @pytest.mark.hazard("C", 2)
-def test_one_slice_is_no_volume_unless_asked(dicom, phantom, refused, tmp_path):
+def test_one_slice_is_no_volume_unless_asked(dicom, phantom, refused, tmp_path) -> None:
     path = dicom.save(dicom.datasets()[3], tmp_path / "one.dcm")
     refused(path, GeometryError, "ct.single_slice")
     volume = ct.open_volume(path, repair=("single",))

@@ -1,5 +1,7 @@
 """Families: the wrong series for the job; phases that only one mark tells apart; false messages."""
 
+from typing import Any
+
 import pytest
 import series_builder as build
 
@@ -18,7 +20,7 @@ def region(dicom, name: str, slices: int, number: str, top_mm: float, **values: 
 
 
 @pytest.fixture
-def chest_and_abdomen(dicom, tmp_path):
+def chest_and_abdomen(dicom, tmp_path) -> Any:
     chest = region(dicom, "CHEST", 52, "3", 0)
     abdomen = region(dicom, "ABDOMEN", 70, "4", -150)
     return dicom.write([*chest, *abdomen], tmp_path)

@@ -11,7 +11,9 @@ from longllava_domains.errors import AmbiguousInputError, GeometryError, Unsuppo
 
 @pytest.mark.hazard("B", 4)
 @pytest.mark.parametrize("word", ["LOCALIZER", "REF_SURVIEW", "SCOUT", "TOPOGRAM"])
-def test_a_scout_under_the_same_uid_is_left_out(word, dicom, refused, assert_whole, tmp_path):
+def test_a_scout_under_the_same_uid_is_left_out(
+    word, dicom, refused, assert_whole, tmp_path
+) -> None:
     scout = dicom.datasets(plane="coronal")[:2]
     for image in scout:
         image.ImageType = ["ORIGINAL", "PRIMARY", word]
@@ -29,7 +31,7 @@ def test_a_scout_under_the_same_uid_is_left_out(word, dicom, refused, assert_who
 )
 def test_phases_gates_and_energies_are_told_apart(
     keyword, value, dicom, phantom, refused, tmp_path
-):
+) -> None:
     other = dicom.datasets(dicom.phantom(seed=4))
     for image in other:
         setattr(image, keyword, value)
@@ -52,7 +54,7 @@ def test_phases_gates_and_energies_are_told_apart(
 )
 def test_scans_that_lie_between_each_other_are_not_one_volume(
     keyword, values, dicom, phantom, refused, tmp_path
-):
+) -> None:
     images = dicom.datasets()
     for index, image in enumerate(images):
         setattr(image, keyword, values[index % 2])
@@ -64,7 +66,7 @@ def test_scans_that_lie_between_each_other_are_not_one_volume(
 
 
 @pytest.mark.hazard("B", 1)
-def test_frames_of_two_energies_in_turns_are_not_one_volume(dicom, refused, tmp_path):
+def test_frames_of_two_energies_in_turns_are_not_one_volume(dicom, refused, tmp_path) -> None:
     whole = dicom.enhanced(dicom.datasets())
     for index, group in enumerate(whole.PerFrameFunctionalGroupsSequence):
         details = Dataset()
@@ -79,16 +81,16 @@ def test_frames_of_two_energies_in_turns_are_not_one_volume(dicom, refused, tmp_
 @pytest.mark.parametrize("times", [(0, 0, 500, 500, 900, 900, 1400, 1400), range(100, 108)])
 def test_trigger_times_of_table_steps_and_of_every_slice_stay_one_volume(
     times, dicom, assert_whole, tmp_path
-):
-    def trigger(image, index):
+) -> None:
+    def trigger(image, index) -> None:
         image.TriggerTime = str(times[index])
 
     assert_whole(ct.open_volume(dicom.write_series(tmp_path, edit=trigger)))
 
 
 @pytest.mark.hazard("B", 1)
-def test_one_slice_of_another_energy_is_reported(dicom, tmp_path):
-    def energy(image, index):
+def test_one_slice_of_another_energy_is_reported(dicom, tmp_path) -> None:
+    def energy(image, index) -> None:
         image.KVP = 80 if index == 3 else 120
 
     codes = ct.open_volume(dicom.write_series(tmp_path, edit=energy)).report.codes
@@ -106,7 +108,7 @@ def test_one_slice_of_another_energy_is_reported(dicom, tmp_path):
 )
 def test_other_reconstructions_under_one_uid_are_other_series(
     edit, code, dicom, assert_whole, tmp_path
-):
+) -> None:
     other = dicom.datasets(dicom.phantom(seed=4))
     for image in other:
         edit(image)
@@ -120,15 +122,17 @@ def test_other_reconstructions_under_one_uid_are_other_series(
 
 
 @pytest.mark.hazard("B", 1)
-def test_table_steps_numbered_as_acquisitions_stay_one_volume(dicom, assert_whole, tmp_path):
-    def step(image, index):
+def test_table_steps_numbered_as_acquisitions_stay_one_volume(
+    dicom, assert_whole, tmp_path
+) -> None:
+    def step(image, index) -> None:
         image.AcquisitionNumber = index // 2 + 1
 
     assert_whole(ct.open_volume(dicom.write_series(tmp_path, edit=step)))
 
 
 @pytest.mark.hazard("B", 1)
-def test_thinner_and_longer_series_win(dicom, tmp_path):
+def test_thinner_and_longer_series_win(dicom, tmp_path) -> None:
     thin = dicom.phantom((24, 40, 48))
     dicom.write(dicom.datasets(thin, spacing_mm=(1.25, 0.8, 0.7), series="2"), tmp_path, "b")
     dicom.write(dicom.datasets(), tmp_path, "a")
@@ -141,8 +145,8 @@ def test_thinner_and_longer_series_win(dicom, tmp_path):
 
 @pytest.mark.hazard("B", 2)
 @pytest.mark.parametrize("keyword", ["PatientID", "StudyInstanceUID"])
-def test_patients_mixed_under_one_uid_are_refused(keyword, dicom, refused, tmp_path):
-    def mix(image, index):
+def test_patients_mixed_under_one_uid_are_refused(keyword, dicom, refused, tmp_path) -> None:
+    def mix(image, index) -> None:
         if index == 4:
             setattr(image, keyword, "1.2.3.4")
 
@@ -152,7 +156,7 @@ def test_patients_mixed_under_one_uid_are_refused(keyword, dicom, refused, tmp_p
 
 
 @pytest.mark.hazard("B", 1)
-def test_empty_uids_of_two_geometries_are_two_series(dicom, tmp_path):
+def test_empty_uids_of_two_geometries_are_two_series(dicom, tmp_path) -> None:
     images = dicom.datasets() + dicom.datasets(dicom.phantom((6, 32, 48)), series="2")
     for image in images:
         image.SeriesInstanceUID = image.SOPInstanceUID = image.StudyInstanceUID = ""
@@ -174,7 +178,7 @@ def test_empty_uids_of_two_geometries_are_two_series(dicom, tmp_path):
         "1.2.840.10008.5.1.4.1.1.104.1",  # encapsulated PDF
     ],
 )
-def test_objects_that_are_no_images_are_set_aside(sop_class, dicom, assert_whole, tmp_path):
+def test_objects_that_are_no_images_are_set_aside(sop_class, dicom, assert_whole, tmp_path) -> None:
     other = dicom.datasets()[0]
     other.SOPClassUID, other.Modality = sop_class, "SR"
     del other.PixelData
@@ -194,7 +198,9 @@ def test_objects_that_are_no_images_are_set_aside(sop_class, dicom, assert_whole
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4", "Modality": "MR"}, "file.other_modality"),
     ],
 )
-def test_pages_and_other_modalities_are_never_shown(edit, code, dicom, assert_whole, tmp_path):
+def test_pages_and_other_modalities_are_never_shown(
+    edit, code, dicom, assert_whole, tmp_path
+) -> None:
     page = dicom.datasets(dicom.phantom(seed=8))[0]
     for keyword, value in edit.items():
         setattr(page, keyword, value)
@@ -205,7 +211,9 @@ def test_pages_and_other_modalities_are_never_shown(edit, code, dicom, assert_wh
 
 
 @pytest.mark.hazard("B", 1)
-def test_table_steps_that_meet_at_one_position_are_not_taken_for_phases(dicom, refused, tmp_path):
+def test_table_steps_that_meet_at_one_position_are_not_taken_for_phases(
+    dicom, refused, tmp_path
+) -> None:
     """One half of the scan must never stand for the whole; as acquired, all of it is there."""
     images = dicom.datasets()
     seam = dicom.datasets(dicom.phantom(seed=3))[4]
@@ -221,7 +229,7 @@ def test_table_steps_that_meet_at_one_position_are_not_taken_for_phases(dicom, r
 
 
 @pytest.mark.hazard("B", 1)
-def test_a_thin_part_of_the_range_does_not_win_over_the_whole(dicom, phantom, tmp_path):
+def test_a_thin_part_of_the_range_does_not_win_over_the_whole(dicom, phantom, tmp_path) -> None:
     part = dicom.datasets(phantom[:6], spacing_mm=(1.0, 0.8, 0.7), series="2")
     dicom.write(part, tmp_path, "b")
     volume = ct.open_volume(dicom.write(dicom.datasets(), tmp_path, "a"))
@@ -233,7 +241,7 @@ def test_a_thin_part_of_the_range_does_not_win_over_the_whole(dicom, phantom, tm
 @pytest.mark.parametrize("what", ["patients", "studies"])
 def test_series_of_several_patients_or_studies_are_never_chosen_from(
     what, dicom, refused, tmp_path
-):
+) -> None:
     other = dicom.datasets(dicom.phantom((9, 40, 48)), series="2")
     for image in other:
         image.StudyInstanceUID += ".5"

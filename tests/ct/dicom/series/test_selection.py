@@ -1,5 +1,7 @@
 """Series are described without a word of their headers, and chosen for a reason that is said."""
 
+from typing import Any
+
 import pytest
 
 from longllava_domains import ct
@@ -16,12 +18,12 @@ from longllava_domains.errors import NotFoundError
         ("SMITH JOHN", "unknown"),
     ],
 )  # fmt: skip
-def test_kernels_of_every_vendor(name, kind):
+def test_kernels_of_every_vendor(name, kind) -> None:
     assert kernel_class((name, "3") if name else ()) == kind
 
 
-def test_the_table_says_which_and_why(dicom, tmp_path):
-    def sharp(image):
+def test_the_table_says_which_and_why(dicom, tmp_path) -> None:
+    def sharp(image) -> Any:
         image.ConvolutionKernel = "B70f"
         return image
 
@@ -43,7 +45,7 @@ def test_the_table_says_which_and_why(dicom, tmp_path):
 @pytest.mark.parametrize(("asked", "other"), [("soft", "Br64"), ("sharp", "Br40")])
 def test_an_unknown_kernel_that_wins_is_not_called_what_was_asked_for(
     asked, other, dicom, tmp_path
-):
+) -> None:
     for number, kernel in enumerate(("NEVER-HEARD-OF", other)):
         images = dicom.datasets(series=str(number + 1))
         for image in images:
@@ -55,7 +57,7 @@ def test_an_unknown_kernel_that_wins_is_not_called_what_was_asked_for(
     assert [row.reason for row in table if row.chosen] == [f"kernel unknown rather than {known}"]
 
 
-def test_keys_stay_when_files_are_added(dicom, tmp_path):
+def test_keys_stay_when_files_are_added(dicom, tmp_path) -> None:
     dicom.write(dicom.datasets(series="2"), tmp_path, "b")
     before = ct.list_series(tmp_path)[0].key
     dicom.write(dicom.datasets(series="1"), tmp_path, "a")
@@ -63,7 +65,7 @@ def test_keys_stay_when_files_are_added(dicom, tmp_path):
 
 
 @pytest.mark.parametrize("wanted", [0, 7, "deadbeef", "1.2.3"])
-def test_a_series_that_is_not_there(wanted, dicom, tmp_path):
+def test_a_series_that_is_not_there(wanted, dicom, tmp_path) -> None:
     folder = dicom.write_series(tmp_path)
     with pytest.raises(NotFoundError) as refused:
         ct.open_volume(folder, series=wanted)
