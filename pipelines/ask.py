@@ -4,6 +4,7 @@ from typing import Any
 
 from longllava_domains.answer import Answer
 from longllava_domains.pipelines.domains.domain import Domain, OnProgress
+from longllava_domains.units import counted
 from longllava_domains.vision_language import VisionLanguageModel
 
 
@@ -36,3 +37,14 @@ def ask_input(
     return domain.ask(
         model, opened, question, policy, max_new_tokens=max_new_tokens, on_progress=on_progress
     )
+
+
+def shown_line(answer: Answer) -> str:
+    """Return in one line how many views the model saw, how sharp, and what was left out."""
+    made = answer.provenance
+    line = f"Shown: {counted(int(made.get('views', 0)), 'view')}"
+    resolution_m = made.get("resolution_m")
+    if resolution_m is not None:
+        line += f", the scene at {resolution_m:.3g} m per pixel"
+    left_out = [f"{count:,} by {reason}" for reason, count in (made.get("left_out") or {}).items()]
+    return f"{line}; left out: {', '.join(left_out) or 'nothing'}."

@@ -115,7 +115,7 @@ def ask(
 ) -> None:
     """Ask one question of a CT, a slide or a raster; the domain is decided by evidence."""
     from longllava_domains.export.report_content import printable
-    from longllava_domains.pipelines.ask import ask_input
+    from longllava_domains.pipelines.ask import ask_input, shown_line
     from longllava_domains.pipelines.domains.registry import decide_domain, settings_for
     from longllava_domains.pipelines.loading import load
 
@@ -148,6 +148,7 @@ def ask(
     for notice in answer.provenance.get("notices", ()):
         stdout.print(f"[{notice}]", markup=False)
     stdout.print(printable(answer.text), markup=False)
+    stderr.print(shown_line(answer), markup=False)
 
 
 def find(
@@ -167,7 +168,9 @@ def find(
     ] = None,
     keep_in: Annotated[
         Path | None,
-        typer.Option(help="Keep every answer here as it comes; a stopped search goes on from it"),
+        typer.Option(
+            help="Keep every answer here as it comes, beside --out by default; a stopped search goes on"
+        ),
     ] = None,
     show_paths: ShowPaths = False,
 ) -> None:
@@ -178,6 +181,7 @@ def find(
     from longllava_domains.pipelines.remote_sensing.saving import require_savable, save
 
     named, domain = require_model(model), domains()["remote_sensing"]
+    journal = keep_in or (out[0].with_name(f"{out[0].name}.answers.jsonl") if out else None)
     with domain.open([scene], settings_for(domain, raster)) as opened:
         for path in out or ():
             require_savable(opened, path)
@@ -190,7 +194,7 @@ def find(
                 size_px=chip_px,
                 overlap_px=overlap,
                 max_new_tokens=max_new_tokens,
-                keep_in=keep_in,
+                keep_in=journal,
                 on_plan=lambda plan: stderr.print(str(plan), markup=False),
                 on_progress=advance,
             )
@@ -199,6 +203,8 @@ def find(
     for path in out or ():
         save(found, path)
         written(path)
+    if journal is not None and keep_in is None:
+        journal.unlink(missing_ok=True)  # everything it kept is saved
     stderr.print(found.summary(), markup=False)
     if found.outcomes["failed"]:
         raise typer.Exit(WITH_FAILURES)

@@ -23,7 +23,7 @@ from longllava_domains.remote_sensing.detections.detection import (
 from longllava_domains.remote_sensing.detections.detections import ChipOutcome
 from longllava_domains.remote_sensing.detections.merge import merge
 from longllava_domains.remote_sensing.views.chips import Chips
-from longllava_domains.units import content_hash
+from longllava_domains.units import content_hash, counted
 from longllava_domains.visual import MapPlace, View, VisualSequence
 from longllava_domains.visual.strips import Mask
 
@@ -80,7 +80,7 @@ class SearchPlan:
             expected = "time known after the first chip"
         else:
             expected = f"about {self.expected_s:.0f} s"
-        shown = f"{self.chips} chips of {self.chip_px} px, {self.overlap_px} px shared"
+        shown = f"{counted(self.chips, 'chip')} of {self.chip_px} px, {self.overlap_px} px shared"
         return "; ".join((shown, f"ground resolution {ground}", expected, *self.warnings))
 
 

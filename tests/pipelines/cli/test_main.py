@@ -268,3 +268,56 @@ def test_one_view_is_not_called_views(tmp_path: Path, capfd: pytest.CaptureFixtu
     sheet = str(tmp_path / "sheet.png")
     assert run(["views", PHANTOM, "--out", sheet, "--most", "1"]) == 0
     assert capfd.readouterr().out.startswith("1 view, 39 left out")
+
+
+def test_a_search_prints_saves_in_several_forms_and_leaves_no_journal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_scene("scene.tif")
+    files = ["a.geojson", "a.gpkg"]
+    outs = [word for name in files for word in ("--out", name)]
+    arguments = ["find", "scene.tif", "ship", "--model", "demo", "--max-new-tokens", "2"]
+    # The untrained model's text cannot be read as boxes, so its chip counts as failed: exit code 3.
+    assert run([*arguments, *outs, "--chip-px", "64", "--overlap", "0"]) == 3
+    told = capfd.readouterr()
+    assert json.loads(told.out)["detections"] == []
+    assert "0 ships in 1 chip, 1 chip unreadable" in told.err
+    for name in files:
+        assert f"written: {name}" in told.err
+    assert not list(tmp_path.glob("*.answers.jsonl"))
+
+
+def test_an_answer_says_what_was_shown_and_what_was_left_out(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    scene = tmp_path / "scene.tif"
+    write_scene(str(scene))
+    arguments = ["ask", str(scene), "What?", "--model", "demo", "--max-new-tokens", "2"]
+    assert run(arguments) == 0
+    assert "the scene at 0.5 m per pixel; left out: nothing." in capfd.readouterr().err
+
+
+def test_two_dates_of_one_place_are_asked_about_together(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before, after = tmp_path / "before.tif", tmp_path / "after.tif"
+    for path in (before, after):
+        write_scene(str(path))
+    arguments = ["ask", str(before), str(after), "What changed?", "--model", "demo"]
+    assert run([*arguments, "--max-new-tokens", "2"]) == 0
+    assert "Shown: 4 views" in capfd.readouterr().err
+    assert run(["ask", PHANTOM, PHANTOM, "What changed?", "--model", "absent"]) == 2
+    assert "asked about alone" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "option", ["--aoi=-75.0,40.0,-74.9,40.1", "--bands=1,2,9", "--crs=nonsense"]
+)
+def test_wishes_of_a_raster_reach_its_loader(
+    option: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    scene = tmp_path / "scene.tif"
+    write_scene(str(scene))
+    assert run(["views", str(scene), "--out", str(tmp_path / "sheet.png"), option]) == 2
+    assert capfd.readouterr().err.startswith("Refused:")
