@@ -4,6 +4,7 @@ Importing this package registers the network with `transformers.AutoConfig` and
 `AutoModelForImageTextToText`; no remote code is involved.
 """
 
+import longllava_domains.model.checkpoint.pretrained  # noqa: F401 - what the Auto classes load through
 from longllava_domains.model.checkpoint.inspect import Inspection, inspect_checkpoint
 from longllava_domains.model.checkpoint.load import load_checkpoint
 from longllava_domains.model.int8.quantize import coverage
@@ -15,7 +16,7 @@ from longllava_domains.model.network.config import LongLlavaConfig
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.session.batching import answer_many
 from longllava_domains.model.session.session import Session
-from longllava_domains.vision_language import ChoiceScore, Monitor
+from longllava_domains.vision_language import ChoiceScore, Monitor, Sampling
 
 __all__ = [
     "AttentionReadout",
@@ -25,6 +26,7 @@ __all__ = [
     "LongLlavaConfig",
     "LongLlavaForConditionalGeneration",
     "Monitor",
+    "Sampling",
     "Session",
     "answer_many",
     "coverage",

@@ -1,7 +1,10 @@
 """The weight files of a folder: which they are, what their headers say, and their tensors."""
 
+import io
 import json
 import pickle
+import pickletools
+import re
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -45,6 +48,9 @@ _UNPICKLING_ERRORS: Final = (
     TypeError,
     ValueError,
 )
+
+# How torch's reader of tensors alone says that a pickle asks for something else.
+_FORBIDDEN: Final = re.compile(r"unsupported global|unsupported class|blocked", re.IGNORECASE)
 
 _SAMPLE_BYTES: Final = 4096
 _SAMPLES: Final = 64
@@ -219,11 +225,44 @@ def _load_pickled(path: Path, described: str) -> dict[str, Tensor]:
         loaded = torch.load(
             path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
         )
-    except _UNPICKLING_ERRORS:
+    except _UNPICKLING_ERRORS as error:
+        if _asks_for_objects(path, str(error)):
+            raise _hostile(described) from None
         raise _damaged(described, path) from None
     if not isinstance(loaded, dict) or not all(isinstance(t, Tensor) for t in loaded.values()):
         raise _damaged(described, path)
     return loaded
+
+
+def _asks_for_objects(path: Path, refusal: str) -> bool:
+    """Return True for a pickle that wants more than tensors built; torch built nothing of it."""
+    if _FORBIDDEN.search(refusal) is not None:
+        return True
+    try:  # a protocol that torch does not write, and refuses without saying what for
+        with _pickle_in(path) as opened:
+            while opened.peek(1):  # an old file holds several pickles
+                if any(code.name == "STACK_GLOBAL" for code, _, _ in pickletools.genops(opened)):
+                    return True
+    except (*_UNPICKLING_ERRORS, zipfile.BadZipFile):
+        pass  # what follows the pickles is no pickle, or the file is cut off
+    return False
+
+
+def _pickle_in(path: Path) -> io.BufferedReader:
+    if not zipfile.is_zipfile(path):
+        return path.open("rb")
+    with zipfile.ZipFile(path) as archive:
+        name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+        return io.BufferedReader(io.BytesIO(archive.read(name)))
+
+
+def _hostile(described: str) -> CheckpointError:
+    return CheckpointError(
+        f"{described} is a pickle that asks for other objects than tensors, as one that runs code "
+        "does; nothing of it was run.",
+        remedy="Open it with no other tool; take .safetensors weights from a publisher you trust.",
+        code="checkpoint.pickle",
+    )
 
 
 def _damaged(described: str, path: Path) -> CheckpointError:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
@@ -66,14 +66,18 @@ def is_hub_id(name: str) -> bool:
     return _HUB_ID.match(name) is not None
 
 
-def download(hub_id: str) -> Path:
+def download(hub_id: str, **where: Any) -> Path:
     """Fetch the configuration and weights of a hub repository; return its folder in the cache.
+
+    Args:
+        hub_id: The repository.
+        **where: ``revision``, ``token`` and the like, as `snapshot_download` takes them.
 
     Raises:
         NetworkError: The hub refused, does not know the repository, or could not be reached.
     """
-    folder = _snapshot(hub_id, _PATTERNS)
-    return folder if has_weights(folder) else _snapshot(hub_id, (*_PATTERNS, *_PICKLED))
+    folder = _snapshot(hub_id, _PATTERNS, **where)
+    return folder if has_weights(folder) else _snapshot(hub_id, (*_PATTERNS, *_PICKLED), **where)
 
 
 def _demo() -> Source:
@@ -93,9 +97,9 @@ def _from_hub(hub_id: str) -> Source:
     return Source(folder, hub_id=hub_id, revision=folder.name)
 
 
-def _snapshot(hub_id: str, patterns: tuple[str, ...]) -> Path:
+def _snapshot(hub_id: str, patterns: tuple[str, ...], **where: Any) -> Path:
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=list(patterns)))
+        return Path(snapshot_download(hub_id, allow_patterns=list(patterns), **where))
     except (OSError, HFValidationError) as error:  # every refusal of the hub is an OSError
         raise NetworkError(
             "The model is no folder here and could not be fetched from the hub "

@@ -11,7 +11,7 @@ from torch import nn
 
 from longllava_domains.errors import OutputError, QuantizationError
 from longllava_domains.model import load_checkpoint, load_model
-from longllava_domains.model.checkpoint import load as checkpoint_module
+from longllava_domains.model.checkpoint import fill as checkpoint_module
 from longllava_domains.model.checkpoint.write import save_quantized
 from longllava_domains.model.int8.linear import Int8Linear
 from longllava_domains.model.int8.quantize import (
