@@ -8,7 +8,7 @@ import torch
 from longllava_domains.answer import Answer
 from longllava_domains.errors import QuantizationError
 from longllava_domains.model.budget.fit import fitting_steps
-from longllava_domains.model.budget.plan import Request
+from longllava_domains.model.budget.plan import TEXT_TOKENS_PER_VIEW, Request
 from longllava_domains.model.checkpoint.adapter import merge_adapter
 from longllava_domains.model.checkpoint.load import load_checkpoint, open_checkpoint
 from longllava_domains.model.checkpoint.source import Source, download, locate
@@ -19,13 +19,14 @@ from longllava_domains.model.layers.kv_storage import resolve_kv_cache_dtype
 from longllava_domains.model.loaded import LoadedModel
 from longllava_domains.model.network.processor import Processor
 from longllava_domains.model.provenance import model_provenance
-from longllava_domains.model.session.decoding import MAX_NEW_TOKENS
-from longllava_domains.model.session.prefill import CHUNK_TOKENS, VIEW_BATCH, StepSizes
+from longllava_domains.model.session.admission import Work
+from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, require_length
+from longllava_domains.model.session.prefill import StepSizes
 from longllava_domains.model.session.prefix_state import PrefixState
 from longllava_domains.model.session.session import Session
 from longllava_domains.prompt import PromptProtocol, PromptTokenizer, compose
 from longllava_domains.prompt.layouts import Arrangement
-from longllava_domains.vision_language import Monitor
+from longllava_domains.vision_language import Monitor, Sampling
 from longllava_domains.visual import VisualSequence
 
 
@@ -38,8 +39,8 @@ class LongLlava(LoadedModel):
         *,
         preamble: str = "",
         protocol: PromptProtocol = "reference",
-        chunk_tokens: int = CHUNK_TOKENS,
-        view_batch: int = VIEW_BATCH,
+        chunk_tokens: int | None = None,
+        view_batch: int | None = None,
         memory_limit_bytes: int | None = None,
         watch: Monitor | None = None,
     ) -> Session:
@@ -53,8 +54,8 @@ class LongLlava(LoadedModel):
             sequence: What the model looks at; None for a conversation about text alone.
             preamble: Text in front of the views, in the first question's turn.
             protocol: How views are spelled; see `prompt.compose`.
-            chunk_tokens: Most tokens per forward, 1 or more.
-            view_batch: Most views per forward of the tower, 1 or more.
+            chunk_tokens: Most tokens per forward, 1 or more; by default what suits the device.
+            view_batch: Most views per forward of the tower, 1 or more; likewise.
             memory_limit_bytes: Most that keys and values may take; None for no limit.
             watch: Told between chunks, and asked whether to go on.
 
@@ -65,12 +66,10 @@ class LongLlava(LoadedModel):
                 the bytes it needs; nothing was run.
             SessionError: Cancelled, or the model was unloaded.
         """
-        steps = self._steps(sequence, MAX_NEW_TOKENS, StepSizes(chunk_tokens, view_batch))
-        memory = PrefixState(self.network, steps, memory_limit_bytes, self.kv_cache_dtype)
+        memory = self._memory(chunk_tokens, view_batch, memory_limit_bytes)
         lead = "" if sequence is None else Arrangement.of(sequence, protocol).lead()
-        opening = preamble + lead
-        prefix, _ = compose(sequence, opening, protocol=protocol).split()
-        return Session(self, sequence, opening, prefix, memory, protocol=protocol, watch=watch)
+        prefix, _ = compose(sequence, preamble + lead, protocol=protocol).split()
+        return Session(self, sequence, preamble, prefix, memory, protocol=protocol, watch=watch)
 
     def answer(
         self,
@@ -80,9 +79,10 @@ class LongLlava(LoadedModel):
         history: Sequence[tuple[str, str]] = (),
         protocol: PromptProtocol = "reference",
         max_new_tokens: int = MAX_NEW_TOKENS,
+        sampling: Sampling | None = None,
         watch: Monitor | None = None,
     ) -> Answer:
-        """Answer one question about a sequence of views, greedily.
+        """Answer one question about a sequence of views.
 
         Args:
             sequence: What the model looks at; None for a question about text alone.
@@ -90,31 +90,46 @@ class LongLlava(LoadedModel):
             history: Past (question, answer) rounds, oldest first.
             protocol: How views are spelled; see `prompt.compose`.
             max_new_tokens: Longest answer, tokens.
+            sampling: How tokens are drawn; None takes the most likely one each time.
             watch: Told between chunks while views are read, and asked whether to go on.
 
         Raises:
             PromptError: Views and text do not make a prompt.
+            PolicyError: A length that is none.
             MemoryBudgetError: The sequence exceeds the memory that is free; nothing was run.
             SessionError: Cancelled, or the model was unloaded.
+            ModelError: The network gave something that is no number.
         """
+        require_length(max_new_tokens)
         prompt = compose(sequence, question, history, protocol=protocol)
         prefix, _ = prompt.split()
-        steps = self._steps(sequence, max_new_tokens, StepSizes())
-        memory = PrefixState(self.network, steps, kv_cache_dtype=self.kv_cache_dtype)
+        memory = self._memory(answer_tokens=max_new_tokens)
         with Session(self, sequence, "", prefix, memory, protocol=protocol, watch=watch) as session:
-            return session.answer_prompt(prompt, max_new_tokens=max_new_tokens)
+            return session.answer_prompt(prompt, max_new_tokens=max_new_tokens, sampling=sampling)
 
-    def _steps(
-        self, sequence: VisualSequence | None, answer_tokens: int, most: StepSizes
-    ) -> StepSizes:
-        """Ask the budget before anything runs; text alone takes next to nothing."""
-        if sequence is None:
-            return most
+    def _memory(
+        self,
+        chunk_tokens: int | None = None,
+        view_batch: int | None = None,
+        limit_bytes: int | None = None,
+        answer_tokens: int = MAX_NEW_TOKENS,
+    ) -> PrefixState:
+        kind = "cpu" if self.device.type == "cpu" else "cuda"
+        steps = StepSizes.for_device(kind, chunk_tokens, view_batch)
+        return PrefixState(
+            self.network, steps, limit_bytes, self.kv_cache_dtype, self._admit, answer_tokens
+        )
+
+    def _admit(self, work: Work) -> StepSizes:
+        """Ask the budget before anything runs."""
+        each = self.network.config.tokens_per_image + TEXT_TOKENS_PER_VIEW
         request = Request(
-            len(sequence),
-            answer_tokens=answer_tokens,
-            chunk_tokens=most.chunk_tokens,
-            view_batch=most.view_batch,
+            work.views,
+            text_tokens=max(work.tokens - work.views * each, 1),
+            held_tokens=work.held,
+            answer_tokens=work.answer_tokens,
+            chunk_tokens=work.steps.chunk_tokens,
+            view_batch=work.steps.view_batch,
             kv_cache_dtype=self.kv_cache_dtype,
         )
         return fitting_steps(self.network, request)

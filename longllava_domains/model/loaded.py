@@ -55,8 +55,7 @@ class LoadedModel:
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        device: torch.device = self.network.get_input_embeddings().weight.device
-        return device
+        return self.network.input_device
 
     @property
     def view_format(self) -> ViewFormat:

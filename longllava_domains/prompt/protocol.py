@@ -87,12 +87,19 @@ def user_turn(text: str) -> tuple[Piece, ...]:
 
 
 def check_text(texts: Sequence[str]) -> None:
-    """Refuse text that UTF-8 cannot hold, which no tokenizer takes.
+    """Refuse what is no text, or text that UTF-8 cannot hold, which no tokenizer takes.
 
     Raises:
-        PromptError: A text has a lone surrogate, as badly decoded file names do.
+        PromptError: Bytes or another object; a lone surrogate, as badly decoded file names have.
     """
     for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise PromptError(
+                f"Text {position} of the prompt is no text; found {type(text).__name__}.",
+                remedy="Pass a str; decode bytes with their encoding first.",
+                code="prompt.text",
+                facts={"text": position},
+            )
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
