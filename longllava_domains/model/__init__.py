@@ -12,6 +12,7 @@ from longllava_domains.model.kernels.report import kernel_report
 from longllava_domains.model.layers.attention_readout import AttentionReadout
 from longllava_domains.model.layers.carried_state import use_exact_state
 from longllava_domains.model.load import LongLlava, load_model
+from longllava_domains.model.network.auto_processor import LongLlavaProcessor
 from longllava_domains.model.network.config import LongLlavaConfig
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.session.batching import answer_many
@@ -25,6 +26,7 @@ __all__ = [
     "LongLlava",
     "LongLlavaConfig",
     "LongLlavaForConditionalGeneration",
+    "LongLlavaProcessor",
     "Monitor",
     "Sampling",
     "Session",

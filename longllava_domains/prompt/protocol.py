@@ -51,14 +51,39 @@ def compose(
         >>> compose(None, "Hello").text
         '<|startoftext|><|User|>\nHello\n<|startoftext|><|Assistant|>\n'
     """
-    answers = [answer for _, answer in history]
     questions = [*(past for past, _ in history), question]
+    return compose_turns(questions, [answer for _, answer in history], sequence, protocol=protocol)
+
+
+def compose_turns(
+    questions: Sequence[str],
+    answers: Sequence[str],
+    shown: VisualSequence | int | None,
+    *,
+    protocol: PromptProtocol = "reference",
+) -> Prompt:
+    """Write a conversation of given turns.
+
+    Args:
+        questions: The user's turns, one at least.
+        answers: The assistant's; as many, or one less where an answer is awaited.
+        shown: All views, or the number of separate images; placed as in `compose`.
+        protocol: As in `compose`.
+
+    Returns:
+        The prompt, ending where an answer begins or, with as many answers, behind the last.
+
+    Raises:
+        PromptError: As of `compose`.
+    """
     check_text([*questions, *answers])
-    turns = place_views(questions, Arrangement.of(sequence, protocol))
+    turns = place_views(questions, Arrangement.of(shown, protocol))
     pieces: list[Piece] = []
-    for turn, answer in zip(turns, answers, strict=False):
-        pieces += [*user_turn(turn), answer, "\n"]
-    return Prompt((*pieces, *user_turn(turns[-1])))
+    for position, turn in enumerate(turns):
+        pieces += user_turn(turn)
+        if position < len(answers):
+            pieces += [answers[position], "" if position == len(turns) - 1 else "\n"]
+    return Prompt(tuple(pieces))
 
 
 def compose_next(question: str) -> Prompt:
