@@ -89,6 +89,8 @@ class Budget:
         parameters: Numbers of each part.
         weights: Each part as it is held; scales included.
         key_values: Of all attention layers, prompt and answer, the whole batch.
+        cache_traffic: Moved to read them all once: keys and values in 8 bits are widened by way of
+            float32 before they are multiplied.
         states: Convolution inputs and scan states, twice: those of the chunk before are kept
             until the next one is done.
         activations: Stage -> bytes alive in it.
@@ -106,6 +108,7 @@ class Budget:
     parameters: Mapping[str, int]
     weights: Mapping[str, int]
     key_values: int
+    cache_traffic: int
     states: int
     activations: Mapping[str, int]
     process: int
@@ -151,11 +154,11 @@ class Budget:
 
     @property
     def read_per_token(self) -> int:
-        """Bytes read to generate one token: active weights, and the whole cache."""
+        """Bytes moved to generate one token: active weights, and the whole cache."""
         idle = {"vision", "projector", "embeddings"}
         read = sum(size for part, size in self.weights.items() if part not in idle)
         experts = self.weights.get("experts", 0)
-        return read - experts + int(experts * self.active_experts) + self.key_values
+        return read - experts + int(experts * self.active_experts) + self.cache_traffic
 
     def to_json(self) -> dict[str, Any]:
         """Return the budget as JSON, totals included."""
@@ -217,6 +220,7 @@ def plan(
         key_values=request.batch
         * (max(tokens - request.held_tokens, 0) + request.answer_tokens)
         * key_value_bytes_per_token(network, request.kv_cache_dtype),
+        cache_traffic=_cache_traffic(network, request, tokens, device),
         states=2 * request.batch * _state_bytes(network),
         activations=stages,
         process=PROCESS_BYTES[device],
@@ -240,6 +244,22 @@ def _tokens_per_view(network: LongLlavaForConditionalGeneration, request: Reques
             code="plan.tokens_per_view",
         )
     return request.tokens_per_view
+
+
+def _cache_traffic(
+    network: LongLlavaForConditionalGeneration, request: Request, tokens: int, device: str
+) -> int:
+    """Return the bytes moved to read all keys and values once."""
+    held = request.batch * (tokens + request.answer_tokens)
+    kept = held * key_value_bytes_per_token(network, request.kv_cache_dtype)
+    if (
+        request.kv_cache_dtype != "int8" or device == "cpu"
+    ):  # there a block stays in the core's cache
+        return kept
+    plain = held * key_value_bytes_per_token(network)
+    itemsize = network.get_input_embeddings().weight.element_size()
+    # To float32 (written), scaled (read and written), rounded (read); then written and read again.
+    return kept + plain // itemsize * 16 + 2 * plain
 
 
 def _is_scale(name: str) -> bool:
