@@ -1,6 +1,7 @@
 """Experts that run in every precision, and fast in bfloat16 where a processor has no such products."""
 
 from functools import partial
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -8,6 +9,7 @@ from transformers.models.jamba.modeling_jamba import JambaExperts
 
 from longllava_domains.model.kernels.int8_experts.blocked import blocked_experts
 from longllava_domains.model.kernels.int8_matmul import compute_dtype
+from longllava_domains.model.kernels.int8_scales import apply_but_keep_scales
 
 
 class ExactExperts(JambaExperts):
@@ -28,6 +30,11 @@ class ExactExperts(JambaExperts):
             run = partial(blocked_experts, self)
         result: Tensor = run(hidden_states, top_k_index, top_k_weights)
         return result
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Move or convert, but leave the scales of 8-bit weights in float32."""
+        apply_but_keep_scales(self, lambda: super(ExactExperts, self)._apply(fn, recurse))
+        return self
 
     def _is_widened(self, hidden_states: Tensor) -> bool:
         if hidden_states.device.type != "cpu" or torch.is_grad_enabled():
