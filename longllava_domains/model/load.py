@@ -6,15 +6,13 @@ from pathlib import Path
 import torch
 
 from longllava_domains.answer import Answer
-from longllava_domains.errors import QuantizationError
 from longllava_domains.model.budget.fit import fitting_steps
 from longllava_domains.model.budget.plan import TEXT_TOKENS_PER_VIEW, Request
-from longllava_domains.model.checkpoint.adapter import merge_adapter
+from longllava_domains.model.checkpoint.adapter import adapter_folder, merge_adapter
 from longllava_domains.model.checkpoint.load import load_checkpoint, open_checkpoint
 from longllava_domains.model.checkpoint.source import Source, download, locate
 from longllava_domains.model.devices.device_map import AUTO
 from longllava_domains.model.devices.placement import resolve_device
-from longllava_domains.model.int8.quantize import resolve_quantization
 from longllava_domains.model.layers.kv_storage import resolve_kv_cache_dtype
 from longllava_domains.model.loaded import LoadedModel
 from longllava_domains.model.network.processor import Processor
@@ -150,7 +148,8 @@ def load_model(
 
     Args:
         model: ``"demo"``, a folder, or a hub id; only a hub id reaches the network.
-        adapter: Folder of a PEFT adapter, merged into the weights.
+        adapter: Folder or hub id of a PEFT adapter, merged into the weights; beside those in 8
+            bits it stays in the network's own precision.
         tokenizer: Folder with tokenizer.json; by default the checkpoint's own.
         device: A torch device; ``"auto"`` for all GPUs and, for what does not fit, the processor;
             by default CUDA where there is one, else the CPU.
@@ -167,18 +166,12 @@ def load_model(
         NetworkError: A hub id that could not be fetched.
         DeviceError: The device is not there.
         QuantizationError: An unknown quantization, one that the checkpoint is not stored in, or
-            one together with an adapter; or keys and values cannot be kept so.
+            an adapter of experts in 8 bits; or keys and values cannot be kept so.
         MemoryBudgetError: The weights do not fit in the memory that is free; none was read.
     """
     kept = resolve_kv_cache_dtype(kv_cache_dtype)
     source = locate(model)
-    stored = open_checkpoint(source.folder).config.quantization
-    if adapter is not None and resolve_quantization(quantization, stored) is not None:
-        raise QuantizationError(
-            "An adapter cannot be merged into 8-bit weights.",
-            remedy="Merge it first: longllava convert MODEL FOLDER --adapter ADAPTER.",
-            code="quantization.adapter",
-        )
+    added = None if adapter is None else adapter_folder(adapter)
     target = device if device == AUTO else resolve_device(device)
     speller = PromptTokenizer.from_folder(source.folder if tokenizer is None else tokenizer)
     network = load_checkpoint(
@@ -189,10 +182,10 @@ def load_model(
         allow_unexpected=allow_unexpected,
         tower=_fetched_tower(source),
     )
-    if adapter is not None:
-        network = merge_adapter(network, adapter)
+    if added is not None:
+        network = merge_adapter(network, added)
     processor = Processor(speller, network.config)
-    provenance = model_provenance(source, network, adapter)
+    provenance = model_provenance(source, network, added)
     return LongLlava(network, processor, provenance, kv_cache_dtype=kept)
 
 

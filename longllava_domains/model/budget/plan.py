@@ -259,7 +259,7 @@ def _cache_traffic(
     plain = held * key_value_bytes_per_token(network)
     itemsize = network.get_input_embeddings().weight.element_size()
     # To float32 (written), scaled (read and written), rounded (read); then written and read again.
-    return kept + plain // itemsize * 16 + 2 * plain
+    return int(kept + plain // itemsize * 16 + 2 * plain)
 
 
 def _is_scale(name: str) -> bool:

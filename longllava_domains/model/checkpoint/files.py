@@ -103,7 +103,7 @@ class WeightFiles:
         """Yield the tensors of one file, on the CPU, each valid until the next is asked for."""
         path = self.files[position]
         if path.suffix == ".bin":
-            yield from _load_pickled(path, self._describe(position)).items()
+            yield from load_pickled(path, self._describe(position)).items()
             return
         try:
             with safe_open(path, framework="pt") as opened:
@@ -117,7 +117,7 @@ class WeightFiles:
         position = self.headers[name].file
         path = self.files[position]
         if path.suffix == ".bin":
-            return _load_pickled(path, self._describe(position))[name]
+            return load_pickled(path, self._describe(position))[name]
         try:
             with safe_open(path, framework="pt") as opened:
                 tensor: Tensor = opened.get_tensor(name)
@@ -137,7 +137,7 @@ class WeightFiles:
     def _read_headers(self, position: int) -> Iterator[tuple[str, tuple[int, ...], Any]]:
         path = self.files[position]
         if path.suffix == ".bin":
-            loaded = _load_pickled(path, self._describe(position))
+            loaded = load_pickled(path, self._describe(position))
             yield from ((name, tuple(t.shape), t.dtype) for name, t in loaded.items())
             return
         try:
@@ -219,8 +219,16 @@ def _shards(folder: Path, index: str) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _load_pickled(path: Path, described: str) -> dict[str, Tensor]:
-    """Load a .bin file; memory-mapped where its format allows, so headers cost nothing."""
+def load_pickled(path: Path, described: str) -> dict[str, Tensor]:
+    """Load a .bin file of tensors; memory-mapped where its format allows, so headers cost nothing.
+
+    Args:
+        path: The file.
+        described: What the error calls it.
+
+    Raises:
+        CheckpointError: It is damaged, or asks for other objects than tensors; nothing of it was run.
+    """
     try:
         loaded = torch.load(
             path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)

@@ -18,6 +18,7 @@ _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*\Z")
 # Data only: nothing executable is ever fetched.
 _PATTERNS: Final = ("*.json", "*.safetensors")
 _PICKLED: Final = ("*.bin",)
+_ADAPTER: Final = ("adapter_config.json", "adapter_model.*", "non_lora_trainables.bin")
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,15 @@ def download(hub_id: str, **where: Any) -> Path:
     """
     folder = _snapshot(hub_id, _PATTERNS, **where)
     return folder if has_weights(folder) else _snapshot(hub_id, (*_PATTERNS, *_PICKLED), **where)
+
+
+def download_adapter(hub_id: str) -> Path:
+    """Fetch a PEFT adapter from the hub; return its folder in the cache.
+
+    Raises:
+        NetworkError: The hub refused, does not know the repository, or could not be reached.
+    """
+    return _snapshot(hub_id, _ADAPTER)
 
 
 def _demo() -> Source:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from longllava_domains.errors import OutputError
 from longllava_domains.model.checkpoint.files import has_weights
+from longllava_domains.model.int8.low_rank import require_nothing_beside
 from longllava_domains.model.int8.quantize import require_int8, stored_tensors
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 
@@ -123,10 +124,11 @@ def save_quantized(
         beside: Allow files that are no weights in the folder.
 
     Raises:
-        QuantizationError: A module that should be in 8 bits is not.
+        QuantizationError: A module that should be in 8 bits is not, or an adapter is beside one.
         OutputError: The folder cannot be written or is not empty.
     """
     require_int8(network)
+    require_nothing_beside(network)
     target = Path(folder)
     writer = ShardWriter(target, shard_bytes, beside=beside)
     for name, tensor in stored_tensors(network):

@@ -37,7 +37,8 @@ class Int8Linear(nn.Module):
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         """Move or convert, but leave the scales in float32."""
-        apply_but_keep_scales(self, lambda: super(Int8Linear, self)._apply(fn, recurse))
+        convert: Any = super()._apply  # torch leaves it untyped
+        apply_but_keep_scales(self, lambda: convert(fn, recurse))
         return self
 
     def extra_repr(self) -> str:

@@ -33,7 +33,8 @@ class ExactExperts(JambaExperts):
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         """Move or convert, but leave the scales of 8-bit weights in float32."""
-        apply_but_keep_scales(self, lambda: super(ExactExperts, self)._apply(fn, recurse))
+        convert: Any = super()._apply  # torch leaves it untyped
+        apply_but_keep_scales(self, lambda: convert(fn, recurse))
         return self
 
     def _is_widened(self, hidden_states: Tensor) -> bool:

@@ -229,12 +229,6 @@ def test_the_demo_model_answers_in_8_bits_and_says_so() -> None:
     assert answer.provenance["quantization"]["fraction_int8"]["experts"] == 1
 
 
-def test_an_adapter_is_not_merged_into_8_bits(tmp_path) -> None:
-    with pytest.raises(QuantizationError) as caught:
-        load_model("demo", quantization="int8", adapter=tmp_path)
-    assert caught.value.code == "quantization.adapter"
-
-
 @torch.no_grad()
 def agreement(plain, quantised, ids, pixels) -> tuple[int, int, list[float]]:
     """Teacher-forced: equal greedy tokens, positions, and the relative error after each layer."""

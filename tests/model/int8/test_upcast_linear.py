@@ -8,6 +8,7 @@ from torch import nn
 from longllava_domains.model.int8 import upcast_linear
 from longllava_domains.model.int8.upcast_linear import UpcastLinear, upcast_products
 from longllava_domains.model.kernels import int8_matmul
+from longllava_domains.model.layers import experts as layers
 from longllava_domains.model.layers.carried_state import use_exact_state
 
 
@@ -63,8 +64,6 @@ def test_gradients_flow_as_before() -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("tokens", [5, 300])
 def test_experts_are_widened_as_linear_layers_are(monkeypatch, tokens: int) -> None:
-    from longllava_domains.model.layers import experts as layers
-
     network = tiny_jamba()
     use_exact_state(network)
     experts = network.model.layers[1].feed_forward.experts

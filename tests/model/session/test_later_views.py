@@ -14,8 +14,9 @@ from longllava_domains.errors import (
 )
 from longllava_domains.model import Sampling, answer_many
 from longllava_domains.model.budget import fit
+from longllava_domains.model.session.prefill import StepSizes, prefill
+from longllava_domains.model.session.sampling import Chooser
 from longllava_domains.vision_language import Monitor
-from longllava_domains.visual import VisualSequence
 
 MODEL = tiny_model()
 CHOICES = ("Yes", "No", "Maybe not")
@@ -41,14 +42,11 @@ def test_views_of_a_later_turn_stand_before_its_question(layout, protocol, monke
     assert before.count("<image>") == 3
     assert after.split("And now?")[0].count("<image>") == 2
 
-    fresh = MODEL.open(VisualSequence((*first.views, *second.views), layout), protocol=protocol)
-    cache, hidden = fresh.memory._nothing(), None
-    from longllava_domains.model.session.prefill import StepSizes, prefill
-
+    cache = MODEL.open(None).memory._nothing()
     ids = MODEL.processor.encode(prompt)
     shown = (*first.views, *second.views)
     hidden = prefill(MODEL.network, cache, ids, shown, StepSizes(), Monitor())
-    expected = MODEL.network.lm_head(hidden).log_softmax(-1)[0]
+    expected = MODEL.network.lm_head(hidden).detach().log_softmax(-1)[0]
     found = session.ask("And now?", max_new_tokens=1)
     assert found.token_logprobs[0] == pytest.approx(float(expected[found.token_ids[0]]), abs=2e-5)
     assert answer.text == session.history[0][1]
@@ -112,8 +110,6 @@ def test_repetition_is_controlled():
 
 
 def test_draws_follow_the_probabilities():
-    from longllava_domains.model.session.sampling import Chooser
-
     logits = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05]))
     for top_p, expected in ((1.0, [0.5, 0.3, 0.15, 0.05]), (0.6, [0.625, 0.375, 0, 0])):
         chooser = Chooser(Sampling(top_p=top_p), stop_id=-1)
