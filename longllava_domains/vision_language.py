@@ -76,7 +76,7 @@ class Sampling:
         top_p: Draw among the most likely tokens that together have this probability.
         repetition_penalty: Above 1, tokens that the answer already holds become less likely: positive
             logits are divided by it, negative ones multiplied (CTRL, arXiv 1909.05858, section 4.1).
-        seed: Same seed, same answer, on every device and whatever is decoded beside it.
+        seed: The draws depend on it and on the logits alone, not on what is decoded beside.
 
     Raises:
         PolicyError: A number out of range.

@@ -22,8 +22,10 @@ from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, require_len
 from longllava_domains.model.session.prefill import StepSizes
 from longllava_domains.model.session.prefix_state import PrefixState
 from longllava_domains.model.session.session import Session
+from longllava_domains.model.session.shown import require_sequence
 from longllava_domains.prompt import PromptProtocol, PromptTokenizer, compose
 from longllava_domains.prompt.layouts import Arrangement
+from longllava_domains.prompt.protocol import check_text
 from longllava_domains.vision_language import Monitor, Sampling
 from longllava_domains.visual import VisualSequence
 
@@ -64,6 +66,8 @@ class LongLlava(LoadedModel):
                 the bytes it needs; nothing was run.
             SessionError: Cancelled, or the model was unloaded.
         """
+        require_sequence(sequence)
+        check_text([preamble])
         memory = self._memory(chunk_tokens, view_batch, memory_limit_bytes)
         lead = "" if sequence is None else Arrangement.of(sequence, protocol).lead()
         prefix, _ = compose(sequence, preamble + lead, protocol=protocol).split()
@@ -98,6 +102,7 @@ class LongLlava(LoadedModel):
             SessionError: Cancelled, or the model was unloaded.
             ModelError: The network gave something that is no number.
         """
+        require_sequence(sequence)
         require_length(max_new_tokens)
         prompt = compose(sequence, question, history, protocol=protocol)
         prefix, _ = prompt.split()

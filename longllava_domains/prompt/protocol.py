@@ -51,6 +51,7 @@ def compose(
         >>> compose(None, "Hello").text
         '<|startoftext|><|User|>\nHello\n<|startoftext|><|Assistant|>\n'
     """
+    _check_rounds(history)
     questions = [*(past for past, _ in history), question]
     return compose_turns(questions, [answer for _, answer in history], sequence, protocol=protocol)
 
@@ -84,6 +85,16 @@ def compose_turns(
         if position < len(answers):
             pieces += [answers[position], "" if position == len(turns) - 1 else "\n"]
     return Prompt(tuple(pieces))
+
+
+def _check_rounds(history: object) -> None:
+    rounds = history if isinstance(history, (list, tuple)) else [None]
+    if not all(isinstance(each, (list, tuple)) and len(each) == 2 for each in rounds):
+        raise PromptError(
+            "The history is no list of (question, answer) rounds.",
+            remedy='Pass it as [("What is shown?", "A lung.")].',
+            code="prompt.history",
+        )
 
 
 def compose_next(question: str) -> Prompt:

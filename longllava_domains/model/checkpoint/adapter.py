@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -116,6 +117,12 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise _unreadable()
     if (folder / _WHOLE).is_file():
         weights |= load_pickled(folder / _WHOLE, "The adapter's file of whole weights")
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
+        raise CheckpointError(
+            "The adapter holds NaN or infinity.",
+            remedy="Use a sound adapter; the training of this one diverged.",
+            code="checkpoint.not_finite",
+        )
     return settings, weights
 
 

@@ -48,6 +48,8 @@ def locate(model: str | Path) -> Source:
         CheckpointError: No such folder and no hub id, or the package holds no demonstration model.
         NetworkError: The hub refused, does not know the repository, or could not be reached.
     """
+    if not isinstance(model, (str, Path)):
+        raise _absent()
     if str(model) == DEMO:
         return _demo()
     folder = Path(model).expanduser()
@@ -55,7 +57,11 @@ def locate(model: str | Path) -> Source:
         return Source(folder)
     if isinstance(model, str) and is_hub_id(model):
         return _from_hub(model)
-    raise CheckpointError(
+    raise _absent()
+
+
+def _absent() -> CheckpointError:
+    return CheckpointError(
         "There is no model of that name: neither a folder nor a hub id.",
         remedy='Use "demo", a folder with config.json and weights, or a hub id like owner/name.',
         code="checkpoint.absent",

@@ -48,12 +48,12 @@ class StepSizes:
     def __post_init__(self) -> None:
         for name in ("chunk_tokens", "view_batch"):
             value = getattr(self, name)
-            if value < 1:
+            if not isinstance(value, int) or value < 1:
                 raise PolicyError(
-                    f"{name} must be 1 at least; found {value}.",
+                    f"{name} must be 1 at least; found {value!r}.",
                     remedy=f"Leave {name} out, or pass a positive number.",
                     code="session.pace",
-                    facts={name: value},
+                    facts={name: value if isinstance(value, int) else None},
                 )
 
     @classmethod

@@ -2,10 +2,25 @@
 
 from dataclasses import dataclass, replace
 
-from longllava_domains.errors import PolicyError
+from longllava_domains.errors import PolicyError, PromptError
 from longllava_domains.prompt import PromptProtocol
 from longllava_domains.prompt.layouts import Arrangement
 from longllava_domains.visual import VisualSequence
+
+
+def require_sequence(shown: object) -> None:
+    """Refuse to look at what is no sequence of views.
+
+    Raises:
+        PromptError: A path, an image or an array instead of a `VisualSequence`.
+    """
+    if shown is not None and not isinstance(shown, VisualSequence):
+        raise PromptError(
+            f"A model looks at a VisualSequence; found {type(shown).__name__}.",
+            remedy="Open the file and make one: ct.open_volume(path).to_sequence(policy), or the same "
+            "with remote_sensing.open_raster.",
+            code="prompt.sequence",
+        )
 
 
 @dataclass(frozen=True)
@@ -47,6 +62,11 @@ class Shown:
         Raises:
             PolicyError: The layouts do not match, or are grids.
         """
+        if more is None:
+            raise PolicyError(
+                "There are no views to add.", remedy="Pass a VisualSequence.", code="session.layout"
+            )
+        require_sequence(more)
         seen = self.sequence
         if more.layout == "grid" or (seen is not None and seen.layout != more.layout):
             raise PolicyError(
