@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import DynamicCache, JambaForCausalLM
 
 from longllava_domains.model import use_exact_state
+from longllava_domains.model.session.cache import SessionCache
 
 
 @torch.no_grad()
@@ -27,6 +28,14 @@ def whole(network: JambaForCausalLM, ids: Tensor) -> Tensor:
 @torch.no_grad()
 def in_chunks(network: JambaForCausalLM, ids: Tensor, sizes: list[int]) -> Tensor:
     cache = DynamicCache(config=network.config)
+    parts = [network(part, past_key_values=cache).logits for part in ids.split(sizes, dim=1)]
+    return torch.cat(parts, dim=1)
+
+
+@torch.no_grad()
+def in_session(network: JambaForCausalLM, ids: Tensor, sizes: list[int]) -> Tensor:
+    """Read as sessions do: keys and values in pieces, attended to one by one."""
+    cache = SessionCache(network.config)
     parts = [network(part, past_key_values=cache).logits for part in ids.split(sizes, dim=1)]
     return torch.cat(parts, dim=1)
 
@@ -90,7 +99,14 @@ def main() -> None:
     print(f"bfloat16, one forward: {differences(whole(half, ids), expected)}")
     chunked = in_chunks(half, ids, [64] * (tokens // 64) + [tokens % 64] * bool(tokens % 64))
     print(f"bfloat16, chunks of 64: {differences(chunked, expected)}")
-    print(f"bfloat16, chunks against one forward: {differences(chunked, whole(half, ids))}")
+    one = whole(half, ids)
+    print(f"bfloat16, chunks against one forward: {differences(chunked, one)}")
+    for size in (1, 7, 64, tokens):
+        sizes = [size] * (tokens // size) + [tokens % size] * bool(tokens % size)
+        read = in_session(half, ids, sizes)
+        print(
+            f"bfloat16, a session in chunks of {size} against one forward: {differences(read, one)}"
+        )
 
 
 if __name__ == "__main__":

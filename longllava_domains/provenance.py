@@ -142,6 +142,7 @@ ALLOWED: Final[Mapping[str, Callable[[object], bool]]] = MappingProxyType(
         "view_batch": _is_number,
         "out_of_memory_retries": _is_number,
         "max_new_tokens": _is_number,
+        "sampling": _is_plain,
         "stop": _is_identifier,
         "seconds": _is_plain,
         "versions": _is_plain,

@@ -5,13 +5,14 @@ Protocols and the small types that travel through them. `LongLlava` and `Session
 here imports torch.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, Self, get_args
 
 from longllava_domains.answer import Answer
-from longllava_domains.errors import SessionError
+from longllava_domains.errors import PolicyError, SessionError
 from longllava_domains.provenance import Provenance
 from longllava_domains.visual import VisualSequence
 
@@ -62,6 +63,47 @@ class ViewFormat:
     view_px: int = 336
     tokens_per_view: int = 144
     trained_tokens: int = TRAINED_TOKENS
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the tokens of an answer are drawn.
+
+    Without it the most likely token is taken each time, as published protocols do.
+
+    Attributes:
+        temperature: Divides the logits; 0 takes the most likely token.
+        top_p: Draw among the most likely tokens that together have this probability.
+        repetition_penalty: Above 1, tokens that the answer already holds become less likely: positive
+            logits are divided by it, negative ones multiplied (CTRL, arXiv 1909.05858, section 4.1).
+        seed: The draws depend on it and on the logits alone, not on what is decoded beside.
+
+    Raises:
+        PolicyError: A number out of range.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "temperature": (0 <= self.temperature < math.inf, "0 or more"),
+            "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
+            "repetition_penalty": (0 < self.repetition_penalty < math.inf, "above 0; 1 for none"),
+            "seed": (
+                isinstance(self.seed, int) and 0 <= self.seed < 2**63,
+                "a whole number from 0",
+            ),
+        }
+        for name, (usable, wanted) in ranges.items():
+            if not usable:
+                raise PolicyError(
+                    f"{name} cannot be {getattr(self, name)!r}.",
+                    remedy=f"Give a number: {wanted}.",
+                    code="session.sampling",
+                )
 
 
 @dataclass(frozen=True)
@@ -154,6 +196,7 @@ class VisionSession(Protocol):
         question: str,
         *,
         max_new_tokens: int = ...,
+        sampling: Sampling | None = ...,
         on_text: Callable[[str], None] | None = ...,
         cancelled: Cancelled | None = ...,
         readout: Any = ...,
@@ -217,7 +260,12 @@ class VisionLanguageModel(Protocol):
         ...
 
     def answer(
-        self, sequence: VisualSequence | None, question: str, *, max_new_tokens: int = ...
+        self,
+        sequence: VisualSequence | None,
+        question: str,
+        *,
+        max_new_tokens: int = ...,
+        sampling: Sampling | None = ...,
     ) -> Answer:
         """Answer one question about a sequence of views."""
         ...

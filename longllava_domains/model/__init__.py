@@ -4,6 +4,7 @@ Importing this package registers the network with `transformers.AutoConfig` and
 `AutoModelForImageTextToText`; no remote code is involved.
 """
 
+import longllava_domains.model.checkpoint.pretrained  # noqa: F401 - what the Auto classes load through
 from longllava_domains.model.checkpoint.inspect import Inspection, inspect_checkpoint
 from longllava_domains.model.checkpoint.load import load_checkpoint
 from longllava_domains.model.int8.quantize import coverage
@@ -11,11 +12,12 @@ from longllava_domains.model.kernels.report import kernel_report
 from longllava_domains.model.layers.attention_readout import AttentionReadout
 from longllava_domains.model.layers.carried_state import use_exact_state
 from longllava_domains.model.load import LongLlava, load_model
+from longllava_domains.model.network.auto_processor import LongLlavaProcessor
 from longllava_domains.model.network.config import LongLlavaConfig
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.session.batching import answer_many
 from longllava_domains.model.session.session import Session
-from longllava_domains.vision_language import ChoiceScore, Monitor
+from longllava_domains.vision_language import ChoiceScore, Monitor, Sampling
 
 __all__ = [
     "AttentionReadout",
@@ -24,7 +26,9 @@ __all__ = [
     "LongLlava",
     "LongLlavaConfig",
     "LongLlavaForConditionalGeneration",
+    "LongLlavaProcessor",
     "Monitor",
+    "Sampling",
     "Session",
     "answer_many",
     "coverage",

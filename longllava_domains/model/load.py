@@ -6,26 +6,27 @@ from pathlib import Path
 import torch
 
 from longllava_domains.answer import Answer
-from longllava_domains.errors import QuantizationError
 from longllava_domains.model.budget.fit import fitting_steps
-from longllava_domains.model.budget.plan import Request
-from longllava_domains.model.checkpoint.adapter import merge_adapter
+from longllava_domains.model.budget.plan import TEXT_TOKENS_PER_VIEW, Request
+from longllava_domains.model.checkpoint.adapter import adapter_folder, merge_adapter
 from longllava_domains.model.checkpoint.load import load_checkpoint, open_checkpoint
 from longllava_domains.model.checkpoint.source import Source, download, locate
 from longllava_domains.model.devices.device_map import AUTO
 from longllava_domains.model.devices.placement import resolve_device
-from longllava_domains.model.int8.quantize import resolve_quantization
 from longllava_domains.model.layers.kv_storage import resolve_kv_cache_dtype
 from longllava_domains.model.loaded import LoadedModel
 from longllava_domains.model.network.processor import Processor
 from longllava_domains.model.provenance import model_provenance
-from longllava_domains.model.session.decoding import MAX_NEW_TOKENS
-from longllava_domains.model.session.prefill import CHUNK_TOKENS, VIEW_BATCH, StepSizes
+from longllava_domains.model.session.admission import Work
+from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, require_length
+from longllava_domains.model.session.prefill import StepSizes
 from longllava_domains.model.session.prefix_state import PrefixState
 from longllava_domains.model.session.session import Session
+from longllava_domains.model.session.shown import require_sequence
 from longllava_domains.prompt import PromptProtocol, PromptTokenizer, compose
 from longllava_domains.prompt.layouts import Arrangement
-from longllava_domains.vision_language import Monitor
+from longllava_domains.prompt.protocol import check_text
+from longllava_domains.vision_language import Monitor, Sampling
 from longllava_domains.visual import VisualSequence
 
 
@@ -38,8 +39,8 @@ class LongLlava(LoadedModel):
         *,
         preamble: str = "",
         protocol: PromptProtocol = "reference",
-        chunk_tokens: int = CHUNK_TOKENS,
-        view_batch: int = VIEW_BATCH,
+        chunk_tokens: int | None = None,
+        view_batch: int | None = None,
         memory_limit_bytes: int | None = None,
         watch: Monitor | None = None,
     ) -> Session:
@@ -53,8 +54,8 @@ class LongLlava(LoadedModel):
             sequence: What the model looks at; None for a conversation about text alone.
             preamble: Text in front of the views, in the first question's turn.
             protocol: How views are spelled; see `prompt.compose`.
-            chunk_tokens: Most tokens per forward, 1 or more.
-            view_batch: Most views per forward of the tower, 1 or more.
+            chunk_tokens: Most tokens per forward, 1 or more; by default what suits the device.
+            view_batch: Most views per forward of the tower, 1 or more; likewise.
             memory_limit_bytes: Most that keys and values may take; None for no limit.
             watch: Told between chunks, and asked whether to go on.
 
@@ -65,12 +66,12 @@ class LongLlava(LoadedModel):
                 the bytes it needs; nothing was run.
             SessionError: Cancelled, or the model was unloaded.
         """
-        steps = self._steps(sequence, MAX_NEW_TOKENS, StepSizes(chunk_tokens, view_batch))
-        memory = PrefixState(self.network, steps, memory_limit_bytes, self.kv_cache_dtype)
+        require_sequence(sequence)
+        check_text([preamble])
+        memory = self._memory(chunk_tokens, view_batch, memory_limit_bytes)
         lead = "" if sequence is None else Arrangement.of(sequence, protocol).lead()
-        opening = preamble + lead
-        prefix, _ = compose(sequence, opening, protocol=protocol).split()
-        return Session(self, sequence, opening, prefix, memory, protocol=protocol, watch=watch)
+        prefix, _ = compose(sequence, preamble + lead, protocol=protocol).split()
+        return Session(self, sequence, preamble, prefix, memory, protocol=protocol, watch=watch)
 
     def answer(
         self,
@@ -80,9 +81,10 @@ class LongLlava(LoadedModel):
         history: Sequence[tuple[str, str]] = (),
         protocol: PromptProtocol = "reference",
         max_new_tokens: int = MAX_NEW_TOKENS,
+        sampling: Sampling | None = None,
         watch: Monitor | None = None,
     ) -> Answer:
-        """Answer one question about a sequence of views, greedily.
+        """Answer one question about a sequence of views.
 
         Args:
             sequence: What the model looks at; None for a question about text alone.
@@ -90,31 +92,47 @@ class LongLlava(LoadedModel):
             history: Past (question, answer) rounds, oldest first.
             protocol: How views are spelled; see `prompt.compose`.
             max_new_tokens: Longest answer, tokens.
+            sampling: How tokens are drawn; None takes the most likely one each time.
             watch: Told between chunks while views are read, and asked whether to go on.
 
         Raises:
             PromptError: Views and text do not make a prompt.
+            PolicyError: A length that is none.
             MemoryBudgetError: The sequence exceeds the memory that is free; nothing was run.
             SessionError: Cancelled, or the model was unloaded.
+            ModelError: The network gave something that is no number.
         """
+        require_sequence(sequence)
+        require_length(max_new_tokens)
         prompt = compose(sequence, question, history, protocol=protocol)
         prefix, _ = prompt.split()
-        steps = self._steps(sequence, max_new_tokens, StepSizes())
-        memory = PrefixState(self.network, steps, kv_cache_dtype=self.kv_cache_dtype)
+        memory = self._memory(answer_tokens=max_new_tokens)
         with Session(self, sequence, "", prefix, memory, protocol=protocol, watch=watch) as session:
-            return session.answer_prompt(prompt, max_new_tokens=max_new_tokens)
+            return session.answer_prompt(prompt, max_new_tokens=max_new_tokens, sampling=sampling)
 
-    def _steps(
-        self, sequence: VisualSequence | None, answer_tokens: int, most: StepSizes
-    ) -> StepSizes:
-        """Ask the budget before anything runs; text alone takes next to nothing."""
-        if sequence is None:
-            return most
+    def _memory(
+        self,
+        chunk_tokens: int | None = None,
+        view_batch: int | None = None,
+        limit_bytes: int | None = None,
+        answer_tokens: int = MAX_NEW_TOKENS,
+    ) -> PrefixState:
+        kind = "cpu" if self.device.type == "cpu" else "cuda"
+        steps = StepSizes.for_device(kind, chunk_tokens, view_batch)
+        return PrefixState(
+            self.network, steps, limit_bytes, self.kv_cache_dtype, self._admit, answer_tokens
+        )
+
+    def _admit(self, work: Work) -> StepSizes:
+        """Ask the budget before anything runs."""
+        each = self.network.config.tokens_per_image + TEXT_TOKENS_PER_VIEW
         request = Request(
-            len(sequence),
-            answer_tokens=answer_tokens,
-            chunk_tokens=most.chunk_tokens,
-            view_batch=most.view_batch,
+            work.views,
+            text_tokens=max(work.tokens - work.views * each, 1),
+            held_tokens=work.held,
+            answer_tokens=work.answer_tokens,
+            chunk_tokens=work.steps.chunk_tokens,
+            view_batch=work.steps.view_batch,
             kv_cache_dtype=self.kv_cache_dtype,
         )
         return fitting_steps(self.network, request)
@@ -135,7 +153,8 @@ def load_model(
 
     Args:
         model: ``"demo"``, a folder, or a hub id; only a hub id reaches the network.
-        adapter: Folder of a PEFT adapter, merged into the weights.
+        adapter: Folder or hub id of a PEFT adapter, merged into the weights; beside those in 8
+            bits it stays in the network's own precision.
         tokenizer: Folder with tokenizer.json; by default the checkpoint's own.
         device: A torch device; ``"auto"`` for all GPUs and, for what does not fit, the processor;
             by default CUDA where there is one, else the CPU.
@@ -152,18 +171,12 @@ def load_model(
         NetworkError: A hub id that could not be fetched.
         DeviceError: The device is not there.
         QuantizationError: An unknown quantization, one that the checkpoint is not stored in, or
-            one together with an adapter; or keys and values cannot be kept so.
+            an adapter of experts in 8 bits; or keys and values cannot be kept so.
         MemoryBudgetError: The weights do not fit in the memory that is free; none was read.
     """
     kept = resolve_kv_cache_dtype(kv_cache_dtype)
     source = locate(model)
-    stored = open_checkpoint(source.folder).config.quantization
-    if adapter is not None and resolve_quantization(quantization, stored) is not None:
-        raise QuantizationError(
-            "An adapter cannot be merged into 8-bit weights.",
-            remedy="Merge it first: longllava convert MODEL FOLDER --adapter ADAPTER.",
-            code="quantization.adapter",
-        )
+    added = None if adapter is None else adapter_folder(adapter)
     target = device if device == AUTO else resolve_device(device)
     speller = PromptTokenizer.from_folder(source.folder if tokenizer is None else tokenizer)
     network = load_checkpoint(
@@ -174,10 +187,10 @@ def load_model(
         allow_unexpected=allow_unexpected,
         tower=_fetched_tower(source),
     )
-    if adapter is not None:
-        network = merge_adapter(network, adapter)
+    if added is not None:
+        network = merge_adapter(network, added)
     processor = Processor(speller, network.config)
-    provenance = model_provenance(source, network, adapter)
+    provenance = model_provenance(source, network, added)
     return LongLlava(network, processor, provenance, kv_cache_dtype=kept)
 
 

@@ -1,9 +1,12 @@
 """`LoadedModel`: a network with its tokenizer, what a session needs of a model."""
 
+from pathlib import Path
+
 import torch
 
 from longllava_domains.errors import SessionError
 from longllava_domains.model.layers.kv_storage import KvCacheDtype
+from longllava_domains.model.network.auto_processor import LongLlavaProcessor
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.network.processor import Processor
 from longllava_domains.provenance import Provenance
@@ -55,14 +58,24 @@ class LoadedModel:
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        device: torch.device = self.network.get_input_embeddings().weight.device
-        return device
+        return self.network.input_device
 
     @property
     def view_format(self) -> ViewFormat:
         """The size of one view for this network, and its cost in tokens."""
         config = self.network.config
         return ViewFormat(config.view_px, config.tokens_per_image, config.trained_length)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the network and its processor, for `load_model` and for the Auto classes.
+
+        Raises:
+            OutputError: A network in 8 bits cannot be written there.
+        """
+        self.network.save_pretrained(folder)
+        LongLlavaProcessor.build(self.processor.tokenizer, self.network.config).save_pretrained(
+            folder
+        )
 
     def unload(self) -> None:
         """Let go of the network; its sessions can then only be closed."""

@@ -34,7 +34,7 @@ def model_provenance(
         "allowed_unexpected": network.allowed_unexpected,
         "dtype": str(config.dtype).removeprefix("torch."),
         "quantization": _quantization(network),
-        "device": str(network.get_input_embeddings().weight.device),
+        "device": str(network.input_device),
         "tokens_per_image": config.tokens_per_image,
         "trained_length": config.trained_length,
         "versions": {name: version(name) for name in names},

@@ -51,14 +51,50 @@ def compose(
         >>> compose(None, "Hello").text
         '<|startoftext|><|User|>\nHello\n<|startoftext|><|Assistant|>\n'
     """
-    answers = [answer for _, answer in history]
+    _check_rounds(history)
     questions = [*(past for past, _ in history), question]
+    return compose_turns(questions, [answer for _, answer in history], sequence, protocol=protocol)
+
+
+def compose_turns(
+    questions: Sequence[str],
+    answers: Sequence[str],
+    shown: VisualSequence | int | None,
+    *,
+    protocol: PromptProtocol = "reference",
+) -> Prompt:
+    """Write a conversation of given turns.
+
+    Args:
+        questions: The user's turns, one at least.
+        answers: The assistant's; as many, or one less where an answer is awaited.
+        shown: All views, or the number of separate images; placed as in `compose`.
+        protocol: As in `compose`.
+
+    Returns:
+        The prompt, ending where an answer begins or, with as many answers, behind the last.
+
+    Raises:
+        PromptError: As of `compose`.
+    """
     check_text([*questions, *answers])
-    turns = place_views(questions, Arrangement.of(sequence, protocol))
+    turns = place_views(questions, Arrangement.of(shown, protocol))
     pieces: list[Piece] = []
-    for turn, answer in zip(turns, answers, strict=False):
-        pieces += [*user_turn(turn), answer, "\n"]
-    return Prompt((*pieces, *user_turn(turns[-1])))
+    for position, turn in enumerate(turns):
+        pieces += user_turn(turn)
+        if position < len(answers):
+            pieces += [answers[position], "" if position == len(turns) - 1 else "\n"]
+    return Prompt(tuple(pieces))
+
+
+def _check_rounds(history: object) -> None:
+    rounds = history if isinstance(history, (list, tuple)) else [None]
+    if not all(isinstance(each, (list, tuple)) and len(each) == 2 for each in rounds):
+        raise PromptError(
+            "The history is no list of (question, answer) rounds.",
+            remedy='Pass it as [("What is shown?", "A lung.")].',
+            code="prompt.history",
+        )
 
 
 def compose_next(question: str) -> Prompt:
@@ -87,12 +123,19 @@ def user_turn(text: str) -> tuple[Piece, ...]:
 
 
 def check_text(texts: Sequence[str]) -> None:
-    """Refuse text that UTF-8 cannot hold, which no tokenizer takes.
+    """Refuse what is no text, or text that UTF-8 cannot hold, which no tokenizer takes.
 
     Raises:
-        PromptError: A text has a lone surrogate, as badly decoded file names do.
+        PromptError: Bytes or another object; a lone surrogate, as badly decoded file names have.
     """
     for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise PromptError(
+                f"Text {position} of the prompt is no text; found {type(text).__name__}.",
+                remedy="Pass a str; decode bytes with their encoding first.",
+                code="prompt.text",
+                facts={"text": position},
+            )
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:

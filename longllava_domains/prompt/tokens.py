@@ -105,6 +105,10 @@ class PromptTokenizer:
                 code="tokenizer.damaged",
             ) from None
 
+    def to_json(self) -> str:
+        """Return the tokenizer as the text of a tokenizer.json."""
+        return str(self._tokenizer.to_str())
+
     @cached_property
     def image_token_id(self) -> int:
         """The id to stand for views: the last ``<|reserved_i|>`` piece, which no text reaches.

@@ -34,6 +34,7 @@ class OtherSession:
         question: str,
         *,
         max_new_tokens: int = 256,
+        sampling: Any = None,
         on_text: Callable[[str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
         readout: Any = None,
@@ -91,6 +92,11 @@ class OtherModel:
         return OtherSession(self, sequence)
 
     def answer(
-        self, sequence: VisualSequence | None, question: str, *, max_new_tokens: int = 256
+        self,
+        sequence: VisualSequence | None,
+        question: str,
+        *,
+        max_new_tokens: int = 256,
+        sampling: Any = None,
     ) -> Answer:
         return self.open(sequence).ask(question, max_new_tokens=max_new_tokens)

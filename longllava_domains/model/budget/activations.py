@@ -136,7 +136,7 @@ def _experts(text: Any, step: Step) -> int:
     c, H, I, b = step.layer_tokens, text.hidden_size, text.intermediate_size, step.dtype.itemsize  # noqa: E741
     residuals = 3 * c * H * b
     pairs = c * text.num_experts_per_tok
-    if not step.int8:
+    if not step.int8 and not _widened(step):
         return int(residuals + pairs * b * (H + 4 * I))
     # The worst case of turns: one expert gets every token. A GPU takes turns where the grouped
     # kernel is not proved.
@@ -151,10 +151,15 @@ def _experts(text: Any, step: Step) -> int:
 
 
 def _product(step: Step, rows: int, inputs: int, outputs: int) -> int:
-    """Return the bytes that one product with a dequantised weight needs besides input and output."""
-    if not step.int8:
+    """Return what one product with a weight that is converted needs besides input and output."""
+    if not step.int8 and not _widened(step):
         return 0
     precision = compute_dtype(step.device, step.dtype)
     copied = rows * inputs * precision.itemsize if precision != step.dtype else 0
     each = (inputs + rows) * precision.itemsize
     return copied + each * min(outputs, max(1, BLOCK_BYTES[step.device] // each))
+
+
+def _widened(step: Step) -> bool:
+    """Return True where weights are widened, a block at a time, to be multiplied faster."""
+    return compute_dtype(step.device, step.dtype) != step.dtype

@@ -163,7 +163,7 @@ def fitting_steps(network: LongLlavaForConditionalGeneration, request: Request) 
     places = devices_of(network)
     available = sum(map(free_bytes, places))
     kind = "cpu" if places[0].type == "cpu" else "cuda"
-    steps = StepSizes(request.chunk_tokens, request.view_batch)
+    steps = StepSizes.for_device(kind, request.chunk_tokens, request.view_batch)
     while True:
         stepped = dataclasses.replace(
             request, chunk_tokens=steps.chunk_tokens, view_batch=steps.view_batch
@@ -187,6 +187,8 @@ def _too_large(
     request = budget.request
     each = (budget.tokens - request.text_tokens) // max(request.views, 1) - TEXT_TOKENS_PER_VIEW
     otherwise = load_otherwise(budget.precision)
+    if not request.views:
+        return _too_long(budget, needed, available, otherwise)
     remedy = (
         f"Show at most {most_views} views at {each} tokens each, or {otherwise}"
         if most_views
@@ -204,5 +206,20 @@ def _too_large(
             "largest_views": most_views,
             "weight_bytes": budget.weight_bytes,
             "key_value_bytes": budget.key_values,
+        },
+    )
+
+
+def _too_long(budget: Budget, needed: float, available: float, otherwise: str) -> MemoryBudgetError:
+    return MemoryBudgetError(
+        f"A prompt of {budget.tokens} tokens in {budget.precision} needs {human_bytes(needed)} more; "
+        f"{human_bytes(available)} are there.",
+        remedy=f"Ask in fewer words or for a shorter answer, or {otherwise}",
+        code="memory.budget",
+        facts={
+            "precision": budget.precision,
+            "needed_bytes": int(needed),
+            "available_bytes": int(available),
+            "tokens": budget.tokens,
         },
     )

@@ -23,7 +23,7 @@ from longllava_domains.model.network.parameter_groups import (
     PARAMETER_GROUPS,
     group_of,
 )
-from longllava_domains.model.session.prefill import CHUNK_TOKENS, VIEW_BATCH
+from longllava_domains.model.session.prefill import StepSizes
 from longllava_domains.model.session.prefix_state import key_value_bytes_per_token
 from longllava_domains.vision_language import TAG_TOKENS
 
@@ -42,10 +42,12 @@ class Request:
         text_tokens: Tokens of the question and the roles, without the views' own text.
         answer_tokens: Longest answer.
         batch: Requests whose caches are held at once.
-        chunk_tokens: Tokens of one forward of the language model.
-        view_batch: Views of one forward of the tower.
+        chunk_tokens: Tokens of one forward of the language model; None for what suits the device.
+        view_batch: Views of one forward of the tower; likewise.
         tokens_per_view: 576, 144 or 36; None for the network's own.
         kv_cache_dtype: ``"auto"`` for keys and values in the network's precision, or ``"int8"``.
+        held_tokens: How many tokens of the prompt are in the cache already, which counts as
+            memory in use.
 
     Raises:
         PolicyError: A number out of range.
@@ -56,14 +58,15 @@ class Request:
     text_tokens: int = 64
     answer_tokens: int = 256
     batch: int = 1
-    chunk_tokens: int = CHUNK_TOKENS
-    view_batch: int = VIEW_BATCH
+    chunk_tokens: int | None = None
+    view_batch: int | None = None
     tokens_per_view: int | None = None
     kv_cache_dtype: KvCacheDtype = "auto"
+    held_tokens: int = 0
 
     def __post_init__(self) -> None:
         resolve_kv_cache_dtype(self.kv_cache_dtype)
-        least = {"views": 0, "answer_tokens": 0}
+        least = {"views": 0, "answer_tokens": 0, "held_tokens": 0}
         for name, value in asdict(self).items():
             if isinstance(value, int) and value < least.get(name, 1):
                 raise PolicyError(
@@ -86,6 +89,8 @@ class Budget:
         parameters: Numbers of each part.
         weights: Each part as it is held; scales included.
         key_values: Of all attention layers, prompt and answer, the whole batch.
+        cache_traffic: Moved to read them all once: keys and values in 8 bits are widened by way of
+            float32 before they are multiplied.
         states: Convolution inputs and scan states, twice: those of the chunk before are kept
             until the next one is done.
         activations: Stage -> bytes alive in it.
@@ -103,6 +108,7 @@ class Budget:
     parameters: Mapping[str, int]
     weights: Mapping[str, int]
     key_values: int
+    cache_traffic: int
     states: int
     activations: Mapping[str, int]
     process: int
@@ -148,11 +154,11 @@ class Budget:
 
     @property
     def read_per_token(self) -> int:
-        """Bytes read to generate one token: active weights, and the whole cache."""
+        """Bytes moved to generate one token: active weights, and the whole cache."""
         idle = {"vision", "projector", "embeddings"}
         read = sum(size for part, size in self.weights.items() if part not in idle)
         experts = self.weights.get("experts", 0)
-        return read - experts + int(experts * self.active_experts) + self.key_values
+        return read - experts + int(experts * self.active_experts) + self.cache_traffic
 
     def to_json(self) -> dict[str, Any]:
         """Return the budget as JSON, totals included."""
@@ -193,8 +199,9 @@ def plan(
     tokens = request.views * (per_view + TEXT_TOKENS_PER_VIEW) + request.text_tokens
     held = dict(stored_tensors(network))
     dtype = network.get_input_embeddings().weight.dtype
-    chunk = min(tokens, request.chunk_tokens)
-    views = min(request.views, request.view_batch)
+    steps = StepSizes.for_device(device, request.chunk_tokens, request.view_batch)
+    chunk = min(max(tokens - request.held_tokens, 1), steps.chunk_tokens)
+    views = min(request.views, steps.view_batch)
     int8 = config.quantization is not None
     step = Step(chunk, views, device, dtype, int8, tokens > chunk, request.kv_cache_dtype)
     stages = language_stages(config, step, tokens)
@@ -211,8 +218,9 @@ def plan(
         parameters=_sum(held, lambda name, weight: 0 if _is_scale(name) else weight.numel()),
         weights=_sum(held, lambda _, weight: weight.numel() * weight.element_size()),
         key_values=request.batch
-        * (tokens + request.answer_tokens)
+        * (max(tokens - request.held_tokens, 0) + request.answer_tokens)
         * key_value_bytes_per_token(network, request.kv_cache_dtype),
+        cache_traffic=_cache_traffic(network, request, tokens, device),
         states=2 * request.batch * _state_bytes(network),
         activations=stages,
         process=PROCESS_BYTES[device],
@@ -236,6 +244,22 @@ def _tokens_per_view(network: LongLlavaForConditionalGeneration, request: Reques
             code="plan.tokens_per_view",
         )
     return request.tokens_per_view
+
+
+def _cache_traffic(
+    network: LongLlavaForConditionalGeneration, request: Request, tokens: int, device: str
+) -> int:
+    """Return the bytes moved to read all keys and values once."""
+    held = request.batch * (tokens + request.answer_tokens)
+    kept = held * key_value_bytes_per_token(network, request.kv_cache_dtype)
+    if (
+        request.kv_cache_dtype != "int8" or device == "cpu"
+    ):  # there a block stays in the core's cache
+        return kept
+    plain = held * key_value_bytes_per_token(network)
+    itemsize = network.get_input_embeddings().weight.element_size()
+    # To float32 (written), scaled (read and written), rounded (read); then written and read again.
+    return int(kept + plain // itemsize * 16 + 2 * plain)
 
 
 def _is_scale(name: str) -> bool:

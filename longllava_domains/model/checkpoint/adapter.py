@@ -1,25 +1,50 @@
-"""A PEFT adapter folder, merged into the network it was trained on."""
+"""A PEFT adapter, merged into the network it was trained on, or put beside weights in 8 bits."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final
 
+import torch
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
 
 from longllava_domains.errors import CheckpointError
-from longllava_domains.formats.regular_file import open_regular
+from longllava_domains.formats.regular_file import open_regular, read_json
 from longllava_domains.model.checkpoint.adapter_config import read_adapter_config
+from longllava_domains.model.checkpoint.files import load_pickled
+from longllava_domains.model.checkpoint.lora import apply_updates, is_the_originals, read_updates
+from longllava_domains.model.checkpoint.source import download_adapter, is_hub_id
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.privacy import silenced
 from longllava_domains.units import content_hash
 
-_CONFIG = "adapter_config.json"
-_WEIGHTS = "adapter_model.safetensors"
+_CONFIG: Final = "adapter_config.json"
+_WEIGHTS: Final = ("adapter_model.safetensors", "adapter_model.bin")
+# What the original's training script wrote beside an adapter: weights trained as a whole.
+_WHOLE: Final = "non_lora_trainables.bin"
 # What peft raises where configuration, weights and network do not fit.
-_MISFITS = (
+_MISFITS: Final = (
     ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError,
     ValueError, SafetensorError, re.error,
 )  # fmt: skip
+
+
+def adapter_folder(adapter: str | Path) -> Path:
+    """Return the folder of an adapter; only a hub id that is no folder here reaches the network.
+
+    Raises:
+        NetworkError: A hub id that could not be fetched.
+        CheckpointError: No folder of an adapter.
+    """
+    folder = Path(adapter).expanduser()
+    if not folder.is_dir() and isinstance(adapter, str) and is_hub_id(adapter):
+        folder = download_adapter(adapter)
+    if not (folder / _CONFIG).is_file():
+        raise _unreadable()
+    return folder
 
 
 def merge_adapter(
@@ -28,8 +53,11 @@ def merge_adapter(
     """Load a PEFT adapter strictly and fold it into the weights.
 
     Args:
-        network: The network that the adapter was trained on; it is changed in place.
-        folder: ``adapter_config.json`` and ``adapter_model.safetensors``.
+        network: The network that the adapter was trained on; it is changed in place. Beside weights
+            in 8 bits a LoRA of linear layers stays in the network's own precision.
+        folder: ``adapter_config.json`` and ``adapter_model.safetensors`` or ``.bin``, under our
+            tensor names or those of the original code, whose ``non_lora_trainables.bin`` is read
+            too.
 
     Returns:
         The network, without a trace of peft around it.
@@ -37,9 +65,28 @@ def merge_adapter(
     Raises:
         CheckpointError: No adapter, a damaged one, or one that was trained on another network.
             Tensors that would stay unused are an error, not a warning.
+        QuantizationError: It changes experts, or weights as a whole, that are in 8 bits.
     """
     source = Path(folder)
-    config, stored = _stored(source)
+    settings, weights = _read(source)
+    if network.config.quantization is not None or is_the_originals(list(weights)):
+        apply_updates(network, read_updates(network, settings, weights))
+        return network
+    return _merge_by_peft(network, source, _config(source), weights)
+
+
+def adapter_sha256(folder: str | Path) -> str:
+    """Return the SHA-256 of an adapter's configuration and weights."""
+    files = [Path(folder) / name for name in (_CONFIG, *_WEIGHTS, _WHOLE)]
+    return content_hash(file.read_bytes() for file in files if file.is_file())
+
+
+def _merge_by_peft(
+    network: LongLlavaForConditionalGeneration,
+    source: Path,
+    config: LoraConfig,
+    weights: Mapping[str, Tensor],
+) -> LongLlavaForConditionalGeneration:
     try:
         with silenced():
             adapted = PeftModel.from_pretrained(
@@ -51,6 +98,7 @@ def merge_adapter(
             remedy="Load it with the base model that it was trained on.",
             code="adapter.mismatch",
         ) from None  # it may quote the path
+    stored = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     loaded = {name: tuple(t.shape) for name, t in get_peft_model_state_dict(adapted).items()}
     unused = sorted(name for name, shape in stored.items() if loaded.get(name) != shape)
     absent = sorted(loaded.keys() - stored.keys())
@@ -66,23 +114,44 @@ def merge_adapter(
     return merged
 
 
-def adapter_sha256(folder: str | Path) -> str:
-    """Return the SHA-256 of an adapter's configuration and weights."""
-    source = Path(folder)
-    return content_hash((source / name).read_bytes() for name in (_CONFIG, _WEIGHTS))
-
-
-def _stored(folder: Path) -> tuple[LoraConfig, dict[str, tuple[int, ...]]]:
-    """Return the configuration, and name -> shape of every tensor."""
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return settings and tensors of an adapter folder."""
+    plain, pickled = (folder / name for name in _WEIGHTS)
     try:
-        config = read_adapter_config(folder / _CONFIG)
-        open_regular(folder / _WEIGHTS).close()
-        with safe_open(folder / _WEIGHTS, framework="pt") as opened:
-            names = list(opened.keys())
-            return config, {name: tuple(opened.get_slice(name).get_shape()) for name in names}
-    except (OSError, ValueError, TypeError, AttributeError, SafetensorError):
+        settings = read_json(folder / _CONFIG)
+        if plain.exists():
+            open_regular(plain).close()
+            weights: dict[str, Tensor] = load_file(plain)
+        elif pickled.is_file():
+            weights = load_pickled(pickled, "The adapter's weight file")
+        else:
+            raise _unreadable()
+    except (OSError, ValueError, SafetensorError):
+        raise _unreadable() from None
+    if not isinstance(settings, dict):
+        raise _unreadable()
+    if (folder / _WHOLE).is_file():
+        weights |= load_pickled(folder / _WHOLE, "The adapter's file of whole weights")
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
         raise CheckpointError(
-            "The adapter folder holds no readable adapter.",
-            remedy=f"It needs {_CONFIG} and {_WEIGHTS}, as peft's save_pretrained writes them.",
-            code="adapter.absent",
-        ) from None
+            "The adapter holds NaN or infinity.",
+            remedy="Use a sound adapter; the training of this one diverged.",
+            code="checkpoint.not_finite",
+        )
+    return settings, weights
+
+
+def _config(folder: Path) -> LoraConfig:
+    try:
+        return read_adapter_config(folder / _CONFIG)
+    except (OSError, ValueError, TypeError, AttributeError):
+        raise _unreadable() from None
+
+
+def _unreadable() -> CheckpointError:
+    return CheckpointError(
+        "The adapter folder holds no readable adapter.",
+        remedy=f"It needs {_CONFIG} and {' or '.join(_WEIGHTS)}, as peft's save_pretrained writes "
+        "them; or name a hub id like owner/name.",
+        code="adapter.absent",
+    )

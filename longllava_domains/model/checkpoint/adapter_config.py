@@ -31,9 +31,11 @@ _DROPPED: Final = frozenset(
         "runtime_config", "task_type",
     }
 )  # fmt: skip
-# Repeated groups let a regular expression run for ever on a short name.
+# Repeated groups let a regular expression run for ever on a short name, and so do many choices in
+# a row; names joined by "|", as our own training writes them, are tried once each.
 _REPEATED_GROUP: Final = re.compile(r"\)[*+{]")
-_MAX_REPEATS: Final = 8
+_CHOICES: Final = "*+{?("
+_MAX_CHOICES: Final = 8
 
 
 def read_adapter_config(path: Path) -> LoraConfig:
@@ -70,8 +72,9 @@ def _require_simple(patterns: Any) -> None:
     for pattern in listed:
         if not isinstance(pattern, str):
             raise BadDocumentError
-        repeats = sum(map(pattern.count, "*+{"))
-        if len(pattern) > _MAX_PATTERN or repeats > _MAX_REPEATS or _REPEATED_GROUP.search(pattern):
+        choices = sum(map(pattern.count, _CHOICES))
+        too_long = choices > 0 and len(pattern) > _MAX_PATTERN
+        if too_long or choices > _MAX_CHOICES or _REPEATED_GROUP.search(pattern):
             raise _unusable("names its modules by a pattern without bound", "List them by name.")
 
 

@@ -1,6 +1,9 @@
 """The weight files of a folder: which they are, what their headers say, and their tensors."""
 
+import io
 import pickle
+import pickletools
+import re
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -45,6 +48,9 @@ _UNPICKLING_ERRORS: Final = (
     TypeError,
     ValueError,
 )
+
+# How torch's reader of tensors alone says that a pickle asks for something else.
+_FORBIDDEN: Final = re.compile(r"unsupported global|unsupported class|blocked", re.IGNORECASE)
 
 _SAMPLE_BYTES: Final = 4096
 _SAMPLES: Final = 64
@@ -97,7 +103,7 @@ class WeightFiles:
         """Yield the tensors of one file, on the CPU, each valid until the next is asked for."""
         path = self.files[position]
         if path.suffix == ".bin":
-            yield from _load_pickled(path, self._describe(position)).items()
+            yield from load_pickled(path, self._describe(position)).items()
             return
         try:
             with safe_open(path, framework="pt") as opened:
@@ -111,7 +117,7 @@ class WeightFiles:
         position = self.headers[name].file
         path = self.files[position]
         if path.suffix == ".bin":
-            return _load_pickled(path, self._describe(position))[name]
+            return load_pickled(path, self._describe(position))[name]
         try:
             with safe_open(path, framework="pt") as opened:
                 tensor: Tensor = opened.get_tensor(name)
@@ -131,7 +137,7 @@ class WeightFiles:
     def _read_headers(self, position: int) -> Iterator[tuple[str, tuple[int, ...], Any]]:
         path = self.files[position]
         if path.suffix == ".bin":
-            loaded = _load_pickled(path, self._describe(position))
+            loaded = load_pickled(path, self._describe(position))
             yield from ((name, tuple(t.shape), t.dtype) for name, t in loaded.items())
             return
         try:
@@ -214,17 +220,58 @@ def _shards(folder: Path, index: str) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _load_pickled(path: Path, described: str) -> dict[str, Tensor]:
-    """Load a .bin file; memory-mapped where its format allows, so headers cost nothing."""
+def load_pickled(path: Path, described: str) -> dict[str, Tensor]:
+    """Load a .bin file of tensors; memory-mapped where its format allows, so headers cost nothing.
+
+    Args:
+        path: The file.
+        described: What the error calls it.
+
+    Raises:
+        CheckpointError: It is damaged, or asks for other objects than tensors; nothing of it was run.
+    """
     try:
         loaded = torch.load(
             path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
         )
-    except _UNPICKLING_ERRORS:
+    except _UNPICKLING_ERRORS as error:
+        if _asks_for_objects(path, str(error)):
+            raise _hostile(described) from None
         raise _damaged(described, path) from None
     if not isinstance(loaded, dict) or not all(isinstance(t, Tensor) for t in loaded.values()):
         raise _damaged(described, path)
     return loaded
+
+
+def _asks_for_objects(path: Path, refusal: str) -> bool:
+    """Return True for a pickle that wants more than tensors built; torch built nothing of it."""
+    if _FORBIDDEN.search(refusal) is not None:
+        return True
+    try:  # a protocol that torch does not write, and refuses without saying what for
+        with _pickle_in(path) as opened:
+            while opened.peek(1):  # an old file holds several pickles
+                if any(code.name == "STACK_GLOBAL" for code, _, _ in pickletools.genops(opened)):
+                    return True
+    except (*_UNPICKLING_ERRORS, zipfile.BadZipFile):
+        pass  # what follows the pickles is no pickle, or the file is cut off
+    return False
+
+
+def _pickle_in(path: Path) -> io.BufferedReader:
+    if not zipfile.is_zipfile(path):
+        return path.open("rb")
+    with zipfile.ZipFile(path) as archive:
+        name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+        return io.BufferedReader(io.BytesIO(archive.read(name)))
+
+
+def _hostile(described: str) -> CheckpointError:
+    return CheckpointError(
+        f"{described} is a pickle that asks for other objects than tensors, as one that runs code "
+        "does; nothing of it was run.",
+        remedy="Open it with no other tool; take .safetensors weights from a publisher you trust.",
+        code="checkpoint.pickle",
+    )
 
 
 def _damaged(described: str, path: Path) -> CheckpointError:

@@ -46,6 +46,7 @@ class Inspection:
         missing: What the network needs and the checkpoint lacks, in the checkpoint's spelling.
         unexpected: Tensors that go nowhere.
         wrong_shape: Tensor name -> found and needed shape.
+        wrong_dtype: Tensor name -> a precision that is not read.
         doubled: Tensors that stand for a parameter which another tensor already fills.
     """
 
@@ -60,12 +61,14 @@ class Inspection:
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     wrong_shape: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    wrong_dtype: dict[str, str]
     doubled: tuple[str, ...]
 
     @property
     def complete(self) -> bool:
         """True where `load_checkpoint` would accept the tensors."""
-        return not (self.missing or self.unexpected or self.wrong_shape or self.doubled)
+        faults = (self.missing, self.unexpected, self.wrong_shape, self.wrong_dtype, self.doubled)
+        return not any(faults)
 
     @property
     def parameters(self) -> int:
@@ -109,6 +112,7 @@ def inspect_checkpoint(model: str | Path) -> Inspection:
         missing=tuple(match.missing),
         unexpected=tuple(match.unexpected),
         wrong_shape=dict(match.wrong_shape),
+        wrong_dtype=dict(match.wrong_dtype),
         doubled=tuple(match.doubled),
     )
 

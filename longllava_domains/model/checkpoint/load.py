@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from torch import Tensor, nn
+from torch import Tensor
 
 from longllava_domains.errors import CheckpointError
 from longllava_domains.model.checkpoint.files import WeightFiles, read_json
+from longllava_domains.model.checkpoint.fill import fill
 from longllava_domains.model.checkpoint.match import Match, Shape, match_tensors
 from longllava_domains.model.checkpoint.names import Destination, NameMap
 from longllava_domains.model.checkpoint.tower import tower_config, tower_folder, tower_hub_id
@@ -24,7 +25,6 @@ from longllava_domains.model.int8.quantize import (
     stored_tensors,
 )
 from longllava_domains.model.int8.upcast_linear import upcast_products
-from longllava_domains.model.kernels.int8_matmul import quantize_rows
 from longllava_domains.model.network.config import LongLlavaConfig, from_released, from_stock_llava
 from longllava_domains.model.network.config_entries import data_entries
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
@@ -138,8 +138,9 @@ def load_checkpoint(
         The network, in evaluation mode.
 
     Raises:
-        CheckpointError: Tensors are missing, wrongly shaped, left over or given twice (the first
-            few are named, all are counted); or a file is absent, damaged or of another model.
+        CheckpointError: Tensors are missing, of the wrong shape or precision, left over or given
+            twice (the first few are named, all are counted); a weight is NaN or infinite; or a
+            file is absent, damaged or of another model.
         PolicyError: An unknown dtype or an invalid pattern.
         DeviceError: The device is not there.
         QuantizationError: An unknown quantization, or the checkpoint is stored in another one.
@@ -155,12 +156,10 @@ def load_checkpoint(
     devices = device_map_of(network, device, config.dtype)
     require_weights_fit(network, config.dtype, devices)
     for destination, tensor in _stream(checkpoint.files, match.placements):
-        _fill(
-            network, destination, tensor, config.dtype, device_for(devices, destination.parameter)
-        )
+        fill(network, destination, tensor, config.dtype, device_for(devices, destination.parameter))
     if checkpoint.tower_files is not None:
         for destination, tensor in _stream(checkpoint.tower_files, match.tower_placements):
-            _fill(
+            fill(
                 network,
                 destination,
                 tensor,
@@ -184,6 +183,7 @@ def empty_network(
         config: Its configuration.
         quantization: As `resolve_quantization` spells it; None for plain weights.
     """
+    config.quantization = None  # set again where the weights are in 8 bits
     with torch.device("meta"):
         network = LongLlavaForConditionalGeneration(config)
         if quantization is not None:
@@ -241,47 +241,6 @@ def _stream(
         for name, tensor in files.tensors(position):
             if name in placements:
                 yield placements[name], tensor
-
-
-def _fill(
-    network: nn.Module,
-    destination: Destination,
-    tensor: Tensor,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> None:
-    """Copy one tensor to its destination, in 8 bits where the network is, rounded on arrival."""
-    owner, _, leaf = destination.parameter.rpartition(".")
-    module = network.get_submodule(owner)
-    values = {leaf: tensor}
-    if getattr(module, leaf).dtype == torch.int8 and tensor.dtype != torch.int8:
-        codes, scale = quantize_rows(tensor.to(device))
-        values = {leaf: codes, f"{leaf}_scale": scale}
-    for name, value in values.items():
-        _expert_slice(_memory_of(module, name, dtype, device), destination).copy_(value)
-
-
-def _memory_of(module: nn.Module, name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the memory of a weight; the first part of a fused one allocates all."""
-    memory: Tensor = getattr(module, name)
-    if memory.device.type == "meta":
-        if isinstance(memory, nn.Parameter):
-            memory = nn.Parameter(torch.empty(memory.shape, dtype=dtype, device=device))
-        else:  # int8 weights and their scales keep their own precision
-            memory = torch.empty(memory.shape, dtype=memory.dtype, device=device)
-        setattr(module, name, memory)
-    return memory.data
-
-
-def _expert_slice(memory: Tensor, destination: Destination) -> Tensor:
-    """Return the rows of a fused weight, or of its scales, that one tensor of a checkpoint fills."""
-    if destination.expert is None:
-        return memory
-    memory = memory[destination.expert]
-    if destination.part == "down":
-        return memory
-    half = len(memory) // 2
-    return memory[:half] if destination.part == "gate" else memory[half:]
 
 
 def _restore_buffers(network: LongLlavaForConditionalGeneration, device: torch.device) -> None:

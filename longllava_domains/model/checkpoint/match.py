@@ -3,6 +3,9 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+import torch
 
 from longllava_domains.errors import CheckpointError, PolicyError
 from longllava_domains.model.checkpoint.files import TensorHeader
@@ -17,6 +20,10 @@ from longllava_domains.model.checkpoint.names import (
 )
 
 Shape = tuple[int, ...]
+
+# What a weight may be stored in; numbers of another kind (codes of a quantiser that we do not know)
+# would be copied as if they were weights.
+_PRECISIONS: Final = frozenset({torch.float64, torch.float32, torch.float16, torch.bfloat16})
 
 # Names in one message; the counts are always complete.
 _SHOWN = 5
@@ -33,6 +40,7 @@ class Match:
         missing: What the network needs and nothing provides, as the checkpoint would spell it.
         unexpected: Tensors that go nowhere.
         wrong_shape: Tensor name -> (found, needed).
+        wrong_dtype: Tensor name -> the precision that it cannot be read in.
         doubled: Tensors whose place another tensor has taken.
         ignored: Computed buffers that old checkpoints store.
     """
@@ -43,6 +51,7 @@ class Match:
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     wrong_shape: dict[str, tuple[Shape, Shape]] = field(default_factory=dict)
+    wrong_dtype: dict[str, str] = field(default_factory=dict)
     doubled: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
 
@@ -66,7 +75,7 @@ class Match:
         return Match(**{**vars(self), "unexpected": kept})
 
     def require_clean(self) -> None:
-        """Raise where anything is missing, left over, wrongly shaped or doubled.
+        """Raise where anything is missing, left over, doubled, or of the wrong shape or precision.
 
         Raises:
             CheckpointError: Names the first few tensors of each kind and counts them all.
@@ -78,6 +87,7 @@ class Match:
         faults = {
             "missing": self.missing,
             "wrong_shape": shapes,
+            "wrong_dtype": [f"{name} in {dtype}" for name, dtype in self.wrong_dtype.items()],
             "unexpected": self.unexpected,
             "doubled": self.doubled,
         }
@@ -98,6 +108,8 @@ class Match:
 _REMEDIES = {
     "missing": "Use a complete checkpoint; parameters are never left at random values.",
     "wrong_shape": "Check that config.json belongs to these weights.",
+    "wrong_dtype": "Use a checkpoint in floating point, or one that longllava convert quantised; "
+    "other quantisers are not read.",
     "unexpected": "Check that config.json belongs to these weights, or excuse tensors you know "
     "with allow_unexpected=REGEX.",
     "doubled": "Keep one of the tensors that stand for the same parameter.",
@@ -105,6 +117,7 @@ _REMEDIES = {
 _PHRASES = {
     "missing": "missing",
     "wrong_shape": "of the wrong shape",
+    "wrong_dtype": "of a precision that is not read",
     "unexpected": "left over",
     "doubled": "given twice",
 }
@@ -160,6 +173,10 @@ def _place(
     else:
         filled[destination] = name
         placements[name] = destination
+        int8 = f"{destination.parameter}_scale" in needed
+        if header.dtype not in ({torch.int8} if int8 else _PRECISIONS):
+            stored = str(header.dtype or "an unknown precision").removeprefix("torch.")
+            found.wrong_dtype[name] = stored
 
 
 def shape_needed(destination: Destination, needed: Mapping[str, Shape]) -> Shape | None:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
@@ -26,6 +26,7 @@ _FOLDERS: Final = frozenset(
 # Data only: nothing executable is ever fetched.
 _PATTERNS: Final = ("*.json", "*.safetensors")
 _PICKLED: Final = ("*.bin",)
+_ADAPTER: Final = ("adapter_config.json", "adapter_model.*", "non_lora_trainables.bin")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ def locate(model: str | Path) -> Source:
         CheckpointError: No such folder and no hub id, or the package holds no demonstration model.
         NetworkError: The hub refused, does not know the repository, or could not be reached.
     """
+    if not isinstance(model, (str, Path)):
+        raise _absent()
     if str(model) == DEMO:
         return _demo()
     folder = _folder(model)
@@ -65,7 +68,11 @@ def locate(model: str | Path) -> Source:
         name = model.removeprefix(_HUB_SCHEME)
         if is_hub_id(name) and (name != model or not _looks_local(name)):
             return _from_hub(name)
-    raise CheckpointError(
+    raise _absent()
+
+
+def _absent() -> CheckpointError:
+    return CheckpointError(
         "There is no model of that name: neither a folder nor a hub id.",
         remedy='Use "demo", a folder with config.json and weights, or a hub id like owner/name '
         "(hf://owner/name where a folder here is called like the owner).",
@@ -92,14 +99,27 @@ def is_hub_id(name: str) -> bool:
     return _HUB_ID.match(name) is not None
 
 
-def download(hub_id: str) -> Path:
+def download(hub_id: str, **where: Any) -> Path:
     """Fetch the configuration and weights of a hub repository; return its folder in the cache.
+
+    Args:
+        hub_id: The repository.
+        **where: ``revision``, ``token`` and the like, as `snapshot_download` takes them.
 
     Raises:
         NetworkError: The hub refused, does not know the repository, or could not be reached.
     """
-    folder = _snapshot(hub_id, _PATTERNS)
-    return folder if has_weights(folder) else _snapshot(hub_id, (*_PATTERNS, *_PICKLED))
+    folder = _snapshot(hub_id, _PATTERNS, **where)
+    return folder if has_weights(folder) else _snapshot(hub_id, (*_PATTERNS, *_PICKLED), **where)
+
+
+def download_adapter(hub_id: str) -> Path:
+    """Fetch a PEFT adapter from the hub; return its folder in the cache.
+
+    Raises:
+        NetworkError: The hub refused, does not know the repository, or could not be reached.
+    """
+    return _snapshot(hub_id, _ADAPTER)
 
 
 def _demo() -> Source:
@@ -119,9 +139,9 @@ def _from_hub(hub_id: str) -> Source:
     return Source(folder, hub_id=hub_id, revision=folder.name)
 
 
-def _snapshot(hub_id: str, patterns: tuple[str, ...]) -> Path:
+def _snapshot(hub_id: str, patterns: tuple[str, ...], **where: Any) -> Path:
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=list(patterns)))
+        return Path(snapshot_download(hub_id, allow_patterns=list(patterns), **where))
     except (OSError, HFValidationError) as error:  # every refusal of the hub is an OSError
         raise NetworkError(
             "The model is no folder here and could not be fetched from the hub "

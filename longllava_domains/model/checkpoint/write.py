@@ -10,6 +10,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from longllava_domains.errors import OutputError
+from longllava_domains.model.checkpoint.files import has_weights
+from longllava_domains.model.int8.low_rank import require_nothing_beside
 from longllava_domains.model.int8.quantize import require_int8, stored_tensors
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 
@@ -32,15 +34,18 @@ class ShardWriter:
     Args:
         folder: Where to; made if it is not there.
         shard_bytes: Largest size of one shard, except for a tensor that is larger alone.
+        beside: Allow files that are no weights, such as a tokenizer's.
 
     Raises:
         OutputError: The folder cannot be written, or already holds files.
     """
 
-    def __init__(self, folder: Path, shard_bytes: int = SHARD_BYTES) -> None:
+    def __init__(
+        self, folder: Path, shard_bytes: int = SHARD_BYTES, *, beside: bool = False
+    ) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            occupied = any(folder.iterdir())
+            occupied = has_weights(folder) if beside else any(folder.iterdir())
         except OSError:
             raise _unwritable() from None
         if occupied:
@@ -104,6 +109,7 @@ def save_quantized(
     *,
     companions: str | Path | None = None,
     shard_bytes: int = SHARD_BYTES,
+    beside: bool = False,
 ) -> None:
     """Save a network in 8 bits as a checkpoint of its own, which `load_checkpoint` reads.
 
@@ -115,14 +121,16 @@ def save_quantized(
         folder: Where to; new or empty.
         companions: Folder of the original checkpoint, from which tokenizer files are copied.
         shard_bytes: Largest size of one weight file.
+        beside: Allow files that are no weights in the folder.
 
     Raises:
-        QuantizationError: A module that should be in 8 bits is not.
+        QuantizationError: A module that should be in 8 bits is not, or an adapter is beside one.
         OutputError: The folder cannot be written or is not empty.
     """
     require_int8(network)
+    require_nothing_beside(network)
     target = Path(folder)
-    writer = ShardWriter(target, shard_bytes)
+    writer = ShardWriter(target, shard_bytes, beside=beside)
     for name, tensor in stored_tensors(network):
         writer.add(name, tensor)
     writer.close()

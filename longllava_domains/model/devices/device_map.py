@@ -65,6 +65,6 @@ def devices_of(network: LongLlavaForConditionalGeneration) -> list[torch.device]
     """
     spread = set(map(str, getattr(network, "hf_device_map", {}).values())) - {"cpu", "disk"}
     if not spread:
-        return [network.get_input_embeddings().weight.device]
+        return [network.input_device]
     # accelerate names GPUs by their number.
     return [torch.device(int(gpu) if gpu.isdigit() else gpu) for gpu in sorted(spread)]

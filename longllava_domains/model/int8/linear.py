@@ -1,8 +1,11 @@
 """`Int8Linear`: a linear layer whose weight is stored in 8 bits."""
 
+from typing import Any, Self
+
 from torch import Tensor, nn
 
 from longllava_domains.model.kernels.int8_matmul import int8_linear, quantized_like
+from longllava_domains.model.kernels.int8_scales import apply_but_keep_scales
 
 
 class Int8Linear(nn.Module):
@@ -31,6 +34,12 @@ class Int8Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Multiply; (..., in) to (..., out)."""
         return int8_linear(x, self.weight, self.weight_scale, self.bias)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Move or convert, but leave the scales in float32."""
+        convert: Any = super()._apply  # torch leaves it untyped
+        apply_but_keep_scales(self, lambda: convert(fn, recurse))
+        return self
 
     def extra_repr(self) -> str:
         """Say the size as `nn.Linear` does."""

@@ -27,18 +27,13 @@ BLOCK_BYTES: Final = {"cpu": 8 * 1024**2, "cuda": 256 * 1024**2}
 # Numbers that are quantised at once, and what that takes: values and quotients in float32, codes.
 _QUANTISED_AT_ONCE: Final = 4 * 1024**2
 QUANTISING_BYTES: Final = _QUANTISED_AT_ONCE * (4 + 4 + 1)
-# In a short row the rounding error depends on luck, and the best of several scales is clearly
-# better than max|row| / 127; in a long row it averages out, and searching gains under 5 %.
-_SEARCHED_WIDTH: Final = 1024
-# The first wins ties, as in a row of zeros.
-_LARGEST_CODES: Final = (127.0, *(125 + half / 2 for half in range(16) if half != 4))
 
 
 def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Quantise a weight to int8 with one scale a row, never further off than its format allows.
 
-    The scale is max|row| / 127; in rows shorter than 1024, of 16 scales around it, the one with
-    the smallest squared error.
+    The scale is max|row| / 127. A search for the scale of least squared error gained nothing that
+    checkpoints made fresh could show (benchmarks/int8_agreement.py).
 
     Args:
         weight: (..., N, K), floating.
@@ -69,21 +64,7 @@ def _quantize_block(values: Tensor) -> tuple[Tensor, Tensor]:
     largest = values.abs().amax(1, keepdim=True)
     largest = torch.where(largest == 0, torch.full_like(largest, 127), largest)
     scale = largest / 127
-    if values.shape[1] < _SEARCHED_WIDTH:
-        scale = _best_scale(values, largest)
-    return _codes(values, scale).to(torch.int8), scale[:, 0]
-
-
-def _best_scale(values: Tensor, largest: Tensor) -> Tensor:
-    """Return, for each row (N, K), the scale (N, 1) that reproduces it with the least error."""
-    candidates = [largest / code for code in _LARGEST_CODES]
-    errors = [(_codes(values, s) * s - values).square_().sum(1) for s in candidates]
-    best = torch.stack(errors).argmin(0)
-    return torch.stack(candidates)[best, torch.arange(len(values), device=values.device)]
-
-
-def _codes(values: Tensor, scale: Tensor) -> Tensor:
-    return (values / scale).round_().clamp_(-127, 127)
+    return (values / scale).round_().clamp_(-127, 127).to(torch.int8), scale[:, 0]
 
 
 def int8_linear(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -3,12 +3,12 @@
 Two things that transformers' attention does not do without a mask of tokens x tokens: continue
 from keys and values that are held in several pieces (a prefix that sessions share, and a tail of
 one's own), and keep packed samples apart. Jamba has no positional encoding, so a piece can be
-read from anywhere. Pieces in 8 bits are dequantised where they are read: on a processor a block
-of tokens at a time, elsewhere into the one tensor of a layer that the fused kernel reads anyway.
+read from anywhere. Pieces are read where they lie, and those in 8 bits dequantised a block of
+tokens at a time; only for the many queries of a chunk on a GPU they are put together.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,8 +17,13 @@ from torch.nn.attention.bias import causal_lower_right
 from transformers.cache_utils import Cache
 from transformers.models.jamba.modeling_jamba import JambaAttention
 
+from longllava_domains.model.layers.attention_flash import flash, reads_in_place
 from longllava_domains.model.layers.attention_varlen import attend_varlen, varlen_for
 from longllava_domains.model.layers.kv_storage import KeysValues, StoredTokens, blocks, whole
+
+# Up to this many queries a GPU attends to the pieces where they lie, as every step of an answer does;
+# for more, joining them costs little beside the products.
+FEW_QUERIES: Final = 64
 
 RowBounds = tuple[tuple[int, int], ...]
 
@@ -118,7 +123,8 @@ def attend_pieces(
     Returns:
         Shaped like `query`. No gradient is recorded.
     """
-    if query.device.type != "cpu":
+    few = query.shape[0] * query.shape[2] <= FEW_QUERIES
+    if query.device.type != "cpu" and not (few and reads_in_place(query)):
         return _attend_joined(query, pieces, new, scale)
     return _one_softmax(_reads(query, pieces, new, scale)).to(query.dtype)
 
@@ -151,7 +157,7 @@ def _reads(
         groups = query.shape[1] // new.keys.shape[1]
         plain = whole(new, query.dtype)
         own = KeysValues(*(part.repeat_interleave(groups, dim=1) for part in plain))
-        yield _flash(query, own, scale, is_causal=True)
+        yield flash(query, own, scale, is_causal=True)
         del plain, own  # a generator keeps its variables while others read
     for piece in pieces:
         for block in blocks(piece, query.dtype):
@@ -178,22 +184,11 @@ def _attend_block(query: Tensor, block: KeysValues, scale: float) -> tuple[Tenso
     grouped = query.reshape(rows, key_heads, -1, size)
     if block.keys.shape[0] == 1:
         grouped = grouped.transpose(0, 1).reshape(1, key_heads, -1, size)
-    read, mass = _flash(grouped, block, scale, is_causal=False)
+    read, mass = flash(grouped, block, scale, is_causal=False)
     if block.keys.shape[0] == 1:
         read = read.view(key_heads, rows, -1, size).transpose(0, 1)
         mass = mass.reshape(key_heads, rows, -1).transpose(0, 1)
     return read.reshape(rows, heads, tokens, size), mass.reshape(rows, heads, tokens)
-
-
-def _flash(
-    query: Tensor, source: KeysValues, scale: float, *, is_causal: bool
-) -> tuple[Tensor, Tensor]:
-    """Return what is read and the log of the summed weights (rows, heads, tokens)."""
-    # Public attention functions of torch keep this logarithm to themselves.
-    read, mass = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        query, source.keys, source.values, is_causal=is_causal, scale=scale
-    )
-    return read, mass
 
 
 def _attend_joined(

@@ -15,18 +15,25 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.models.jamba.modeling_jamba import (
     JambaAttention,
     JambaAttentionDecoderLayer,
+    JambaExperts,
+    JambaForCausalLM,
     JambaMambaDecoderLayer,
     JambaMambaMixer,
     JambaModel,
 )
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.model.kernels.packing import (
-    resets_from_ids,
-    segment_bounds,
-    segment_ids_from_lengths,
+from longllava_domains.model.kernels.packing import resets_from_ids, segment_bounds
+from longllava_domains.model.layers.arguments import (
+    PACKING,
+    mask_first_labels,
+    padding_of,
+    require_known,
+    segments_of,
+    token_shape,
 )
 from longllava_domains.model.layers.attention import AttendingLayer, ExactAttention, RowBounds
+from longllava_domains.model.layers.experts import ExactExperts
 from longllava_domains.model.layers.mamba_mixer import ExactMambaMixer
 
 # Tokens of all rows that a layer works on at once without gradients: enough for the products of
@@ -44,9 +51,15 @@ class ExactMambaLayer(JambaMambaDecoderLayer):
         position_ids: Tensor | None = None,
         past_key_values: Cache | None = None,
         resets: Tensor | None = None,
+        padding: Tensor | None = None,
         **_: Any,
     ) -> Tensor:
-        """Mix, then feed forward; (rows, tokens, hidden) to the same shape."""
+        """Mix, then feed forward; (rows, tokens, hidden) to the same shape.
+
+        `padding` is bool (rows, tokens), true where a token is real; unlike transformers' own mask it
+        is there for single tokens, too.
+        """
+        attention_mask = attention_mask if padding is None else padding
         spans = _chunks(hidden_states)
         if len(spans) == 1:
             return self._run(hidden_states, attention_mask, past_key_values, resets)
@@ -96,6 +109,7 @@ class ExactAttentionLayer(JambaAttentionDecoderLayer):
     ) -> Tensor:
         """Attend, then feed forward; (rows, tokens, hidden) to the same shape."""
         kwargs.pop("resets", None)
+        kwargs.pop("padding", None)
         attended, _ = self.self_attn(
             hidden_states=self.input_layernorm(hidden_states),
             attention_mask=attention_mask,
@@ -132,6 +146,7 @@ _EXACT: dict[type[nn.Module], type[nn.Module]] = {
     JambaAttention: ExactAttention,
     JambaMambaDecoderLayer: ExactMambaLayer,
     JambaAttentionDecoderLayer: ExactAttentionLayer,
+    JambaExperts: ExactExperts,
 }
 
 
@@ -139,9 +154,11 @@ def use_exact_state(network: nn.Module) -> nn.Module:
     """Make a network carry its state exactly, in place; calling it twice changes nothing more.
 
     Afterwards `generate` with ``prefill_chunk_size``, a second turn on kept `past_key_values`
-    and forwards of any length on a non-empty cache give the result of one forward. Forwards take
-    ``segment_ids`` (rows, tokens) or ``cu_seqlens`` (of one row) for packed samples, which then
-    neither see nor disturb each other.
+    and forwards of any length on a non-empty cache give the result of one forward, padded on either
+    side. Forwards take ``segment_ids`` (rows, tokens) or ``cu_seqlens`` (of one row) for packed
+    samples, which then neither see nor disturb each other; ``seq_idx``, ``cu_seq_lens_q``,
+    ``cu_seq_lens_k`` and ``position_ids`` that restart, as transformers' collators write them, mean
+    the same. An argument that would be ignored is refused.
 
     Args:
         network: A transformers Jamba model, or one that contains it.
@@ -153,42 +170,59 @@ def use_exact_state(network: nn.Module) -> nn.Module:
         exact = _EXACT.get(type(module))
         if exact is not None:
             module.__class__ = exact
-        if isinstance(module, JambaModel) and not getattr(module, "_carries_state", False):
-            module._carries_state = True
-            module.register_forward_pre_hook(_prepare, with_kwargs=True)
+        if isinstance(module, JambaModel):
+            _register_once(module, _prepare)
+        if isinstance(module, JambaForCausalLM):
+            _register_once(module, mask_labels)
         if isinstance(module, PreTrainedModel):
             kept_whole = {ExactMambaLayer.__name__, ExactAttentionLayer.__name__}
             module._no_split_modules = set(module._no_split_modules or ()) | kept_whole
     return network
 
 
-def _prepare(
-    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+def _register_once(module: nn.Module, hook: Any) -> None:
+    if not getattr(module, "_carries_state", False):
+        module._carries_state = True  # type: ignore[assignment]
+        module.register_forward_pre_hook(hook, with_kwargs=True)
+
+
+def mask_labels(
+    _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Turn segment ids or lengths into resets and bounds; ask for no mask where none is needed."""
-    segment_ids = kwargs.pop("segment_ids", None)
-    cu_seqlens = kwargs.pop("cu_seqlens", None)
-    cache = kwargs.get("past_key_values")
-    if segment_ids is None and cu_seqlens is None:
+    """Mask the labels at the first token of packed samples; a pre-hook of a model with a loss."""
+    if kwargs.get("labels") is not None:
+        segment_ids = segments_of(kwargs, *token_shape(args, kwargs))
+        if segment_ids is not None:
+            kwargs["labels"] = mask_first_labels(kwargs["labels"], segment_ids)
+    return args, kwargs
+
+
+def _prepare(
+    _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Turn packing into resets and bounds; ask for no mask where none is needed."""
+    require_known(kwargs)
+    rows, tokens = token_shape(args, kwargs)
+    segment_ids = segments_of(kwargs, rows, tokens)
+    kwargs = {name: value for name, value in kwargs.items() if name not in PACKING}
+    cache, mask = kwargs.get("past_key_values"), kwargs.get("attention_mask")
+    padding = padding_of(mask, tokens)
+    if segment_ids is None:
+        if cache is None and isinstance(mask, Tensor) and mask.ndim != 2:
+            raise _unfollowed(mask.ndim)
         if cache is not None and any(isinstance(layer, AttendingLayer) for layer in cache.layers):
             kwargs["attention_mask"] = {"full_attention": None, "linear_attention": None}
+        elif padding is not None:
+            kwargs["padding"] = padding
         return args, kwargs
-    tokens = next(
-        value
-        for value in (*args[:1], kwargs.get("input_ids"), kwargs.get("inputs_embeds"))
-        if value is not None
-    )
     if cache is not None and cache.get_seq_length() > 0:
         raise PolicyError(
             "A packed row cannot continue a cache.",
             remedy="Forward packed samples without past_key_values.",
             code="packing.cache",
         )
-    if segment_ids is None:
-        segment_ids = segment_ids_from_lengths(cu_seqlens, tokens.shape[1])
-    padding = kwargs.get("attention_mask")
     if padding is not None:
-        segment_ids = segment_ids.masked_fill(padding == 0, -1)
+        segment_ids = segment_ids.masked_fill(~padding, -1)
     resets = resets_from_ids(segment_ids)
     kwargs.update(
         attention_mask={"full_attention": None, "linear_attention": padding},
@@ -198,3 +232,11 @@ def _prepare(
         segment_bounds=segment_bounds(resets),
     )
     return args, kwargs
+
+
+def _unfollowed(dimensions: int) -> PolicyError:
+    return PolicyError(
+        f"Mamba layers cannot follow an attention mask of {dimensions} dimensions.",
+        remedy="Pass a mask (rows, tokens) for padding, and segment_ids for packed samples.",
+        code="network.mask",
+    )

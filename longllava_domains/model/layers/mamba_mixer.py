@@ -49,17 +49,23 @@ class ExactMambaMixer(JambaMambaMixer):
         Args:
             hidden_states: (rows, tokens, hidden).
             cache_params: Where the state is read and left; None starts at zero and leaves none.
-            attention_mask: (rows, tokens), zero where a token is padding on the left; None for
-                none.
+            attention_mask: (rows, tokens), zero where a token is padding, anywhere in the row; None
+                for none. Padding leaves the state as it is.
             resets: bool (rows, tokens), true at the first token of every packed sample.
 
         Returns:
             (rows, tokens, hidden).
         """
         state = read_state(cache_params, self.layer_idx)
+        order = None
+        if attention_mask is not None and resets is None:
+            # Padding behind the real tokens is out of their reach, whatever side it came from.
+            order = torch.argsort(attention_mask == 0, dim=1, stable=True)
+            attention_mask = attention_mask.gather(1, order)
+            hidden_states = _reordered(hidden_states, order)
         inner, gate = self.in_proj(_without_padding(hidden_states, attention_mask)).chunk(2, dim=-1)
         one_step = inner.shape[1] == 1 and resets is None and not torch.is_grad_enabled()
-        if state is not None and one_step:
+        if state is not None and one_step and order is None:
             y, state = self._step(inner[:, 0], gate[:, 0], state)
             y = y.unsqueeze(1)
         else:
@@ -67,7 +73,7 @@ class ExactMambaMixer(JambaMambaMixer):
         if cache_params is not None:
             write_state(cache_params, self.layer_idx, state)
         mixed: Tensor = self.out_proj(y)
-        return mixed
+        return mixed if order is None else _reordered(mixed, order.argsort(dim=1))
 
     def _scan(
         self,
@@ -77,8 +83,9 @@ class ExactMambaMixer(JambaMambaMixer):
         attention_mask: Tensor | None,
         resets: Tensor | None,
     ) -> tuple[Tensor, MixerState]:
+        before = inner
         inner, inputs = causal_convolution(
-            inner,
+            before,
             self.conv1d.weight.squeeze(1),
             self.conv1d.bias,
             initial_state=None if state is None else state.inputs,
@@ -86,6 +93,11 @@ class ExactMambaMixer(JambaMambaMixer):
         )
         inner = _without_padding(self.act(inner), attention_mask)
         dt, B, C = self._select(inner)
+        if attention_mask is not None and resets is None:
+            dt = _without_padding(dt, attention_mask)  # a step of length 0 leaves the state alone
+            inputs = _last_real(
+                before, None if state is None else state.inputs, attention_mask, inputs
+            )
         y, ssm = selective_scan(
             inner,
             dt,
@@ -148,6 +160,29 @@ def write_state(cache: Cache, layer_idx: int, state: MixerState) -> None:
     inputs = functional.pad(state.inputs.transpose(1, 2), (1, 0))
     cache.update_conv_state(inputs, layer_idx, conv_kernel_size=inputs.shape[2])
     cache.update_recurrent_state(state.ssm, layer_idx)
+
+
+def _reordered(values: Tensor, order: Tensor) -> Tensor:
+    """Take the tokens of (rows, tokens, features) in another order (rows, tokens)."""
+    return values.gather(1, order.unsqueeze(2).expand(-1, -1, values.shape[2]))
+
+
+def _last_real(
+    inner: Tensor, before: Tensor | None, attention_mask: Tensor, inputs: Tensor
+) -> Tensor:
+    """Return the convolution's last inputs of each row, of which padding is none.
+
+    Args:
+        inner: (rows, tokens, channels), real tokens first.
+        before: The inputs that came before the row, shaped like `inputs`; None for nothing.
+        attention_mask: (rows, tokens), zero for padding.
+        inputs: What would be kept without padding (rows, d_conv - 1, channels).
+    """
+    reach = inputs.shape[1]
+    earlier = torch.zeros_like(inputs) if before is None else before
+    lengths = (attention_mask != 0).sum(1, keepdim=True)
+    kept = lengths + torch.arange(reach, device=inner.device)
+    return _reordered(torch.cat([earlier.to(inner.dtype), inner], dim=1), kept)
 
 
 def _without_padding(hidden_states: Tensor, attention_mask: Tensor | None) -> Tensor:

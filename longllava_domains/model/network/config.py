@@ -102,6 +102,12 @@ class LongLlavaConfig(LlavaConfig):
                 f"{self.pooling}.",
                 "Choose another pooling or an image size that divides.",
             )
+        text = self.text_config
+        if not 1 <= text.num_experts_per_tok <= text.num_experts:
+            raise _config_error(
+                f"{text.num_experts_per_tok} of {text.num_experts} experts cannot be chosen for a token.",
+                "Set num_experts_per_tok to 1 or more, and to num_experts at most.",
+            )
         if not 0 <= self.image_token_index < self.text_config.vocab_size:
             raise _config_error(
                 f"The image token id {self.image_token_index} lies outside the vocabulary of "

@@ -1,6 +1,7 @@
 """From tokens that were generated to an `Answer` that says how it came about."""
 
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from longllava_domains.answer import Answer
@@ -10,6 +11,7 @@ from longllava_domains.model.session.decoding import Decoded
 from longllava_domains.model.session.prefill import StepSizes
 from longllava_domains.prompt import Prompt, PromptProtocol
 from longllava_domains.provenance import Provenance
+from longllava_domains.vision_language import Sampling
 from longllava_domains.visual import VisualSequence
 
 
@@ -22,6 +24,7 @@ def build_answer(
     protocol: PromptProtocol,
     steps: StepSizes,
     max_new_tokens: int,
+    sampling: Sampling | None,
     began: float,
 ) -> Answer:
     """Put what was generated into an `Answer` that says how it came about.
@@ -34,12 +37,14 @@ def build_answer(
         protocol: How views were spelled.
         steps: Tokens and views of one step.
         max_new_tokens: Longest answer allowed.
+        sampling: How tokens were drawn.
         began: `time.perf_counter` when the question was asked.
     """
     tokens = len(model.processor.encode(prompt))
     made = _prompt_provenance(model, sequence, prompt, tokens).with_(
         protocol=protocol,
         max_new_tokens=max_new_tokens,
+        sampling="greedy" if sampling is None else asdict(sampling),
         stop=decoded.stopped,
         kv_cache_dtype=model.kv_cache_dtype,
         chunk_tokens=steps.chunk_tokens,

@@ -8,15 +8,16 @@ import torch
 from longllava_domains.answer import Answer
 from longllava_domains.errors import PolicyError
 from longllava_domains.model.session.answers import build_answer
-from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, decode
+from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, decode, require_length
 from longllava_domains.model.session.session import Session
-from longllava_domains.vision_language import Monitor
+from longllava_domains.vision_language import Monitor, Sampling
 
 
 def answer_many(
     asks: Sequence[tuple[Session, str]],
     *,
     max_new_tokens: int = MAX_NEW_TOKENS,
+    sampling: Sampling | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> tuple[Answer, ...]:
     """Ask each session its question and decode all answers in one batch.
@@ -27,15 +28,18 @@ def answer_many(
     Args:
         asks: (session, question) pairs; a session may occur more than once.
         max_new_tokens: Longest answer, tokens.
+        sampling: How tokens are drawn, as in `Session.ask`; each answer begins with the seed.
         cancelled: Asked between chunks and tokens; true stops.
 
     Returns:
         The answers, in order.
 
     Raises:
-        PolicyError: The sessions belong to different models.
+        PolicyError: The sessions belong to different models, or a length that is none.
+        MemoryBudgetError: A question exceeds the memory that is free.
         SessionError: A session is closed, or the work was cancelled.
     """
+    require_length(max_new_tokens)
     if not asks:
         return ()
     models = {id(session.model): session.model for session, _ in asks}
@@ -51,7 +55,9 @@ def answer_many(
     caches, states = [], []
     for (session, _), prompt in zip(asks, prompts, strict=True):
         ids = model.processor.encode(prompt)
-        cache, hidden = session.memory.prefill_prompt(ids, Monitor(cancelled=cancelled))
+        cache, hidden = session.memory.prefill_prompt(
+            ids, Monitor(cancelled=cancelled), answer_tokens=max_new_tokens * len(asks)
+        )
         caches.append(cache)
         states.append(hidden)
     results = decode(
@@ -60,6 +66,7 @@ def answer_many(
         torch.cat(states),
         stop_id=model.processor.tokenizer.eos_id,
         max_new_tokens=max_new_tokens,
+        sampling=sampling,
         cancelled=cancelled,
     )
     return tuple(
@@ -71,6 +78,7 @@ def answer_many(
             protocol=session.protocol,
             steps=session.memory.steps,
             max_new_tokens=max_new_tokens,
+            sampling=sampling,
             began=began,
         )
         for (session, _), prompt, decoded in zip(asks, prompts, results, strict=True)

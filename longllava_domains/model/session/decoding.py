@@ -1,4 +1,4 @@
-"""Greedy decoding, one answer or many at once, each from its own cache and length."""
+"""Decoding, one answer or many at once, each from its own cache and length."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,15 +8,35 @@ from torch import Tensor
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.model.kernels.cpu_matmul import fast_products
+from longllava_domains.model.kernels.finite import require_finite
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.session.cache import SessionCache, stack_rows, unstack_rows
+from longllava_domains.model.session.sampling import Chooser
 from longllava_domains.prompt import PromptTokenizer
-from longllava_domains.vision_language import Cancelled, cancelled_error
+from longllava_domains.vision_language import Cancelled, Sampling, cancelled_error
 
 # Longest answer of the original implementation.
 MAX_NEW_TOKENS = 768
 
 OnToken = Callable[[int], None]
+
+
+def require_length(max_new_tokens: object) -> None:
+    """Refuse an answer's length that is none, before anything is read.
+
+    Raises:
+        PolicyError: It is no whole number of at least 0.
+    """
+    if (
+        not isinstance(max_new_tokens, int)
+        or isinstance(max_new_tokens, bool)
+        or max_new_tokens < 0
+    ):
+        raise PolicyError(
+            f"An answer cannot have {max_new_tokens!r} tokens.",
+            remedy="Leave max_new_tokens out, or give a whole number of at least 0.",
+            code="session.max_new_tokens",
+        )
 
 
 @dataclass
@@ -42,10 +62,11 @@ def decode(
     *,
     stop_id: int,
     max_new_tokens: int,
+    sampling: Sampling | None = None,
     on_token: OnToken | None = None,
     cancelled: Cancelled | None = None,
 ) -> list[Decoded]:
-    """Generate the most likely token after another for every row.
+    """Generate one token after another for every row, one at least.
 
     Rows share every matrix product; each reads its own keys and values, so lengths may differ and
     nothing is padded. A row that has ended leaves the batch.
@@ -57,6 +78,7 @@ def decode(
         hidden: Last hidden state of each prompt (rows, hidden).
         stop_id: The id that ends an answer.
         max_new_tokens: Longest answer.
+        sampling: How tokens are drawn; None for the most likely one.
         on_token: Called with each token; for one row only.
         cancelled: Asked between tokens; true stops.
 
@@ -65,24 +87,24 @@ def decode(
 
     Raises:
         SessionError: Cancelled.
-        PolicyError: The longest answer is shorter than nothing.
+        ModelError: The network gave something that is no number.
     """
-    if max_new_tokens < 0:
-        raise PolicyError(
-            f"An answer cannot have {max_new_tokens} tokens.",
-            remedy="Give max_new_tokens of at least 0.",
-            code="session.max_new_tokens",
-        )
     results = [Decoded() for _ in caches]
     active = list(range(len(caches)))
     together = stack_rows(caches)
+    choosers = [Chooser(sampling, stop_id) for _ in caches]
     logits = network.lm_head(hidden).float()
     for step in range(max_new_tokens):
         if cancelled is not None and cancelled():
             raise cancelled_error(step, max_new_tokens)
-        tokens = logits.argmax(-1)
+        require_finite(logits)
+        chosen = [
+            choosers[row].choose(row_logits, results[row].tokens)
+            for row, row_logits in zip(active, logits, strict=True)
+        ]
+        tokens = torch.tensor(chosen, device=logits.device)
         _record([results[row] for row in active], logits, tokens, stop_id, on_token)
-        going = [index for index, token in enumerate(tokens.tolist()) if token != stop_id]
+        going = [index for index, token in enumerate(chosen) if token != stop_id]
         if not going or step == max_new_tokens - 1:
             break
         if len(going) < len(active):

@@ -6,21 +6,25 @@ else is bounded by `chunk_tokens` and `view_batch`. Where a GPU runs out of memo
 and the work resumes at the last chunk boundary; views and precision never change by themselves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from longllava_domains.errors import MemoryBudgetError, PolicyError
+from longllava_domains.errors import MemoryBudgetError, PolicyError, SessionError
 from longllava_domains.model.kernels.cpu_matmul import fast_products
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.network.preprocess import Picture, pixel_values
 from longllava_domains.model.session.cache import SessionCache
+from longllava_domains.model.session.heartbeat import heartbeat
 from longllava_domains.vision_language import Monitor
 
-CHUNK_TOKENS = 4096
-VIEW_BATCH = 8
+# On a processor small enough for a sign of life every few seconds (layers beat within a chunk), and
+# large enough for the products to be fast.
+CHUNK_TOKENS: Final = {"cpu": 512, "cuda": 4096}
+VIEW_BATCH: Final = {"cpu": 2, "cuda": 8}
 _SMALLEST_CHUNK = 32  # a chunk this small that does not fit means that nothing will
 
 
@@ -37,20 +41,30 @@ class StepSizes:
         PolicyError: A number below 1.
     """
 
-    chunk_tokens: int = CHUNK_TOKENS
-    view_batch: int = VIEW_BATCH
+    chunk_tokens: int = CHUNK_TOKENS["cuda"]
+    view_batch: int = VIEW_BATCH["cuda"]
     retries: int = 0
 
     def __post_init__(self) -> None:
         for name in ("chunk_tokens", "view_batch"):
             value = getattr(self, name)
-            if value < 1:
+            if not isinstance(value, int) or value < 1:
                 raise PolicyError(
-                    f"{name} must be 1 at least; found {value}.",
+                    f"{name} must be 1 at least; found {value!r}.",
                     remedy=f"Leave {name} out, or pass a positive number.",
                     code="session.pace",
-                    facts={name: value},
+                    facts={name: value if isinstance(value, int) else None},
                 )
+
+    @classmethod
+    def for_device(
+        cls, kind: str, chunk_tokens: int | None = None, view_batch: int | None = None
+    ) -> "StepSizes":
+        """Return what suits a kind of device (``"cpu"`` or ``"cuda"``), where nothing else is asked."""
+        return cls(
+            CHUNK_TOKENS[kind] if chunk_tokens is None else chunk_tokens,
+            VIEW_BATCH[kind] if view_batch is None else view_batch,
+        )
 
     @property
     def is_smallest(self) -> bool:
@@ -143,7 +157,7 @@ def prefill(
         SessionError: Cancelled; the cache then holds the chunks done.
         MemoryBudgetError: Even the smallest chunk does not fit.
     """
-    device = network.get_input_embeddings().weight.device
+    device = network.input_device
     tokens = torch.tensor([ids], device=device)
     features = ViewFeatures(network, views, steps)
     cache.reserve(len(ids))
@@ -152,9 +166,13 @@ def prefill(
         watch.between_chunks(done, len(ids))
         chunk = tokens[:, done : done + steps.chunk_tokens]
         mark = cache.mark()
+        beat = _beat(watch, done, chunk.shape[1], len(ids))
         try:
-            with fast_products(network):
+            with fast_products(network), heartbeat(network, beat):
                 hidden = _forward_chunk(network, cache, chunk, features)
+        except SessionError:
+            cache.rewind(mark)
+            raise
         except torch.OutOfMemoryError:
             cache.rewind(mark)
             steps.halve()
@@ -164,6 +182,13 @@ def prefill(
     watch.between_chunks(done, len(ids))
     assert hidden is not None, "prefill needs a token"
     return hidden
+
+
+def _beat(watch: Monitor, done: int, chunk: int, total: int) -> Callable[[float], None] | None:
+    """Return what reports the share of a chunk, None where nobody listens."""
+    if watch.on_progress is None and watch.cancelled is None:
+        return None
+    return lambda share: watch.between_chunks(done + int(share * chunk), total)
 
 
 def _forward_chunk(

@@ -10,8 +10,9 @@ from longllava_domains.model.layers.attention_readout import AttentionReadout
 from longllava_domains.model.layers.kv_storage import SCALE_BYTES, KvCacheDtype
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.network.preprocess import Picture
+from longllava_domains.model.session.admission import Admit, Work
 from longllava_domains.model.session.cache import SessionCache
-from longllava_domains.model.session.decoding import Decoded
+from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, Decoded
 from longllava_domains.model.session.prefill import StepSizes
 from longllava_domains.model.session.prefill import prefill as run_prefill
 from longllava_domains.units import human_bytes
@@ -30,6 +31,8 @@ class PrefixState:
         steps: Sizes of the steps.
         limit_bytes: Most that keys and values may take; None for no limit.
         kv_cache_dtype: ``"auto"`` or ``"int8"``, see `SessionCache`.
+        admit: Asked before anything is read; None lets everything pass.
+        answer_tokens: Room to keep for an answer while views are read.
 
     Attributes:
         steps: Sizes of the steps, as they are after memory ran out, if it did.
@@ -41,8 +44,12 @@ class PrefixState:
         steps: StepSizes,
         limit_bytes: int | None = None,
         kv_cache_dtype: KvCacheDtype = "auto",
+        admit: Admit | None = None,
+        answer_tokens: int = MAX_NEW_TOKENS,
     ) -> None:
         self.steps = steps
+        self._answer_tokens = answer_tokens
+        self._admit = admit
         self._network = network
         self._limit = limit_bytes
         self._kv_cache_dtype: KvCacheDtype = kv_cache_dtype
@@ -54,28 +61,30 @@ class PrefixState:
         """Read the prompt up to its last view; what was read before is not read again.
 
         Args:
-            ids: The prefix, whole.
+            ids: The prefix, whole; where it begins with the conversation so far, it goes on from there.
             views: All its views, in order.
             watch: Told between chunks.
 
         Raises:
-            MemoryBudgetError: The prefix exceeds the limit, or no chunk fits.
+            MemoryBudgetError: The prefix exceeds the limit or the memory that is free.
             SessionError: Cancelled.
         """
         ids = list(ids)
-        if ids[: len(self._prefix_ids)] != self._prefix_ids:
-            self._prefix_ids, self._prefix = [], self._nothing()
-        fresh = ids[len(self._prefix_ids) :]
-        self._check(len(ids))
-        if fresh:
-            cache = self._prefix.fork()
-            unseen = views[len(self.view_spans()) :]
-            run_prefill(self._network, cache, fresh, unseen, self.steps, watch)
-            self._prefix_ids, self._prefix = ids, cache
-        self._answered = (self._prefix_ids, self._prefix)
+        known, cache = self._longest_known(ids)
+        unseen = views[len(self._views_in(known)) :]
+        if len(known) < len(ids):
+            self._ask_for_room(len(ids), len(known), len(unseen), self._answer_tokens)
+            cache = cache.fork()
+            run_prefill(self._network, cache, ids[len(known) :], unseen, self.steps, watch)
+        self._prefix_ids, self._prefix = ids, cache
+        self._answered = (ids, cache)
 
     def prefill_prompt(
-        self, ids: list[int], watch: Monitor, readout: AttentionReadout | None = None
+        self,
+        ids: list[int],
+        watch: Monitor,
+        readout: AttentionReadout | None = None,
+        answer_tokens: int = 0,
     ) -> tuple[SessionCache, Tensor]:
         """Return a cache that holds a whole prompt, and the last hidden state (1, hidden).
 
@@ -83,15 +92,14 @@ class PrefixState:
             ids: The prompt, whole; it begins with the prefix.
             watch: Told between chunks.
             readout: Adds up where the last token, and all single tokens after it, look.
+            answer_tokens: Longest answer, all rows together.
 
         Raises:
-            MemoryBudgetError: The prompt exceeds the limit, or no chunk fits.
+            MemoryBudgetError: The prompt exceeds the limit or the memory that is free.
             SessionError: Cancelled.
         """
-        self._check(len(ids))
-        known, cache = self._answered
-        if len(known) >= len(ids) or ids[: len(known)] != known:
-            known, cache = self._prefix_ids, self._prefix
+        known, cache = self._longest_known(ids[:-1])
+        self._ask_for_room(len(ids), len(known), 0, answer_tokens)
         cache, rest = cache.fork(), ids[len(known) :]
         if readout is not None:
             if len(rest) > 1:
@@ -114,9 +122,27 @@ class PrefixState:
 
     def view_spans(self) -> list[tuple[int, int]]:
         """Return the (first, one past last) position of the tokens of each view."""
+        return self._views_in(self._prefix_ids)
+
+    def _views_in(self, ids: list[int]) -> list[tuple[int, int]]:
         image_id, each = self._network.config.image_token_id, self._network.config.tokens_per_image
-        positions = [at for at, token in enumerate(self._prefix_ids) if token == image_id]
+        positions = [at for at, token in enumerate(ids) if token == image_id]
         return [(at, at + each) for at in positions[::each]]
+
+    def _longest_known(self, ids: list[int]) -> tuple[list[int], SessionCache]:
+        """Return the latest point that the ids go on from, and what is remembered there."""
+        for known, cache in (self._answered, (self._prefix_ids, self._prefix)):
+            if ids[: len(known)] == known:
+                return known, cache
+        return [], self._nothing()
+
+    def _ask_for_room(self, tokens: int, held: int, views: int, answer_tokens: int) -> None:
+        """Raise `MemoryBudgetError` before anything runs; take smaller steps where those fit."""
+        self._check(tokens)
+        if self._admit is not None:
+            fitting = self._admit(Work(tokens, held, views, answer_tokens, self.steps))
+            self.steps.chunk_tokens = fitting.chunk_tokens
+            self.steps.view_batch = fitting.view_batch
 
     def _nothing(self) -> SessionCache:
         return SessionCache(self._network.config.text_config, self._kv_cache_dtype)

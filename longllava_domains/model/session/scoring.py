@@ -7,17 +7,26 @@ from torch import Tensor
 
 from longllava_domains.errors import PromptError
 from longllava_domains.model.kernels.cpu_matmul import fast_products
+from longllava_domains.model.kernels.finite import require_finite
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.model.session.cache import SessionCache
 from longllava_domains.prompt import PromptTokenizer
+from longllava_domains.prompt.protocol import check_text
 
 
 def encode_choices(tokenizer: PromptTokenizer, choices: Sequence[str]) -> list[list[int]]:
     """Return the ids of each choice, as an answer would hold them.
 
     Raises:
-        PromptError: No choices, or one that has no tokens.
+        PromptError: No choices, one that has no tokens, or something that is no list of texts.
     """
+    if isinstance(choices, (str, bytes)) or not all(isinstance(choice, str) for choice in choices):
+        raise PromptError(
+            "Choices are a list of texts; found one text, or something else.",
+            remedy='Pass them as ("Yes", "No"), one alone as ("Yes",).',
+            code="session.choices",
+        )
+    check_text(choices)
     encoded = [tokenizer.encode_text(choice) for choice in choices]
     empty = [position for position, ids in enumerate(encoded) if not ids]
     if not encoded or empty:
@@ -47,8 +56,13 @@ def score_choices(
         hidden: Last hidden state of the question (1, hidden).
         choices: Ids of each choice.
         rows_together: Choices forwarded at once; bounds memory.
+
+    Raises:
+        ModelError: The network gave something that is no number.
     """
-    first = network.lm_head(hidden).float().log_softmax(-1)[0]
+    logits = network.lm_head(hidden).float()
+    require_finite(logits)
+    first = logits.log_softmax(-1)[0]
     scores: list[tuple[float, ...]] = []
     for start in range(0, len(choices), rows_together):
         batch = choices[start : start + rows_together]
@@ -70,14 +84,15 @@ def _following(
     Shorter choices are filled up on the right, where nothing before can see it.
     """
     longest = max(len(ids) for ids in choices) - 1
-    device = network.get_input_embeddings().weight.device
+    device = network.input_device
     if longest == 0:
         return torch.empty(len(choices), 0, network.config.text_config.vocab_size, device=device)
     filled = [[*ids[:-1], *[0] * (longest + 1 - len(ids))] for ids in choices]
     embedding = network.get_input_embeddings()
-    embedded = embedding(torch.tensor(filled, device=embedding.weight.device))
+    embedded = embedding(torch.tensor(filled, device=device))
     run = network.model.language_model(
         inputs_embeds=embedded, past_key_values=cache.repeat(len(choices)), use_cache=True
     )
-    logprobs: Tensor = network.lm_head(run.last_hidden_state).float().log_softmax(-1)
-    return logprobs
+    logits: Tensor = network.lm_head(run.last_hidden_state).float()
+    require_finite(logits)
+    return logits.log_softmax(-1)

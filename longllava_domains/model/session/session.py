@@ -5,16 +5,22 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from longllava_domains.answer import Answer
-from longllava_domains.errors import PolicyError, SessionError
+from longllava_domains.errors import SessionError
 from longllava_domains.model.layers.attention_readout import AttentionReadout
 from longllava_domains.model.loaded import LoadedModel
 from longllava_domains.model.session.answers import build_answer
-from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, TextStream, decode
+from longllava_domains.model.session.decoding import (
+    MAX_NEW_TOKENS,
+    TextStream,
+    decode,
+    require_length,
+)
 from longllava_domains.model.session.prefix_state import PrefixState
 from longllava_domains.model.session.scoring import encode_choices, score_choices
+from longllava_domains.model.session.shown import Shown
 from longllava_domains.prompt import Prompt, PromptProtocol, compose
-from longllava_domains.prompt.layouts import Arrangement
-from longllava_domains.vision_language import Cancelled, ChoiceScore, Monitor
+from longllava_domains.prompt.protocol import check_text
+from longllava_domains.vision_language import Cancelled, ChoiceScore, Monitor, Sampling
 from longllava_domains.visual import VisualSequence
 
 Round = tuple[str, str]
@@ -31,14 +37,13 @@ class Session:
     Args:
         model: Whose session it is.
         sequence: What the model looks at; None for text alone.
-        opening: What stands before the first question's own words: preamble and views.
+        preamble: Text in front of the views, in the first question's turn.
         prefix: The prompt up to its last view.
         memory: What remembers it.
         protocol: How views are spelled.
 
     Attributes:
         model: Whose session it is.
-        sequence: What the model looks at.
         history: (question, answer) rounds so far.
         protocol: How views are spelled.
     """
@@ -47,18 +52,17 @@ class Session:
         self,
         model: LoadedModel,
         sequence: VisualSequence | None,
-        opening: str,
+        preamble: str,
         prefix: Prompt,
         memory: PrefixState,
         *,
         protocol: PromptProtocol = "reference",
         watch: Monitor | None = None,
     ) -> None:
-        self.sequence = sequence
         self.history: tuple[Round, ...] = ()
         self.model = model
-        self._opening = opening
         self.protocol = protocol
+        self._shown = Shown(preamble, (sequence,), protocol)
         self._memory: PrefixState | None = memory
         views = () if sequence is None else sequence.views
         memory.prefill(model.processor.encode(prefix), views, watch or Monitor())
@@ -68,11 +72,17 @@ class Session:
         state = "closed" if self._memory is None else f"{len(self.history)} questions asked"
         return f"Session({views} views, {state})"
 
+    @property
+    def sequence(self) -> VisualSequence | None:
+        """What the model looks at: all views shown so far."""
+        return self._shown.sequence
+
     def ask(
         self,
         question: str,
         *,
         max_new_tokens: int = MAX_NEW_TOKENS,
+        sampling: Sampling | None = None,
         on_text: Callable[[str], None] | None = None,
         cancelled: Cancelled | None = None,
         readout: AttentionReadout | None = None,
@@ -80,23 +90,28 @@ class Session:
         """Ask, and keep question and answer as part of the conversation.
 
         Args:
-            question: What is asked now; views stand before the first question.
+            question: What is asked now; views stand before the question they were shown with.
             max_new_tokens: Longest answer, tokens.
+            sampling: How tokens are drawn; None takes the most likely one each time.
             on_text: Called with each new piece of text as it is generated.
             cancelled: Asked between chunks and tokens; true stops.
             readout: Adds up where the tokens of the answer looked; from `new_readout`.
 
         Returns:
-            The answer, decoded greedily.
+            The answer, one token at least.
 
         Raises:
             SessionError: The session is closed, its model unloaded, or the work was cancelled;
                 the conversation is then as it was.
-            PromptError: The question places views of its own, or is not Unicode.
+            PromptError: The question places views of its own, or is not Unicode text.
+            PolicyError: A length that is none.
+            MemoryBudgetError: Question and answer exceed the memory that is free; nothing was run.
+            ModelError: The network gave something that is no number.
         """
         answer = self.answer_prompt(
             self.prompt(question),
             max_new_tokens=max_new_tokens,
+            sampling=sampling,
             on_text=on_text,
             cancelled=cancelled,
             readout=readout,
@@ -109,6 +124,7 @@ class Session:
         prompt: Prompt,
         *,
         max_new_tokens: int = MAX_NEW_TOKENS,
+        sampling: Sampling | None = None,
         on_text: Callable[[str], None] | None = None,
         cancelled: Cancelled | None = None,
         readout: AttentionReadout | None = None,
@@ -116,12 +132,14 @@ class Session:
         """Answer a whole prompt that begins with this session's views; `ask` composes it.
 
         Raises:
-            SessionError: The session is closed, its model unloaded, or the work was cancelled.
+            LongLlavaError: As of `ask`.
         """
+        require_length(max_new_tokens)
         memory, model = self._open()
         began = time.perf_counter()
         ids = model.processor.encode(prompt)
-        cache, hidden = memory.prefill_prompt(ids, Monitor(cancelled=cancelled), readout)
+        watch = Monitor(cancelled=cancelled)
+        cache, hidden = memory.prefill_prompt(ids, watch, readout, max_new_tokens)
         stream = None if on_text is None else TextStream(model.processor.tokenizer, on_text)
         (decoded,) = decode(
             model.network,
@@ -129,6 +147,7 @@ class Session:
             hidden,
             stop_id=model.processor.tokenizer.eos_id,
             max_new_tokens=max_new_tokens,
+            sampling=sampling,
             on_token=stream,
             cancelled=cancelled,
         )
@@ -144,6 +163,7 @@ class Session:
             protocol=self.protocol,
             steps=memory.steps,
             max_new_tokens=max_new_tokens,
+            sampling=sampling,
             began=began,
         )
 
@@ -165,14 +185,17 @@ class Session:
 
         Raises:
             SessionError: The session is closed, its model unloaded, or the work was cancelled.
-            PromptError: No choices, or one without tokens.
+            PromptError: No choices, one without tokens, or a text instead of a list of them.
+            MemoryBudgetError: The question exceeds the memory that is free; nothing was run.
+            ModelError: The network gave something that is no number.
         """
         memory, model = self._open()
         encoded = encode_choices(model.processor.tokenizer, choices)
         ids = model.processor.encode(self.prompt(question))
-        cache, hidden = memory.prefill_prompt(ids, Monitor(cancelled=cancelled), readout)
-        cache.read_attention(None)
         longest = max(len(choice) for choice in encoded)
+        watch = Monitor(cancelled=cancelled)
+        cache, hidden = memory.prefill_prompt(ids, watch, readout, longest * len(encoded))
+        cache.read_attention(None)
         rows = max(memory.steps.chunk_tokens // longest, 1)
         scored = score_choices(model.network, cache, hidden, encoded, rows)
         return tuple(map(ChoiceScore, choices, scored))
@@ -183,12 +206,15 @@ class Session:
         Raises:
             PromptError: The question places views of its own, or is not Unicode.
         """
-        questions = [*(past for past, _ in self.history), question]
-        questions[0] = self._opening + questions[0]
-        history = [
-            (past, answer) for past, (_, answer) in zip(questions[:-1], self.history, strict=True)
-        ]
-        return compose(self.sequence, questions[-1], history, protocol=self.protocol)
+        return self._compose(self._shown, question)
+
+    def _compose(self, shown: Shown, question: str) -> Prompt:
+        check_text([question])
+        asked = [*(past for past, _ in self.history), question]
+        turns = [lead + text for lead, text in zip(shown.leads(len(asked)), asked, strict=True)]
+        answers = (answer for _, answer in self.history)
+        history = list(zip(turns[:-1], answers, strict=True))
+        return compose(shown.sequence, turns[-1], history, protocol=self.protocol)
 
     def fork(self) -> "Session":
         """Return a session that stands where this one does and goes its own way, at no cost.
@@ -211,38 +237,27 @@ class Session:
     ) -> None:
         """Show more views, after those already seen; only the new ones are encoded.
 
+        Before the first question they join the views there; later they stand before the next
+        question.
+
         Args:
             more: Views of the same layout; a grid is whole and cannot be extended.
             on_progress: Called with tokens done and in total.
-            cancelled: Asked between chunks; true stops.
+            cancelled: Asked between chunks and layers; true stops.
 
         Raises:
-            SessionError: The session is closed, a question was asked already, or the work was
-                cancelled; the session is then as it was.
+            SessionError: The session is closed, or the work was cancelled; the session is then as
+                it was.
             PolicyError: The layouts do not match, or are grids.
+            MemoryBudgetError: The views exceed the memory that is free; nothing was run.
         """
         memory, model = self._open()
-        if self.history:
-            raise SessionError(
-                "Views cannot be added after a question was asked: they stand before it.",
-                remedy="Fork the session before asking, and extend the fork.",
-                code="session.extend",
-            )
-        before = self.sequence
-        if before is None or before.layout != more.layout or before.layout == "grid":
-            raise PolicyError(
-                "Only separate images or frames can be extended, and by their own kind.",
-                remedy="Open a new session for another layout.",
-                code="session.layout",
-            )
-        views = (*before.views, *more.views)
-        longer = VisualSequence(views, before.layout, provenance=before.provenance)
-        preamble = self._opening.removesuffix(Arrangement.of(before, self.protocol).lead())
-        opening = preamble + Arrangement.of(longer, self.protocol).lead()
-        prefix, _ = compose(longer, opening, protocol=self.protocol).split()
+        shown = self._shown.with_more(more, turn=len(self.history))
+        prefix, _ = self._compose(shown, "").split()
         extended = memory.fork()
+        views = () if shown.sequence is None else shown.sequence.views
         extended.prefill(model.processor.encode(prefix), views, Monitor(on_progress, cancelled))
-        self.sequence, self._opening, self._memory = longer, opening, extended
+        self._shown, self._memory = shown, extended
 
     def new_readout(self) -> AttentionReadout:
         """Return an empty readout for the views of this session, to pass to `ask` or `score`."""

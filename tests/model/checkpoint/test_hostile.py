@@ -150,6 +150,8 @@ def test_an_adapter_asks_no_hub_for_its_base_and_imports_nothing(
         {"rank_pattern": [1]},
         {"target_modules": "(a+)+$"},
         {"target_modules": "(.*)*x"},
+        {"target_modules": "(|)" * 60 + "x"},
+        {"target_modules": "a?" * 60 + "x"},
         {"target_modules": "["},
         {"target_modules": 3},
         {"target_modules": [["q_proj"]]},

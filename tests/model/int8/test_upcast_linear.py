@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+from tiny_jamba import tiny_jamba
 from torch import nn
 
 from longllava_domains.model.int8 import upcast_linear
 from longllava_domains.model.int8.upcast_linear import UpcastLinear, upcast_products
 from longllava_domains.model.kernels import int8_matmul
+from longllava_domains.model.layers import experts as layers
+from longllava_domains.model.layers.carried_state import use_exact_state
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +59,25 @@ def test_gradients_flow_as_before() -> None:
     upcast_products(network)
     network(torch.randn(60, 48).bfloat16()).float().sum().backward()
     assert all(weight.grad is not None for weight in network.parameters())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("tokens", [5, 300])
+def test_experts_are_widened_as_linear_layers_are(monkeypatch, tokens: int) -> None:
+    network = tiny_jamba()
+    use_exact_state(network)
+    experts = network.model.layers[1].feed_forward.experts
+    x = torch.randn(tokens, 32).bfloat16()
+    chosen = torch.stack([torch.randperm(4)[:2] for _ in range(tokens)])
+    weights = torch.rand(tokens, 2)
+    exact = experts.double()(x.double(), chosen, weights.double())
+    experts.bfloat16()
+    plain = experts(x, chosen, weights.bfloat16())  # this processor's own products
+    used = []
+    honest = layers.blocked_experts
+    monkeypatch.setattr(layers, "compute_dtype", int8_matmul.compute_dtype)
+    monkeypatch.setattr(layers, "blocked_experts", lambda *a: used.append(1) or honest(*a))
+    found = experts(x, chosen, weights.bfloat16())
+    assert used == [1]
+    assert found.dtype == torch.bfloat16
+    assert (found - exact).abs().max() <= 1.5 * (plain - exact).abs().max()

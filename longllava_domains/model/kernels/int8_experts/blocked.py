@@ -1,4 +1,4 @@
-"""Experts in 8 bits in plain torch: one active expert after the other, its weights in blocks.
+"""Experts in plain torch: one active expert after the other, its weights in blocks.
 
 Right on every device and frugal: besides one expert's activations only a block of dequantised
 weights is alive. On a GPU it launches many small kernels and waits for the counts.
@@ -8,14 +8,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
-from longllava_domains.model.kernels.int8_matmul import int8_linear
+from longllava_domains.model.kernels.int8_matmul import PACKED_ROWS, blocked_product, int8_linear
 
 
 def blocked_experts(
     experts: Any, hidden_states: Tensor, top_k_index: Tensor, top_k_weights: Tensor
 ) -> Tensor:
-    """Run each token through its experts; arguments and result as in `int8_experts`."""
+    """Run each token through its experts; arguments and result as in `int8_experts`.
+
+    Weights may be in 8 bits, or in a precision that is widened to be multiplied.
+    """
     output = torch.zeros_like(hidden_states)
     chosen = top_k_index.flatten()
     order = torch.argsort(chosen, stable=True)
@@ -32,5 +36,8 @@ def blocked_experts(
 
 
 def _product(experts: Any, name: str, expert: int, x: Tensor) -> Tensor:
-    weight, scale = getattr(experts, name), getattr(experts, f"{name}_scale")
-    return int8_linear(x, weight[expert], scale[expert])
+    weight, scale = getattr(experts, name)[expert], getattr(experts, f"{name}_scale", None)
+    if scale is not None:
+        return int8_linear(x, weight, scale[expert])
+    # Few rows are bound by reading weights, and stay as they are.
+    return linear(x, weight) if len(x) <= PACKED_ROWS else blocked_product(x, weight)
