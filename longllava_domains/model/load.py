@@ -190,7 +190,8 @@ def load_model(
     if added is not None:
         network = merge_adapter(network, added)
     processor = Processor(speller, network.config)
-    provenance = model_provenance(source, network, added)
+    from_hub = None if adapter is None or added == Path(adapter).expanduser() else str(adapter)
+    provenance = model_provenance(source, network, added, from_hub)
     return LongLlava(network, processor, provenance, kv_cache_dtype=kept)
 
 

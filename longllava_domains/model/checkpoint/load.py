@@ -155,17 +155,13 @@ def load_checkpoint(
     network.allowed_unexpected = allow_unexpected
     devices = device_map_of(network, device, config.dtype)
     require_weights_fit(network, config.dtype, devices)
-    for destination, tensor in _stream(checkpoint.files, match.placements):
-        fill(network, destination, tensor, config.dtype, device_for(devices, destination.parameter))
+    sources = [(checkpoint.files, match.placements)]
     if checkpoint.tower_files is not None:
-        for destination, tensor in _stream(checkpoint.tower_files, match.tower_placements):
-            fill(
-                network,
-                destination,
-                tensor,
-                config.dtype,
-                device_for(devices, destination.parameter),
-            )
+        sources.append((checkpoint.tower_files, match.tower_placements))
+    for files, placements in sources:
+        for destination, tensor in _stream(files, placements):
+            where = device_for(devices, destination.parameter)
+            fill(network, destination, tensor, config.dtype, where)
     _restore_buffers(network, device_for(devices, _TOWER))
     network.tie_weights()
     upcast_products(network)

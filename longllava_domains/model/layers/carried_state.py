@@ -5,6 +5,7 @@ gradients a layer runs in chunks of tokens, so that activations do not grow with
 this changes no result, because everything outside attention is token-wise or carries its state.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -141,7 +142,20 @@ def _chunks(hidden_states: Tensor) -> list[slice]:
     return [slice(start, min(start + limit, tokens)) for start in range(0, tokens, limit)]
 
 
+class ExactCausalLM(JambaForCausalLM):
+    """`JambaForCausalLM` that masks the labels at the first token of packed samples."""
+
+    # Not a hook: peft calls `forward` itself.
+    @functools.wraps(JambaForCausalLM.forward)
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run as `JambaForCausalLM.forward`."""
+        return super().forward(*args, **with_masked_labels(args, kwargs))
+
+
+ExactCausalLM.__name__ = JambaForCausalLM.__name__  # what saved configurations call it
+
 _EXACT: dict[type[nn.Module], type[nn.Module]] = {
+    JambaForCausalLM: ExactCausalLM,
     JambaMambaMixer: ExactMambaMixer,
     JambaAttention: ExactAttention,
     JambaMambaDecoderLayer: ExactMambaLayer,
@@ -170,31 +184,23 @@ def use_exact_state(network: nn.Module) -> nn.Module:
         exact = _EXACT.get(type(module))
         if exact is not None:
             module.__class__ = exact
-        if isinstance(module, JambaModel):
-            _register_once(module, _prepare)
-        if isinstance(module, JambaForCausalLM):
-            _register_once(module, mask_labels)
+        if isinstance(module, JambaModel) and not getattr(module, "_carries_state", False):
+            module._carries_state = True
+            module.register_forward_pre_hook(_prepare, with_kwargs=True)
         if isinstance(module, PreTrainedModel):
             kept_whole = {ExactMambaLayer.__name__, ExactAttentionLayer.__name__}
             module._no_split_modules = set(module._no_split_modules or ()) | kept_whole
     return network
 
 
-def _register_once(module: nn.Module, hook: Any) -> None:
-    if not getattr(module, "_carries_state", False):
-        module._carries_state = True  # type: ignore[assignment]
-        module.register_forward_pre_hook(hook, with_kwargs=True)
-
-
-def mask_labels(
-    _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Mask the labels at the first token of packed samples; a pre-hook of a model with a loss."""
-    if kwargs.get("labels") is not None:
-        segment_ids = segments_of(kwargs, *token_shape(args, kwargs))
-        if segment_ids is not None:
-            kwargs["labels"] = mask_first_labels(kwargs["labels"], segment_ids)
-    return args, kwargs
+def with_masked_labels(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a model with a loss, its labels masked where packed samples begin."""
+    if kwargs.get("labels") is None:
+        return kwargs
+    segment_ids = segments_of(kwargs, *token_shape(args, kwargs))
+    if segment_ids is None:
+        return kwargs
+    return {**kwargs, "labels": mask_first_labels(kwargs["labels"], segment_ids)}
 
 
 def _prepare(

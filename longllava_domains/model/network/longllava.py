@@ -1,5 +1,6 @@
 """`LongLlavaForConditionalGeneration`: the whole network, as transformers composes it."""
 
+import functools
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +20,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from longllava_domains.errors import PolicyError, PromptError, QuantizationError
 from longllava_domains.model.kernels.cpu_guard import keep_cuda_kernels_off_cpu
-from longllava_domains.model.layers.carried_state import mask_labels, use_exact_state
+from longllava_domains.model.layers.carried_state import use_exact_state, with_masked_labels
 from longllava_domains.model.network.config import LongLlavaConfig
 from longllava_domains.model.network.generation import (
     FiniteLogits,
@@ -212,8 +213,13 @@ class LongLlavaForConditionalGeneration(LlavaForConditionalGeneration):
             config.text_config.hidden_size, config.text_config.vocab_size, bias=False
         )
         self.allowed_unexpected: str | None = None
-        self.register_forward_pre_hook(mask_labels, with_kwargs=True)
         self.post_init()
+
+    # Not a hook: peft calls `forward` itself.
+    @functools.wraps(LlavaForConditionalGeneration.forward)
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run as `LlavaForConditionalGeneration.forward`; labels where packed samples begin are masked."""
+        return super().forward(*args, **with_masked_labels(args, kwargs))
 
     @classmethod
     def from_pretrained(

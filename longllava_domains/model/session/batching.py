@@ -8,8 +8,10 @@ import torch
 from longllava_domains.answer import Answer
 from longllava_domains.errors import PolicyError
 from longllava_domains.model.session.answers import build_answer
+from longllava_domains.model.session.cache import SessionCache
 from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, decode, require_length
 from longllava_domains.model.session.session import Session
+from longllava_domains.prompt import Prompt
 from longllava_domains.vision_language import Monitor, Sampling
 
 
@@ -52,18 +54,11 @@ def answer_many(
     (model,) = models.values()
     began = time.perf_counter()
     prompts = [session.prompt(question) for session, question in asks]
-    caches, states = [], []
-    for (session, _), prompt in zip(asks, prompts, strict=True):
-        ids = model.processor.encode(prompt)
-        cache, hidden = session.memory.prefill_prompt(
-            ids, Monitor(cancelled=cancelled), answer_tokens=max_new_tokens * len(asks)
-        )
-        caches.append(cache)
-        states.append(hidden)
+    caches, hidden = _read(asks, prompts, max_new_tokens, cancelled)
     results = decode(
         model.network,
         caches,
-        torch.cat(states),
+        hidden,
         stop_id=model.processor.tokenizer.eos_id,
         max_new_tokens=max_new_tokens,
         sampling=sampling,
@@ -83,3 +78,21 @@ def answer_many(
         )
         for (session, _), prompt, decoded in zip(asks, prompts, results, strict=True)
     )
+
+
+def _read(
+    asks: Sequence[tuple[Session, str]],
+    prompts: Sequence[Prompt],
+    max_new_tokens: int,
+    cancelled: Callable[[], bool] | None,
+) -> tuple[list[SessionCache], torch.Tensor]:
+    """Return a cache for each prompt, and their last hidden states (prompts, hidden)."""
+    caches, states = [], []
+    for (session, _), prompt in zip(asks, prompts, strict=True):
+        ids = session.model.processor.encode(prompt)
+        cache, hidden = session.memory.prefill_prompt(
+            ids, Monitor(cancelled=cancelled), answer_tokens=max_new_tokens * len(asks)
+        )
+        caches.append(cache)
+        states.append(hidden)
+    return caches, torch.cat(states)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import get_ident
 
 from torch import nn
 
@@ -28,8 +29,11 @@ def heartbeat(
     shares = {id(layer): index / len(layers) for index, layer in enumerate(layers)}
     layers += network.model.vision_tower.encoder.layers
 
+    owner = get_ident()
+
     def before(layer: nn.Module, _: object) -> None:
-        beat(shares.get(id(layer), 0.0))
+        if get_ident() == owner:  # another thread's work is none of this one's
+            beat(shares.get(id(layer), 0.0))
 
     hooks = [layer.register_forward_pre_hook(before) for layer in layers]
     try:

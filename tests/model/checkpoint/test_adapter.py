@@ -99,8 +99,10 @@ def test_a_peft_adapter_as_bin_is_the_same_as_in_safetensors(tmp_path: Path) -> 
     assert all(torch.equal(weight, other[name]) for name, weight in one.items())
 
 
-def test_an_adapter_is_found_by_its_hub_id(base: Path, tmp_path: Path, monkeypatch) -> None:
-    folder = originals(base, tmp_path / "adapter", LINEAR)
+def test_an_adapter_is_found_by_its_hub_id(tmp_path: Path, monkeypatch) -> None:
+    folder = tmp_path / "adapter"
+    layers = LoraConfig(r=2, target_modules=["o_proj"])
+    get_peft_model(load_checkpoint(DEMO), layers).save_pretrained(str(folder))
     asked = []
 
     def fetch(hub_id: str, allow_patterns: list[str]) -> str:
@@ -108,9 +110,13 @@ def test_an_adapter_is_found_by_its_hub_id(base: Path, tmp_path: Path, monkeypat
         return str(folder)
 
     monkeypatch.setattr("longllava_domains.model.checkpoint.source.snapshot_download", fetch)
-    assert adapter_folder("someone/adapter") == folder
+    model = load_model("demo", adapter="someone/adapter", device="cpu")
     assert [hub_id for hub_id, _ in asked] == ["someone/adapter"]
     assert not any(pattern.endswith(".py") or pattern == "*" for pattern in asked[0][1])
+    assert model.provenance["adapter"] == "someone/adapter"
+    local = load_model("demo", adapter=folder, device="cpu")
+    assert local.provenance["adapter"].startswith("local:")
+    assert local.provenance["adapter_sha256"] == model.provenance["adapter_sha256"]
     with pytest.raises(CheckpointError, match="no readable adapter"):
         adapter_folder(tmp_path)
 

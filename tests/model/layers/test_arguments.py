@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peft import LoraConfig, get_peft_model
 from tiny_jamba import tiny_jamba
 from torch import Tensor
 from transformers import DataCollatorWithFlattening, DynamicCache, JambaForCausalLM
@@ -96,6 +97,16 @@ def test_the_first_label_of_a_packed_sample_is_masked() -> None:
         leaking = torch.nn.functional.cross_entropy(alone(ids)[0, :-1], ids[0, 1:])
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
     assert (found - leaking).abs() > 1e-3
+
+
+@torch.no_grad()
+def test_the_first_label_is_masked_also_under_peft() -> None:
+    ids = some_ids()
+    expected = EXACT(ids, labels=ids, cu_seqlens=lengths()).loss
+    adapted = get_peft_model(copy.deepcopy(EXACT), LoraConfig(r=2, target_modules=["q_proj"]))
+    found = adapted(input_ids=ids, labels=ids, cu_seqlens=lengths()).loss
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    assert type(EXACT).__name__ == "JambaForCausalLM"
 
 
 @pytest.mark.parametrize("name", ["seqidx", "cu_seq_len_q", "pixel_value", "postion_ids"])

@@ -1,12 +1,14 @@
 """`generate` and the Auto classes with inputs that would go wrong without a word."""
 
 import copy
+import inspect
 import tempfile
 from pathlib import Path
 
 import pytest
 import torch
 from accelerate import cpu_offload, disk_offload
+from peft import LoraConfig, get_peft_model
 from tiny_longllava import tiny_model, views
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
@@ -96,7 +98,14 @@ def test_the_first_label_of_packed_samples_with_images_is_masked() -> None:
             float(NETWORK(ids(part), pixel_values=shown, labels=ids(part)).loss) * (len(part) - 1)
             for part, shown in ((FIRST, PIXELS[:1]), (SECOND, PIXELS[1:]))
         )
+        adapted = get_peft_model(copy.deepcopy(NETWORK), LoraConfig(r=2, target_modules=["o_proj"]))
+        under_peft = adapted(
+            input_ids=prompt, pixel_values=PIXELS, labels=labels, cu_seqlens=lengths
+        ).loss
     assert float(packed) == pytest.approx(total / (prompt.shape[1] - 2), rel=1e-4)
+    assert float(under_peft) == pytest.approx(float(packed), rel=1e-5)
+    assert torch.equal(labels, prompt)  # the caller's own are left alone
+    assert {"labels", "logits_to_keep"} <= set(inspect.signature(NETWORK.forward).parameters)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Views in a later turn, sampling, the length of answers, and memory asked at every entrance."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -214,6 +216,37 @@ def test_layers_give_signs_of_life_within_a_chunk():
     assert seen[-1] == (total, total)
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert len({done for done, _ in seen}) >= len(MODEL.network.model.language_model.layers)
+
+
+def test_one_threads_cancelling_does_not_stop_another():
+    running, stopped = threading.Event(), threading.Event()
+    errors = []
+
+    asked = iter(range(1))
+
+    def cancelled() -> bool:
+        if next(asked, None) is not None:
+            return False  # before the chunk; the next time is within it
+        if threading.current_thread() is not thread:
+            raise AssertionError("asked by another thread")
+        running.set()
+        stopped.wait(20)  # hold this thread between layers while the other one works
+        return True
+
+    def work() -> None:
+        try:
+            MODEL.open(views(2), watch=Monitor(cancelled=cancelled))
+        except SessionError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert running.wait(20)
+    answer = MODEL.answer(views(2), "What?", max_new_tokens=3)
+    stopped.set()
+    thread.join()
+    assert len(answer.token_ids) == 3
+    assert [error.code for error in errors] == ["session.cancelled"]
 
 
 def test_work_stops_within_a_chunk_and_can_be_resumed():
