@@ -65,7 +65,7 @@ def prepare_ct(item: Item) -> PreparedCT:
 
 def _spec(asked: CTTask) -> ScoringSpec:
     """Say what results depend on, from the files alone: no weight is loaded for it."""
-    from longllava_domains.model.checkpoint.adapter import adapter_sha256
+    from longllava_domains.model.checkpoint.adapter.merge import adapter_sha256
     from longllava_domains.model.checkpoint.load import open_checkpoint
     from longllava_domains.model.checkpoint.source import locate
 

@@ -1,6 +1,7 @@
 """Write a phantom as the files a scanner would write: a DICOM series, or NIfTI."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def write_dicom_series(phantom: ChestPhantom, folder: Path) -> list[Path]:
     return paths
 
 
-def _ct_image(phantom: ChestPhantom, index: int):  # type: ignore[no-untyped-def]
+def _ct_image(phantom: ChestPhantom, index: int) -> Any:
     """Return one slice as a pydicom dataset (PS3.3 A.3.3 CT Image IOD)."""
     import imagecodecs
     from pydicom.dataset import Dataset, FileMetaDataset

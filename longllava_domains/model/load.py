@@ -8,7 +8,7 @@ import torch
 from longllava_domains.answer import Answer
 from longllava_domains.model.budget.fit import fitting_steps
 from longllava_domains.model.budget.plan import TEXT_TOKENS_PER_VIEW, Request
-from longllava_domains.model.checkpoint.adapter import adapter_folder, merge_adapter
+from longllava_domains.model.checkpoint.adapter.merge import adapter_folder, merge_adapter
 from longllava_domains.model.checkpoint.load import load_checkpoint, open_checkpoint
 from longllava_domains.model.checkpoint.source import Source, download, locate
 from longllava_domains.model.devices.device_map import AUTO

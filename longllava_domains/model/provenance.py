@@ -3,7 +3,7 @@
 from importlib.metadata import version
 from pathlib import Path
 
-from longllava_domains.model.checkpoint.adapter import adapter_sha256
+from longllava_domains.model.checkpoint.adapter.merge import adapter_sha256
 from longllava_domains.model.checkpoint.load import open_checkpoint
 from longllava_domains.model.checkpoint.source import Source
 from longllava_domains.model.int8.quantize import coverage

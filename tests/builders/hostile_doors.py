@@ -229,7 +229,7 @@ def checkpoint(name: str) -> Callable[[Path], Door]:
 def adapter(folder: Path) -> Door:
     from longllava_domains.errors import CheckpointError
     from longllava_domains.formats.regular_file import BadDocumentError
-    from longllava_domains.model.checkpoint.adapter_config import read_adapter_config
+    from longllava_domains.model.checkpoint.adapter.config import read_adapter_config
 
     target = folder / "adapter_config.json"
     entries = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "k_proj"],

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import JambaConfig
 
 from longllava_domains.errors import OutputError, PolicyError, QuantizationError
-from longllava_domains.model.checkpoint.adapter import merge_adapter
+from longllava_domains.model.checkpoint.adapter.merge import merge_adapter
 from longllava_domains.model.checkpoint.downcycle import combination
 from longllava_domains.model.checkpoint.files import WeightFiles
 from longllava_domains.model.checkpoint.load import Checkpoint, load_checkpoint, open_checkpoint

@@ -166,7 +166,9 @@ class TiffSource(GdalSource):
 class _Band:
     """Rows being painted, and the tasks that paint them."""
 
-    def __init__(self, top: int, rgb: NDArray[np.uint8], valid: Mask | None, tasks: list[Any]):
+    def __init__(
+        self, top: int, rgb: NDArray[np.uint8], valid: Mask | None, tasks: list[Any]
+    ) -> None:
         self.top = top
         self.rgb = rgb
         self.valid = valid

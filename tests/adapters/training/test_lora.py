@@ -14,7 +14,7 @@ from longllava_domains.adapters.training.lora import attach_lora, require_gradie
 from longllava_domains.adapters.training.loss import prepare_loss, summed_loss
 from longllava_domains.errors import PolicyError, TrainingError
 from longllava_domains.model import LongLlavaForConditionalGeneration
-from longllava_domains.model.checkpoint.adapter import merge_adapter
+from longllava_domains.model.checkpoint.adapter.merge import merge_adapter
 
 SMALL = LoraSettings(rank=4, alpha=8)
 

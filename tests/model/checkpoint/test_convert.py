@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from longllava_domains.errors import OutputError, PolicyError, QuantizationError
 from longllava_domains.model import inspect_checkpoint, load_checkpoint, load_model
-from longllava_domains.model.checkpoint.adapter import merge_adapter
+from longllava_domains.model.checkpoint.adapter.merge import merge_adapter
 from longllava_domains.model.checkpoint.convert import convert_checkpoint
 from longllava_domains.model.checkpoint.downcycle import REFERENCE_DOWN_SCALE
 from longllava_domains.model.checkpoint.source import locate

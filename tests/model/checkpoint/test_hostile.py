@@ -14,7 +14,7 @@ from peft import LoraConfig, get_peft_model
 
 from longllava_domains.errors import CheckpointError, LongLlavaError, TokenizerError
 from longllava_domains.model import load_checkpoint
-from longllava_domains.model.checkpoint.adapter import merge_adapter
+from longllava_domains.model.checkpoint.adapter.merge import merge_adapter
 from longllava_domains.model.checkpoint.load import open_checkpoint
 from longllava_domains.model.checkpoint.source import locate
 from longllava_domains.prompt import PromptTokenizer

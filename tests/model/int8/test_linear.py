@@ -4,6 +4,7 @@ import copy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -109,7 +110,7 @@ def test_a_wrong_packed_kernel_is_not_used(monkeypatch) -> None:
 
 
 def test_an_absent_packed_kernel_is_not_used(monkeypatch) -> None:
-    def absent(*_):
+    def absent(*_) -> Any:
         raise NotImplementedError
 
     int8_matmul.packed_kernel_works.cache_clear()

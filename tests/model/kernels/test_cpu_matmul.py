@@ -1,5 +1,7 @@
 """The faster products are used where they are right, put back, and refused where they round."""
 
+from typing import Any, Never
+
 import pytest
 import torch
 from torch import nn
@@ -12,7 +14,7 @@ def setting() -> str:
     return torch.backends.mkldnn.matmul.fp32_precision
 
 
-def test_the_probe_measures_and_leaves_the_setting_alone():
+def test_the_probe_measures_and_leaves_the_setting_alone() -> None:
     before = setting()
     probe = probe_products()
     assert setting() == before
@@ -28,7 +30,7 @@ def test_the_probe_measures_and_leaves_the_setting_alone():
         (ProductProbe(speedup=1.0, error=5e-7), False),
     ],
 )
-def test_only_products_that_stay_float32_and_are_faster_are_used(monkeypatch, probe, used):
+def test_only_products_that_stay_float32_and_are_faster_are_used(monkeypatch, probe, used) -> None:
     monkeypatch.setattr(cpu_matmul, "probe_products", lambda: probe)
     before = setting()
     with fast_products(nn.Linear(2, 2)):
@@ -36,7 +38,7 @@ def test_only_products_that_stay_float32_and_are_faster_are_used(monkeypatch, pr
     assert setting() == before
 
 
-def test_the_setting_is_put_back_after_an_error(monkeypatch):
+def test_the_setting_is_put_back_after_an_error(monkeypatch) -> Never:
     monkeypatch.setattr(cpu_matmul, "probe_products", lambda: ProductProbe(2.0, 5e-7))
     before = setting()
     with pytest.raises(ZeroDivisionError), fast_products(nn.Linear(2, 2)):
@@ -44,17 +46,17 @@ def test_the_setting_is_put_back_after_an_error(monkeypatch):
     assert setting() == before
 
 
-def test_half_precision_networks_are_left_alone(monkeypatch):
+def test_half_precision_networks_are_left_alone(monkeypatch) -> None:
     monkeypatch.setattr(cpu_matmul, "probe_products", lambda: ProductProbe(2.0, 5e-7))
     before = setting()
     with fast_products(nn.Linear(2, 2).bfloat16()):
         assert setting() == before
 
 
-def test_rounding_products_are_told_from_float32(monkeypatch):
+def test_rounding_products_are_told_from_float32(monkeypatch) -> None:
     rounded = nn.functional.linear
 
-    def rounding(left, right):
+    def rounding(left, right) -> Any:
         return rounded(left.bfloat16(), right.bfloat16()).float()
 
     probe_products.cache_clear()

@@ -1,5 +1,7 @@
 """Attention over pieces equals attention over everything, on every path."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -20,7 +22,7 @@ HEADS, KEY_HEADS, SIZE = 4, 2, 8
 SCALE = SIZE**-0.5
 
 
-def expected(query, keys, values):
+def expected(query, keys, values) -> Any:
     """One softmax with an explicit mask that is causal at the end."""
     tokens, total = query.shape[2], keys.shape[2]
     mask = torch.ones(tokens, total, dtype=torch.bool).tril(total - tokens)
@@ -29,11 +31,11 @@ def expected(query, keys, values):
     ).float()
 
 
-def some(rows, heads, tokens):
+def some(rows, heads, tokens) -> Any:
     return torch.randn(rows, heads, tokens, SIZE)
 
 
-def keys_values(rows, tokens):
+def keys_values(rows, tokens) -> Any:
     return KeysValues(some(rows, KEY_HEADS, tokens), some(rows, KEY_HEADS, tokens))
 
 
@@ -45,7 +47,7 @@ def keys_values(rows, tokens):
     rows=st.integers(1, 3),
     seed=st.integers(0, 99),
 )
-def test_pieces_read_as_one(attend, lengths, tokens, rows, seed):
+def test_pieces_read_as_one(attend, lengths, tokens, rows, seed) -> None:
     torch.manual_seed(seed)
     # The first piece is shared by all rows, as a prefix is.
     pieces = [keys_values(rows if index else 1, length) for index, length in enumerate(lengths)]
@@ -59,7 +61,7 @@ def test_pieces_read_as_one(attend, lengths, tokens, rows, seed):
 
 
 @pytest.mark.parametrize("attend", [attend_pieces, _attend_joined])
-def test_a_token_may_be_in_its_piece_already(attend):
+def test_a_token_may_be_in_its_piece_already(attend) -> None:
     pieces = [keys_values(1, 9), keys_values(1, 5)]
     query = some(1, HEADS, 1)
     whole = KeysValues(*(torch.cat(parts, 2) for parts in zip(*pieces, strict=True)))
@@ -67,7 +69,7 @@ def test_a_token_may_be_in_its_piece_already(attend):
     torch.testing.assert_close(found, expected(query, *whole), rtol=0, atol=1e-5)
 
 
-def test_weights_sum_to_one_and_are_those_of_the_softmax():
+def test_weights_sum_to_one_and_are_those_of_the_softmax() -> None:
     pieces = [keys_values(1, 9), keys_values(1, 5)]
     query = some(1, HEADS, 1)
     keys = torch.cat([piece.keys for piece in pieces], 2).repeat_interleave(2, 1)
@@ -77,7 +79,7 @@ def test_weights_sum_to_one_and_are_those_of_the_softmax():
     torch.testing.assert_close(found.sum(1), torch.ones(1))
 
 
-def test_segments_equal_a_block_diagonal_mask():
+def test_segments_equal_a_block_diagonal_mask() -> None:
     query, new = some(2, HEADS, 12), keys_values(2, 12)
     bounds = (((0, 5), (5, 12)), ((0, 12),))
     mask = torch.zeros(2, 1, 12, 12, dtype=torch.bool)
@@ -90,7 +92,7 @@ def test_segments_equal_a_block_diagonal_mask():
 
 @pytest.mark.parametrize("kernel", ["flash", "efficient"])
 @pytest.mark.parametrize("tokens", [1, 5])
-def test_the_kernels_of_a_gpu_take_what_is_passed_to_them(kernel, tokens):
+def test_the_kernels_of_a_gpu_take_what_is_passed_to_them(kernel, tokens) -> None:
     """On torch's meta device: the operators' own shape rules, without a GPU."""
     query = torch.empty(2, HEADS, tokens, 64, dtype=torch.bfloat16, device="meta")
     tail = torch.empty(2, HEADS, 100, 64, dtype=torch.bfloat16, device="meta")[:, :, :70]
@@ -100,7 +102,9 @@ def test_the_kernels_of_a_gpu_take_what_is_passed_to_them(kernel, tokens):
     assert mass.dtype == torch.float32
 
 
-def test_a_gpu_reads_the_pieces_in_place_for_few_queries_and_joins_them_for_many(monkeypatch):
+def test_a_gpu_reads_the_pieces_in_place_for_few_queries_and_joins_them_for_many(
+    monkeypatch,
+) -> None:
     """With the kernel of the processor in the place of a GPU's, which has the same meaning."""
     joined, sources = [], []
 
@@ -109,7 +113,7 @@ def test_a_gpu_reads_the_pieces_in_place_for_few_queries_and_joins_them_for_many
 
         device = torch.device("cuda", 0)
 
-    def kernel(query, keys, values, scale, causal):
+    def kernel(query, keys, values, scale, causal) -> Any:
         sources.append(keys.data_ptr())
         return KERNELS["cpu"](
             *(t.as_subclass(torch.Tensor) for t in (query, keys, values)), scale, causal
@@ -137,8 +141,8 @@ def test_a_gpu_reads_the_pieces_in_place_for_few_queries_and_joins_them_for_many
 
 
 @pytest.mark.parametrize("fault", ["raises", "wrong"])
-def test_a_kernel_that_is_not_right_is_not_used(monkeypatch, fault):
-    def kernel(query, keys, values, scale, causal):
+def test_a_kernel_that_is_not_right_is_not_used(monkeypatch, fault) -> None:
+    def kernel(query, keys, values, scale, causal) -> Any:
         if fault == "raises":
             raise RuntimeError("no kernel image")
         read, mass = KERNELS["cpu"](query, keys, values, scale, causal)

@@ -3,6 +3,7 @@
 import sys
 from itertools import pairwise
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ def torch_varlen(
     q, k, v, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k, dropout_p=0.0,
     softmax_scale=None, causal=False, window_size=(-1, -1), softcap=0.0, alibi_slopes=None,
     deterministic=False, return_attn_probs=False, block_table=None,
-):  # fmt: skip
+) -> Any:  # fmt: skip
     """`flash_attn_varlen_func` of flash-attn 2, by its documentation: plain, slow, and strict."""
     assert dropout_p == softcap == 0.0
     assert window_size == (-1, -1)
@@ -76,7 +77,7 @@ def packed_rows(draw) -> torch.Tensor:
     size=st.sampled_from([1, 8]),
     seed=st.integers(0, 99),
 )
-def test_one_call_reads_and_learns_as_one_call_for_each_sample(ids, heads, size, seed):
+def test_one_call_reads_and_learns_as_one_call_for_each_sample(ids, heads, size, seed) -> None:
     torch.manual_seed(seed)
     rows, tokens = ids.shape
     bounds = segment_bounds(resets_from_ids(ids))
@@ -99,7 +100,9 @@ def test_one_call_reads_and_learns_as_one_call_for_each_sample(ids, heads, size,
         torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
 
 
-def test_a_packed_network_gives_the_same_logits_and_gradients_through_the_kernel(monkeypatch):
+def test_a_packed_network_gives_the_same_logits_and_gradients_through_the_kernel(
+    monkeypatch,
+) -> None:
     network = use_exact_state(tiny_jamba())
     ids = torch.randint(1, 97, (2, 20))
     mask = torch.ones_like(ids)
@@ -107,7 +110,7 @@ def test_a_packed_network_gives_the_same_logits_and_gradients_through_the_kernel
     segments = torch.tensor([[0] * 7 + [1] * 13, [0] * 9 + [1] * 6 + [2] * 5])
     calls: list[int] = []
 
-    def counted(*args, **kwargs):
+    def counted(*args, **kwargs) -> Any:
         calls.append(len(args[3]) - 1)
         return torch_varlen(*args, **kwargs)
 
@@ -131,7 +134,7 @@ def query_on(device: str, dtype: torch.dtype, size: int = 128) -> SimpleNamespac
 
 
 @pytest.fixture
-def installed(monkeypatch):
+def installed(monkeypatch) -> Any:
     """An importable flash-attn on a device of compute capability 9.0."""
     monkeypatch.setitem(
         sys.modules, "flash_attn", SimpleNamespace(flash_attn_varlen_func=torch_varlen)
@@ -144,12 +147,12 @@ def installed(monkeypatch):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.usefixtures("installed")
-def test_the_kernel_is_used_where_it_can_run(dtype):
+def test_the_kernel_is_used_where_it_can_run(dtype) -> None:
     assert varlen_for(query_on("cuda", dtype)) is torch_varlen
 
 
 @pytest.mark.usefixtures("installed")
-def test_the_kernel_is_not_used_where_it_cannot_run(monkeypatch):
+def test_the_kernel_is_not_used_where_it_cannot_run(monkeypatch) -> None:
     assert varlen_for(query_on("cpu", torch.bfloat16)) is None
     assert varlen_for(query_on("cuda", torch.float32)) is None
     assert varlen_for(query_on("cuda", torch.bfloat16, size=320)) is None
@@ -158,6 +161,6 @@ def test_the_kernel_is_not_used_where_it_cannot_run(monkeypatch):
 
 
 @pytest.mark.usefixtures("installed")
-def test_without_the_package_torch_attends(monkeypatch):
+def test_without_the_package_torch_attends(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "flash_attn", None)  # importing it raises ImportError
     assert varlen_for(query_on("cuda", torch.bfloat16)) is None

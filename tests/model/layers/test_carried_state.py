@@ -46,13 +46,13 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).norm() / expected.norm())
 
 
-def test_one_forward_equals_stock_transformers():
+def test_one_forward_equals_stock_transformers() -> None:
     ids = some_ids(2)
     torch.testing.assert_close(whole(EXACT, ids), whole(STOCK, ids), rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 64, TOKENS])
-def test_any_chunking_equals_one_forward(size):
+def test_any_chunking_equals_one_forward(size) -> None:
     ids = some_ids(2)
     expected = whole(EXACT, ids)
     bounds = [*range(0, TOKENS, size), TOKENS]
@@ -63,13 +63,13 @@ def test_any_chunking_equals_one_forward(size):
 
 @settings(deadline=None, max_examples=10)
 @given(cuts=st.sets(st.integers(1, 59), max_size=8), seed=st.integers(0, 99))
-def test_cuts_anywhere_equal_one_forward(cuts, seed):
+def test_cuts_anywhere_equal_one_forward(cuts, seed) -> None:
     ids = some_ids(1, 60, seed)
     found = in_chunks(EXACT, ids, [0, *sorted(cuts), 60])
     torch.testing.assert_close(found, whole(EXACT, ids), rtol=0, atol=2e-5)
 
 
-def test_layers_that_run_in_chunks_change_nothing(monkeypatch):
+def test_layers_that_run_in_chunks_change_nothing(monkeypatch) -> None:
     ids = some_ids(2, 150)
     mask = torch.ones_like(ids)
     mask[0, :70] = 0
@@ -80,7 +80,7 @@ def test_layers_that_run_in_chunks_change_nothing(monkeypatch):
     torch.testing.assert_close(found[real], expected[real], rtol=0, atol=2e-5)
 
 
-def test_padding_on_the_left_changes_nothing_also_across_chunks():
+def test_padding_on_the_left_changes_nothing_also_across_chunks() -> None:
     ids = some_ids(1, 40)
     expected = whole(EXACT, ids)
     padded = torch.cat([torch.zeros(1, 9, dtype=torch.long), ids], 1)
@@ -97,7 +97,7 @@ def test_padding_on_the_left_changes_nothing_also_across_chunks():
 
 @settings(deadline=None, max_examples=8)
 @given(begins=st.sets(st.integers(1, 59), max_size=5), seed=st.integers(0, 99))
-def test_packed_rows_equal_separate_rows(begins, seed):
+def test_packed_rows_equal_separate_rows(begins, seed) -> None:
     ids = some_ids(1, 60, seed)
     bounds = [0, *sorted(begins), 60]
     found = whole(EXACT, ids, cu_seqlens=torch.tensor(bounds))
@@ -106,7 +106,7 @@ def test_packed_rows_equal_separate_rows(begins, seed):
         torch.testing.assert_close(found[:, start:end], alone, rtol=0, atol=2e-5)
 
 
-def test_packed_rows_of_several_samples_each_and_padding():
+def test_packed_rows_of_several_samples_each_and_padding() -> None:
     ids = some_ids(2, 40)
     segments = torch.zeros(2, 40, dtype=torch.long)
     segments[0, 11:] = 1
@@ -119,7 +119,7 @@ def test_packed_rows_of_several_samples_each_and_padding():
         torch.testing.assert_close(found[row : row + 1, start:end], alone, rtol=0, atol=2e-5)
 
 
-def test_stock_packing_leaks():
+def test_stock_packing_leaks() -> None:
     ids = some_ids(1, 60)
     positions = torch.arange(60).unsqueeze(0)
     positions[:, 30:] -= 30
@@ -128,7 +128,7 @@ def test_stock_packing_leaks():
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_gradients_of_packed_rows_are_the_sum_of_separate_ones(checkpointing):
+def test_gradients_of_packed_rows_are_the_sum_of_separate_ones(checkpointing) -> None:
     network = copy.deepcopy(EXACT).train()
     if checkpointing:
         network.activation_checkpointing_enable()
@@ -148,7 +148,7 @@ def test_gradients_of_packed_rows_are_the_sum_of_separate_ones(checkpointing):
         assert error < 1e-4, name
 
 
-def test_gradients_equal_those_of_stock_transformers():
+def test_gradients_equal_those_of_stock_transformers() -> None:
     ids = some_ids(1, 50)
     grads = []
     for network in (copy.deepcopy(STOCK), copy.deepcopy(EXACT)):
@@ -159,7 +159,7 @@ def test_gradients_equal_those_of_stock_transformers():
         assert error < 1e-4, name
 
 
-def test_generate_in_prefill_chunks_and_over_two_turns():
+def test_generate_in_prefill_chunks_and_over_two_turns() -> None:
     ids = some_ids(1, 40)
     expected = EXACT.generate(ids, max_new_tokens=8, do_sample=False)
     assert torch.equal(STOCK.generate(ids, max_new_tokens=8, do_sample=False), expected)
@@ -172,14 +172,14 @@ def test_generate_in_prefill_chunks_and_over_two_turns():
     assert torch.equal(resumed, expected)
 
 
-def test_it_still_records_states_and_routing():
+def test_it_still_records_states_and_routing() -> None:
     with torch.no_grad():
         outputs = EXACT(some_ids(), output_hidden_states=True, output_router_logits=True)
     assert len(outputs.hidden_states) == 7
     assert len(outputs.router_logits) == 3
 
 
-def test_parameters_keep_their_names_and_a_second_call_changes_nothing():
+def test_parameters_keep_their_names_and_a_second_call_changes_nothing() -> None:
     assert list(EXACT.state_dict()) == list(STOCK.state_dict())
     again = use_exact_state(copy.deepcopy(EXACT))
     ids = some_ids()
@@ -187,11 +187,11 @@ def test_parameters_keep_their_names_and_a_second_call_changes_nothing():
     assert torch.equal(whole(again, ids, cu_seqlens=packing), whole(EXACT, ids, cu_seqlens=packing))
 
 
-def test_layers_stay_whole_when_devices_are_mapped():
+def test_layers_stay_whole_when_devices_are_mapped() -> None:
     assert {"ExactMambaLayer", "ExactAttentionLayer"} <= EXACT._no_split_modules
 
 
-def test_a_packed_row_cannot_continue_a_cache():
+def test_a_packed_row_cannot_continue_a_cache() -> None:
     cache = DynamicCache(config=EXACT.config)
     ids = some_ids()
     with torch.no_grad():
@@ -200,7 +200,7 @@ def test_a_packed_row_cannot_continue_a_cache():
         whole(EXACT, ids, cu_seqlens=torch.tensor([0, TOKENS]), past_key_values=cache)
 
 
-def test_bfloat16_drifts_by_its_rounding_only():
+def test_bfloat16_drifts_by_its_rounding_only() -> None:
     """bfloat16 is not exact, and not called exact: the drift of chunks is that of one forward."""
     network = copy.deepcopy(EXACT).bfloat16()
     ids = some_ids()
@@ -216,13 +216,13 @@ def test_bfloat16_drifts_by_its_rounding_only():
 @pytest.mark.parametrize(
     "way", [{"cache_implementation": "static"}, {"num_beams": 3}, {"use_cache": False}]
 )
-def test_other_ways_to_generate_are_those_of_stock_transformers(way):
+def test_other_ways_to_generate_are_those_of_stock_transformers(way) -> None:
     ids = some_ids(1, 12)
     options = {"max_new_tokens": 5, "do_sample": False, "disable_compile": True, **way}
     assert torch.equal(EXACT.generate(ids, **options), STOCK.generate(ids, **options))
 
 
-def test_mixed_precision_training_keeps_the_scan_in_float32():
+def test_mixed_precision_training_keeps_the_scan_in_float32() -> None:
     ids = some_ids(1, 40)
     network = copy.deepcopy(EXACT).train()
     expected = network(ids, labels=ids).loss
@@ -233,7 +233,7 @@ def test_mixed_precision_training_keeps_the_scan_in_float32():
     assert all(torch.isfinite(value.grad).all() for value in network.parameters())
 
 
-def test_one_token_on_a_cache_can_be_trained():
+def test_one_token_on_a_cache_can_be_trained() -> None:
     network = copy.deepcopy(EXACT)
     cache = DynamicCache(config=network.config)
     with torch.no_grad():
@@ -242,7 +242,7 @@ def test_one_token_on_a_cache_can_be_trained():
     assert network.model.layers[0].mamba.dt_proj.weight.grad.abs().sum() > 0
 
 
-def test_an_adapter_on_the_time_step_has_an_effect():
+def test_an_adapter_on_the_time_step_has_an_effect() -> None:
     """The stock mixer reads the weight of dt_proj and never calls it: adapters there do nothing."""
     targets = LoraConfig(target_modules=["dt_proj"], init_lora_weights=False)
     ids = some_ids()

@@ -40,7 +40,7 @@ def keys_and_values(rows: int, tokens: int, dtype: torch.dtype = torch.float32) 
     seed=st.integers(0, 2**31),
 )
 @settings(deadline=None, max_examples=80)
-def test_a_number_comes_back_within_half_a_scale(size, tokens, width, dtype, seed):
+def test_a_number_comes_back_within_half_a_scale(size, tokens, width, dtype, seed) -> None:
     generator = torch.Generator().manual_seed(seed)
     numbers = (torch.rand(2, 3, tokens, width, generator=generator) * 2 - 1) * size
     held = quantized(KeysValues(numbers.to(dtype), -numbers.to(dtype)))
@@ -58,7 +58,7 @@ def test_a_number_comes_back_within_half_a_scale(size, tokens, width, dtype, see
 
 @given(outlier=st.integers(0, 4), seed=st.integers(0, 99))
 @settings(deadline=None, max_examples=20)
-def test_one_large_token_costs_its_neighbours_nothing(outlier, seed):
+def test_one_large_token_costs_its_neighbours_nothing(outlier, seed) -> None:
     torch.manual_seed(seed)
     new = keys_and_values(1, 5)
     alone = quantized(new)
@@ -70,7 +70,7 @@ def test_one_large_token_costs_its_neighbours_nothing(outlier, seed):
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_what_is_not_finite_does_not_become_a_number(bad):
+def test_what_is_not_finite_does_not_become_a_number(bad) -> None:
     new = keys_and_values(1, 3)
     new.keys[0, 1, 2, 5] = bad
     back = whole(quantized(new), torch.float32).keys
@@ -78,14 +78,14 @@ def test_what_is_not_finite_does_not_become_a_number(bad):
     assert torch.isfinite(back[0, 1, :2]).all()
 
 
-def test_a_bfloat16_number_is_rounded_once_from_the_product_in_float32():
+def test_a_bfloat16_number_is_rounded_once_from_the_product_in_float32() -> None:
     held = quantized(keys_and_values(1, 50, torch.bfloat16))
     exact = (held.keys.double() * held.key_scales.double()).float().bfloat16()
     assert torch.equal(whole(held, torch.bfloat16).keys, exact)
 
 
 @pytest.mark.parametrize("tokens", [1, 3, 4, 9])
-def test_blocks_are_the_whole_in_turn(tokens, monkeypatch):
+def test_blocks_are_the_whole_in_turn(tokens, monkeypatch) -> None:
     monkeypatch.setattr(kv_storage, "BLOCK_TOKENS", 4)
     held = quantized(keys_and_values(2, tokens))
     found = list(blocks(held, torch.float32))
@@ -104,7 +104,7 @@ def test_blocks_are_the_whole_in_turn(tokens, monkeypatch):
     rows=st.integers(1, 3),
     seed=st.integers(0, 99),
 )
-def test_attention_reads_what_is_kept(attend, lengths, tokens, rows, seed):
+def test_attention_reads_what_is_kept(attend, lengths, tokens, rows, seed) -> None:
     torch.manual_seed(seed)
     query = torch.randn(rows, HEADS, tokens, SIZE)
     kept = [quantized(keys_and_values(rows if index else 1, n)) for index, n in enumerate(lengths)]
@@ -122,7 +122,7 @@ def test_attention_reads_what_is_kept(attend, lengths, tokens, rows, seed):
 
 @settings(deadline=None, max_examples=20)
 @given(cuts=st.lists(st.integers(1, 11), max_size=3, unique=True), seed=st.integers(0, 99))
-def test_chunks_and_rewound_detours_leave_what_one_call_leaves(cuts, seed):
+def test_chunks_and_rewound_detours_leave_what_one_call_leaves(cuts, seed) -> None:
     torch.manual_seed(seed)
     query, new = torch.randn(1, HEADS, 12, SIZE), keys_and_values(1, 12)
     at_once, in_turn = Int8KeyValues(), Int8KeyValues()
@@ -143,7 +143,7 @@ def test_chunks_and_rewound_detours_leave_what_one_call_leaves(cuts, seed):
 
 
 @pytest.mark.parametrize("name", ["int4", "INT8", "", "bfloat16"])
-def test_an_unknown_precision_is_refused(name):
+def test_an_unknown_precision_is_refused(name) -> None:
     with pytest.raises(QuantizationError) as caught:
         resolve_kv_cache_dtype(name)
     assert caught.value.code == "quantization.kv_cache_dtype"

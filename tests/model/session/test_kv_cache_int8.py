@@ -33,20 +33,20 @@ def logprobs(session) -> list[float]:
     return [each for score in session.score(QUESTION, CHOICES) for each in score.token_logprobs]
 
 
-def test_log_probabilities_stay_close_to_those_of_an_exact_cache():
+def test_log_probabilities_stay_close_to_those_of_an_exact_cache() -> None:
     found, exact = (torch.tensor(logprobs(model.open(SEQUENCE))) for model in (MODEL, PLAIN))
     print(f"\nlargest difference of a log-probability: {(found - exact).abs().max():.4f}")
     assert 0 < (found - exact).abs().max() < 0.05
 
 
 @pytest.mark.parametrize("chunk_tokens", [1, 7, 64])
-def test_chunks_change_nothing(chunk_tokens):
+def test_chunks_change_nothing(chunk_tokens) -> None:
     found = logprobs(MODEL.open(SEQUENCE, chunk_tokens=chunk_tokens, view_batch=2))
     # Up to a number that lies between two codes, and float32 lets it fall to the other side.
     assert found == pytest.approx(logprobs(MODEL.open(SEQUENCE)), abs=1e-3)
 
 
-def test_forks_and_scores_leave_no_trace():
+def test_forks_and_scores_leave_no_trace() -> None:
     trunk = MODEL.open(SEQUENCE)
     before = logprobs(trunk)
     fork = trunk.fork()
@@ -60,7 +60,7 @@ def test_forks_and_scores_leave_no_trace():
     assert again.token_logprobs == pytest.approx(second.token_logprobs, abs=2e-5)
 
 
-def test_a_cache_goes_back_to_where_it_was():
+def test_a_cache_goes_back_to_where_it_was() -> None:
     cache = MODEL.open(SEQUENCE).memory._prefix.fork()
     held = [layer.pieces() for layer in cache._attention()]
     mark = cache.mark()
@@ -74,13 +74,13 @@ def test_a_cache_goes_back_to_where_it_was():
             assert all(torch.equal(one, other) for one, other in zip(piece, before, strict=True))
 
 
-def test_views_shown_later_equal_views_shown_at_once():
+def test_views_shown_later_equal_views_shown_at_once() -> None:
     session = MODEL.open(VisualSequence(SEQUENCE.views[:3]))
     session.extend(VisualSequence(SEQUENCE.views[3:]))
     assert logprobs(session) == pytest.approx(logprobs(MODEL.open(SEQUENCE)), abs=1e-3)
 
 
-def test_many_sessions_answer_as_each_alone():
+def test_many_sessions_answer_as_each_alone() -> None:
     sessions = [MODEL.open(views(count, seed=count)) for count in (1, 5, 3)]
     together = answer_many([(session, QUESTION) for session in sessions], max_new_tokens=6)
     for session, answer in zip(sessions, together, strict=True):
@@ -89,7 +89,7 @@ def test_many_sessions_answer_as_each_alone():
         assert answer.token_logprobs == pytest.approx(alone.token_logprobs, abs=1e-3)
 
 
-def test_where_the_answer_looked_is_still_told():
+def test_where_the_answer_looked_is_still_told() -> None:
     read = []
     for model in (MODEL, PLAIN):
         session = model.open(SEQUENCE)
@@ -99,7 +99,7 @@ def test_where_the_answer_looked_is_still_told():
     assert read[0] == pytest.approx(read[1], abs=2e-3)
 
 
-def test_the_plan_counts_the_bytes_that_are_held():
+def test_the_plan_counts_the_bytes_that_are_held() -> None:
     per_token = key_value_bytes_per_token(MODEL.network, "int8")
     assert per_token == 2 * 2 * 2 * (8 + 4)  # layers, keys and values, heads, codes and scale
     memory = MODEL.open(SEQUENCE).memory
@@ -114,7 +114,7 @@ def test_the_plan_counts_the_bytes_that_are_held():
     MODEL.open(SEQUENCE, memory_limit_bytes=tokens * per_token)
 
 
-def test_the_released_models_take_little_over_8_kib_a_token_and_show_more_images():
+def test_the_released_models_take_little_over_8_kib_a_token_and_show_more_images() -> None:
     network = network_of("53b", "int8")
     assert key_value_bytes_per_token(network, "int8") == 8192 + 256
     request = Request(tokens_per_view=144)
@@ -128,7 +128,7 @@ def test_the_released_models_take_little_over_8_kib_a_token_and_show_more_images
 @pytest.mark.parametrize("precision", ["bfloat16", "float32"])
 @pytest.mark.parametrize(("tokens", "past"), [(1024, 0), (1024, 3000), (256, 6000)])
 @torch.no_grad()
-def test_attention_takes_what_the_plan_says(tokens, past, precision, kv_cache_dtype):
+def test_attention_takes_what_the_plan_says(tokens, past, precision, kv_cache_dtype) -> None:
     network = small_network(256, 1, precision)
     text, dtype = network.config.text_config, network.get_input_embeddings().weight.dtype
     layer = network.model.language_model.layers[2]
@@ -147,7 +147,7 @@ def test_attention_takes_what_the_plan_says(tokens, past, precision, kv_cache_dt
     assert planned == pytest.approx(alive.peak - held, rel=0.05)
 
 
-def test_a_model_is_loaded_so_and_its_answers_say_so():
+def test_a_model_is_loaded_so_and_its_answers_say_so() -> None:
     model = load_model("demo", device="cpu", kv_cache_dtype="int8")
     answer = model.answer(None, "What is shown?", max_new_tokens=2)
     assert answer.provenance["kv_cache_dtype"] == "int8"
@@ -186,7 +186,7 @@ def compared(network, ids, pixels) -> tuple[float, float, int, int]:
 
 # A token whose router stands between two experts may take the other: one large difference.
 @pytest.mark.parametrize(("experts", "most"), [(1, 0.05), (4, 1.0)])
-def test_logits_stay_close_on_own_networks(tmp_path, experts, most):
+def test_logits_stay_close_on_own_networks(tmp_path, experts, most) -> None:
     write_released(tmp_path / "model", experts=experts)
     network = load_checkpoint(tmp_path / "model", dtype="float32")
     ids = torch.randint(5, 1500, (1, 300), generator=torch.Generator().manual_seed(1))
@@ -202,7 +202,7 @@ def test_logits_stay_close_on_own_networks(tmp_path, experts, most):
 @pytest.mark.skipif(
     not GOLDEN.is_dir(), reason="../shared/golden is not present; see the test above"
 )
-def test_logits_stay_close_on_both_golden_networks():
+def test_logits_stay_close_on_both_golden_networks() -> None:
     same = positions = 0
     for name in ("reference_dense", "reference_moe"):
         golden, off, apart = Golden(name), 0.0, 0.0

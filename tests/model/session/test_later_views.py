@@ -30,7 +30,7 @@ def logprobs(session) -> torch.Tensor:
 
 @pytest.mark.parametrize("layout", ["images", "temporal"])
 @pytest.mark.parametrize("protocol", ["reference", "repaired"])
-def test_views_of_a_later_turn_stand_before_its_question(layout, protocol, monkeypatch):
+def test_views_of_a_later_turn_stand_before_its_question(layout, protocol, monkeypatch) -> None:
     first, second = views(3, layout=layout), views(2, seed=1, layout=layout)
     session = MODEL.open(first, protocol=protocol)
     answer = session.ask("What is shown?", max_new_tokens=4)
@@ -55,7 +55,7 @@ def test_views_of_a_later_turn_stand_before_its_question(layout, protocol, monke
     assert len(session.new_readout().per_view) == 5
 
 
-def test_views_may_be_added_twice_before_a_question_and_to_text_alone():
+def test_views_may_be_added_twice_before_a_question_and_to_text_alone() -> None:
     session = MODEL.open(None)
     session.ask("Hello", max_new_tokens=2)
     session.extend(views(1))
@@ -67,7 +67,7 @@ def test_views_may_be_added_twice_before_a_question_and_to_text_alone():
     assert len(session.history) == 1
 
 
-def test_an_extension_that_is_cancelled_leaves_the_conversation_as_it_was():
+def test_an_extension_that_is_cancelled_leaves_the_conversation_as_it_was() -> None:
     session = MODEL.open(views(3))
     session.ask("What?", max_new_tokens=2)
     before = logprobs(session)
@@ -77,7 +77,7 @@ def test_an_extension_that_is_cancelled_leaves_the_conversation_as_it_was():
     torch.testing.assert_close(logprobs(session), before, rtol=0, atol=0)
 
 
-def test_the_same_seed_gives_the_same_answer_also_beside_others():
+def test_the_same_seed_gives_the_same_answer_also_beside_others() -> None:
     warm = Sampling(temperature=3.0, seed=7)
     sessions = [MODEL.open(views(2)), MODEL.open(views(4))]
     alone = [session.fork().ask("What?", max_new_tokens=8, sampling=warm) for session in sessions]
@@ -93,7 +93,7 @@ def test_the_same_seed_gives_the_same_answer_also_beside_others():
     assert alone[0].provenance["sampling"]["seed"] == 7
 
 
-def test_greedy_stays_the_default_and_what_sampling_tends_to():
+def test_greedy_stays_the_default_and_what_sampling_tends_to() -> None:
     session = MODEL.open(views(2))
     greedy = session.fork().ask("What?", max_new_tokens=8)
     assert greedy.provenance["sampling"] == "greedy"
@@ -103,7 +103,7 @@ def test_greedy_stays_the_default_and_what_sampling_tends_to():
         )
 
 
-def test_repetition_is_controlled():
+def test_repetition_is_controlled() -> None:
     session = MODEL.open(None)
     control = Sampling(temperature=0, repetition_penalty=1e6)
     said = session.ask("What?", max_new_tokens=30, sampling=control).token_ids
@@ -111,7 +111,7 @@ def test_repetition_is_controlled():
     assert len(set(said)) == len(said)
 
 
-def test_draws_follow_the_probabilities():
+def test_draws_follow_the_probabilities() -> None:
     logits = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05]))
     for top_p, expected in ((1.0, [0.5, 0.3, 0.15, 0.05]), (0.6, [0.625, 0.375, 0, 0])):
         chooser = Chooser(Sampling(top_p=top_p), stop_id=-1)
@@ -124,13 +124,13 @@ def test_draws_follow_the_probabilities():
     [{"temperature": -1}, {"top_p": 0}, {"top_p": 1.5}, {"repetition_penalty": 0}, {"seed": -1},
      {"seed": 1.5}, {"temperature": float("nan")}],
 )  # fmt: skip
-def test_sampling_out_of_range_is_refused(wrong):
+def test_sampling_out_of_range_is_refused(wrong) -> None:
     with pytest.raises(PolicyError, match=next(iter(wrong))):
         Sampling(**wrong)
 
 
 @pytest.mark.parametrize("length", [None, -1, 2.0, "5", True])
-def test_a_length_that_is_none_is_refused_before_anything_runs(length, monkeypatch):
+def test_a_length_that_is_none_is_refused_before_anything_runs(length, monkeypatch) -> None:
     session = MODEL.open(views(2))
     batches = count_encoded(monkeypatch, MODEL)
     for ask in (
@@ -144,20 +144,20 @@ def test_a_length_that_is_none_is_refused_before_anything_runs(length, monkeypat
 
 
 @pytest.mark.parametrize("choices", ["Yes", b"Yes", ["Yes", 1], [None]])
-def test_choices_are_a_list_of_texts(choices):
+def test_choices_are_a_list_of_texts(choices) -> None:
     with pytest.raises(PromptError, match="list of texts"):
         MODEL.open(None).score("Is it?", choices)
 
 
 @pytest.mark.parametrize("question", [b"What?", None, 3])
-def test_a_question_is_text(question):
+def test_a_question_is_text(question) -> None:
     with pytest.raises(PromptError, match="is no text"):
         MODEL.open(views(1)).ask(question)
     with pytest.raises(PromptError, match="is no text"):
         MODEL.answer(None, question)
 
 
-def test_an_answer_has_one_token_at_least_as_in_the_original():
+def test_an_answer_has_one_token_at_least_as_in_the_original() -> None:
     model = tiny_model()
     stop = model.processor.tokenizer.eos_id
     hook = model.network.lm_head.register_forward_hook(
@@ -170,7 +170,7 @@ def test_an_answer_has_one_token_at_least_as_in_the_original():
     assert alone.token_logprobs[0] < -100  # said of the network, not of the rule
 
 
-def test_numbers_that_are_none_are_no_empty_answer():
+def test_numbers_that_are_none_are_no_empty_answer() -> None:
     model = tiny_model()
     with torch.no_grad():
         model.network.lm_head.weight[5] = torch.nan
@@ -184,7 +184,7 @@ def test_numbers_that_are_none_are_no_empty_answer():
             act()
 
 
-def test_memory_is_asked_at_every_entrance(monkeypatch):
+def test_memory_is_asked_at_every_entrance(monkeypatch) -> None:
     session = MODEL.open(views(2))
     asked = session.fork()
     asked.ask("What?", max_new_tokens=2)
@@ -209,7 +209,7 @@ def test_memory_is_asked_at_every_entrance(monkeypatch):
     assert batches == []
 
 
-def test_layers_give_signs_of_life_within_a_chunk():
+def test_layers_give_signs_of_life_within_a_chunk() -> None:
     seen = []
     MODEL.open(views(3), watch=Monitor(on_progress=lambda done, total: seen.append((done, total))))
     total = seen[-1][1]
@@ -218,7 +218,7 @@ def test_layers_give_signs_of_life_within_a_chunk():
     assert len({done for done, _ in seen}) >= len(MODEL.network.model.language_model.layers)
 
 
-def test_one_threads_cancelling_does_not_stop_another():
+def test_one_threads_cancelling_does_not_stop_another() -> None:
     running, stopped = threading.Event(), threading.Event()
     errors = []
 
@@ -249,7 +249,7 @@ def test_one_threads_cancelling_does_not_stop_another():
     assert [error.code for error in errors] == ["session.cancelled"]
 
 
-def test_work_stops_within_a_chunk_and_can_be_resumed():
+def test_work_stops_within_a_chunk_and_can_be_resumed() -> None:
     session = MODEL.open(views(2))
     before = logprobs(session)
     calls = iter(range(5))

@@ -42,7 +42,7 @@ def generated_from_a_whole_prompt(question: str, new_tokens: int, history=()) ->
 
 @pytest.mark.parametrize("chunk_tokens", [1, 2, 7, 64, 4096])
 @pytest.mark.parametrize("view_batch", [1, 3])
-def test_any_pace_gives_the_answer_of_a_whole_prompt(chunk_tokens, view_batch):
+def test_any_pace_gives_the_answer_of_a_whole_prompt(chunk_tokens, view_batch) -> None:
     session = MODEL.open(SEQUENCE, chunk_tokens=chunk_tokens, view_batch=view_batch)
     answer = session.ask(QUESTION, max_new_tokens=8)
     assert list(answer.token_ids) == generated_from_a_whole_prompt(QUESTION, 8)
@@ -51,7 +51,7 @@ def test_any_pace_gives_the_answer_of_a_whole_prompt(chunk_tokens, view_batch):
     assert answer.provenance["kernels"]["scan"]["chosen"] == "blocked"
 
 
-def test_choices_have_the_log_probabilities_of_whole_prompts():
+def test_choices_have_the_log_probabilities_of_whole_prompts() -> None:
     for score in MODEL.open(SEQUENCE).score(QUESTION, CHOICES):
         ids = MODEL.processor.tokenizer.encode_text(score.text)
         whole = logits_of_a_whole_prompt(QUESTION, score.text)[-len(ids) - 1 : -1]
@@ -60,13 +60,13 @@ def test_choices_have_the_log_probabilities_of_whole_prompts():
         assert score.mean_logprob == pytest.approx(score.sum_logprob / len(ids))
 
 
-def test_choices_scored_in_small_groups_are_the_same():
+def test_choices_scored_in_small_groups_are_the_same() -> None:
     many = MODEL.open(SEQUENCE, chunk_tokens=5).score(QUESTION, CHOICES)
     for ours, expected in zip(many, MODEL.open(SEQUENCE).score(QUESTION, CHOICES), strict=True):
         assert ours.token_logprobs == pytest.approx(expected.token_logprobs, abs=2e-5)
 
 
-def test_a_conversation_is_the_prompt_that_the_template_writes():
+def test_a_conversation_is_the_prompt_that_the_template_writes() -> None:
     session = MODEL.open(SEQUENCE)
     first = session.ask(QUESTION, max_new_tokens=6)
     second = session.ask("And where?", max_new_tokens=6)
@@ -78,7 +78,7 @@ def test_a_conversation_is_the_prompt_that_the_template_writes():
     assert whole.provenance["prompt_sha256"] == second.provenance["prompt_sha256"]
 
 
-def test_scoring_leaves_the_conversation_alone():
+def test_scoring_leaves_the_conversation_alone() -> None:
     session = MODEL.open(SEQUENCE)
     before = session.score(QUESTION, CHOICES)
     assert session.history == ()
@@ -98,7 +98,7 @@ def answers_alone() -> dict[str, tuple]:
 
 
 @pytest.mark.parametrize("order", list(permutations("abc")))
-def test_forks_in_any_order_do_not_disturb_each_other(order, answers_alone):
+def test_forks_in_any_order_do_not_disturb_each_other(order, answers_alone) -> None:
     trunk = MODEL.open(SEQUENCE)
     trunk.ask(QUESTION, max_new_tokens=3)
     forks = {name: trunk.fork() for name in order}
@@ -111,7 +111,7 @@ def test_forks_in_any_order_do_not_disturb_each_other(order, answers_alone):
             assert found.token_logprobs == pytest.approx(alone.token_logprobs, abs=2e-5)
 
 
-def test_forking_copies_nothing():
+def test_forking_copies_nothing() -> None:
     session = MODEL.open(SEQUENCE)
     pieces = session.memory._prefix.layers[2].pieces()
     shared = session.fork().memory._prefix.fork().layers[2].pieces()
@@ -120,7 +120,7 @@ def test_forking_copies_nothing():
 
 @pytest.mark.parametrize("layout", ["images", "temporal"])
 @pytest.mark.parametrize("first", [1, 4])
-def test_views_shown_later_equal_views_shown_at_once(layout, first):
+def test_views_shown_later_equal_views_shown_at_once(layout, first) -> None:
     whole = views(7, layout=layout)
     session = MODEL.open(VisualSequence(whole.views[:first], layout), preamble="A chest CT.\n")
     session.extend(VisualSequence(whole.views[first:], layout))
@@ -131,7 +131,7 @@ def test_views_shown_later_equal_views_shown_at_once(layout, first):
     assert session.ask(QUESTION, max_new_tokens=2).provenance["views"] == 7
 
 
-def test_extending_encodes_only_the_new_views(monkeypatch):
+def test_extending_encodes_only_the_new_views(monkeypatch) -> None:
     session = MODEL.open(SEQUENCE, view_batch=2)
     batches = count_encoded(monkeypatch, MODEL)
     session.extend(views(3, seed=1))
@@ -140,7 +140,7 @@ def test_extending_encodes_only_the_new_views(monkeypatch):
 
 @pytest.mark.parametrize("protocol", PROMPT_PROTOCOLS)
 @pytest.mark.parametrize("layout", ["images", "temporal", "grid"])
-def test_every_layout_and_protocol_is_spelled_as_in_a_whole_prompt(layout, protocol):
+def test_every_layout_and_protocol_is_spelled_as_in_a_whole_prompt(layout, protocol) -> None:
     shown = views(3, layout="images").views
     sequence = VisualSequence(shown, layout, grid=(1, 2) if layout == "grid" else None)
     session = MODEL.open(sequence, protocol=protocol)
@@ -150,13 +150,13 @@ def test_every_layout_and_protocol_is_spelled_as_in_a_whole_prompt(layout, proto
     assert answer.token_ids == whole.token_ids
 
 
-def test_a_preamble_stands_before_the_views():
+def test_a_preamble_stands_before_the_views() -> None:
     session = MODEL.open(SEQUENCE, preamble="A chest CT.\n")
     text = session.prompt(QUESTION).text
     assert text.index("A chest CT.") < text.index("<image>") < text.index(QUESTION)
 
 
-def test_views_are_encoded_while_the_prompt_is_read(monkeypatch):
+def test_views_are_encoded_while_the_prompt_is_read(monkeypatch) -> None:
     batches = count_encoded(monkeypatch, MODEL)
     seen = []
     MODEL.open(
@@ -173,7 +173,7 @@ def test_views_are_encoded_while_the_prompt_is_read(monkeypatch):
     assert all(encoded <= done // 7 + 3 for done, _, encoded in seen)
 
 
-def test_answers_of_many_sessions_equal_single_ones():
+def test_answers_of_many_sessions_equal_single_ones() -> None:
     sessions = [MODEL.open(views(count, seed=count)) for count in (1, 5, 3)]
     sessions[1].ask("First?", max_new_tokens=3)
     asks = [(session, f"Question {number}?") for number, session in enumerate(sessions)]
@@ -187,7 +187,7 @@ def test_answers_of_many_sessions_equal_single_ones():
     assert answer_many([]) == ()
 
 
-def test_answers_may_end_at_different_steps(monkeypatch):
+def test_answers_may_end_at_different_steps(monkeypatch) -> None:
     sessions = [MODEL.open(views(count, seed=count)) for count in (2, 4)]
     alone = [session.fork().ask(QUESTION, max_new_tokens=9) for session in sessions]
     # Let a token that only the first answer holds end an answer.
@@ -199,14 +199,14 @@ def test_answers_may_end_at_different_steps(monkeypatch):
     assert second.token_ids == alone[1].token_ids
 
 
-def test_text_arrives_as_it_is_generated():
+def test_text_arrives_as_it_is_generated() -> None:
     pieces: list[str] = []
     answer = MODEL.open(SEQUENCE).ask(QUESTION, max_new_tokens=8, on_text=pieces.append)
     assert "".join(pieces).strip() == answer.text
     assert len(pieces) > 1
 
 
-def test_where_the_answer_looked_is_what_eager_attention_says():
+def test_where_the_answer_looked_is_what_eager_attention_says() -> None:
     session = MODEL.open(SEQUENCE)
     readout = session.new_readout()
     session.score(QUESTION, CHOICES, readout=readout)
@@ -222,7 +222,7 @@ def test_where_the_answer_looked_is_what_eager_attention_says():
     assert readout.per_view == pytest.approx(last[shown].view(7, 4).sum(1).tolist(), abs=1e-5)
 
 
-def test_a_readout_of_an_answer_covers_its_tokens():
+def test_a_readout_of_an_answer_covers_its_tokens() -> None:
     session = MODEL.open(SEQUENCE)
     readout = session.new_readout()
     answer = session.ask(QUESTION, max_new_tokens=5, readout=readout)
@@ -231,11 +231,11 @@ def test_a_readout_of_an_answer_covers_its_tokens():
     assert answer.token_ids == MODEL.open(SEQUENCE).ask(QUESTION, max_new_tokens=5).token_ids
 
 
-def test_a_session_about_text_alone():
+def test_a_session_about_text_alone() -> None:
     session = MODEL.open(None)
     assert session.ask("Hello", max_new_tokens=3).provenance["views"] == 0
 
 
-def test_a_score_knows_sum_and_mean():
+def test_a_score_knows_sum_and_mean() -> None:
     score = ChoiceScore("Yes", (-1.0, -3.0))
     assert (score.sum_logprob, score.mean_logprob) == (-4.0, -2.0)

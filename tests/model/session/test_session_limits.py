@@ -1,6 +1,7 @@
 """What stops a session, what it refuses, and that memory grows by keys and values alone."""
 
 import threading
+from typing import Any, Never
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ QUESTION = "Is there a nodule?"
 CHOICES = ("Yes", "No", "Maybe not")
 
 
-def test_cancelling_leaves_the_session_as_it_was():
+def test_cancelling_leaves_the_session_as_it_was() -> None:
     session = MODEL.open(SEQUENCE, chunk_tokens=8)
     before = session.score(QUESTION, CHOICES)
     stop = threading.Event()
@@ -40,12 +41,12 @@ def test_cancelling_leaves_the_session_as_it_was():
     assert session.score(QUESTION, CHOICES) == before
 
 
-def test_out_of_memory_halves_the_pace_and_resumes(monkeypatch):
+def test_out_of_memory_halves_the_pace_and_resumes(monkeypatch) -> None:
     expected = MODEL.open(SEQUENCE).score(QUESTION, CHOICES)
     forward = MODEL.network.model.language_model.forward
     failures = iter([False, True, False, True, True])
 
-    def sometimes_full(*args, **kwargs):
+    def sometimes_full(*args, **kwargs) -> Any:
         result = forward(*args, **kwargs)  # fail late: layers have gone on by then
         if next(failures, False):
             raise torch.OutOfMemoryError("no room")
@@ -66,8 +67,8 @@ def test_out_of_memory_halves_the_pace_and_resumes(monkeypatch):
     assert MODEL.open(SEQUENCE).score(QUESTION, CHOICES) == expected
 
 
-def test_memory_that_never_suffices_is_an_error(monkeypatch):
-    def full(*_args, **_kwargs):
+def test_memory_that_never_suffices_is_an_error(monkeypatch) -> None:
+    def full(*_args, **_kwargs) -> Never:
         raise torch.OutOfMemoryError("no room")
 
     monkeypatch.setattr(MODEL.network.model.language_model, "forward", full)
@@ -75,7 +76,7 @@ def test_memory_that_never_suffices_is_an_error(monkeypatch):
         MODEL.open(SEQUENCE)
 
 
-def test_keys_and_values_are_all_that_grows():
+def test_keys_and_values_are_all_that_grows() -> None:
     per_token = key_value_bytes_per_token(MODEL.network)
     assert per_token == 2 * 2 * 2 * 8 * 4
     session = MODEL.open(SEQUENCE)
@@ -85,7 +86,7 @@ def test_keys_and_values_are_all_that_grows():
         assert layer._tail.keys.shape[2] == tokens  # allocated once, to the token
 
 
-def test_closed_and_unloaded_sessions_say_so():
+def test_closed_and_unloaded_sessions_say_so() -> None:
     model = tiny_model()
     with model.open(SEQUENCE) as session:
         fork = session.fork()
@@ -101,18 +102,18 @@ def test_closed_and_unloaded_sessions_say_so():
 
 
 @pytest.mark.parametrize("choices", [(), ("Yes", "")])
-def test_choices_without_tokens_are_refused(choices):
+def test_choices_without_tokens_are_refused(choices) -> None:
     with pytest.raises(PromptError, match="Choices need a token each"):
         MODEL.open(SEQUENCE).score(QUESTION, choices)
 
 
 @pytest.mark.parametrize("name", ["chunk_tokens", "view_batch"])
-def test_a_pace_below_one_is_refused(name):
+def test_a_pace_below_one_is_refused(name) -> None:
     with pytest.raises(PolicyError, match=f"{name} must be 1 at least; found 0"):
         MODEL.open(SEQUENCE, **{name: 0})
 
 
-def test_a_sequence_beyond_the_memory_limit_is_refused_with_the_bytes_it_needs():
+def test_a_sequence_beyond_the_memory_limit_is_refused_with_the_bytes_it_needs() -> None:
     tokens = len(MODEL.open(SEQUENCE).memory._prefix_ids)
     needed = tokens * key_value_bytes_per_token(MODEL.network)
     with pytest.raises(MemoryBudgetError) as refusal:
@@ -123,18 +124,18 @@ def test_a_sequence_beyond_the_memory_limit_is_refused_with_the_bytes_it_needs()
         session.ask(QUESTION)
 
 
-def test_views_that_are_added_keep_their_layout():
+def test_views_that_are_added_keep_their_layout() -> None:
     session = MODEL.open(SEQUENCE)
     with pytest.raises(PolicyError, match="by their own kind"):
         session.extend(views(2, layout="temporal"))
 
 
-def test_questions_cannot_place_views_of_their_own():
+def test_questions_cannot_place_views_of_their_own() -> None:
     with pytest.raises(PromptError):
         MODEL.open(SEQUENCE).ask("What is <image>?")
 
 
-def test_sessions_of_two_models_are_not_mixed():
+def test_sessions_of_two_models_are_not_mixed() -> None:
     other = tiny_model(seed=1)
     with pytest.raises(PolicyError, match="2 models"):
         answer_many([(MODEL.open(SEQUENCE), "a"), (other.open(SEQUENCE), "b")])

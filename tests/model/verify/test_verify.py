@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_released
@@ -66,7 +67,7 @@ def test_the_needle_asks_the_demo_model() -> None:
 def test_a_kernel_that_restarts_its_state_fails(monkeypatch) -> None:
     carried = verify_checks.selective_scan
 
-    def restarted(*args, initial_state, **kwargs):
+    def restarted(*args, initial_state, **kwargs) -> Any:
         return carried(*args, initial_state=None, **kwargs)
 
     assert verify_checks.kernels(CPU)[0] == "pass"
@@ -80,7 +81,7 @@ def test_a_device_with_wrong_experts_does_not_pass(monkeypatch) -> None:
     numbers = verify_checks.kernels(CPU)[1]
     assert numbers["int8_experts_error"] < numbers["int8_experts_limit"]
 
-    def without_router_weights(experts, x, index, weights):
+    def without_router_weights(experts, x, index, weights) -> Any:
         return blocked_experts(experts, x, index, torch.ones_like(weights))
 
     monkeypatch.setattr(verify_checks, "chosen_experts", lambda *_: without_router_weights)
@@ -102,7 +103,7 @@ def test_layers_that_compute_something_else_on_the_device_fail(released: Path, m
     assert numbers["largest_error"] == pytest.approx(0.01, rel=0.1)
 
 
-def _without_patch(layer):
+def _without_patch(layer) -> Any:
     import types
 
     layer.__dict__.pop("forward", None)
@@ -114,7 +115,7 @@ def test_chunks_that_lose_their_state_fail(released: Path, monkeypatch) -> None:
     assert verify_checks.chunks(network)[0] == "pass"
     honest = verify_checks.prefill
 
-    def forgetful(network, cache, ids, views, steps, watch):
+    def forgetful(network, cache, ids, views, steps, watch) -> Any:
         return honest(network, cache, ids[-steps.chunk_tokens :], views, steps, watch)
 
     monkeypatch.setattr(verify_checks, "prefill", forgetful)
@@ -126,7 +127,7 @@ def test_rows_that_disturb_each_other_fail(released: Path, monkeypatch) -> None:
     assert verify_checks.batches(network)[0] == "pass"
     honest = verify_checks.decode
 
-    def mixed(network, caches, hidden, **kwargs):
+    def mixed(network, caches, hidden, **kwargs) -> Any:
         return honest(network, caches, hidden.roll(1, 0) if len(hidden) > 1 else hidden, **kwargs)
 
     monkeypatch.setattr(verify_checks, "decode", mixed)

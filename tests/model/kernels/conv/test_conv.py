@@ -17,7 +17,7 @@ from longllava_domains.model.kernels.conv.causal_conv1d import causal_convolutio
     where=st.integers(1, 149),
     seed=st.integers(0, 1000),
 )
-def test_cut_anywhere_it_equals_torch(tokens, width, where, seed):
+def test_cut_anywhere_it_equals_torch(tokens, width, where, seed) -> None:
     torch.manual_seed(seed)
     x, weight, bias = torch.randn(2, tokens, 6), torch.randn(6, width), torch.randn(6)
     padded = functional.pad(x.transpose(1, 2), (width - 1, 0))
@@ -38,7 +38,7 @@ def test_cut_anywhere_it_equals_torch(tokens, width, where, seed):
     gradients=st.booleans(),
     seed=st.integers(0, 1000),
 )
-def test_packed_samples_equal_separate_ones(begins, gradients, seed):
+def test_packed_samples_equal_separate_ones(begins, gradients, seed) -> None:
     torch.manual_seed(seed)
     x, weight, bias = torch.randn(1, 30, 6), torch.randn(6, 4), torch.randn(6)
     resets = torch.zeros(1, 30, dtype=torch.bool)
@@ -55,7 +55,7 @@ def test_packed_samples_equal_separate_ones(begins, gradients, seed):
     torch.testing.assert_close(state, last)
 
 
-def test_steps_equal_a_row():
+def test_steps_equal_a_row() -> None:
     x, weight, bias = torch.randn(2, 9, 6), torch.randn(6, 4), torch.randn(6)
     expected, expected_state = causal_convolution(x, weight, bias)
     state, outputs = torch.zeros(2, 3, 6), []
@@ -66,7 +66,7 @@ def test_steps_equal_a_row():
     torch.testing.assert_close(state, expected_state)
 
 
-def test_gradients_reach_inputs_weights_and_state():
+def test_gradients_reach_inputs_weights_and_state() -> None:
     leaves = [
         torch.randn(shape, dtype=torch.float64, requires_grad=True)
         for shape in ((1, 7, 3), (3, 4), (3,), (1, 3, 3))

@@ -2,6 +2,7 @@
 
 import warnings
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ BF16 = torch.bfloat16
 LIMIT = TOLERANCE_EPS * torch.finfo(BF16).eps
 
 
-def ignores_scales(experts, *values):
+def ignores_scales(experts, *values) -> Any:
     ones = {
         f"{name}_scale": torch.full_like(getattr(experts, f"{name}_scale"), 0.01)
         for name in ("gate_up_proj", "down_proj")
@@ -33,15 +34,15 @@ def ignores_scales(experts, *values):
     return blocked_experts(SimpleNamespace(**{**vars(experts), **ones}), *values)
 
 
-def takes_the_next_expert(experts, x, index, weights):
+def takes_the_next_expert(experts, x, index, weights) -> Any:
     return blocked_experts(experts, x, (index + 1) % experts.num_experts, weights)
 
 
-def ignores_router_weights(experts, x, index, weights):
+def ignores_router_weights(experts, x, index, weights) -> Any:
     return blocked_experts(experts, x, index, torch.full_like(weights, 0.5))
 
 
-def forgets_the_last_token(experts, x, index, weights):
+def forgets_the_last_token(experts, x, index, weights) -> Any:
     output = blocked_experts(experts, x, index, weights)
     output[-1] = 0
     return output

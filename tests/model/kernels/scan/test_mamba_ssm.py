@@ -4,6 +4,8 @@ The functions here have the signatures and the meaning of `mamba_ssm.selective_s
 `causal_conv1d.causal_conv1d_fn`; what is proved is the wrapping, not the CUDA code.
 """
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional
@@ -18,7 +20,7 @@ from longllava_domains.model.kernels.scan.reference import selective_scan_refere
 def selective_scan_fn(
     u, delta, A, B, C, D=None, z=None, delta_bias=None, delta_softplus=False,
     return_last_state=False,
-):  # fmt: skip
+) -> Any:  # fmt: skip
     """Channels before tokens, float32 inside, state from zero; as mamba-ssm documents it."""
     delta = delta.float() if delta_bias is None else delta.float() + delta_bias[:, None].float()
     if delta_softplus:
@@ -38,7 +40,7 @@ def selective_scan_fn(
 def causal_conv1d_fn(
     x, weight, bias=None, seq_idx=None, initial_states=None, return_final_states=False,
     final_states_out=None, activation=None,
-):  # fmt: skip
+) -> Any:  # fmt: skip
     """Channels before tokens, zeros before the row; as causal-conv1d documents it."""
     assert (seq_idx, initial_states, final_states_out) == (None, None, None)
     assert not return_final_states
@@ -47,7 +49,7 @@ def causal_conv1d_fn(
     return functional.silu(y) if activation in ("silu", "swish") else y
 
 
-def long_memory_inputs(resets):
+def long_memory_inputs(resets) -> Any:
     torch.manual_seed(1)
     values = [
         torch.randn(2, 60, 8),
@@ -62,7 +64,7 @@ def long_memory_inputs(resets):
 
 
 @pytest.mark.parametrize("begins", [(), ((0, 20), (1, 33), (1, 34)), ((0, 0), (1, 0))])
-def test_a_state_is_carried_and_samples_are_kept_apart(begins):
+def test_a_state_is_carried_and_samples_are_kept_apart(begins) -> None:
     resets = torch.zeros(2, 60, dtype=torch.bool)
     for row, token in begins:
         resets[row, token] = True
@@ -74,7 +76,7 @@ def test_a_state_is_carried_and_samples_are_kept_apart(begins):
     assert ((final.double() - expected[1]).abs().max() / expected[1].abs().max()) < 1e-6
 
 
-def test_separators_forget_without_a_trace():
+def test_separators_forget_without_a_trace() -> None:
     resets = torch.zeros(2, 60, dtype=torch.bool)
     resets[:, 20] = True
     values, _ = long_memory_inputs(None)
@@ -85,7 +87,7 @@ def test_separators_forget_without_a_trace():
     assert torch.equal(one[:, 20:], two[:, 20:])
 
 
-def test_gradients_pass_through_the_wrapping():
+def test_gradients_pass_through_the_wrapping() -> None:
     values, _ = long_memory_inputs(None)
     ours = [value.clone().requires_grad_() for value in values]
     theirs = [value.double().requires_grad_() for value in values]
@@ -99,7 +101,7 @@ def test_gradients_pass_through_the_wrapping():
 
 
 @pytest.mark.parametrize("begins", [(), ((0, 7), (1, 3), (1, 4))])
-def test_the_convolution_is_carried_and_kept_apart(begins):
+def test_the_convolution_is_carried_and_kept_apart(begins) -> None:
     extended, weight, bias = torch.randn(2, 23, 6), torch.randn(6, 4), torch.randn(6)
     visible = None
     if begins:

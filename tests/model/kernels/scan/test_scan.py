@@ -40,7 +40,9 @@ def cut(arguments: list[Tensor], span: slice) -> list[Tensor]:
     reset_at=st.sets(st.integers(0, 69)),
     seed=st.integers(0, 1000),
 )
-def test_scan_equals_the_slow_reference(rows, tokens, channels, states, with_state, reset_at, seed):
+def test_scan_equals_the_slow_reference(
+    rows, tokens, channels, states, with_state, reset_at, seed
+) -> None:
     torch.manual_seed(seed)
     arguments = scan_arguments(rows, tokens, channels, states)
     state = torch.randn(rows, channels, states) if with_state else None
@@ -55,7 +57,7 @@ def test_scan_equals_the_slow_reference(rows, tokens, channels, states, with_sta
 
 @settings(deadline=None, max_examples=20)
 @given(cuts=st.lists(st.integers(1, 99), max_size=6), seed=st.integers(0, 1000))
-def test_cutting_a_row_anywhere_changes_nothing(cuts, seed):
+def test_cutting_a_row_anywhere_changes_nothing(cuts, seed) -> None:
     torch.manual_seed(seed)
     arguments = scan_arguments(2, 100, 8, 16)
     whole, whole_state = selective_scan(*arguments)
@@ -68,7 +70,7 @@ def test_cutting_a_row_anywhere_changes_nothing(cuts, seed):
     torch.testing.assert_close(state, whole_state, rtol=0, atol=2e-5)
 
 
-def test_a_reset_equals_starting_over():
+def test_a_reset_equals_starting_over() -> None:
     arguments = scan_arguments(1, 50, 8, 16)
     resets = torch.zeros(1, 50, dtype=torch.bool)
     resets[0, 17] = True
@@ -78,7 +80,7 @@ def test_a_reset_equals_starting_over():
     torch.testing.assert_close(final, alone_final, rtol=0, atol=1e-6)
 
 
-def test_a_step_equals_a_scan_of_one_token():
+def test_a_step_equals_a_scan_of_one_token() -> None:
     x, dt, A, B, C, D = scan_arguments(3, 1, 8, 16)
     state = torch.randn(3, 8, 16)
     kept = state.clone()
@@ -89,7 +91,7 @@ def test_a_step_equals_a_scan_of_one_token():
     assert torch.equal(state, kept)
 
 
-def test_half_precision_inputs_keep_a_float32_state():
+def test_half_precision_inputs_keep_a_float32_state() -> None:
     arguments = [value.bfloat16() for value in scan_arguments(1, 40, 8, 16)]
     y, final = selective_scan(*arguments)
     expected = selective_scan_reference(*arguments)
@@ -98,7 +100,7 @@ def test_half_precision_inputs_keep_a_float32_state():
     torch.testing.assert_close(final.double(), expected[1], rtol=1e-5, atol=1e-5)
 
 
-def test_inputs_are_left_alone():
+def test_inputs_are_left_alone() -> None:
     arguments = scan_arguments(1, 40, 8, 16)
     state, z = torch.randn(1, 8, 16), torch.randn(1, 40, 8)
     kept = [value.clone() for value in (*arguments, state, z)]
@@ -108,7 +110,7 @@ def test_inputs_are_left_alone():
 
 
 @pytest.mark.parametrize("with_resets", [False, True])
-def test_gradients_are_exact_in_float64(monkeypatch, with_resets):
+def test_gradients_are_exact_in_float64(monkeypatch, with_resets) -> None:
     monkeypatch.setattr(scan_blocked, "TOKENS_PER_BLOCK", 4)
     monkeypatch.setattr(scan_blocked, "ELEMENTS_PER_STRIP", 16)
     arguments = scan_arguments(2, 9, 18, 3, torch.float64)
@@ -121,7 +123,7 @@ def test_gradients_are_exact_in_float64(monkeypatch, with_resets):
     )
 
 
-def test_gradients_equal_those_of_the_reference_across_blocks():
+def test_gradients_equal_those_of_the_reference_across_blocks() -> None:
     arguments = scan_arguments(1, 75, 6, 8)
     state = torch.randn(1, 6, 8)
     z = torch.randn(1, 75, 6)
@@ -136,7 +138,7 @@ def test_gradients_equal_those_of_the_reference_across_blocks():
         torch.testing.assert_close(ours_grad.double(), expected_grad, rtol=1e-4, atol=1e-4)
 
 
-def test_the_backward_pass_keeps_boundaries_only():
+def test_the_backward_pass_keeps_boundaries_only() -> None:
     arguments = scan_arguments(1, 256, 32, 16)
     saved = 0
 

@@ -26,13 +26,13 @@ def run(program: str, **environment: str) -> dict:
     return json.loads(finished.stdout)
 
 
-def test_kernels_equal_the_reference_in_the_interpreter():
+def test_kernels_equal_the_reference_in_the_interpreter() -> None:
     for case, errors in run("triton_interpreted.py", TRITON_INTERPRET="1").items():
         assert errors["forward"] < 2e-6, case
         assert errors["backward"] < 2e-6, case
 
 
-def test_grouped_experts_equal_dequantised_products_in_the_interpreter():
+def test_grouped_experts_equal_dequantised_products_in_the_interpreter() -> None:
     errors = run("experts_interpreted.py", TRITON_INTERPRET="1")
     assert errors["product"] < 2e-6
     assert errors["experts, float32"] < 2e-6
@@ -40,7 +40,7 @@ def test_grouped_experts_equal_dequantised_products_in_the_interpreter():
     assert errors["experts, float16, in eps"] <= 2 * errors["one by one, float16, in eps"]
 
 
-def test_kernels_compile_for_ampere_and_hopper():
+def test_kernels_compile_for_ampere_and_hopper() -> None:
     sizes = run("triton_compiled.py", TRITON_INTERPRET="0")
     assert len(sizes) == 12
     assert all(size > 1000 for size in sizes.values())

@@ -13,7 +13,7 @@ from tiny_longllava import DEMO
 
 from longllava_domains.errors import CheckpointError, QuantizationError
 from longllava_domains.model import load_checkpoint, load_model
-from longllava_domains.model.checkpoint.adapter import adapter_folder, merge_adapter
+from longllava_domains.model.checkpoint.adapter.merge import adapter_folder, merge_adapter
 from longllava_domains.model.int8.low_rank import LoraBesideInt8
 
 LINEAR = (

@@ -13,9 +13,13 @@ from torch import Tensor
 
 from longllava_domains.errors import CheckpointError
 from longllava_domains.formats.regular_file import open_regular, read_json
-from longllava_domains.model.checkpoint.adapter_config import read_adapter_config
+from longllava_domains.model.checkpoint.adapter.config import read_adapter_config
+from longllava_domains.model.checkpoint.adapter.updates import (
+    apply_updates,
+    is_the_originals,
+    read_updates,
+)
 from longllava_domains.model.checkpoint.files import load_pickled
-from longllava_domains.model.checkpoint.lora import apply_updates, is_the_originals, read_updates
 from longllava_domains.model.checkpoint.source import download_adapter, is_hub_id
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.privacy import silenced
