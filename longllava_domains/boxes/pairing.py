@@ -148,7 +148,7 @@ class Survey:
         return math.dist(_centre(shapes[0]), _centre(shapes[1])) / self._tolerance(first, second)
 
     def _touch(self, one: ViewBox, other: ViewBox) -> bool:
-        """Tell whether two pieces lie on the two sides of one edge."""
+        """Return whether two pieces lie on the two sides of one edge."""
         grown = self.stray_share * max(one.frame.width, one.frame.height) / 2
         left, top, right, bottom = one.bounds
         return _overlap((left - grown, top - grown, right + grown, bottom + grown), other.bounds)
@@ -159,7 +159,7 @@ class Survey:
         return min(areas) >= _LIKE_AREA * max(areas)
 
     def _claims(self, owner: int, single: int) -> bool:
-        """Tell whether a box lies where another view boxed its own."""
+        """Return whether a box lies where another view boxed its own."""
         one, other = self.boxes[owner], self.boxes[single]
         tolerance = self._tolerance(owner, single)
         if math.dist(one.middle, other.middle) <= _CLAIM * tolerance:
@@ -170,7 +170,7 @@ class Survey:
         return self.is_cut[single] and not sticks_out(other, grown)
 
     def _is_owner(self, index: int) -> bool:
-        """Tell whether no other view shows the middle of this box deeper inside."""
+        """Return whether no other view shows the middle of this box deeper inside."""
         box = self.boxes[index]
         own = self._depth(box.frame, box.middle)
         return all(self._depth(frame, box.middle) <= own + 1e-9 for frame in self.frames)
@@ -186,7 +186,7 @@ class Survey:
         return min((distance for distance, cuts in edges if cuts), default=math.inf)
 
     def _is_cut(self, index: int) -> bool:
-        """Tell whether an edge that cuts something off is as near as corners stray."""
+        """Return whether an edge that cuts something off is as near as corners stray."""
         box = self.boxes[index]
         return min(self._depth(box.frame, corner) for corner in box.corners) < self.stray[index]
 

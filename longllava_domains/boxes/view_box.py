@@ -67,6 +67,6 @@ class ViewBox:
 
 
 def sticks_out(piece: ViewBox, whole: Sequence[Point]) -> bool:
-    """Tell whether most of a piece lies outside of what is already known of its object."""
+    """Return whether most of a piece lies outside of what is already known of its object."""
     common = abs(polygon_area(intersection(piece.corners, whole)))
     return piece.area > 0 and common / piece.area < _INSIDE

@@ -75,7 +75,7 @@ def parse_purpose(text: str | None) -> Purpose:
 
 
 def name_other_parts(first: str, second: str) -> bool:
-    """Tell whether two texts of region names mean different parts of the body."""
+    """Return whether two texts of region names mean different parts of the body."""
     named, other = set(first.split()), set(second.split())
     if not named or not other or "WHOLEBODY" in named | other:
         return False

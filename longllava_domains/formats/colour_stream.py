@@ -128,7 +128,7 @@ def _decide(adobe: int | None, ids: bytes, jfif: bool) -> Colour | None:
 
 
 def _has_coarse_chroma(data: bytes, start: int) -> bool:
-    """Tell whether the second component of a JPEG 2000 image has fewer samples (XRsiz, YRsiz)."""
+    """Return whether the second component of a JPEG 2000 image has fewer samples (XRsiz, YRsiz)."""
     components = start + 42  # behind SOC and the fixed part of SIZ: depth, XRsiz, YRsiz of each
     return data[components + 4] != 1 or data[components + 5] != 1
 

@@ -168,7 +168,7 @@ def _channel_data(pixels: Pixels, channel: int, empty: float | None) -> NDArray[
 
 
 def _is_nearly_flat(values: NDArray[Any], low: float, high: float) -> bool:
-    """Tell whether integers keep within a few steps, except for more than a few dead pixels."""
+    """Return whether integers keep within a few steps, except for more than a few dead pixels."""
     if not np.issubdtype(values.dtype, np.integer) or high - low > _FEW_STEPS:
         return False
     reach = _FAR_OUT * (high - low)

@@ -38,7 +38,7 @@ _MOST_MEMBERS: Final = 10_000
 
 
 def is_raster(source: str | os.PathLike[str]) -> bool:
-    """Tell whether a source is a raster beyond doubt, by its content and never by its name alone.
+    """Return whether a source is a raster beyond doubt, by its content and never by its name alone.
 
     A TIFF counts where it is georeferenced: slides are TIFFs too. A folder or an archive counts where
     its first TIFFs and JPEG 2000 files do.
@@ -63,7 +63,7 @@ def is_raster(source: str | os.PathLike[str]) -> bool:
 
 
 def is_collection(source: str | os.PathLike[str]) -> bool:
-    """Tell whether a source is a local folder or a zip archive, to be opened as what is in it."""
+    """Return whether a source is a local folder or a zip archive, to be opened as what is in it."""
     name = os.fspath(source)
     return os.path.isdir(name) or (os.path.isfile(name) and zipfile.is_zipfile(name))
 

@@ -126,7 +126,7 @@ def encode_rle(stored: np.ndarray) -> bytes:
 
 
 def is_encapsulated(syntax: str) -> bool:
-    """Tell whether a transfer syntax puts frames into fragments."""
+    """Return whether a transfer syntax puts frames into fragments."""
     return syntax not in (IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED)
 
 

@@ -112,7 +112,7 @@ class Elements:
         return self._elements.get(TAGS[keyword], b"").strip(b"\0 ")
 
     def present(self, keyword: str) -> bool:
-        """Tell whether the element is there and not empty."""
+        """Return whether the element is there and not empty."""
         return bool(self._elements.get(TAGS[keyword]))
 
     def text(self, keyword: str) -> str:

@@ -182,7 +182,7 @@ def _proof(headers: tuple[SliceHeader, ...]) -> tuple[tuple[str, ...], Mapping[s
 
 
 def _header_says(headers: tuple[SliceHeader, ...]) -> bool:
-    """Tell whether each header rescales to HU; no rescale, or 1 and 0, may be a lost one.
+    """Return whether each header rescales to HU; no rescale, or 1 and 0, may be a lost one.
 
     Type US is "unspecified" (PS3.3 C.11.1.1.2): those who write it beside Hounsfield units write
     it beside other units too.

@@ -219,7 +219,7 @@ def _stored_values(patterns: NDArray[Any], header: SliceHeader, precision: int) 
 
 
 def has_bits_beyond(header: SliceHeader) -> bool:
-    """Tell whether bits above those that the header says are stored carry more than the sign.
+    """Return whether bits above those that the header says are stored carry more than the sign.
 
     Overlays of old scanners lie there; so does half of every value where Bits Stored is too low.
     """

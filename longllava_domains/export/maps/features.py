@@ -175,7 +175,7 @@ def _frame(
 
 
 def is_in_degrees(crs: str | None) -> bool:
-    """Tell whether a CRS has longitudes and latitudes in degrees."""
+    """Return whether a CRS has longitudes and latitudes in degrees."""
     if crs is None:
         return False
     geographic = parse_crs(crs)

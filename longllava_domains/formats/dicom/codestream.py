@@ -113,7 +113,7 @@ def _number(data: bytes, at: int, size: int) -> int:
 
 
 def _ends(data: bytes) -> bool:
-    """Tell whether the bytes end with EOI or EOC, at most some padding behind it.
+    """Return whether the bytes end with EOI or EOC, at most some padding behind it.
 
     Frames are padded to even length: with a zero, or by some encoders with FF.
     """

@@ -106,7 +106,7 @@ def locate_frames(
 
 
 def _begins(stream: BinaryIO, at: int, rle: bool) -> bool:
-    """Tell whether a fragment begins a codestream, or a run-length header (PS3.5 G.5)."""
+    """Return whether a fragment begins a codestream, or a run-length header (PS3.5 G.5)."""
     stream.seek(at)
     if rle:
         head = stream.read(_RLE_HEAD)

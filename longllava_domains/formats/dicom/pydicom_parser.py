@@ -205,7 +205,7 @@ def _is_deflated(stream: BinaryIO) -> bool:
 
 
 def _may_be_dicom(stream: BinaryIO) -> bool:
-    """Tell whether a file starts as DICOM does, with or without a preamble."""
+    """Return whether a file starts as DICOM does, with or without a preamble."""
     head = stream.read(132)
     stream.seek(0)
     if head[128:132] == b"DICM":
@@ -214,7 +214,7 @@ def _may_be_dicom(stream: BinaryIO) -> bool:
 
 
 def starts_a_dataset(head: bytes) -> bool:
-    """Tell whether bytes are the start of a data set: group 2 or 8, and a plausible element."""
+    """Return whether bytes are the start of a data set: group 2 or 8, and a plausible element."""
     if len(head) < 16:
         return False
     if head[:2] in (b"\x02\x00", b"\x08\x00"):

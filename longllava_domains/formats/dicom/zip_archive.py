@@ -31,7 +31,7 @@ _NESTED: Final = (".zip", ".gz", ".tar", ".7z", ".rar", ".tgz")
 
 
 def is_zip(path: Path) -> bool:
-    """Tell whether a file is a zip archive by its first bytes."""
+    """Return whether a file is a zip archive by its first bytes."""
     if not path.is_file():
         return False
     with open_regular(path) as stream:

@@ -17,7 +17,7 @@ _STORED, _DEFLATES = 1, (8, 32946)
 
 
 def can_stream(layout: TiffLayout) -> bool:
-    """Tell whether rows of a giant block can be had one after another."""
+    """Return whether rows of a giant block can be had one after another."""
     in_rows = layout.block_columns >= layout.width and layout.planes == 1 and not layout.tiled
     stored = all(layout.counts)
     return in_rows and stored and layout.compression in (_STORED, *_DEFLATES)

@@ -139,7 +139,7 @@ def _layout(path: str, page: Any, byte_order: str) -> TiffLayout | None:
 
 
 def _inside(layout: TiffLayout) -> bool:
-    """Tell whether every block lies inside the file; a damaged index may ask for terabytes."""
+    """Return whether every block lies inside the file; a damaged index may ask for terabytes."""
     size = os.path.getsize(layout.path)
     ends = (offset + count for offset, count in zip(layout.offsets, layout.counts, strict=True))
     return all(0 <= end <= size for end in ends)

@@ -160,7 +160,7 @@ def _levels(base: Any, pages: list[Any]) -> tuple[list[Any], int]:
 
 
 def _same_picture(base: tuple[int, int], size: tuple[int, int]) -> bool:
-    """Tell whether one size is the other shrunk by one factor, up to the rounding of both sides."""
+    """Return whether one size is the other shrunk by one factor, up to the rounding of both sides."""
     if min(size) < 1 or size[0] > base[0] or size[1] > base[1]:
         return False
     long, short = (0, 1) if base[0] >= base[1] else (1, 0)

@@ -164,13 +164,13 @@ def from_text(
 
 
 def _shows(place: MapPlace, box: Box, scene_px: tuple[int, int]) -> bool:
-    """Tell whether the centre of a box lies in the scene."""
+    """Return whether the centre of a box lies in the scene."""
     column, row = place.view_to_pixel(box.cx / 100, box.cy / 100)
     return 0 <= column <= scene_px[0] and 0 <= row <= scene_px[1]
 
 
 def _holds_data(box: Box, valid: Mask) -> bool:
-    """Tell whether any pixel whose middle lies in a box is data; the nearest, in a tiny box."""
+    """Return whether any pixel whose middle lies in a box is data; the nearest, in a tiny box."""
     height, width = valid.shape
     corners = [(x * width / 100, y * height / 100) for x, y in box.corners()]
     columns, rows = zip(*corners, strict=True)

@@ -145,14 +145,14 @@ def _unwrapped(around: Sequence[Point]) -> list[Point]:
 
 
 def _leaps(ring: Sequence[Point]) -> bool:
-    """Tell whether longitudes jump so far between samples that their way is not certain."""
+    """Return whether longitudes jump so far between samples that their way is not certain."""
     steps = zip(ring, (*ring[1:], ring[0]), strict=True)
     jumps = [abs((b[0] - a[0] + 180) % 360 - 180) for a, b in steps]
     return any(jump > _CERTAIN_DEG for jump in jumps if math.isfinite(jump))
 
 
 def _is_north_inside(place: MapPlace, pixels: Sequence[Point], turns: int) -> bool:
-    """Tell which pole an outline goes round: who walks it eastwards has the north on the left.
+    """Return which pole an outline goes round: who walks it eastwards has the north on the left.
 
     On screen, an outline that runs clockwise has its inside on the right; on the ground too, unless
     the picture is a mirror image.

@@ -129,7 +129,7 @@ def _found(roles: Sequence[str]) -> tuple[int, ...]:
 
 
 def _agrees(facts: BandFacts, numbers: Sequence[int]) -> bool:
-    """Tell whether no band says, by its name or else by its colour, that it is another one."""
+    """Return whether no band says, by its name or else by its colour, that it is another one."""
     roles = _roles(facts)
     colours = ["" if colour in _NO_COLOUR else colour for colour in facts.colours]
     said = [roles[number - 1] or colours[number - 1] for number in numbers]

@@ -148,7 +148,7 @@ def gcp_map(
 
 
 def spans_date_line(gcps: Sequence[Any]) -> bool:
-    """Tell whether longitudes lie on both sides of 180 degrees, written as two ranges."""
+    """Return whether longitudes lie on both sides of 180 degrees, written as two ranges."""
     longitudes = sorted(point.x for point in gcps)
     return longitudes[-1] - longitudes[0] > 180 and _widest_gap(longitudes)[0] > 180
 

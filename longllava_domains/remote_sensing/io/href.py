@@ -22,7 +22,7 @@ _ARCHIVE: Final = re.compile(r"\.(?:7z|gz|kmz|rar|tar|tgz|zip)$", re.IGNORECASE)
 
 
 def is_remote(href: str) -> bool:
-    """Tell whether opening this href needs the network."""
+    """Return whether opening this href needs the network."""
     found = _SCHEME.match(href)
     if found is None:
         inner = _unwrapped(href)

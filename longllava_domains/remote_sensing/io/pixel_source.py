@@ -112,6 +112,6 @@ def data_mask(values: NDArray[Any], nodata: tuple[float | None, ...]) -> Mask | 
 
 
 def representable(value: float, dtype: np.dtype[Any]) -> bool:
-    """Tell whether an integer type can hold this nodata value at all."""
+    """Return whether an integer type can hold this nodata value at all."""
     limits = np.iinfo(dtype)
     return float(value).is_integer() and limits.min <= value <= limits.max

@@ -61,5 +61,5 @@ def bands_of_rows(source: PixelSource) -> Iterator[Pixels]:
 
 
 def has_data(pixels: Pixels) -> bool:
-    """Tell whether any pixel is data."""
+    """Return whether any pixel is data."""
     return pixels.values.size > 0 and (pixels.valid is None or bool(pixels.valid.any()))

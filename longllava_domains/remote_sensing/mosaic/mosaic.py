@@ -209,7 +209,7 @@ def _footprint(file: Opened, grid: MapGrid) -> tuple[int, int, int, int]:
 
 
 def _on_grid(file: Opened, grid: MapGrid) -> bool:
-    """Tell whether a file's pixels are pixels of the grid."""
+    """Return whether a file's pixels are pixels of the grid."""
     own = file.place.pixel_map
     if not isinstance(own, AffineMap) or file.place.crs != grid.crs:
         return False

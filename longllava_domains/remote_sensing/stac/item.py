@@ -47,7 +47,7 @@ class BandFile:
 
 
 def is_stac(source: Any) -> bool:
-    """Tell whether a source is a STAC object, or a link or path to a STAC document."""
+    """Return whether a source is a STAC object, or a link or path to a STAC document."""
     if isinstance(source, Mapping) or hasattr(source, "assets") or hasattr(source, "get_items"):
         return True
     if isinstance(getattr(source, "items", None), list):

@@ -210,7 +210,7 @@ def _global(raster: Scene, sweep: SinglePassReader) -> View:
 
 
 def _nothing(raster: Scene) -> bool:
-    """Tell whether not one pixel is data; averages may hide a few."""
+    """Return whether not one pixel is data; averages may hide a few."""
     paint = raster.painter(COLOURS["neutral"][1])
     return not any(
         strip.valid is None or strip.valid.any() for strip in raster.source.sweep(paint, 1)

@@ -198,7 +198,7 @@ def tilt_of(offsets: Vector, places: NDArray[np.float64], plane: Plane) -> Vecto
 
 
 def is_tilted(drift: Vector) -> bool:
-    """Tell whether the stack leans more than a grid of perpendicular axes may."""
+    """Return whether the stack leans more than a grid of perpendicular axes may."""
     return bool(np.linalg.norm(drift) > PERPENDICULAR)
 
 

@@ -225,7 +225,7 @@ def _may_join(first: SliceHeader, second: SliceHeader, *, same_kernel: bool) -> 
 
 
 def _is_line(headers: list[SliceHeader]) -> bool:
-    """Tell whether images share one plane and pixel spacing, and their positions one line."""
+    """Return whether images share one plane and pixel spacing, and their positions one line."""
     try:
         plane = common_plane(tuple(headers))
         places = np.array([header.position_mm for header in headers])
@@ -259,7 +259,7 @@ def _rest(one: SubSeries, own: list[SubSeries]) -> tuple[Rest, ...]:
 
 
 def _lies_beyond(one: SubSeries, other: SubSeries) -> bool:
-    """Tell whether the other has images where this one has none."""
+    """Return whether the other has images where this one has none."""
     first, second = one.headers, other.headers
     found = relation(first, second)
     if found == "other_plane":

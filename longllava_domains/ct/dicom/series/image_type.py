@@ -35,7 +35,7 @@ _MAPS: Final = frozenset({
 
 
 def is_page(image_type: tuple[str, ...]) -> bool:
-    """Tell whether the image is a page of text: a dose report, a protocol, a screen."""
+    """Return whether the image is a page of text: a dose report, a protocol, a screen."""
     return _says(image_type, _PAGES)
 
 

@@ -99,7 +99,7 @@ def _parts(headers: list[SliceHeader], read: _Read) -> list[list[SliceHeader]]:
 
 
 def _explains(parts: list[list[SliceHeader]], count: int) -> bool:
-    """Tell whether a split accounts for repeated positions: each part has every place once.
+    """Return whether a split accounts for repeated positions: each part has every place once.
 
     A lone image with a number of its own is a stray copy, not a phase; and parts that only touch
     are the table steps of one scan, not phases of one place.

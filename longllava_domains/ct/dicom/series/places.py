@@ -28,7 +28,7 @@ _HOLE: Final = 1.5
 
 
 def are_placed(headers: Sequence[SliceHeader]) -> bool:
-    """Tell whether every image has a position and an orientation."""
+    """Return whether every image has a position and an orientation."""
     return all(len(one.position_mm) == 3 and len(one.orientation) == 6 for one in headers)
 
 
@@ -103,7 +103,7 @@ def _widest(headers: Sequence[SliceHeader], along: NDArray[np.float64]) -> float
 
 
 def _fills(holed: NDArray[np.float64], filling: NDArray[np.float64]) -> bool:
-    """Tell whether all of the second that lie within the first's range lie in its holes."""
+    """Return whether all of the second that lie within the first's range lie in its holes."""
     inside = filling[(filling > holed[0]) & (filling < holed[-1])]
     if not len(inside) or len(holed) < 3:
         return False

@@ -120,7 +120,7 @@ def _rank(row: SeriesRow, kernel: str, purpose: Purpose, longest_mm: float) -> t
 
 
 def lie_apart(first: SeriesRow, second: SeriesRow) -> bool:
-    """Tell whether two rows have less than half of the shorter range in common."""
+    """Return whether two rows have less than half of the shorter range in common."""
     if not (first.z_range_mm and second.z_range_mm) or first.plane != second.plane:
         return False
     (low, high), (other_low, other_high) = first.z_range_mm, second.z_range_mm
