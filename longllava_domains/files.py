@@ -2,7 +2,7 @@
 
 `new_file` gives a name for any writer to write to; `write_text` and `write_private` write what is
 at hand, the second for its owner's eyes alone. `require_writable` refuses before long work what would
-be refused after it.
+be refused after it, and `require_apart` an output that would destroy an input.
 """
 
 import logging
@@ -56,6 +56,32 @@ def require_writable(path: str | Path, *, overwrite: bool = False) -> None:
     """
     with _folder_beside(Path(path), overwrite=overwrite):
         pass
+
+
+def require_apart(output: str | Path, *inputs: object) -> None:
+    """Refuse to replace what is being read: an input, or a file in a folder that is one.
+
+    Args:
+        output: Where a file shall be; one that is not there yet is apart from everything.
+        *inputs: Paths; whatever is no path to something here is passed over.
+
+    Raises:
+        OutputError: The output would destroy an input.
+    """
+    target = Path(output)
+    if not target.exists():
+        return
+    for each in inputs:
+        if not isinstance(each, (str, Path)) or not Path(each).exists():
+            continue
+        source = Path(each)
+        inside = source.is_dir() and target.resolve().is_relative_to(source.resolve())
+        if inside or target.samefile(source):
+            raise OutputError(
+                "The output would replace an input, or a file in the folder that is read.",
+                remedy="Choose another name for the output.",
+                code="output.is_input",
+            )
 
 
 def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> None:

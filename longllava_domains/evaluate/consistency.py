@@ -38,12 +38,17 @@ class Reported:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value is not None and not 0 <= value <= 1:
-                raise PolicyError(
-                    f"{name} cannot be {value:g}.",
-                    remedy="Give fractions from 0 to 1: 86.7 % is 0.867.",
-                    code="evaluate.fraction",
-                )
+            if value is not None:
+                _require_fraction(name, value)
+
+
+def _require_fraction(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise PolicyError(
+            f"{name} cannot be {value:g}.",
+            remedy="Give fractions from 0 to 1: 86.7 % is 0.867.",
+            code="evaluate.fraction",
+        )
 
 
 def contradictions(
@@ -67,6 +72,8 @@ def contradictions(
             volumes were used.
     """
     each = np.atleast_1d(np.asarray(prevalence, np.float64))
+    for share in each.tolist():
+        _require_fraction("prevalence", share)
     as_micro = (
         *_f1_contradiction(reported, rounding),
         *_accuracy_contradiction(reported, float(each.mean()), rounding, prevalence_tolerance),

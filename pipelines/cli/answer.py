@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, cast
 import typer
 
 from longllava_domains.errors import PromptError
-from longllava_domains.files import require_writable
+from longllava_domains.files import require_apart, require_writable
 from longllava_domains.pipelines.cli.console import progress, require_model, stderr, stdout, written
 from longllava_domains.pipelines.cli.ct_documents import (
     require_document,
@@ -68,6 +68,7 @@ def report(
     for replaced in (out, sheet):
         if replaced is not None:
             require_writable(replaced, overwrite=True)
+            require_apart(replaced, path)
     require_picture(sheet)
     documents = [record for record in (sr, fhir) if record is not None]
     for record in documents:
@@ -184,6 +185,7 @@ def find(
     journal = keep_in or (out[0].with_name(f"{out[0].name}.answers.jsonl") if out else None)
     with domain.open([scene], settings_for(domain, raster)) as opened:
         for path in out or ():
+            require_apart(path, scene)
             require_savable(opened, path)
         pipeline = RemoteSensingQA(load(named, loading))
         with progress() as advance:

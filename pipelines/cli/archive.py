@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from longllava_domains.errors import PolicyError
+from longllava_domains.errors import OutputError, PolicyError
+from longllava_domains.formats.regular_file import open_regular
 from longllava_domains.pipelines.cli.console import require_model, stderr, stdout
 from longllava_domains.pipelines.cli.options.shared import LOADING, EveryMm, Model, sharing
 from longllava_domains.vision_language import LoadOptions
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from longllava_domains.archive import Shard
 
 FINISHED_WITH_FAILURES: Final = 3
+_PARQUET: Final = b"PAR1"
 
 ManifestFile = Annotated[Path, typer.Argument(help="The manifest that a scan wrote")]
 Results = Annotated[Path, typer.Option("--output", help="Folder of the results")]
@@ -34,6 +36,25 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="archive")
 
 
+def _require_manifest(output: Path) -> None:
+    """Refuse to replace a file that is no manifest of an earlier scan: it may be a study.
+
+    Raises:
+        OutputError: Something else is there.
+    """
+    if not output.exists():
+        return
+    if output.is_file():
+        with open_regular(output) as opened:
+            if opened.read(len(_PARQUET)) == _PARQUET:
+                return
+    raise OutputError(
+        "The output is there already and is no manifest of an earlier scan.",
+        remedy="Choose another name for --output.",
+        code="archive.output",
+    )
+
+
 def scan(
     source: Annotated[str, typer.Argument(help="A folder, file or URL")],
     domain: Annotated[str, typer.Option(help="ct, pathology or remote_sensing")],
@@ -50,6 +71,7 @@ def scan(
     from longllava_domains.archive.manifest.secret import default_secret
     from longllava_domains.units import human_bytes
 
+    _require_manifest(output)
     own = SiteSecret.load(secret or default_secret())
     found = scan_archive(source, domain, output, secret=own, linkage=linkage)
     stdout.print(

@@ -14,7 +14,7 @@ from longllava_domains.evaluate.datasets import Dataset, load_dataset
 from longllava_domains.evaluate.dispatch import explain_settings, find_protocol
 from longllava_domains.evaluate.explain import DifferingRow, explain
 from longllava_domains.evaluate.result import Result
-from longllava_domains.files import require_writable, write_text
+from longllava_domains.files import require_apart, require_writable, write_text
 from longllava_domains.pipelines.cli.console import stdout
 from longllava_domains.pipelines.cli.options.shared import AsJson
 
@@ -62,6 +62,7 @@ def score(
     for place in (out, rows):
         if place is not None:
             require_writable(place, overwrite=True)
+            require_apart(place, predictions, references, data, blind, shuffled)
     truth = _truth(benchmark, references, data)
     own = {**_settings(settings), **_given(missing), "synthetic": synthetic}
     result = scoring.score(benchmark, predictions, truth, protocol=protocol, **own)
@@ -139,6 +140,8 @@ def data(
     ] = None,
 ) -> None:
     """Say which build a folder holds, its hashes, its terms, and what leaks between its splits."""
+    if disjoint is not None:
+        require_apart(disjoint, folder)
     found = load_dataset(benchmark, folder)
     stdout.print(f"{found.benchmark}, build {found.build}", markup=False)
     for name, rows in found.splits.items():

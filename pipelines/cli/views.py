@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from longllava_domains.files import new_file, require_writable
+from longllava_domains.files import new_file, require_apart, require_writable
 from longllava_domains.pipelines.cli.console import stdout
 from longllava_domains.pipelines.cli.ct_documents import require_picture
 from longllava_domains.pipelines.cli.options.ct import OPENING_CT, WantedKernel
@@ -45,6 +45,7 @@ def views(
 
     require_picture(out)
     require_writable(out, overwrite=True)
+    require_apart(out, path)
     decided = decide_domain(path, domain)
     wished = {
         **opening, **raster, "windows": tuple(window) if window else None, "spacing_mm": every_mm,

@@ -81,3 +81,9 @@ def test_the_identity_is_the_one_that_was_worked_out_by_hand() -> None:
         assert contradictions(exact, float(prevalence), rounding=1e-9, prevalence_tolerance=0) == ()
     (line,) = contradictions(Reported(0.867, row["P"], row["R"]), 0.1799)
     assert f"prevalence of {row['pi_needed_for_0.867']:.4f}" in line
+
+
+@pytest.mark.parametrize("prevalence", [2.0, -0.1, [0.1, 1.5], float("nan")])
+def test_a_prevalence_outside_0_to_1_is_refused(prevalence: float | list[float]) -> None:
+    with pytest.raises(PolicyError, match="prevalence cannot be"):
+        contradictions(Reported(accuracy=0.5), prevalence)
