@@ -17,9 +17,10 @@ class FiniteLogits(LogitsProcessor):
         """Return the scores as they are.
 
         Raises:
-            ModelError: One is NaN or infinite.
+            ModelError: One is NaN or infinite, but for tokens that another processor forbade (-inf).
         """
-        require_finite(scores)
+        forbidden = scores == -torch.inf
+        require_finite(scores.masked_fill(forbidden & ~forbidden.all(-1, keepdim=True), 0))
         return scores
 
 

@@ -34,7 +34,7 @@ text = JambaConfig(vocab_size=40, hidden_size=16, intermediate_size=16, num_hidd
 ids = torch.arange(3, 9)[None]
 
 def generated(network):
-    made = network.eval().generate(ids, max_new_tokens=3, do_sample=False)
+    made = network.eval().generate(ids, min_new_tokens=3, max_new_tokens=3, do_sample=False)
     return made.shape[1] - ids.shape[1]
 
 try:

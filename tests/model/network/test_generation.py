@@ -22,6 +22,7 @@ from longllava_domains.errors import (
     QuantizationError,
 )
 from longllava_domains.model import LongLlavaConfig, LongLlavaForConditionalGeneration
+from longllava_domains.model.network.generation import FiniteLogits
 
 MODEL = tiny_model()
 NETWORK = MODEL.network
@@ -183,3 +184,12 @@ def test_text_alone_leaves_no_parameter_of_a_distributed_run_without_a_gradient(
     missing = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
     assert missing == []
     assert not network.model.multi_modal_projector.linear_1.weight.grad.any()
+
+
+def test_tokens_that_another_processor_forbade_are_no_fault_of_the_network() -> None:
+    check, ids = FiniteLogits(), torch.zeros(1, 1, dtype=torch.long)
+    scores = torch.tensor([[1.0, -torch.inf, 2.0]])
+    assert check(ids, scores) is scores
+    for bad in ([torch.nan, 1.0], [torch.inf, 1.0], [-torch.inf, -torch.inf]):
+        with pytest.raises(ModelError):
+            check(ids, torch.tensor([bad]))
