@@ -1,6 +1,6 @@
 """What share of 300 generated studies ends in a report, and is any volume among them wrong?
 
-    python benchmarks/hospital_mixture.py [--studies 300]
+    python benchmarks/hospital_mixture.py [--studies 300] [--first 0]
 
 Each study is one examination as hospitals export it: heads, chests and abdomens; a tilted gantry in
 10 %, missing slices in 3 %, copies in 3 %, a series split over two collimations in 5 %, a sharp
@@ -135,11 +135,13 @@ def main() -> None:
     """Print the shares, by trait."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", type=int, default=300)
-    studies = parser.parse_args().studies
+    parser.add_argument("--first", type=int, default=0, help="number, and seed, of the first study")
+    asked = parser.parse_args()
+    studies = asked.studies
     outcomes: Counter[str] = Counter()
     by_trait: dict[str, Counter[str]] = {}
     codes: Counter[str] = Counter()
-    for number in range(studies):
+    for number in range(asked.first, asked.first + studies):
         study = plan(number)
         with tempfile.TemporaryDirectory() as folder:
             dicom.write(study.images, Path(folder))
