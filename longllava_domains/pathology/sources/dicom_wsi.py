@@ -11,6 +11,7 @@ from longllava_domains.errors import DamagedInputError
 from longllava_domains.formats.colour_stream import Colour, parse_colour_stream
 from longllava_domains.formats.dicom.codecs import DECODER_ERRORS, NATIVE, RLE
 from longllava_domains.formats.dicom.fragments import locate_frames
+from longllava_domains.formats.dicom.pydicom_parser import UnparsableError, read_with_pixels
 from longllava_domains.pathology.slide_source import Rgb, make_levels
 from longllava_domains.pathology.sources.decode import (
     BadTileError,
@@ -18,7 +19,7 @@ from longllava_domains.pathology.sources.decode import (
     decode_codestream,
     to_rgb,
 )
-from longllava_domains.pathology.sources.dicom_header import Part
+from longllava_domains.pathology.sources.dicom_header import Part, damaged
 from longllava_domains.pathology.sources.dicom_index import DicomIndex, DicomLevel
 from longllava_domains.pathology.sources.tiled import TiledSource, TileGrid
 
@@ -50,6 +51,14 @@ class DicomSource(TiledSource):
         self._spans: dict[tuple[int, int], list[_Spans]] = {}
         self._turn = threading.Lock()
         self._by_pixels: Colour | None = None
+
+    def header(self) -> Any:
+        """Read the header of level 0 again; see `SlideSource.header`."""
+        try:
+            dataset, _, _ = read_with_pixels(self.index.levels[0].parts[0].file)
+        except (OSError, UnparsableError):
+            raise damaged("its header cannot be read any more") from None
+        return dataset
 
     def close(self) -> None:
         """Drop decoded tiles and close files."""

@@ -4,7 +4,7 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -91,6 +91,10 @@ class TiledSource:
         with self._lock:
             self._kept.clear()
             self._held = 0
+
+    def header(self) -> Any:
+        """Return None: the slide does not come from DICOM; see `SlideSource.header`."""
+        return None
 
     def counts(self) -> Counter[str]:
         """Return how many tiles were found missing and damaged while reading."""
