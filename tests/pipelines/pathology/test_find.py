@@ -66,7 +66,7 @@ def _boxes(dark: np.ndarray) -> list[tuple[float, float, float, float]]:
 def planted() -> np.ndarray:
     image = np.full((HEIGHT, WIDTH, 3), builder.GLASS, np.uint8)
     image[200:520, 240:700] = builder.STROMA
-    image[560:620, 830:880] = builder.STROMA
+    image[540:640, 800:900] = builder.STROMA
     for x, y in SQUARES:
         image[y : y + SIDE, x : x + SIDE] = INK
     return image
