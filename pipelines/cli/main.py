@@ -17,6 +17,7 @@ from longllava_domains.pipelines.cli import (
     archive,
     calibrate,
     evaluate,
+    find,
     finetune,
     model,
     plan,
@@ -56,7 +57,7 @@ def options(
     """LongLLaVA for CT, pathology and remote sensing. For research use only."""
 
 
-for group in (answer, views, model, plan, finetune, calibrate, evaluate, archive, send):
+for group in (answer, find, views, model, plan, finetune, calibrate, evaluate, archive, send):
     group.register(app)
 
 

@@ -22,7 +22,12 @@ from longllava_domains.pipelines.domains.remote_sensing import RemoteSensingDoma
 ENTRY_POINTS: Final = "longllava_domains.domains"
 
 # Settings whose option has another name on the command line.
-_OPTIONS: Final = {"spacing_mm": "--every-mm", "windows": "--window", "max_views": "--most"}
+_OPTIONS: Final = {
+    "spacing_mm": "--every-mm",
+    "windows": "--window",
+    "max_views": "--most",
+    "regions": "--region",
+}
 
 
 @cache
