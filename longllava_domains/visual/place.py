@@ -1,4 +1,4 @@
-"""Where a view lies in its source: a CT slice, a region of a slide, a window of a raster."""
+"""Where a view lies in its source: a CT slice, a region of a slide, a window of a raster, or all of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -113,4 +113,23 @@ class MapPlace:
         }
 
 
-Place = SlicePlace | SlidePlace | MapPlace
+@dataclass(frozen=True, slots=True)
+class ImagePlace:
+    """A whole flat picture, which has neither scale nor place.
+
+    Attributes:
+        index: Number of the picture among those shown, from 0.
+        width: Its pixels.
+        height: Its pixels.
+    """
+
+    index: int
+    width: int
+    height: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the place as JSON."""
+        return {"kind": "image", **{name: getattr(self, name) for name in self.__slots__}}
+
+
+Place = SlicePlace | SlidePlace | MapPlace | ImagePlace

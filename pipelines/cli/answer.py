@@ -97,7 +97,7 @@ def ask(
         list[str],
         typer.Argument(
             metavar="INPUT... QUESTION",
-            help="A CT, a slide or a raster (two for two dates of one place), then the question",
+            help="A CT, a slide, a raster (two for two dates of one place) or pictures, then the question",
         ),
     ],
     *,
@@ -124,7 +124,7 @@ def ask(
     as_json: AsJson = False,
     show_paths: ShowPaths = False,
 ) -> None:
-    """Ask one question of a CT, a slide or a raster; the domain is decided by evidence."""
+    """Ask one question of a CT, a slide, a raster or pictures; the domain is decided by evidence."""
     from longllava_domains.pipelines.ask import ask_input
     from longllava_domains.pipelines.domains.registry import decide_domain, settings_for
     from longllava_domains.pipelines.loading import load
