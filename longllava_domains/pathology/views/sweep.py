@@ -23,7 +23,8 @@ class FieldSweep:
         mpp: Microns per pixel of the views.
         view_px: Side of a view.
         overlap_px: Pixels of a view that its neighbour shows too.
-        region: What is looked at; all that was scanned by default.
+        region: What is looked at; all that was scanned by default. Where no tissue is found in it,
+            all of it is looked at.
 
     Attributes:
         places: Of the fields that hold tissue.
@@ -32,7 +33,7 @@ class FieldSweep:
     Raises:
         PolicyError: A view without pixels, neighbours that share all of it, a resolution that the
             slide does not have, or more fields than can be laid out.
-        NotFoundError: No tissue there.
+        NotFoundError: No tissue on the slide.
     """
 
     def __init__(
@@ -55,11 +56,13 @@ class FieldSweep:
         area = self._area(slide, region)
         mask = user_tissue(slide, tissue) if isinstance(tissue, Region) else tissue
         inside = mask.within(area)
+        if inside.box is None and region is not None:  # the user's word: all of it counts
+            inside = user_tissue(slide, area)
         found = inside.box
         if found is None:
             raise NotFoundError(
-                "No tissue was found in the slide, or in the region looked at.",
-                remedy='Draw the tissue (tissue=slide.region("tissue.geojson")).',
+                "No tissue was found on the slide.",
+                remedy='Draw the tissue (tissue=slide.region("tissue.geojson")), or name a region.',
                 code="slide.no_tissue",
             )
         side = max(1, round(view_px * mpp / slide.mpp))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slide_builder as builder
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from other_family import OtherModel
@@ -149,10 +150,33 @@ def test_failures_are_counted_and_broken_boxes_named(path: Path) -> None:
     assert "3 fields unreadable" in found.summary()
 
 
-def test_nothing_to_look_at_is_refused(path: Path) -> None:
+def test_a_field_that_cannot_be_decoded_is_a_failure_and_the_others_are_asked(
+    tmp_path: Path,
+) -> None:
+    image = planted()
+    path = builder.tiff(tmp_path / "a.tif", image, factors=())
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        across = -(-WIDTH // builder.TILE)
+        tile = 300 // builder.TILE * across + 452 // builder.TILE
+        start, count = page.dataoffsets[tile], page.databytecounts[tile]
+    data = bytearray(path.read_bytes())
+    data[start + count // 2 : start + count] = bytes(count - count // 2)
+    path.write_bytes(data)
+    found = PathologyQA(Sees()).find(path, "square")
+    reasons = {outcome.reason for outcome in found.fields if outcome.status == "failed"}
+    assert reasons == {"damaged"}
+    assert found.outcomes["seen"] > 10
+    assert found.provenance["load_report"]["codes"]["tiles.damaged"] == 1
+    assert not found.is_complete
+
+
+def test_nothing_to_look_at_is_refused(path: Path, tmp_path: Path) -> None:
     slide_qa = PathologyQA(Sees())
+    glass = builder.tiff(tmp_path / "glass.tif", np.full((300, 400, 3), 240, np.uint8))
     with pytest.raises(NotFoundError, match="No tissue"):
-        slide_qa.find(path, "square", region=(0, 0, 100, 100))
+        slide_qa.find(glass, "square")
+    assert slide_qa.find(glass, "square", region=(0, 0, 100, 100)).outcomes["seen"] == 1
     with pytest.raises(PolicyError, match="share"):
         slide_qa.find(path, "square", overlap_px=112)
     with pytest.raises(PolicyError, match="empty"):
