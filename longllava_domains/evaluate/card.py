@@ -42,17 +42,19 @@ def save_card(result: Result, path: str | Path, *, overwrite: bool = False) -> N
     write_text(path, text, overwrite=overwrite)
 
 
-def html_card(result: Result) -> str:
+def html_card(result: Result, more: Sequence[Html] = ()) -> str:
     """Return the card as a page.
 
     Args:
         result: With intervals and with results beside it, where they were made.
+        more: What stands between the result and its details.
     """
     body = [
         element("p", f"{result.protocol}, {result.counts.scored:,} rows scored"),
         *(element("p", note, class_="note") for note in result.notes),
         _headline(result),
         *_beside(result),
+        *more,
         *_per_class(result),
         *_curves(result),
         _folded("All metrics", table(("metric", "value"), list(result.metrics.items()))),

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.evaluate.bootstrap import DRAWS, difference, main_metric
+from longllava_domains.evaluate.bootstrap import DRAWS, difference, main_metric, with_intervals
 from longllava_domains.evaluate.datasets.dataset import Dataset
 from longllava_domains.evaluate.dispatch import explain_settings, find_protocol, score
 from longllava_domains.evaluate.predictions import Source
@@ -68,7 +68,7 @@ def stand_beside(
         result: The score of the model with its images.
         others: Name -> result; ``"blind"`` (no image) and ``"shuffled"`` (another image) are
             compared with the score by a paired bootstrap over images or patients.
-        metric: That decides, by default the first of the headline that can be resampled.
+        metric: That is compared, by default each of the headline that can be resampled.
         draws: Of the bootstrap.
         seed: Likewise.
 
@@ -81,17 +81,69 @@ def stand_beside(
             remedy="Score all of them under one protocol.",
             code="evaluate.beside",
         )
-    chosen = metric or main_metric(result)
+    headline = [name for name in result.headline if name in result.statistics]
+    chosen = [metric] if metric else headline or [main_metric(result)]
     notes = []
     for name in ("blind", "shuffled"):
         if name not in others:
             notes.append(f"no {name} run: how much of the score is visual is not known")
             continue
-        found = difference(result, others[name], chosen, draws=draws, seed=seed)
-        low, high = found.interval.low, found.interval.high
-        line = f"{chosen} less {name}: {found.value:+.4f} ({low:+.4f} to {high:+.4f})"
-        notes.append(f"{NOT_VISUAL}: {line} includes 0" if found.interval.low <= 0 else line)
+        for each in chosen:
+            if each in others[name].statistics:
+                notes.append(_told_apart(result, others[name], name, each, draws, seed))
     return replace(result, beside={**result.beside, **others}).with_notes(*notes)
+
+
+def _told_apart(
+    result: Result, other: Result, name: str, metric: str, draws: int, seed: int
+) -> str:
+    """Say by how much a score differs from that of a run without the right image."""
+    found = difference(result, other, metric, draws=draws, seed=seed)
+    low, high = found.interval.low, found.interval.high
+    line = f"{metric} less {name}: {found.value:+.4f} ({low:+.4f} to {high:+.4f})"
+    if low > 0:
+        return line
+    return f"{NOT_VISUAL}: {line} {'includes 0' if high >= 0 else 'lies below 0'}"
+
+
+def score_beside(
+    benchmark: str,
+    predictions: Source,
+    references: Source | Dataset | None,
+    controls: Mapping[str, Source],
+    *,
+    protocol: str,
+    draws: int = DRAWS,
+    seed: int = 0,
+    **settings: Any,
+) -> Result:
+    """Score predictions and stand the result beside oracle, constants and runs without the image.
+
+    Args:
+        benchmark: Name in `PROTOCOLS`.
+        predictions: As for `score`.
+        references: As for `score`; None where the prediction rows hold the true answers.
+        controls: ``"blind"`` and ``"shuffled"`` -> predictions of that run, as far as there are any.
+        protocol: Name of the protocol.
+        draws: Of the bootstrap; 0 for no intervals beside the values.
+        seed: Of the draws.
+        **settings: As for `score`.
+
+    Raises:
+        LongLlavaError: As `score`.
+    """
+    result = score(benchmark, predictions, references, protocol=protocol, **settings)
+    if draws:
+        result = with_intervals(result, draws=draws, seed=seed)
+    beside: dict[str, Result] = {}
+    if find_protocol(benchmark, protocol).baselines is not None:
+        known = predictions if references is None else references
+        beside |= baselines(benchmark, known, protocol=protocol, **settings)
+    for name, rows in controls.items():
+        beside[name] = score(benchmark, rows, references, protocol=protocol, **settings)
+    if not beside:
+        return result
+    return stand_beside(result, beside, draws=draws or DRAWS, seed=seed)
 
 
 def scored_under(results: Mapping[str, Result]) -> str:

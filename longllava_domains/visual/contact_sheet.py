@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.provenance import RESEARCH_NOTICE
-from longllava_domains.visual.place import MapPlace, Place, SlicePlace
+from longllava_domains.visual.place import ImagePlace, MapPlace, Place, SlicePlace
 from longllava_domains.visual.view import View
 
 _BACKGROUND = (24, 24, 24)
@@ -108,6 +108,8 @@ def label(place: Place) -> str:
         if place.acquired is not None:
             parts.append(place.acquired)
         return "  ".join(parts)
+    if isinstance(place, ImagePlace):
+        return f"{place.width}x{place.height}"
     return f"{place.x},{place.y}  {place.mpp:.3g} um/px"
 
 

@@ -14,6 +14,7 @@ from longllava_domains.evaluate.datasets import Dataset, load_dataset
 from longllava_domains.evaluate.dispatch import explain_settings, find_protocol
 from longllava_domains.evaluate.explain import DifferingRow, explain
 from longllava_domains.evaluate.result import Result
+from longllava_domains.evaluate.visual import score_beside
 from longllava_domains.files import require_apart, require_writable, write_text
 from longllava_domains.pipelines.cli.console import stdout
 from longllava_domains.pipelines.cli.options.shared import AsJson
@@ -64,19 +65,13 @@ def score(
             require_writable(place, overwrite=True)
             require_apart(place, predictions, references, data, blind, shuffled)
     truth = _truth(benchmark, references, data)
-    own = {**_settings(settings), **_given(missing), "synthetic": synthetic}
-    result = scoring.score(benchmark, predictions, truth, protocol=protocol, **own)
-    if draws:
-        result = scoring.with_intervals(result, draws=draws, seed=seed)
-    beside: dict[str, Result] = {}
-    if find_protocol(benchmark, protocol).baselines is not None:
-        known = predictions if truth is None else truth
-        beside |= scoring.baselines(benchmark, known, protocol=protocol, **own)
-    for name, path in (("blind", blind), ("shuffled", shuffled)):
-        if path is not None:
-            beside[name] = scoring.score(benchmark, path, truth, protocol=protocol, **own)
-    if beside:
-        result = scoring.stand_beside(result, beside, draws=draws or 2000, seed=seed)
+    own = {**read_settings(settings), **_given(missing), "synthetic": synthetic}
+    controls = {
+        name: path for name, path in (("blind", blind), ("shuffled", shuffled)) if path is not None
+    }
+    result = score_beside(
+        benchmark, predictions, truth, controls, protocol=protocol, draws=draws, seed=seed, **own
+    )
     if out is not None:
         save_card(result, out, overwrite=True)
     if rows is not None:
@@ -84,7 +79,7 @@ def score(
     if as_json:
         stdout.print_object(result.to_json())
         return
-    _show(result)
+    show_result(result)
 
 
 @evaluating.command("explain")
@@ -100,7 +95,7 @@ def explain_file(
 ) -> None:
     """Score a file under every protocol and print, row by row, why they differ."""
     truth = _truth(benchmark, references, data)
-    own = {**_settings(settings), **_given(missing), "synthetic": synthetic}
+    own = {**read_settings(settings), **_given(missing), "synthetic": synthetic}
     found = explain(benchmark, predictions, truth, **own)
     table = Table("protocol", "scored", "headline")
     for result in found.results.values():
@@ -185,7 +180,7 @@ def _given(missing: str | None) -> dict[str, Any]:
     return {} if missing is None else {"missing": missing}
 
 
-def _settings(pairs: list[str] | None) -> dict[str, Any]:
+def read_settings(pairs: list[str] | None) -> dict[str, Any]:
     """Read ``name=value`` pairs; a value is JSON where it can be, and text where it cannot."""
     found: dict[str, Any] = {}
     for pair in pairs or ():
@@ -203,7 +198,8 @@ def _settings(pairs: list[str] | None) -> dict[str, Any]:
     return found
 
 
-def _show(result: Result) -> None:
+def show_result(result: Result) -> None:
+    """Print a result, what stands beside it, and its notes."""
     stdout.print(f"{result.benchmark}, {result.protocol}", style="bold", markup=False)
     names = result.headline
     table = Table("", *names)

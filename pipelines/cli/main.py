@@ -15,6 +15,7 @@ from longllava_domains.errors import LongLlavaError
 from longllava_domains.pipelines.cli import (
     answer,
     archive,
+    benchmark,
     calibrate,
     evaluate,
     finetune,
@@ -56,7 +57,7 @@ def options(
     """LongLLaVA for CT, pathology and remote sensing. For research use only."""
 
 
-for group in (answer, views, model, plan, finetune, calibrate, evaluate, archive, send):
+for group in (answer, views, model, plan, finetune, calibrate, evaluate, benchmark, archive, send):
     group.register(app)
 
 

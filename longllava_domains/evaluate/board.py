@@ -1,0 +1,104 @@
+"""One card for a run: the result under its own protocol, and beside it every other protocol."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from longllava_domains.evaluate.bootstrap import main_metric
+from longllava_domains.evaluate.card import html_card
+from longllava_domains.evaluate.predictions.inputs import PROMPT_MISMATCH
+from longllava_domains.evaluate.result import Result, suffix_error
+from longllava_domains.evaluate.visual import NOT_VISUAL, scored_under
+from longllava_domains.files import write_text
+from longllava_domains.html import Html, bar_plot, element, table
+
+Line = tuple[str, str, str, str, str, str, str]
+HEAD: Final = ("protocol", "metric", "value", "interval", "beside it", "visual?", "asked so?")
+
+
+def save_board(
+    card: Result, results: Mapping[str, Result], path: str | Path, *, overwrite: bool = False
+) -> None:
+    """Write the card of a run as ``.html``, ``.md`` or ``.json``, whole or not at all.
+
+    Args:
+        card: The result of the protocol that the run is about.
+        results: Protocol -> result of the same answers, or of the answers in its own words.
+        path: Where the file goes; its suffix names the format.
+        overwrite: Replace a file that is already there.
+
+    Raises:
+        OutputError: Another suffix, or the file cannot be written.
+    """
+    shown = card.with_notes(scored_under(results)) if len(results) > 1 else card
+    suffix = Path(path).suffix.lower()
+    if suffix == ".html":
+        text = html_card(shown, more=_section(results))
+    elif suffix == ".md":
+        text = shown.to_markdown() + _markdown(results)
+    elif suffix == ".json":
+        every = {name: result.to_json() for name, result in results.items()}
+        whole: dict[str, Any] = {**shown.to_json(), "every_protocol": every}
+        text = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+    else:
+        raise suffix_error("A card", (".html", ".md", ".json"))
+    write_text(path, text, overwrite=overwrite)
+
+
+def board_lines(results: Mapping[str, Result]) -> list[Line]:
+    """Return a line for each headline metric of each protocol, as `HEAD` names its cells."""
+    lines = []
+    for result in results.values():
+        for metric in result.headline or tuple(result.metrics)[:1]:
+            found = result.intervals.get(metric)
+            interval = "" if found is None else f"{found.low:.4f} to {found.high:.4f}"
+            beside = ", ".join(
+                f"{name} {each.metrics[metric]:.4f}"
+                for name, each in result.beside.items()
+                if metric in each.metrics
+            )
+            asked = [note for note in result.notes if note.startswith(PROMPT_MISMATCH)]
+            lines.append(
+                (
+                    result.protocol, metric, f"{result.metrics[metric]:.4f}", interval, beside,
+                    _verdict(result, metric), "no" if asked else "yes",
+                )
+            )  # fmt: skip
+    return lines
+
+
+def _verdict(result: Result, metric: str) -> str:
+    """Say in a word or two whether a score is above that of the runs without the right image."""
+    if "blind" not in result.beside:
+        return "not known"
+    if metric not in result.statistics:
+        return ""
+    against = [note for note in result.notes if note.startswith(f"{NOT_VISUAL}: {metric} less")]
+    return NOT_VISUAL if against else "visual"
+
+
+def _section(results: Mapping[str, Result]) -> tuple[Html, ...]:
+    if len(results) < 2:
+        return ()
+    plotted = []
+    for result in results.values():
+        name = main_metric(result)
+        found = result.intervals.get(name)
+        ends = None if found is None else (found.low, found.high)
+        plotted.append((f"{result.protocol.partition('@')[0]}: {name}", result.metrics[name], ends))
+    names, values, intervals = zip(*plotted, strict=True)
+    return (
+        element("h2", "Every protocol"),
+        element("p", scored_under(results), class_="note"),
+        bar_plot(names, values, intervals, "The first metric of each protocol"),
+        table(HEAD, board_lines(results)),
+    )
+
+
+def _markdown(results: Mapping[str, Result]) -> str:
+    if len(results) < 2:
+        return ""
+    cells = [HEAD, ("---",) * len(HEAD), *board_lines(results)]
+    lines = "\n".join(f"| {' | '.join(row)} |" for row in cells)
+    return f"\n## Every protocol\n\n{lines}\n"
