@@ -74,8 +74,8 @@ def _verdict(result: Result, metric: str) -> str:
         return "not known"
     if metric not in result.statistics:
         return ""
-    against = [note for note in result.notes if note.startswith(f"{NOT_VISUAL}: {metric} less")]
-    return NOT_VISUAL if against else "visual"
+    own = [contrast for contrast in result.contrasts if contrast.metric == metric]
+    return "visual" if all(contrast.is_visual for contrast in own) else NOT_VISUAL
 
 
 def _section(results: Mapping[str, Result]) -> tuple[Html, ...]:

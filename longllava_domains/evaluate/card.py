@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from longllava_domains.evaluate.result import Result, suffix_error
+from longllava_domains.evaluate.result import Result, contrast_line, suffix_error
 from longllava_domains.evaluate.roc import roc_curve
 from longllava_domains.evaluate.statistic import Floats
 from longllava_domains.files import write_text
@@ -85,7 +85,12 @@ def _beside(result: Result) -> Sequence[Html]:
     names = result.headline
     rows = [("this result", *(result.metrics[name] for name in names))]
     rows += [(key, *(each.metrics.get(n) for n in names)) for key, each in result.beside.items()]
-    return element("h2", "Beside it"), table(("result", *names), rows)
+    parts = [element("h2", "Beside it"), table(("result", *names), rows)]
+    if result.contrasts:
+        lines = [contrast_line(contrast) for contrast in result.contrasts]
+        head = ("is it visual?", "difference", "interval", "")
+        parts.append(table(head, lines, "The score less that of a run without the right image"))
+    return parts
 
 
 def _per_class(result: Result) -> Sequence[Html]:

@@ -1,6 +1,6 @@
 """Is it visual? A score beside constant answers, the oracle, and runs without the right image."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -8,8 +8,8 @@ from longllava_domains.errors import PolicyError
 from longllava_domains.evaluate.bootstrap import DRAWS, difference, main_metric, with_intervals
 from longllava_domains.evaluate.datasets.dataset import Dataset
 from longllava_domains.evaluate.dispatch import explain_settings, find_protocol, score
-from longllava_domains.evaluate.predictions import Source
-from longllava_domains.evaluate.result import Result
+from longllava_domains.evaluate.predictions import Row, Source
+from longllava_domains.evaluate.result import Contrast, Result
 
 NOT_VISUAL: Final = "not visual"
 """How a note begins that says that the image may as well be absent."""
@@ -49,9 +49,14 @@ def baselines(
     for name in ("missing", "duplicates", "match", "id_field", "answer_field"):
         own.pop(name, None)
     return {
-        name: score(benchmark, made, references, protocol=protocol, **own)
+        name: score(benchmark, made, _truths_for(made, references), protocol=protocol, **own)
         for name, made in rows.items()
     }
+
+
+def _truths_for(made: Sequence[Row], references: Source | Dataset) -> Source | Dataset | None:
+    """Return None for rows that hold their own truths, whose ids then need not tell them apart."""
+    return None if all("ground_truth" in row for row in made) else references
 
 
 def stand_beside(
@@ -83,27 +88,21 @@ def stand_beside(
         )
     headline = [name for name in result.headline if name in result.statistics]
     chosen = [metric] if metric else headline or [main_metric(result)]
-    notes = []
+    notes, found = [], []
     for name in ("blind", "shuffled"):
         if name not in others:
             notes.append(f"no {name} run: how much of the score is visual is not known")
             continue
-        for each in chosen:
-            if each in others[name].statistics:
-                notes.append(_told_apart(result, others[name], name, each, draws, seed))
-    return replace(result, beside={**result.beside, **others}).with_notes(*notes)
-
-
-def _told_apart(
-    result: Result, other: Result, name: str, metric: str, draws: int, seed: int
-) -> str:
-    """Say by how much a score differs from that of a run without the right image."""
-    found = difference(result, other, metric, draws=draws, seed=seed)
-    low, high = found.interval.low, found.interval.high
-    line = f"{metric} less {name}: {found.value:+.4f} ({low:+.4f} to {high:+.4f})"
-    if low > 0:
-        return line
-    return f"{NOT_VISUAL}: {line} {'includes 0' if high >= 0 else 'lies below 0'}"
+        shared = [each for each in chosen if each in others[name].statistics]
+        drawn = [difference(result, others[name], each, draws=draws, seed=seed) for each in shared]
+        own = [Contrast(each.metric, name, each.value, each.interval) for each in drawn]
+        failed = [contrast.metric for contrast in own if not contrast.is_visual]
+        if failed:
+            notes.append(f"{NOT_VISUAL}: {', '.join(failed)}: less {name}, not above 0")
+        found += own
+    return replace(
+        result, beside={**result.beside, **others}, contrasts=(*result.contrasts, *found)
+    ).with_notes(*notes)
 
 
 def score_beside(

@@ -1,9 +1,8 @@
 """`Benchmark`: a model asked about a benchmark on the disk, and its answers scored with their controls."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 from longllava_domains.errors import LongLlavaError, PolicyError
@@ -15,18 +14,14 @@ from longllava_domains.evaluate.visual import score_beside
 from longllava_domains.pipelines.benchmark.asking import DEFAULT_TOKENS, NOISE_TOKENS
 from longllava_domains.pipelines.benchmark.generate import OnProgress, Replies, generate
 from longllava_domains.pipelines.benchmark.material import Material
-from longllava_domains.pipelines.benchmark.medical_vqa import medical_vqa_material
+from longllava_domains.pipelines.benchmark.materials import read_material
 from longllava_domains.pipelines.benchmark.outcome import BenchmarkResult
 from longllava_domains.pipelines.benchmark.plan import RunPlan
 from longllava_domains.pipelines.loading import load, refuse_a_name
 from longllava_domains.provenance import RESEARCH_NOTICE, UNTRAINED_NOTICE
 from longllava_domains.vision_language import LoadOptions, VisionLanguageModel
 
-_MATERIALS: Final[Mapping[str, Callable[[Path, int | None, Any], Material]]] = MappingProxyType({
-    "vqa-rad": lambda folder, limit, _: medical_vqa_material("vqa-rad", folder, limit),
-    "path-vqa": lambda folder, limit, _: medical_vqa_material("path-vqa", folder, limit),
-})  # fmt: skip
-BENCHMARKS: Final = tuple(_MATERIALS)
+BENCHMARKS: Final = tuple(PROTOCOLS)
 SYNTHETIC_MARK: Final = "SYNTHETIC.txt"
 """A file of this name in a benchmark's folder says that its data are phantoms."""
 
@@ -132,7 +127,9 @@ class Benchmark:
         folder = Path(data)
         if (folder / SYNTHETIC_MARK).is_file():
             chosen = replace(chosen, synthetic=True)
-        material = _MATERIALS[benchmark](folder, chosen.limit, self.model.view_format)
+        material = read_material(
+            benchmark, folder, chosen.limit, self.model.view_format, [each.name for each in named]
+        )
         made = self.model.provenance
         untrained = UNTRAINED_NOTICE in made.get("notices", ())
         plan = RunPlan(

@@ -82,5 +82,3 @@ def _stored_pictures(folder: Path, split: str) -> dict[str, Picture]:
 def _images(rows: Sequence[Mapping[str, Picture]]) -> Iterator[Picture]:
     for row in rows:
         yield row["image"]
-
-

@@ -16,7 +16,12 @@ from longllava_domains.pipelines.cli.console import (
     stdout,
     written,
 )
-from longllava_domains.pipelines.cli.evaluate import evaluating, read_settings, show_result
+from longllava_domains.pipelines.cli.evaluate import (
+    evaluating,
+    print_table,
+    read_settings,
+    show_result,
+)
 from longllava_domains.pipelines.cli.options.shared import LOADING, AsJson, Model, sharing
 from longllava_domains.vision_language import LoadOptions
 
@@ -57,7 +62,9 @@ def _command(benchmark: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - 
         ] = None,
         draws: Annotated[int, typer.Option(help="Draws of the bootstrap")] = 2000,
         seed: Annotated[int, typer.Option(help="Of all draws")] = 0,
-        synthetic: Annotated[bool, typer.Option("--synthetic", help="The data are phantoms")] = False,
+        synthetic: Annotated[
+            bool, typer.Option("--synthetic", help="The data are phantoms")
+        ] = False,
         as_json: AsJson = False,
     ) -> None:
         """Run a benchmark."""
@@ -94,7 +101,7 @@ def show_run(found: BenchmarkResult) -> None:
         table = Table("protocol", "metric", "value", "interval", "visual?", "asked so?")
         for protocol, metric, value, interval, _, visual, asked in board_lines(found.results):
             table.add_row(protocol, metric, value, interval, visual, asked)
-        stdout.print(table)
+        print_table(table)
     for name, reason in found.skipped.items():
         stdout.print(f"{name} was not applied: {reason}", markup=False)
     kept = f", {found.reused:,} of them kept by an earlier run" if found.reused else ""

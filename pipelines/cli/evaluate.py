@@ -13,12 +13,13 @@ from longllava_domains.evaluate.card import save_card
 from longllava_domains.evaluate.datasets import Dataset, load_dataset
 from longllava_domains.evaluate.dispatch import explain_settings, find_protocol
 from longllava_domains.evaluate.explain import DifferingRow, explain
-from longllava_domains.evaluate.result import Result
+from longllava_domains.evaluate.result import Result, contrast_line
 from longllava_domains.evaluate.visual import score_beside
 from longllava_domains.files import require_apart, require_writable, write_text
-from longllava_domains.pipelines.cli.console import stdout
+from longllava_domains.pipelines.cli.console import stdout, written
 from longllava_domains.pipelines.cli.options.shared import AsJson
 
+_WIDTH = 150
 evaluating = typer.Typer(help="Scores whose protocol is named. No model is loaded.")
 
 _Benchmark = Annotated[str, typer.Argument(help="vqa-rad, path-vqa, ct-rate ...: see `protocols`")]
@@ -152,6 +153,18 @@ def data(
 
 
 @evaluating.command()
+def phantom(
+    benchmark: _Benchmark,
+    folder: Annotated[Path, typer.Argument(help="A new folder")],
+    size: Annotated[int, typer.Option(help="Images, patients or slides")] = 4,
+) -> None:
+    """Write a small benchmark of phantoms in the exact layout of a real one, to try a run."""
+    from longllava_domains.adapters.phantoms.benchmarks import write_benchmark
+
+    written(write_benchmark(benchmark, folder, size=size))
+
+
+@evaluating.command()
 def check(
     prevalence: Annotated[float, typer.Option(help="Share of positives, 0 to 1")],
     accuracy: Annotated[float | None, typer.Option(help="0 to 1")] = None,
@@ -201,21 +214,28 @@ def read_settings(pairs: list[str] | None) -> dict[str, Any]:
 def show_result(result: Result) -> None:
     """Print a result, what stands beside it, and its notes."""
     stdout.print(f"{result.benchmark}, {result.protocol}", style="bold", markup=False)
-    names = result.headline
-    table = Table("", *names)
-    table.add_row("this file", *(f"{result.metrics[name]:.4f}" for name in names))
-    if result.intervals:
-        spans = [result.intervals.get(name) for name in names]
+    names = result.headline or tuple(result.metrics)[:1]
+    table = Table("metric", "this file", "interval", *result.beside)
+    for name in names:
+        found = result.intervals.get(name)
+        interval = "" if found is None else f"{found.low:.4f} to {found.high:.4f}"
+        others = (each.metrics.get(name) for each in result.beside.values())
         table.add_row(
-            "interval", *("" if s is None else f"{s.low:.4f} to {s.high:.4f}" for s in spans)
-        )
-    for key, each in result.beside.items():
-        table.add_row(key, *(f"{each.metrics[n]:.4f}" if n in each.metrics else "" for n in names))
-    stdout.print(table)
+            name, f"{result.metrics[name]:.4f}", interval,
+            *("" if value is None else f"{value:.4f}" for value in others),
+        )  # fmt: skip
+    print_table(table)
+    for contrast in result.contrasts:
+        stdout.print("  ".join(contrast_line(contrast)), markup=False)
     counts = ", ".join(f"{name} {count:,}" for name, count in result.counts.to_json().items())
     stdout.print(counts, markup=False)
     for note in result.notes:
         stdout.print(f"note: {note}", markup=False)
+
+
+def print_table(table: Table) -> None:
+    """Print a table with every cell whole, wider than the terminal where need be."""
+    stdout.print(table, width=max(stdout.width, _WIDTH), crop=False)
 
 
 def _show_row(row: DifferingRow) -> None:

@@ -104,6 +104,7 @@ def _score(
         statistics=scored.statistics,
         cluster="image" if any(item.image for item in items) else None,
         notes=(*given.notes, *pairing.notes, *scored.notes),
+        headline=tuple(name for name in scored.metrics if not name.startswith("accuracy/")),
     )
 
 

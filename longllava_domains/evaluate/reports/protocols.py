@@ -13,7 +13,7 @@ from longllava_domains.evaluate.multilabel import Booleans, statistics
 from longllava_domains.evaluate.predictions import Matching, Source
 from longllava_domains.evaluate.protocol import Protocol
 from longllava_domains.evaluate.reports.collapse import recall_by_prevalence, template_shares
-from longllava_domains.evaluate.reports.tables import ReportPairs, read_reports
+from longllava_domains.evaluate.reports.tables import ReportPairs, baseline_reports, read_reports
 from longllava_domains.evaluate.result import Result
 from longllava_domains.evaluate.statistic import Statistic, defined, mean_statistic
 from longllava_domains.evaluate.text_overlap.bleu import pycocoevalcap_bleu
@@ -178,5 +178,6 @@ PROTOCOLS: Final = (
         "BLEU, ROUGE-L, CIDEr, label F1 and CRG (VLM3D challenge)",
         score_reports,
         {"report": "Write the findings of this CT scan."},
+        baselines=baseline_reports,
     ),
 )
