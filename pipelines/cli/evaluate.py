@@ -19,7 +19,7 @@ from longllava_domains.files import require_apart, require_writable, write_text
 from longllava_domains.pipelines.cli.console import stdout, written
 from longllava_domains.pipelines.cli.options.shared import AsJson
 
-_WIDTH = 150
+_WIDTH = 400
 evaluating = typer.Typer(help="Scores whose protocol is named. No model is loaded.")
 
 _Benchmark = Annotated[str, typer.Argument(help="vqa-rad, path-vqa, ct-rate ...: see `protocols`")]
@@ -235,7 +235,13 @@ def show_result(result: Result) -> None:
 
 def print_table(table: Table) -> None:
     """Print a table with every cell whole, wider than the terminal where need be."""
-    stdout.print(table, width=max(stdout.width, _WIDTH), crop=False)
+    for column in table.columns:
+        column.no_wrap = True
+    own_width, stdout.width = stdout.width, _WIDTH
+    try:
+        stdout.print(table, crop=False)
+    finally:
+        stdout.width = own_width
 
 
 def _show_row(row: DifferingRow) -> None:

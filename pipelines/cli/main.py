@@ -15,7 +15,6 @@ from longllava_domains.errors import LongLlavaError
 from longllava_domains.pipelines.cli import (
     answer,
     archive,
-    benchmark,
     calibrate,
     evaluate,
     finetune,
@@ -30,6 +29,7 @@ from longllava_domains.pipelines.cli.console import (
     stdout,
     tolerate_any_encoding,
 )
+from longllava_domains.pipelines.cli.evaluation import benchmark, own
 from longllava_domains.pipelines.memory_remedies import out_of_memory
 
 DONE, REFUSED = 0, 2
@@ -57,7 +57,19 @@ def options(
     """LongLLaVA for CT, pathology and remote sensing. For research use only."""
 
 
-for group in (answer, views, model, plan, finetune, calibrate, evaluate, benchmark, archive, send):
+for group in (
+    answer,
+    views,
+    model,
+    plan,
+    finetune,
+    calibrate,
+    evaluate,
+    benchmark,
+    own,
+    archive,
+    send,
+):
     group.register(app)
 
 
