@@ -75,6 +75,8 @@ def _verdict(result: Result, metric: str) -> str:
     if metric not in result.statistics:
         return ""
     own = [contrast for contrast in result.contrasts if contrast.metric == metric]
+    if not own:
+        return "not known"
     return "visual" if all(contrast.is_visual for contrast in own) else NOT_VISUAL
 
 

@@ -120,6 +120,11 @@ def difference(
     return Difference(metric, both.value, interval, clusters)
 
 
+def can_be_drawn(result: Result) -> bool:
+    """Return whether there are two patients, images or rows at least, so that drawing says anything."""
+    return _clusters(result)[1] >= 2
+
+
 def main_metric(result: Result) -> str:
     """Return the first metric of the headline that can be resampled, or else any that can.
 

@@ -5,7 +5,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.evaluate.bootstrap import DRAWS, difference, main_metric, with_intervals
+from longllava_domains.evaluate.bootstrap import (
+    DRAWS,
+    can_be_drawn,
+    difference,
+    main_metric,
+    with_intervals,
+)
 from longllava_domains.evaluate.datasets.dataset import Dataset
 from longllava_domains.evaluate.dispatch import explain_settings, find_protocol, score
 from longllava_domains.evaluate.predictions import Row, Source
@@ -90,8 +96,9 @@ def stand_beside(
     chosen = [metric] if metric else headline or [main_metric(result)]
     notes, found = [], []
     for name in ("blind", "shuffled"):
-        if name not in others:
-            notes.append(f"no {name} run: how much of the score is visual is not known")
+        if name not in others or not can_be_drawn(result):
+            why = f"no {name} run" if name not in others else "one image or patient only"
+            notes.append(f"{why}: how much of the score is visual is not known")
             continue
         shared = [each for each in chosen if each in others[name].statistics]
         drawn = [difference(result, others[name], each, draws=draws, seed=seed) for each in shared]
@@ -132,7 +139,9 @@ def score_beside(
         LongLlavaError: As `score`.
     """
     result = score(benchmark, predictions, references, protocol=protocol, **settings)
-    if draws:
+    if not can_be_drawn(result):
+        result = result.with_notes("no intervals: all rows are of one image or patient")
+    elif draws:
         result = with_intervals(result, draws=draws, seed=seed)
     beside: dict[str, Result] = {}
     if find_protocol(benchmark, protocol).baselines is not None:
