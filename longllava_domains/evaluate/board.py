@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from longllava_domains.evaluate.bootstrap import main_metric
 from longllava_domains.evaluate.card import html_card
@@ -12,9 +12,6 @@ from longllava_domains.evaluate.result import Result, suffix_error
 from longllava_domains.evaluate.visual import NOT_VISUAL, scored_under
 from longllava_domains.files import write_text
 from longllava_domains.html import Html, bar_plot, element, table
-
-Line = tuple[str, str, str, str, str, str, str]
-HEAD: Final = ("protocol", "metric", "value", "interval", "beside it", "visual?", "asked so?")
 
 
 def save_board(
@@ -46,26 +43,36 @@ def save_board(
     write_text(path, text, overwrite=overwrite)
 
 
-def board_lines(results: Mapping[str, Result]) -> list[Line]:
-    """Return a line for each headline metric of each protocol, as `HEAD` names its cells."""
+def board_head(results: Mapping[str, Result]) -> tuple[str, ...]:
+    """Return the heads of `board_lines`."""
+    return ("protocol", "metric", "value", "interval", *_controls(results), "visual?", "asked so?")
+
+
+def board_lines(results: Mapping[str, Result]) -> list[tuple[str, ...]]:
+    """Return a line for each headline metric of each protocol, as `board_head` names its cells."""
     lines = []
     for result in results.values():
+        asked = [note for note in result.notes if note.startswith(PROMPT_MISMATCH)]
         for metric in result.headline or tuple(result.metrics)[:1]:
             found = result.intervals.get(metric)
             interval = "" if found is None else f"{found.low:.4f} to {found.high:.4f}"
-            beside = ", ".join(
-                f"{name} {each.metrics[metric]:.4f}"
-                for name, each in result.beside.items()
-                if metric in each.metrics
-            )
-            asked = [note for note in result.notes if note.startswith(PROMPT_MISMATCH)]
+            others = [result.beside.get(name) for name in _controls(results)]
+            beside = [
+                "" if each is None or metric not in each.metrics else f"{each.metrics[metric]:.4f}"
+                for each in others
+            ]
             lines.append(
-                (
-                    result.protocol, metric, f"{result.metrics[metric]:.4f}", interval, beside,
-                    _verdict(result, metric), "no" if asked else "yes",
-                )
+                (result.protocol, metric, f"{result.metrics[metric]:.4f}", interval, *beside,
+                 _verdict(result, metric), "no" if asked else "yes")
             )  # fmt: skip
     return lines
+
+
+def _controls(results: Mapping[str, Result]) -> tuple[str, ...]:
+    """Return the names of what stands beside any result, the runs of the model first."""
+    names = dict.fromkeys(name for result in results.values() for name in result.beside)
+    runs = [name for name in ("blind", "shuffled") if name in names]
+    return (*runs, *(name for name in names if name not in runs))
 
 
 def _verdict(result: Result, metric: str) -> str:
@@ -94,13 +101,14 @@ def _section(results: Mapping[str, Result]) -> tuple[Html, ...]:
         element("h2", "Every protocol"),
         element("p", scored_under(results), class_="note"),
         bar_plot(names, values, intervals, "The first metric of each protocol"),
-        table(HEAD, board_lines(results)),
+        table(board_head(results), board_lines(results)),
     )
 
 
 def _markdown(results: Mapping[str, Result]) -> str:
     if len(results) < 2:
         return ""
-    cells = [HEAD, ("---",) * len(HEAD), *board_lines(results)]
+    head = board_head(results)
+    cells = [head, ("---",) * len(head), *board_lines(results)]
     lines = "\n".join(f"| {' | '.join(row)} |" for row in cells)
     return f"\n## Every protocol\n\n{lines}\n"

@@ -51,6 +51,7 @@ def html_card(result: Result, more: Sequence[Html] = ()) -> str:
     """
     body = [
         element("p", f"{result.protocol}, {result.counts.scored:,} rows scored"),
+        *_model(result),
         *(element("p", note, class_="note") for note in result.notes),
         _headline(result),
         *_beside(result),
@@ -65,6 +66,15 @@ def html_card(result: Result, more: Sequence[Html] = ()) -> str:
         table(("setting", "value"), [(k, json.dumps(v)) for k, v in result.settings.items()]),
     ]
     return page(f"{result.benchmark}, {result.protocol.partition('@')[0]}", *body)
+
+
+def _model(result: Result) -> Sequence[Html]:
+    """Say who answered, where the result knows."""
+    made = result.settings.get("model")
+    if not made:
+        return ()
+    told = ", ".join(f"{name} {value}" for name, value in made.items() if name != "model")
+    return (element("p", f"Model: {made.get('model', 'not named')} ({told})"),)
 
 
 def _headline(result: Result) -> Html:

@@ -3,7 +3,7 @@
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from longllava_domains.provenance import RESEARCH_NOTICE
 PRESET: Final = "paper-longllava@1"
 TABLES: Final = ("2", "3", "5", "6", "7", "8", "10")
 MATCHES, DIFFERS, IMPOSSIBLE, NOT_RUN = "matches", "differs", "impossible", "not run"
+PAPER_TOKENS: Final = 100_000
 _TOLERANCE: Final = 0.10  # of a time or a memory size, which another machine never repeats exactly
 # What may leave: cards and predictions. Rows hold the truths of data that may not be passed on.
 _SENT: Final = ("card.*", "predictions-*.jsonl", "efficiency.json")
@@ -124,12 +125,15 @@ def paper_table(number: str, values: Path | None = None) -> PaperTable:
         ) from None
 
 
-def compare_benchmarks(table_: PaperTable, results: Mapping[str, Result]) -> list[Line]:
+def compare_benchmarks(
+    table_: PaperTable, results: Mapping[str, Result], *, limit: int | None = None
+) -> list[Line]:
     """Put our results beside the paper's.
 
     Args:
         table_: The paper's.
         results: ``"BENCHMARK PROTOCOL"`` -> ours, as far as they were run.
+        limit: Only so many rows were asked: ours is shown, and nothing is compared.
     """
     impossible = _impossible(table_)
     lines = []
@@ -138,12 +142,18 @@ def compare_benchmarks(table_: PaperTable, results: Mapping[str, Result]) -> lis
         ours = None if result is None else result.metrics.get(row.metric)
         found = None if result is None else result.intervals.get(row.metric)
         interval = None if found is None else (found.low, found.high)
-        lines.append(_line(row, ours, interval, impossible))
+        line = _line(row, ours, interval, impossible)
+        if ours is not None and limit is not None and not impossible:
+            line = replace(line, verdict=NOT_RUN, why=f"only the first {limit} rows were asked")
+        lines.append(line)
     return lines
 
 
 def compare_efficiency(table_: PaperTable, measured: Efficiency | None) -> list[Line]:
-    """Put our times and memory beside the paper's; within a tenth counts as a match."""
+    """Put our times and memory beside the paper's; within a tenth counts as a match.
+
+    At another length than the paper's nothing is compared: ours is shown, and that is said.
+    """
     ours: dict[str, float | None] = {}
     if measured is not None:
         ours = {
@@ -157,7 +167,10 @@ def compare_efficiency(table_: PaperTable, measured: Efficiency | None) -> list[
         value = ours.get(row.metric)
         span = None if value is None else (value * (1 - _TOLERANCE), value * (1 + _TOLERANCE))
         lines.append(_line(row, value, span, ""))
-    return lines
+    if measured is None or measured.tokens == PAPER_TOKENS:
+        return lines
+    why = f"measured at {measured.tokens:,} tokens, the paper at {PAPER_TOKENS:,}"
+    return [replace(line, verdict=NOT_RUN, why=why) for line in lines]
 
 
 def _line(
@@ -184,7 +197,7 @@ def _impossible(table_: PaperTable) -> str:
     by_name = {row.metric.removeprefix("micro/"): row.value for row in table_.rows}
     row = Reported(*(by_name.get(name) for name in ("accuracy", "precision", "recall", "f1")))
     found = contradictions(row, table_.prevalence)
-    return found[0] if found else ""
+    return "; ".join(found)
 
 
 def save_reproduction(

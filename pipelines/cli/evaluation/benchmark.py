@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from longllava_domains.evaluate.board import board_lines
+from longllava_domains.evaluate.board import board_head, board_lines
 from longllava_domains.pipelines.benchmark.benchmark import BENCHMARKS, Benchmark, RunSettings
 from longllava_domains.pipelines.benchmark.outcome import BenchmarkResult
 from longllava_domains.pipelines.cli.console import (
@@ -98,9 +98,9 @@ def show_run(found: BenchmarkResult) -> None:
     """Print the card's result, and a line for each protocol."""
     show_result(found.card)
     if len(found.results) > 1:
-        table = Table("protocol", "metric", "value", "interval", "visual?", "asked so?")
-        for protocol, metric, value, interval, _, visual, asked in board_lines(found.results):
-            table.add_row(protocol, metric, value, interval, visual, asked)
+        table = Table(*board_head(found.results))
+        for line in board_lines(found.results):
+            table.add_row(*line)
         print_table(table)
     for name, reason in found.skipped.items():
         stdout.print(f"{name} was not applied: {reason}", markup=False)
