@@ -71,13 +71,7 @@ def needle_trials(
             remedy="Give --frames such as 100,200 and --depths such as 0.2,0.6,1.",
             code="measure.grid",
         )
-    if data is None:
-        needles = _generated(view_px, seed)
-
-        def frame(number: int) -> View:
-            return view(haystack(number + 2, view_px, seed))
-    else:
-        needles, frame = _from_folder(data)
+    needles, frame = _generated(view_px, seed) if data is None else _from_folder(data)
     return [
         Trial(
             name=f"{count}/{depth}/{number}",
@@ -109,11 +103,15 @@ def _sequence(
     return show
 
 
-def _generated(view_px: int, seed: int) -> list[Needle]:
+def _generated(view_px: int, seed: int) -> tuple[list[Needle], Callable[[int], View]]:
+    def frame(number: int) -> View:
+        return view(haystack(number + 2, view_px, seed))
+
     def shown(colour: str) -> Callable[[], View]:
         return lambda: view(disc_frame(colour, view_px, seed))
 
-    return [Needle(shown(name), QUESTION, tuple(COLOURS), name) for name in COLOURS]
+    needles = [Needle(shown(name), QUESTION, tuple(COLOURS), name) for name in COLOURS]
+    return needles, frame
 
 
 def _from_folder(data: Path) -> tuple[list[Needle], Callable[[int], View]]:

@@ -50,12 +50,12 @@ def run_table(
     results: dict[str, Result] = {}
     runs = []
     for benchmark, protocol in wanted.items():
-        place = None if data is None else data / benchmark.partition("/")[0]
-        if place is None or not place.is_dir():
+        source = None if data is None else data / benchmark.partition("/")[0]
+        if source is None or not source.is_dir():
             continue
         run = folder / benchmark.replace("/", "-")
         found = Benchmark(model)(
-            benchmark, place, run, protocols=[protocol], settings=RunSettings(limit=limit),
+            benchmark, source, run, protocols=[protocol], settings=RunSettings(limit=limit),
             on_progress=on_progress,
         )  # fmt: skip
         results[f"{benchmark} {protocol}"] = found.results[protocol]

@@ -1,6 +1,7 @@
 """`longllava evaluate needle`, `scaling` and `efficiency`: a model as its input grows."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -152,7 +153,7 @@ def _cell(value: object) -> str:
     return f"{value:,.4g}" if isinstance(value, float) else str(value)
 
 
-def _print(head: tuple[str, ...], lines: list[tuple[str, ...]]) -> None:
+def _print(head: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     table = Table(*head)
     for line in lines:
         table.add_row(*line)
