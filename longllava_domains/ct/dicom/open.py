@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longllava_domains.ct.body_part import parse_purpose
-from longllava_domains.ct.dicom.geometry.slice_grid import arrange, parse_repair
+from longllava_domains.ct.dicom.geometry.repair import parse_repair
+from longllava_domains.ct.dicom.geometry.slice_grid import arrange
 from longllava_domains.ct.dicom.geometry.stack import Arrangement, common_size
 from longllava_domains.ct.dicom.header import SliceHeader
 from longllava_domains.ct.dicom.rescale import scales

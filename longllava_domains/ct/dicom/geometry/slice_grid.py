@@ -1,20 +1,16 @@
 """Order slices along their normal and lay them on an even grid, repairing only what was asked.
 
 Where no even grid is proved, the slices still are what was acquired: their order and places hold.
-
-Repairs: ``"duplicates"`` keeps one of several pixel-identical slices, ``"gaps"`` (or
-``"gaps:K"``) leaves a slot for each of up to K missing slices in a row, ``"tilt"`` shifts each
-slice in its plane, ``"single"`` takes the thickness of a lone slice as its spacing.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from longllava_domains.ct.dicom.geometry.spacing import MAX_GAP, Grid, grid_of
+from longllava_domains.ct.dicom.geometry.repair import Repair
+from longllava_domains.ct.dicom.geometry.spacing import Grid, grid_of
 from longllava_domains.ct.dicom.geometry.stack import (
     ACQUIRED_REMEDY,
     SAME_PLACE_MM,
@@ -27,48 +23,7 @@ from longllava_domains.ct.dicom.geometry.stack import (
     tilt_of,
 )
 from longllava_domains.ct.dicom.header import SliceHeader
-from longllava_domains.errors import Fact, GeometryError, PolicyError
-
-REPAIRS: Final = ("tilt", "gaps", "duplicates", "single")
-DEFAULT_GAP: Final = 3
-
-
-@dataclass(frozen=True)
-class Repair:
-    """What the user allowed.
-
-    Attributes:
-        tilt: Straighten a tilt.
-        gap: Most missing slices in a row that may be made up.
-        duplicates: Drop slices that are pixel-identical to one at the same place.
-        single: Take a lone slice's thickness as its spacing.
-    """
-
-    tilt: bool = False
-    gap: int = 0
-    duplicates: bool = False
-    single: bool = False
-
-
-def parse_repair(names: tuple[str, ...]) -> Repair:
-    """Read the names of repairs.
-
-    Raises:
-        PolicyError: An unknown name.
-    """
-    gap = 0
-    for name in names:
-        word, _, count = name.partition(":")
-        if word == "gaps" and (not count or (count.isdecimal() and int(count) <= MAX_GAP)):
-            gap = int(count or DEFAULT_GAP)
-        elif name not in REPAIRS:
-            raise PolicyError(
-                "There is no such repair for DICOM.",
-                remedy=f"Choose from {', '.join(REPAIRS)} (gaps:K for up to K slices in a row, "
-                f"at most {MAX_GAP}).",
-                code="ct.repair",
-            )
-    return Repair("tilt" in names, gap, "duplicates" in names, "single" in names)
+from longllava_domains.errors import Fact, GeometryError
 
 
 @dataclass
