@@ -52,7 +52,7 @@ _FACTORS: Final = (2.0, 0.5, 10.0, 0.1)
 
 @dataclass(frozen=True)
 class Plausibility:
-    """What values say about a unit that a header vouches for.
+    """Evidence of values for or against a unit that a header vouches for.
 
     Attributes:
         code: ``"air"`` (air or lung, and soft tissue, where Hounsfield units put them),

@@ -24,7 +24,7 @@ MAX_VIEW_PX: Final = 4096
 
 @dataclass(frozen=True)
 class SlicePolicy:
-    """Which slices are shown, how, and in which windows; recorded with every result.
+    """Choice of slices, their order and windows; recorded with every result.
 
     Slices are chosen in this order: the range, then the spacing or the count, then the budget.
     No slice is interpolated: a spacing picks the nearest source slices, so each view can name

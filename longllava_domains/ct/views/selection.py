@@ -1,4 +1,4 @@
-"""Which slices of a volume a policy shows, and a policy that shows no more than a memory holds."""
+"""Select the slices that a policy shows, and find a policy that shows no more than memory holds."""
 
 import math
 from dataclasses import replace

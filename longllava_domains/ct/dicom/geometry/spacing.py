@@ -25,7 +25,7 @@ _OFTEN: Final = 0.2
 
 @dataclass(frozen=True)
 class Grid:
-    """Where slices lie on an even grid.
+    """Positions of slices on an even grid.
 
     Attributes:
         slots: Slot of each slice, from 0.
