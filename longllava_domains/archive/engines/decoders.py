@@ -160,6 +160,7 @@ class _Decoder:
         self._began = 0.0
 
     def begin(self, item: Item) -> None:
+        """Send the item to the process; the time starts now."""
         self._began = time.monotonic()
         try:
             self._pipe.send(item)
@@ -187,6 +188,7 @@ class _Decoder:
             return None
 
     def end(self) -> None:
+        """Kill the process and close the pipe."""
         self._process.kill()
         self._process.join()
         self._pipe.close()
