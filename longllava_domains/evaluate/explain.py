@@ -15,7 +15,7 @@ from longllava_domains.evaluate.visual import scored_under
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one protocol says about one row.
+    """Verdict of one protocol on one row.
 
     Attributes:
         score: From 0 to 1.

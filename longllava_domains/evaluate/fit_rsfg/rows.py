@@ -35,7 +35,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one protocol says of one row.
+    """Verdict of one protocol on one row.
 
     Attributes:
         score: From 0 to 1; None where the row does not count.

@@ -22,7 +22,7 @@ Counts = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a protocol counts for one row: None leaves it out."""
+    """Counts of a protocol for one row: None leaves it out."""
 
     counts: Counts | None
     reason: str = ""
