@@ -1,4 +1,4 @@
-"""Where fields lie: grids in level-0 pixels, what is left out of them, and which go first."""
+"""Positions of fields: grids in level-0 pixels, what is left out of them, and which go first."""
 
 from dataclasses import dataclass
 from typing import Final
