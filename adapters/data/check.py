@@ -26,7 +26,7 @@ _EXAMPLES: Final = 5
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What was found in a data set.
+    """Report of a check of a data set.
 
     Attributes:
         name: The data set.
@@ -67,7 +67,7 @@ class CheckReport:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Where the usable rows of a data set stand, and how long each is.
+    """Positions of the usable rows of a data set, and their lengths.
 
     Attributes:
         data: The data set.
@@ -95,7 +95,7 @@ class Catalogue:
 
 @dataclass
 class _Count:
-    """What has been seen so far."""
+    """Counts of what has been seen so far."""
 
     rows: int = 0
     trimmed: int = 0
@@ -106,6 +106,7 @@ class _Count:
     seen: set[bytes] = field(default_factory=set)
 
     def drop(self, reason: str) -> None:
+        """Count a row that is left out, and keep a few as examples."""
         self.dropped[reason] += 1
         named = self.examples.get(reason, ())
         if len(named) < _EXAMPLES:

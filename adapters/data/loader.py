@@ -41,7 +41,7 @@ _AHEAD: Final = 2
 
 @dataclass(frozen=True)
 class Shard:
-    """Which of several processes this is.
+    """Share of one process among several.
 
     Attributes:
         rank: Counted from 0.

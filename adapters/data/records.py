@@ -24,7 +24,7 @@ _MARK: Final = b"\xef\xbb\xbf"  # the byte order mark that some editors put firs
 
 
 class Place(NamedTuple):
-    """Where a row stands.
+    """Position of a row.
 
     Attributes:
         file: Number of the file.

@@ -24,7 +24,7 @@ _PROJECTOR: Final = "multi_modal_projector"
 
 @dataclass(frozen=True)
 class Coverage:
-    """What an adapter sits on.
+    """Matrices that an adapter sits on.
 
     Attributes:
         adapted: Part of the network -> (tensors with an adapter, tensors of that part).
