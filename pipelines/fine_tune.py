@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class FineTuned:
-    """What a training left.
+    """Result of a training.
 
     Attributes:
         folder: The adapter, or the whole model; its README.md is the card.
@@ -188,12 +188,8 @@ class FineTune:
         if process.is_main_process:
             require_free(place) if checkpoint is None else sweep(place)
         part = self.check(data, evaluation=evaluation, on_row=on_row)
-        told(f"Terms of {part.catalogue.data.name}: {part.catalogue.data.terms.conditions}")
-        for line in part.catalogue.report.lines():
-            told(line)
         loader = self._loader(part, process, threads)
-        told(self._fill(part.catalogue, loader))
-        told(self._planned(part.catalogue, loader))
+        self._tell(part.catalogue, loader, told)
         made = self._trainer(loader, place, told, {"save_every_steps": save_every_steps, **trainer})
         if checkpoint is None:
             made.train()
@@ -205,6 +201,14 @@ class FineTune:
         return FineTuned(
             place, self.recipe, made.state.global_step, _last_loss(made), loader.damaged
         )
+
+    def _tell(self, found: Catalogue, loader: RowLoader, told: Say) -> None:
+        """Say the terms of the data, what the check found, how full rows are, and the memory."""
+        told(f"Terms of {found.data.name}: {found.data.terms.conditions}")
+        for line in found.report.lines():
+            told(line)
+        told(self._fill(found, loader))
+        told(self._planned(found, loader))
 
     def _save(
         self, made: "RowTrainer", place: Path, found: Catalogue, evaluation: list[str]

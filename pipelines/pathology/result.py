@@ -1,4 +1,4 @@
-"""What `PathologyQA` returns: an answer about a slide, with the views it rests on."""
+"""Result of `PathologyQA`: an answer about a slide, with the views it rests on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,17 +33,17 @@ class SlideAnswer:
 
     @property
     def text(self) -> str:
-        """What the model said."""
+        """Text of the answer, as the model said it."""
         return self.answer.text
 
     @property
     def provenance(self) -> Provenance:
-        """How the answer was made."""
+        """Provenance of the answer."""
         return self.answer.provenance
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What a reader must know before reading, the research notice first."""
+        """Notices to read before the answer, the research notice first."""
         told = self.provenance.get("notices", ())
         return (RESEARCH_NOTICE, *(notice for notice in told if notice != RESEARCH_NOTICE))
 
