@@ -1,4 +1,4 @@
-"""How a result was made, as an allow-list: a key that is not listed here cannot be recorded.
+"""Provenance of a result, as an allow-list: a key that is not listed here cannot be recorded.
 
 Provenance travels with every sequence, answer and exported file, so it must never
 hold patient data. Each key has a *kind* that says which values it takes; free text has

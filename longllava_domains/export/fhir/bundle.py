@@ -116,6 +116,7 @@ class _About:
 
     @property
     def instant(self) -> str:
+        """Time of the report, ISO 8601 in UTC, to the second."""
         return self.content.created.astimezone(UTC).isoformat(timespec="seconds")
 
     def study_date(self, key: str) -> Resource:
