@@ -16,9 +16,9 @@ from longllava_domains.evaluate.reports.collapse import recall_by_prevalence, te
 from longllava_domains.evaluate.reports.tables import ReportPairs, read_reports
 from longllava_domains.evaluate.result import Cell, Result
 from longllava_domains.evaluate.statistic import Statistic, defined, mean_statistic
+from longllava_domains.evaluate.text_overlap import coco_java
 from longllava_domains.evaluate.text_overlap.bleu import pycocoevalcap_bleu
 from longllava_domains.evaluate.text_overlap.cider import pycocoevalcap_cider
-from longllava_domains.evaluate.text_overlap.coco_java import meteor_scores, ptb_tokens
 from longllava_domains.evaluate.text_overlap.ngrams import count_ngrams
 from longllava_domains.evaluate.text_overlap.rouge import pycocoevalcap_rouge_l
 
@@ -133,7 +133,7 @@ def _text_statistics(pairs: ReportPairs, tokenizer: str, *, meteor: bool) -> dic
     written = [_clean(text) for text in pairs.written]
     generated = [_clean_generated(text) for text in pairs.generated]
     if tokenizer == "ptb":
-        generated, written = ptb_tokens(generated), ptb_tokens(written)
+        generated, written = (coco_java.ptb_tokens(texts) for texts in (generated, written))
     words, others = ([text.split() for text in texts] for texts in (generated, written))
     counts = count_ngrams(words, others, LONGEST)
     lengths, other_lengths = (
@@ -147,7 +147,7 @@ def _text_statistics(pairs: ReportPairs, tokenizer: str, *, meteor: bool) -> dic
     found["rouge_l"] = mean_statistic(rouge)
     found["cider"] = mean_statistic(pycocoevalcap_cider(counts, len(words)))
     if meteor:
-        found["meteor"] = mean_statistic(meteor_scores(generated, written))
+        found["meteor"] = mean_statistic(coco_java.meteor(generated, written)[1])
     return defined(found.items())
 
 

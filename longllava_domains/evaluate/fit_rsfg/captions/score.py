@@ -6,16 +6,12 @@ from typing import Final, Literal
 import numpy as np
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.evaluate.fit_rsfg.captions.coco_java import (
-    absent_tool,
-    meteor,
-    official_tokens,
-)
 from longllava_domains.evaluate.fit_rsfg.captions.tokens import plain_tokens
 from longllava_domains.evaluate.fit_rsfg.rows import Item, ProtocolName, Scored, Verdict
 from longllava_domains.evaluate.statistic import mean_statistic
 from longllava_domains.evaluate.text_overlap.bleu import pycocoevalcap_bleu
 from longllava_domains.evaluate.text_overlap.cider import pycocoevalcap_cider
+from longllava_domains.evaluate.text_overlap.coco_java import absent_tool, meteor, ptb_tokens
 from longllava_domains.evaluate.text_overlap.ngrams import count_ngrams
 from longllava_domains.evaluate.text_overlap.rouge import pycocoevalcap_rouge_l
 
@@ -53,10 +49,8 @@ def score_captions(
     answers, truths = tokens[::2], tokens[1::2]
     counts = count_ngrams(answers, truths, LONGEST)
     lengths = [np.array([len(words) for words in texts], float) for texts in (answers, truths)]
-    rouge = [
-        pycocoevalcap_rouge_l(" ".join(answer), " ".join(truth))
-        for answer, truth in zip(answers, truths, strict=True)
-    ]
+    said, meant = ([" ".join(words) for words in texts] for texts in (answers, truths))
+    rouge = [pycocoevalcap_rouge_l(*pair) for pair in zip(said, meant, strict=True)]
     bleu = pycocoevalcap_bleu(counts, *lengths)
     statistics = {
         **{f"Bleu_{size}": found for size, found in enumerate(bleu, 1)},
@@ -65,7 +59,7 @@ def score_captions(
     }
     metrics = {name: found.value for name, found in statistics.items()}
     if used == "ptb":
-        metrics["METEOR"] = meteor(answers, truths)
+        metrics["METEOR"], _ = meteor(said, meant)
     verdicts = [
         Verdict(score, "" if answer else EMPTY)
         for score, answer in zip(rouge, answers, strict=True)
@@ -86,7 +80,7 @@ def _tokens(
     missing = absent_tool()
     if tokenizer == "ptb" or (tokenizer == "auto" and missing is None):
         try:
-            return official_tokens(texts), "ptb", ()
+            return [text.split() for text in ptb_tokens(texts)], "ptb", ()
         except PolicyError:
             if tokenizer == "ptb":
                 raise
