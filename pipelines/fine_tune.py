@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from longllava_domains.adapters.data.check import Catalogue, check_data
 from longllava_domains.adapters.data.encode import Encoder
-from longllava_domains.adapters.data.loader import RowLoader, Shard
-from longllava_domains.adapters.data.mixture import Part, mixture_of
+from longllava_domains.adapters.data.loader import ProcessShare, RowLoader
+from longllava_domains.adapters.data.mixture import MixturePart, mixture_of
 from longllava_domains.adapters.data.open import open_data
 from longllava_domains.adapters.data.packing import PackingPolicy, fill_of, plan_epoch
 from longllava_domains.adapters.data.training_data import TrainingData
@@ -124,7 +124,7 @@ class FineTune:
         evaluation: Sequence[TrainingData] = (),
         decode: bool = False,
         on_row: Callable[[int], None] | None = None,
-    ) -> Part:
+    ) -> MixturePart:
         """Go through the data: which rows can be used, how long they are, what is wrong.
 
         Args:
@@ -142,7 +142,7 @@ class FineTune:
             opened, encoder, max_tokens=self.recipe.tokens_per_row, evaluation=evaluation,
             decode=decode, on_row=on_row,
         )  # fmt: skip
-        return Part(found, encoder)
+        return MixturePart(found, encoder)
 
     def __call__(
         self,
@@ -225,14 +225,14 @@ class FineTune:
         facts = self._made(found, evaluation, figures)
         save_result(made.model, place, facts, made.state.log_history, self.tokenizer)
 
-    def _loader(self, part: Part, process: Any, threads: int) -> RowLoader:
+    def _loader(self, part: MixturePart, process: Any, threads: int) -> RowLoader:
         recipe, world = self.recipe, process.num_processes
         return RowLoader(
             mixture_of([part], recipe.seed),
             PackingPolicy(recipe.packing, recipe.tokens_per_row),
             epochs=recipe.epochs,
             seed=recipe.seed,
-            shard=Shard(process.process_index, world),
+            shard=ProcessShare(process.process_index, world),
             threads=threads,
             rows_per_step=max(1, round(recipe.rows_per_step / world)),
         )

@@ -129,3 +129,13 @@ def test_each_function_fits_a_screen() -> None:
                 if lines > MOST_LINES_OF_A_FUNCTION:
                     long[f"{path.relative_to(ROOT)}: {node.name}"] = lines
     assert long == {}
+
+
+def test_a_class_name_means_one_thing() -> None:
+    """One word, one meaning (docs/glossary.md); a rectangle is a `Box` wherever it lies."""
+    homes: dict[str, list[str]] = {}
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name for name, paths in homes.items() if len(paths) > 1} == {"Box"}

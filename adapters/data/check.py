@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from longllava_domains.adapters.data.encode import Encoded, Encoder
 from longllava_domains.adapters.data.leakage import Evaluated
-from longllava_domains.adapters.data.records import Place
+from longllava_domains.adapters.data.records import RowPosition
 from longllava_domains.adapters.data.sample import REASONS, RowError, Sample
 from longllava_domains.adapters.data.training_data import TrainingData
 from longllava_domains.errors import LongLlavaError
@@ -71,7 +71,7 @@ class Catalogue:
 
     Attributes:
         data: The data set.
-        places: int64 (rows, 3): file, start and length, see `Place`.
+        places: int64 (rows, 3): file, start and length, see `RowPosition`.
         tokens: int32 (rows,): tokens of each row.
         learned: int32 (rows,): positions that are learned.
         views: int32 (rows,): views of each row.
@@ -90,7 +90,7 @@ class Catalogue:
 
     def sample(self, number: int) -> Sample:
         """Read one usable row again."""
-        return self.data.read(Place(*(int(value) for value in self.places[number])))
+        return self.data.read(RowPosition(*(int(value) for value in self.places[number])))
 
 
 @dataclass
@@ -143,7 +143,7 @@ def check_data(
     """
     evaluated = Evaluated.of(evaluation)
     count = _Count()
-    places: list[Place] = []
+    places: list[RowPosition] = []
     lengths: list[tuple[int, int, int]] = []
     for place, found in data:
         count.rows += 1

@@ -40,7 +40,7 @@ _AHEAD: Final = 2
 
 
 @dataclass(frozen=True)
-class Shard:
+class ProcessShare:
     """Share of one process among several.
 
     Attributes:
@@ -80,7 +80,7 @@ class RowLoader:
         *,
         epochs: int = 1,
         seed: int = 0,
-        shard: Shard = Shard(),
+        shard: ProcessShare = ProcessShare(),
         threads: int = 2,
         augment: Augmentation | None = None,
         rows_per_step: int = 1,

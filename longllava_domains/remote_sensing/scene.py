@@ -52,7 +52,7 @@ class Rendering:
 
 
 @dataclass(frozen=True)
-class Origin:
+class SceneOrigin:
     """Origin of a scene; only `hrefs` is ever written down.
 
     Attributes:
@@ -122,7 +122,7 @@ class Scene:
         georeference: Georeference,
         rendering: Rendering,
         report: LoadReport,
-        origin: Origin,
+        origin: SceneOrigin,
         threads: int,
     ) -> None:
         self.source = source

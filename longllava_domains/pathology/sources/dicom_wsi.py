@@ -30,7 +30,7 @@ _OUTSIDE_LEVELS: Final = 24
 _CORRELATED: Final = 0.5
 
 
-class DicomSource(TiledSource):
+class DicomSlideSource(TiledSource):
     """A DICOM slide.
 
     Args:

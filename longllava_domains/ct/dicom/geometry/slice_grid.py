@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longllava_domains.ct.dicom.geometry.repair import Repair
-from longllava_domains.ct.dicom.geometry.spacing import Grid, grid_of
+from longllava_domains.ct.dicom.geometry.spacing import SliceGrid, grid_of
 from longllava_domains.ct.dicom.geometry.stack import (
     ACQUIRED_REMEDY,
     SAME_PLACE_MM,
-    Arrangement,
     Plane,
+    SliceArrangement,
     Stack,
     common_plane,
     is_tilted,
@@ -37,7 +37,7 @@ def arrange(
     repair: Repair,
     identical: Callable[[SliceHeader, SliceHeader], bool],
     steps_mm: tuple[tuple[float, float], ...] = (),
-) -> Arrangement:
+) -> SliceArrangement:
     """Put slices in order, and on a proved grid where they lie on one.
 
     Args:
@@ -74,7 +74,7 @@ def arrange(
             raise _duplicates(len(ordered), len(repeated), len(identical_ones), repair)
     if len(ordered) == 1:
         stack = _single(ordered[0], plane, repair, notes)
-        return Arrangement(stack, offsets, stack)
+        return SliceArrangement(stack, offsets, stack)
     acquired = _acquired(ordered, offsets, places, plane)
     even, refusal = _even(offsets, repeated, steps_mm, repair)
     try:
@@ -89,9 +89,9 @@ def arrange(
         for name, step in (("smallest_step_mm", steps.min()), ("largest_step_mm", steps.max())):
             notes.numbers[name] = round(float(step), 4)
         acquired = replace(acquired, codes=notes.codes, numbers=notes.numbers)
-        return Arrangement(acquired, offsets, None, refusal)
+        return SliceArrangement(acquired, offsets, None, refusal)
     grid = _on_grid(ordered, offsets, places, plane, drift, even, notes)
-    return Arrangement(acquired, offsets, grid)
+    return SliceArrangement(acquired, offsets, grid)
 
 
 def _even(
@@ -99,7 +99,7 @@ def _even(
     repeated: list[tuple[int, int]],
     steps_mm: tuple[tuple[float, float], ...],
     repair: Repair,
-) -> tuple[Grid | None, GeometryError | None]:
+) -> tuple[SliceGrid | None, GeometryError | None]:
     """Return the even grid of the positions, or why there is none."""
     if repeated:
         return None, _steps_meet(len(offsets), len(repeated), steps_mm)
@@ -126,7 +126,7 @@ def _on_grid(
     places: NDArray[np.float64],
     plane: Plane,
     drift: NDArray[np.float64],
-    grid: Grid,
+    grid: SliceGrid,
     notes: _Notes,
 ) -> Stack:
     if grid.missing:
@@ -231,7 +231,7 @@ def _start(
 
 
 def _straighten(
-    drift: NDArray[np.float64], offsets: NDArray[np.float64], plane: Plane, grid: Grid
+    drift: NDArray[np.float64], offsets: NDArray[np.float64], plane: Plane, grid: SliceGrid
 ) -> NDArray[np.float64]:
     """Return the shift of each slot in rows and columns that undoes a tilt."""
     slots = np.arange(int(grid.slots[-1]) + 1)

@@ -7,7 +7,7 @@ import numpy as np
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.evaluate.fit_rsfg.captions.tokens import plain_tokens
-from longllava_domains.evaluate.fit_rsfg.rows import Item, ProtocolName, Scored, Verdict
+from longllava_domains.evaluate.fit_rsfg.rows import ItemToScore, ProtocolName, ScoredRows, Verdict
 from longllava_domains.evaluate.statistic import mean_statistic
 from longllava_domains.evaluate.text_overlap.bleu import pycocoevalcap_bleu
 from longllava_domains.evaluate.text_overlap.cider import pycocoevalcap_cider
@@ -26,8 +26,8 @@ EMPTY: Final = "the answer holds no word"
 
 
 def score_captions(
-    items: Sequence[Item], protocol: ProtocolName, *, tokenizer: Tokenizer = "auto"
-) -> Scored:
+    items: Sequence[ItemToScore], protocol: ProtocolName, *, tokenizer: Tokenizer = "auto"
+) -> ScoredRows:
     """Score captions with BLEU, METEOR, ROUGE-L and CIDEr, named as pycocoevalcap names them.
 
     Every row counts under both protocols, an empty answer as a caption without words. A row's
@@ -43,7 +43,7 @@ def score_captions(
         PolicyError: Another tokenizer, or the official one was asked for and cannot be run.
     """
     if not items:
-        return Scored({}, [])
+        return ScoredRows({}, [])
     texts = [text for item in items for text in (item.answer, item.truth)]
     tokens, used, notes = _tokens(texts, tokenizer)
     answers, truths = tokens[::2], tokens[1::2]
@@ -64,7 +64,7 @@ def score_captions(
         Verdict(score, "" if answer else EMPTY)
         for score, answer in zip(rouge, answers, strict=True)
     ]
-    return Scored(metrics, verdicts, statistics, (*notes, CIDER_SCALE), {"tokenizer": used})
+    return ScoredRows(metrics, verdicts, statistics, (*notes, CIDER_SCALE), {"tokenizer": used})
 
 
 def _tokens(
