@@ -6,8 +6,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from PIL import Image
+
 from longllava_domains.answer import Answer
 from longllava_domains.export.slides.qupath import write_views
+from longllava_domains.html.facts import facts_table
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 from longllava_domains.visual import VisualSequence
 
@@ -56,6 +59,19 @@ class SlideAnswer:
             "views": [view.place.to_json() for view in self.sequence],
             "left_out": dict(self.sequence.left_out),
         } | ({"votes": dict(self.votes)} if self.votes else {})
+
+    def show(self) -> Image.Image:
+        """Return a contact sheet of the views, as a notebook shows a picture."""
+        return self.sequence.show()
+
+    def __repr__(self) -> str:
+        return f"SlideAnswer({self.text!r}, {len(self.sequence)} views)"
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook."""
+        facts = {"notices": " ".join(self.notices), "text": self.text, "views": len(self.sequence)}
+        votes = ", ".join(f"{count} x {text}" for text, count in self.votes.items())
+        return facts_table("Slide answer", facts | ({"votes": votes} if votes else {}))
 
     def save_geojson(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the views as annotations for QuPath, counted from the corner that it counts from.
