@@ -54,3 +54,11 @@ def test_docstrings_state_what_a_thing_is_or_does() -> None:
     paths = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
     found = {str(path.relative_to(ROOT)): complaints(path.read_text()) for path in paths}
     assert {path: lines for path, lines in found.items() if lines} == {}
+
+
+def test_no_text_says_so_many_instead_of_a_number() -> None:
+    """English that a translator would have to guess at: "every so many millimetres"."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    paths = [*pages, *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))]
+    found = [str(path.relative_to(ROOT)) for path in paths if "so many " in path.read_text()]
+    assert found == []

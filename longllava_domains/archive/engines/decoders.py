@@ -99,7 +99,7 @@ class Decoders:
         return few and taken + item.decoded_bytes <= self._budget_bytes
 
     def submit(self, item: Item) -> None:
-        """Take in an item that there is room for."""
+        """Take in an item that fits in the memory kept for it."""
         self._waiting.append(_Place(item))
         self._begin_next()
 

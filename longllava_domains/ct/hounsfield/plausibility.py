@@ -22,7 +22,7 @@ AIR_HU: Final = -1000.0
 # Air this far off its place is reported, and farther it is refused.
 AIR_NOTED_HU: Final = 30.0
 AIR_REFUSED_HU: Final = 200.0
-# A crowd is where so much of the volume lies within so many HU.
+# A crowd is this share of the volume within this width.
 _CROWD_WIDTH_HU: Final = 101
 _CROWD_SHARE: Final = 0.02
 # Beside air, soft tissue outweighs both the valley towards lung and the bone above.

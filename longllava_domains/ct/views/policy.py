@@ -34,7 +34,7 @@ class SlicePolicy:
         windows: One window or several, in order: `Window`, `RgbWindow`, a preset's name,
             ``"width/level"``, or ``"header"`` for the one that the source recommends first,
             ``"header-2"`` for its second and so on.
-        spacing_mm: Show the slices nearest to every so many millimetres; None for no rule.
+        spacing_mm: Show a slice at every multiple of it, the nearest; None for no rule.
         count: Show this many slices, spread evenly from first to last; None for no rule.
         sampling: How `count` spreads: ``"uniform"`` (first and last included) or ``"medgemma"``
             (MedGemma 1.5: round(i / count * (slices - 1)) for i from 1, the first never shown).

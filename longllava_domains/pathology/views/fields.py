@@ -106,7 +106,7 @@ def most_tissue(shares: NDArray[np.float64], most: int) -> NDArray[np.intp]:
 
 
 def evenly(count: int, most: int) -> NDArray[np.intp]:
-    """Return places spread evenly over so many fields."""
+    """Return at most `most` positions, spread evenly over `count` fields."""
     if count <= most:
         return np.arange(count)
     return ((np.arange(most) + 0.5) * count / most).astype(np.intp)

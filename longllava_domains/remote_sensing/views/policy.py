@@ -64,7 +64,7 @@ class GridPolicy:
         return free // (self.tokens_per_view + TAG_TOKENS + 1)
 
     def within_views(self, views: int) -> "GridPolicy":
-        """Return the policy with the largest `max_tokens` that shows at most so many views.
+        """Return the policy with the largest `max_tokens` that shows at most `views` views.
 
         Args:
             views: The global view and the tiles of one sequence, 2 or more.
