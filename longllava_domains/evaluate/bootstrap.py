@@ -41,7 +41,7 @@ class Difference:
 
     @property
     def includes_zero(self) -> bool:
-        """Whether 0 lies in the interval."""
+        """True if 0 lies in the interval."""
         return self.interval.low <= 0 <= self.interval.high
 
 

@@ -12,6 +12,7 @@ from longllava_domains.errors import InputError, OutputError
 from longllava_domains.evaluate.predictions.pairing import Counts
 from longllava_domains.evaluate.statistic import Statistic
 from longllava_domains.files import new_file
+from longllava_domains.html.facts import facts_table
 from longllava_domains.provenance import RESEARCH_NOTICE
 
 Cell = str | int | float | bool | None
@@ -137,6 +138,12 @@ class Result:
             "cluster": self.cluster,
             "notes": [*self.notes, RESEARCH_NOTICE],
         }
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook: the notices, and each metric with its interval."""
+        lines = {name: " ".join(self._line(name)[1:]).strip() for name in self._order()}
+        notes = " ".join((*self.notes, RESEARCH_NOTICE))
+        return facts_table(f"{self.benchmark}, {self.protocol}", {"notices": notes, **lines})
 
     def to_markdown(self) -> str:
         """Return the card as Markdown."""

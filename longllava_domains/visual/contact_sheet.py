@@ -21,7 +21,7 @@ _MAX_PIXELS = 89_000_000
 
 
 class Views(Protocol):
-    """What can be drawn: `VisualSequence` is one."""
+    """Interface of what can be drawn: `VisualSequence` is one."""
 
     @property
     def grid(self) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""Where a view lies in its source: a CT slice, a region of a slide, a window of a raster, an image."""
+"""Place of a view in its source: a CT slice, a region of a slide, a window of a raster, an image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -45,7 +45,7 @@ _MODEL_IDENTITY: Final = (
 
 
 class AnsweringModel(Protocol):
-    """What a pipeline needs of a model; `LongLlava` is one."""
+    """Interface that a pipeline needs of a model; `LongLlava` is one."""
 
     def answer(
         self, sequence: VisualSequence | None, question: str, *, max_new_tokens: int = ...
@@ -56,7 +56,7 @@ class AnsweringModel(Protocol):
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What a search will cost, told before it begins.
+    """Cost of a search, told before it begins.
 
     Attributes:
         chips: Chips to look at, at most; those without data are skipped.
