@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,17 +12,17 @@ from longllava_domains.answer import Answer
 from longllava_domains.errors import PolicyError
 from longllava_domains.formats.picture import read_picture
 from longllava_domains.load_report import LoadReport
-from longllava_domains.pipelines.loading import load, refuse_a_name
+from longllava_domains.pipelines.loading import AsksAModel
 from longllava_domains.provenance import Provenance
 from longllava_domains.units import content_hash
-from longllava_domains.vision_language import LoadOptions, VisionLanguageModel
+from longllava_domains.vision_language import VisionLanguageModel
 from longllava_domains.visual import ImagePlace, View, VisualSequence
 
 Picture = str | os.PathLike[str] | Image.Image | np.ndarray
 Pictures = Picture | Sequence[Picture]
 
 
-class MedicalVQA:
+class MedicalVQA(AsksAModel):
     """Ask about flat pictures: PNG, JPEG, or what is already decoded. For research use only.
 
     One picture is one view, at its own size; the model pads it to a square and resizes it, as the
@@ -40,28 +39,8 @@ class MedicalVQA:
     """
 
     def __init__(self, model: VisionLanguageModel) -> None:
-        refuse_a_name(model, "MedicalVQA")
+        super().__init__(model)
         self.model = model
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        model: str | Path,
-        *,
-        adapter: str | Path | None = None,
-        tokenizer: str | Path | None = None,
-        device: Any = None,
-        dtype: Any = "auto",
-        quantization: str | None = None,
-        kv_cache_dtype: str = "auto",
-    ) -> "MedicalVQA":
-        """Load a model ("demo", a folder or a hub id) and make the pipeline.
-
-        Raises:
-            ModelError: The model cannot be loaded.
-        """
-        options = LoadOptions(adapter, tokenizer, device, dtype, quantization, kv_cache_dtype)
-        return cls(load(model, options))
 
     def __call__(self, pictures: Pictures, question: str, *, max_new_tokens: int = 256) -> Answer:
         """Ask one question about a picture, or about several shown one after the other.
@@ -121,10 +100,10 @@ def picture_sequence(pictures: Pictures) -> VisualSequence:
         )
     codes: Counter[str] = Counter()
     views = []
-    for number, picture in enumerate(given):
+    for picture in given:
         pixels, met = _pixels(picture)
         codes.update(met)
-        views.append(View(pixels, ImagePlace(number, pixels.shape[1], pixels.shape[0])))
+        views.append(View(pixels, ImagePlace(pixels.shape[1], pixels.shape[0])))
     made = Provenance(
         domain="image",
         source_kind="picture",

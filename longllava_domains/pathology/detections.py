@@ -66,7 +66,7 @@ class SlideDetection:
 
 @dataclass(frozen=True)
 class FieldOutcome:
-    """What became of one field.
+    """Outcome of one field.
 
     Attributes:
         place: Where it lies.
@@ -126,7 +126,7 @@ class FoundOnSlide:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What a reader must know before reading, the research notice first."""
+        """Notices for a reader, the research notice first."""
         told = self.provenance.get("notices", ())
         return (RESEARCH_NOTICE, *(notice for notice in told if notice != RESEARCH_NOTICE))
 

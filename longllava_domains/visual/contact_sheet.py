@@ -21,7 +21,7 @@ _MAX_PIXELS = 89_000_000
 
 
 class Views(Protocol):
-    """What can be drawn: `VisualSequence` is one."""
+    """Interface of what can be drawn: `VisualSequence` is one."""
 
     @property
     def grid(self) -> tuple[int, int] | None:
@@ -70,12 +70,8 @@ def contact_sheet(
     lead = across - 1 if grid and columns is None else 0
     thumbnails = [_thumbnail(view, cell_px) for view in sequence]
     font = ImageFont.load_default(size=11)
-    texts = [label(view.place) for view in sequence]
-    if captions:
-        texts = [f"{said}  {text}" for said, text in zip(captions, texts, strict=True)]
-    wide = max(
-        _caption_px(view.place, text, font) for view, text in zip(sequence, texts, strict=True)
-    )
+    texts = _texts(sequence, captions)
+    wide = max(_caption_px(v.place, text, font) for v, text in zip(sequence, texts, strict=True))
     width = max(*(picture.width for picture in thumbnails), wide, 96) + _GAP_PX
     height = max(picture.height for picture in thumbnails) + _LABEL_PX + _GAP_PX
     cells = [0] + [position + lead for position in range(1, len(sequence))]
@@ -95,14 +91,29 @@ def contact_sheet(
         left = _GAP_PX + cell % across * width
         top = _GAP_PX + cell // across * height
         sheet.paste(picture, (left, top))
-        below, side = top + picture.height + 1, 0
-        if isinstance(view.place, SlicePlace):
-            side = _mark_sides(draw, font, left, below, picture.width)
-        draw.text((left + side, below), text, fill=_INK, font=font)
-        if isinstance(view.place, MapPlace) and view.place.north_deg is not None:
-            right = left + math.ceil(font.getlength(text))
-            _draw_north(draw, right, below, view.place.north_deg, font)
+        _draw_caption(draw, view.place, text, (left, top + picture.height + 1), picture.width, font)
     return sheet
+
+
+def _texts(sequence: Views, captions: Sequence[str]) -> list[str]:
+    """Return the line below each view."""
+    texts = [label(view.place) for view in sequence]
+    if not captions:
+        return texts
+    return [f"{said}  {text}" for said, text in zip(captions, texts, strict=True)]
+
+
+def _draw_caption(
+    draw: ImageDraw.ImageDraw, place: Place, text: str, at: tuple[int, int], width: int,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+) -> None:  # fmt: skip
+    """Write the line below a view, with the patient's sides or the arrow to the north."""
+    left, below = at
+    side = _mark_sides(draw, font, left, below, width) if isinstance(place, SlicePlace) else 0
+    draw.text((left + side, below), text, fill=_INK, font=font)
+    if isinstance(place, MapPlace) and place.north_deg is not None:
+        right = left + math.ceil(font.getlength(text))
+        _draw_north(draw, right, below, place.north_deg, font)
 
 
 def label(place: Place) -> str:
@@ -119,7 +130,7 @@ def label(place: Place) -> str:
             parts.append(place.acquired)
         return "  ".join(parts)
     if isinstance(place, ImagePlace):
-        return f"{place.index + 1}  {place.width}x{place.height}"
+        return f"{place.width}x{place.height}"
     return f"{place.x},{place.y}  {place.mpp:.3g} um/px"
 
 

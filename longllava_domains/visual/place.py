@@ -1,4 +1,4 @@
-"""Where a view lies in its source: a CT slice, a region of a slide, a window of a raster, or all of it."""
+"""Place of a view in its source: a CT slice, a region of a slide, a window of a raster, an image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -64,6 +64,23 @@ class SlidePlace:
 
 
 @dataclass(frozen=True, slots=True)
+class ImagePlace:
+    """The whole of an ordinary image, without a place in a body or on a map.
+
+    Attributes:
+        width: Pixels of the image.
+        height: Pixels of the image.
+    """
+
+    width: int
+    height: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the place as JSON."""
+        return {"kind": "image", "width": self.width, "height": self.height}
+
+
+@dataclass(frozen=True, slots=True)
 class MapPlace:
     """A window of a raster.
 
@@ -111,25 +128,6 @@ class MapPlace:
             "crs": self.crs,
             "corners": None if to_map is None else [list(to_map(*corner)) for corner in corners],
         }
-
-
-@dataclass(frozen=True, slots=True)
-class ImagePlace:
-    """A whole flat picture, which has neither scale nor place.
-
-    Attributes:
-        index: Number of the picture among those shown, from 0.
-        width: Its pixels.
-        height: Its pixels.
-    """
-
-    index: int
-    width: int
-    height: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the place as JSON."""
-        return {"kind": "image", **{name: getattr(self, name) for name in self.__slots__}}
 
 
 Place = SlicePlace | SlidePlace | MapPlace | ImagePlace

@@ -1,5 +1,6 @@
 """Commands that ask a model a question of a whole input: `report`, `ask`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -128,12 +129,30 @@ def ask(
     from longllava_domains.pipelines.ask import ask_input
     from longllava_domains.pipelines.domains.registry import decide_domain, settings_for
     from longllava_domains.pipelines.loading import load
-    from longllava_domains.pipelines.pathology.saving import (
-        require_answer_file,
-        save_answer,
-        save_evidence,
-    )
 
+    sources, question = _split(inputs)
+    decided = decide_domain(sources[0], domain)
+    wished = {
+        **opening, **raster, **slide, "spacing_mm": every_mm, "max_tokens": max_tokens,
+        "max_views": most,
+        **({} if decided.name == "pathology" else {"out": tuple(out or ()), "evidence": evidence}),
+    }  # fmt: skip
+    settings, named = settings_for(decided, wished), require_model(model)
+    _require_files(out or (), evidence, sources)
+    with decided.open(sources, settings) as opened, progress() as advance:
+        answer = ask_input(
+            load(named, loading), opened, question, decided, settings,
+            max_new_tokens=max_new_tokens, on_progress=advance,
+        )  # fmt: skip
+        if as_json:
+            stdout.print_object(answer.to_json())
+        else:
+            _print_answer(answer)
+        _save_files(answer, out or (), evidence)
+
+
+def _split(inputs: list[str]) -> tuple[list[str], str]:
+    """Return the inputs and the question, which is the last word on the line."""
     *sources, question = inputs
     if not sources or not question.strip():
         raise PromptError(
@@ -141,45 +160,33 @@ def ask(
             remedy='Write: longllava ask INPUT "QUESTION" --model MODEL.',
             code="cli.question",
         )
-    decided = decide_domain(sources[0], domain)
-    wished = {
-        **opening, **raster, **slide, "spacing_mm": every_mm, "max_tokens": max_tokens,
-        "max_views": most,
-    }  # fmt: skip
-    if decided.name != "pathology":
-        wished |= {"out": out and tuple(out), "evidence": evidence}
-    settings, named = settings_for(decided, wished), require_model(model)
-    for path in (*(out or ()), *([] if evidence is None else [evidence])):
+    return sources, question
+
+
+def _require_files(out: Sequence[Path], evidence: Path | None, sources: list[str]) -> None:
+    from longllava_domains.pipelines.pathology.saving import require_answer_file
+
+    for path in (*out, *([] if evidence is None else [evidence])):
         require_answer_file(path, picture=path == evidence)
         require_apart(path, *sources)
-    with decided.open(sources, settings) as opened, progress() as advance:
-        answer = ask_input(
-            load(named, loading),
-            opened,
-            question,
-            decided,
-            settings,
-            max_new_tokens=max_new_tokens,
-            on_progress=advance,
-        )
-        say(answer, as_json=as_json)
-        for path in out or ():
-            save_answer(answer, path)
-            written(path)
-        if evidence is not None:
-            save_evidence(answer, evidence)
-            written(evidence)
 
 
-def say(answer: "Told", *, as_json: bool) -> None:
-    """Print an answer, and on stderr what the model saw."""
+def _save_files(answer: "Told", out: Sequence[Path], evidence: Path | None) -> None:
+    from longllava_domains.pipelines.pathology.saving import save_answer, save_evidence
+
+    for path in out:
+        save_answer(answer, path)
+        written(path)
+    if evidence is not None:
+        save_evidence(answer, evidence)
+        written(evidence)
+
+
+def _print_answer(answer: "Told") -> None:
     from longllava_domains.export.report_content import printable
     from longllava_domains.pipelines.ask import shown_line
     from longllava_domains.pipelines.pathology.result import SlideAnswer
 
-    if as_json:
-        stdout.print_object(answer.to_json())
-        return
     for notice in answer.provenance.get("notices", ()):
         stdout.print(f"[{notice}]", markup=False)
     stdout.print(printable(answer.text), markup=False)

@@ -14,7 +14,7 @@ OnProgress = Callable[[str, int, int], None]
 
 
 class Told(Protocol):
-    """What a domain answers: an `Answer`, or a result of its own that says as much."""
+    """Answer of a domain: an `Answer`, or a result of its own that says as much."""
 
     @property
     def text(self) -> str:
@@ -23,7 +23,7 @@ class Told(Protocol):
 
     @property
     def provenance(self) -> Provenance:
-        """How the answer was made."""
+        """Record of how the answer was made."""
         ...
 
     def to_json(self) -> dict[str, Any]:

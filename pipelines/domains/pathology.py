@@ -36,7 +36,7 @@ class SlideSettings:
             compared.
         tissue: Path of a GeoJSON file that draws the tissue.
         origin: Where GeoJSON files count from, as for `Slide.region`.
-        zoom: After a first answer, see so many fields closer and ask again.
+        zoom: Number of fields that are seen closer after a first answer, before asking again.
         zoom_at: Fields to see closer, spelled as regions.
         zoom_rounds: How often.
         zoom_by: Who chooses fields: ``"attention"`` or ``"named"``.
@@ -57,7 +57,7 @@ class SlideSettings:
 
 @dataclass(frozen=True)
 class SlideWish:
-    """How a slide is shown and asked about; places are read once the slide is open.
+    """Wishes about how a slide is shown and asked about; places are read once it is open.
 
     Attributes:
         policy: Which views.

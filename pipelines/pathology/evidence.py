@@ -1,4 +1,4 @@
-"""Where the model looked on a slide, at native resolution, beside fields chosen at random."""
+"""Fields of a slide that the model looked at, at native resolution, beside fields chosen at random."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

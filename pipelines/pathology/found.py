@@ -1,4 +1,4 @@
-"""What `PathologyQA.find` returns: things on a slide, and the files they can be saved as."""
+"""Result of `PathologyQA.find`: things on a slide, and the files they can be saved as."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields

@@ -1,4 +1,4 @@
-"""What every answer about a slide must say of the model, and how fields were seen closer."""
+"""Notices of every answer about a slide, and the record of how fields were seen closer."""
 
 from dataclasses import replace
 from typing import Any, Final

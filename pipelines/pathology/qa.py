@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from longllava_domains.answer import Answer
 from longllava_domains.boxes import Dialect
@@ -13,7 +13,7 @@ from longllava_domains.pathology import Slide, TilePolicy, ZoomPolicy
 from longllava_domains.pathology.regions import Region
 from longllava_domains.pathology.views.sweep import FieldSweep
 from longllava_domains.pathology.views.tissue import TissueMask
-from longllava_domains.pipelines.loading import load, refuse_a_name
+from longllava_domains.pipelines.loading import AsksAModel
 from longllava_domains.pipelines.memory_remedies import with_view_count_remedy
 from longllava_domains.pipelines.pathology.found import SlideDetections
 from longllava_domains.pipelines.pathology.notices import told, untrained_notices
@@ -28,7 +28,6 @@ from longllava_domains.pipelines.pathology.zoom import ClosestLook, first_look, 
 from longllava_domains.pipelines.search.asking import OnProgress
 from longllava_domains.vision_language import (
     TAG_TOKENS,
-    LoadOptions,
     ViewFormat,
     VisionLanguageModel,
 )
@@ -40,7 +39,7 @@ Tissue = TissueMask | Region | None
 _RESERVED_TOKENS: Final = 1024  # kept free for the question and the answer
 
 
-class PathologyQA:
+class PathologyQA(AsksAModel):
     """Ask about pathology slides. For research use only.
 
     By default the model sees the whole slide once, and then large fields at the finest resolution
@@ -59,29 +58,9 @@ class PathologyQA:
     """
 
     def __init__(self, model: VisionLanguageModel, *, policy: TilePolicy | None = None) -> None:
-        refuse_a_name(model, "PathologyQA")
+        super().__init__(model)
         self.model = model
         self.policy = policy or tile_policy(model.view_format)
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        model: str | Path,
-        *,
-        adapter: str | Path | None = None,
-        tokenizer: str | Path | None = None,
-        device: Any = None,
-        dtype: Any = "auto",
-        quantization: str | None = None,
-        kv_cache_dtype: str = "auto",
-    ) -> "PathologyQA":
-        """Load a model ("demo", a folder or a hub id) and make the pipeline.
-
-        Raises:
-            ModelError: The model cannot be loaded.
-        """
-        options = LoadOptions(adapter, tokenizer, device, dtype, quantization, kv_cache_dtype)
-        return cls(load(model, options))
 
     def __call__(
         self,

@@ -1,4 +1,4 @@
-"""Which file a result about a slide is saved as, and whether it can be, asked before any work."""
+"""Files that a result about a slide is saved as, and refusals of those it cannot be, before any work."""
 
 import json
 from collections.abc import Mapping

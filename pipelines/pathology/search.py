@@ -26,7 +26,7 @@ from longllava_domains.pipelines.search.asking import (
     model_identity,
     sealed,
 )
-from longllava_domains.pipelines.search.journal import Journal
+from longllava_domains.pipelines.search.journal import SearchJournal
 from longllava_domains.pipelines.search.preset import SearchPreset
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 from longllava_domains.units import counted
@@ -57,7 +57,7 @@ def slide_preset(dialect: Dialect, view_px: int, overlap_px: int | None = None) 
 
 @dataclass(frozen=True)
 class SlideSearchPlan:
-    """What a search of a slide will cost, told before it begins.
+    """Cost of a search of a slide, told before it begins.
 
     Attributes:
         fields: Fields to look at.
@@ -87,7 +87,7 @@ class SlideSearchPlan:
 
 @dataclass
 class _Tally:
-    """What has been found so far."""
+    """Things and outcomes found so far."""
 
     made: Provenance
     found: list[SlideDetection] = field(default_factory=list)
@@ -200,7 +200,7 @@ class SlideSearch:
         )
 
     def _look(
-        self, place: SlidePlace, view: View | None, journal: Journal | None, tally: _Tally
+        self, place: SlidePlace, view: View | None, journal: SearchJournal | None, tally: _Tally
     ) -> None:
         """Ask about one field, or take the answer that was kept, and write down what it says."""
         if view is None:
@@ -228,7 +228,7 @@ class SlideSearch:
         tally.made = tally.made.with_(**answer.provenance)
 
     def _answer(
-        self, place: SlidePlace, view: View, journal: Journal | None, *, is_first: bool
+        self, place: SlidePlace, view: View, journal: SearchJournal | None, *, is_first: bool
     ) -> tuple[Answer | None, str]:
         """Return the answer that was kept, or ask and keep it."""
         name = _name(place)
@@ -241,7 +241,7 @@ class SlideSearch:
             journal.keep(name, answer)
         return answer, failure
 
-    def _journal(self, path: str | Path) -> Journal:
+    def _journal(self, path: str | Path) -> SearchJournal:
         """Return the file of this very search: slide, model, question and fields."""
         key: Mapping[str, Any] = {
             "slide": {
@@ -254,7 +254,7 @@ class SlideSearch:
             "question": self.question,
             "max_new_tokens": self.preset.max_new_tokens,
         }
-        return Journal(path, key)
+        return SearchJournal(path, key)
 
 
 def _name(place: SlidePlace) -> str:

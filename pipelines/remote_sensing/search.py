@@ -18,7 +18,7 @@ from longllava_domains.pipelines.search.asking import (
     model_identity,
     sealed,
 )
-from longllava_domains.pipelines.search.journal import Journal
+from longllava_domains.pipelines.search.journal import SearchJournal
 from longllava_domains.pipelines.search.preset import SearchPreset
 from longllava_domains.provenance import RESEARCH_NOTICE
 from longllava_domains.remote_sensing import Raster
@@ -45,7 +45,7 @@ _LEEWAY: Final = 1.1
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What a search will cost, told before it begins.
+    """Cost of a search, told before it begins.
 
     Attributes:
         chips: Chips to look at, at most; those without data are skipped.
@@ -172,30 +172,27 @@ class Search:
         skipped = [ChipOutcome(place, "skipped", "nodata") for place in self.chips.skipped]
         outcomes = sorted([*outcomes, *skipped], key=lambda o: (o.place.row, o.place.column))
         seen = [outcome.place for outcome in outcomes if outcome.status == "seen"]
-        seconds = round(time.perf_counter() - began, 3)
+        facts = {
+            "views": len(outcomes) - len(skipped),
+            "left_out": {"nodata": len(skipped)},
+            "seconds": round(time.perf_counter() - began, 3),
+        }
         return SceneDetections(
             category=self.category,
             detections=merge(found, seen, dialect=self.preset.dialect),
             chips=tuple(outcomes),
             size=(self.raster.width, self.raster.height),
-            provenance=sealed(
-                made,
-                self.question,
-                self.shown["notices"],
-                views=len(outcomes) - len(skipped),
-                left_out={"nodata": len(skipped)},
-                seconds=seconds,
-            ),
+            provenance=sealed(made, self.question, self.shown["notices"], **facts),
         )
 
-    def _journal(self, path: str | Path) -> Journal:
+    def _journal(self, path: str | Path) -> SearchJournal:
         """Return the file of this very search: scene, model, question and chips."""
         scene = {key: value for key, value in self.shown.items() if key != "notices"}
         words = {"question": self.question, "max_new_tokens": self.preset.max_new_tokens}
-        return Journal(path, {"scene": scene, "model": model_identity(self.model), **words})
+        return SearchJournal(path, {"scene": scene, "model": model_identity(self.model), **words})
 
     def _answer(
-        self, view: View, journal: Journal | None, *, is_first: bool
+        self, view: View, journal: SearchJournal | None, *, is_first: bool
     ) -> tuple[Answer | None, str]:
         """Return the answer that was kept, or ask and keep it."""
         assert isinstance(view.place, MapPlace)

@@ -1,4 +1,4 @@
-"""What a search needs of a model, and how it asks one view so that no failure is lost."""
+"""Interface that a search needs of a model, and asking one view so that no failure is lost."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple, Protocol
@@ -22,7 +22,7 @@ _MODEL_IDENTITY: Final = (
 
 
 class AnsweringModel(Protocol):
-    """What a pipeline needs of a model; `LongLlava` is one."""
+    """Interface that a pipeline needs of a model; `LongLlava` is one."""
 
     def answer(
         self, sequence: VisualSequence | None, question: str, *, max_new_tokens: int = ...
@@ -50,8 +50,8 @@ def ask_view(
     return answer, ""
 
 
-class Verdict(NamedTuple):
-    """What an answer about one view comes to.
+class ViewVerdict(NamedTuple):
+    """Reading of an answer about one view.
 
     Attributes:
         status: ``"seen"``, or ``"failed"`` where nothing in it can be read.
@@ -66,16 +66,16 @@ class Verdict(NamedTuple):
 
 def judged(
     answer: Answer, preset: SearchPreset, boxes: int, problems: Mapping[str, int]
-) -> Verdict:
+) -> ViewVerdict:
     """Return what an answer comes to, given its well-formed boxes and its problems."""
     text = answer.text.lower()
     incomplete = answer.stopped == "length" or any(phrase in text for phrase in preset.says_not_all)
     says_nothing = any(phrase in text for phrase in preset.says_nothing)
     if boxes:
-        return Verdict("seen", "found", incomplete)
+        return ViewVerdict("seen", "found", incomplete)
     if problems or not says_nothing:
-        return Verdict("failed", "unreadable", incomplete)
-    return Verdict("seen", "nothing", incomplete)
+        return ViewVerdict("failed", "unreadable", incomplete)
+    return ViewVerdict("seen", "nothing", incomplete)
 
 
 def model_identity(model: object) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from longllava_domains.formats.decoding.jail import CAN_JAIL, Jail, Job
+from longllava_domains.formats.decoding.jail import CAN_JAIL, DecodingJob, Jail
 from longllava_domains.formats.dicom import codecs
 
 _JAIL: Final = Jail()
@@ -26,4 +26,6 @@ def decode_frame(data: bytes, syntax: str, rows: int, columns: int) -> tuple[NDA
     """
     if not CAN_JAIL:  # Windows: the same checks, in this process
         return codecs.decode_frame(data, syntax, rows, columns)
-    return _JAIL.run(Job("frame", data, (syntax, rows, columns), (rows, columns), np.uint16))
+    return _JAIL.run(
+        DecodingJob("frame", data, (syntax, rows, columns), (rows, columns), np.uint16)
+    )

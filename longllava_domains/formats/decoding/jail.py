@@ -48,7 +48,7 @@ CAN_JAIL: Final = hasattr(select, "poll")
 
 
 @dataclass(frozen=True)
-class Job:
+class DecodingJob:
     """One image to decode.
 
     Attributes:
@@ -88,7 +88,7 @@ class Jail:
             # A forked child shares the pipes: it must not talk to its parent's workers.
             os.register_at_fork(after_in_child=self._forget)
 
-    def run(self, job: Job) -> tuple[NDArray[Any], int]:
+    def run(self, job: DecodingJob) -> tuple[NDArray[Any], int]:
         """Decode one image; the first job of a thread more than before starts a process.
 
         Returns:
@@ -165,7 +165,7 @@ class _Worker:
             self.stop()
             raise _cannot_start()
 
-    def ask(self, job: Job, cpu_seconds: float) -> dict[str, Any]:
+    def ask(self, job: DecodingJob, cpu_seconds: float) -> dict[str, Any]:
         """Send a job and return the child's answer.
 
         Raises:
@@ -198,7 +198,7 @@ class _Worker:
             return answer
         raise self._ended()
 
-    def pixels(self, job: Job) -> NDArray[Any]:
+    def pixels(self, job: DecodingJob) -> NDArray[Any]:
         """Return a copy of the pixels that the child wrote."""
         start = -(-len(job.data) // _ALIGN) * _ALIGN
         shared = np.frombuffer(self._map, job.dtype, job.pixels, start)

@@ -35,7 +35,7 @@ _BRIGHT, _NEUTRAL_CHROMA, _GLASS_SHARE = 210, 10, 0.05
 _WHITE_LEAST, _WHITE_SHARE = 190, 0.001
 
 
-class DicomSource(TiledSource):
+class DicomSlideSource(TiledSource):
     """A DICOM slide.
 
     Args:
@@ -193,7 +193,7 @@ class DicomSource(TiledSource):
 
 
 def colour_of(samples: NDArray[np.uint8]) -> Colour:
-    """Tell RGB from YCbCr by the pixels of a slide.
+    """Decide between RGB and YCbCr by the pixels of a slide.
 
     Glass is (240, 240, 240) in RGB; taken for YCbCr that lies far outside RGB. And in RGB the
     three channels darken together where there is tissue; in YCbCr only the first does.

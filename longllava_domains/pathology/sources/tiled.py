@@ -28,7 +28,7 @@ _LEAST_CACHE, _MOST_CACHE = 32 * MIB, 208 * MIB
 
 @dataclass(frozen=True)
 class TileGrid:
-    """How a level is cut into tiles.
+    """Division of a level into tiles.
 
     Attributes:
         width: Of the level, pixels.

@@ -21,7 +21,7 @@ _MOST_TIMES: Final = 16
 
 @dataclass(frozen=True)
 class ZoomPolicy:
-    """How fields are seen closer after a first look.
+    """Choice of fields that are seen closer after a first look.
 
     Attributes:
         fields: Fields seen closer in each round.

@@ -39,7 +39,9 @@ ASKING_SLIDE: Final = OptionGroup(
     _said,
     {
         **OPENING_SLIDE.options,
-        "zoom": _option(int, "after a first answer, see so many fields closer and ask again"),
+        "zoom": _option(
+            int, "number of fields to see closer after a first answer, before asking again"
+        ),
         "zoom_at": _option(
             list[str],
             "a field to see closer: X,Y,WIDTH,HEIGHT, or a GeoJSON file; repeat for several",
