@@ -9,7 +9,7 @@ from typing import Final
 
 from longllava_domains.errors import AmbiguousInputError, LongLlavaError, NotFoundError
 from longllava_domains.privacy import silenced
-from longllava_domains.remote_sensing.io.gdal import open_dataset
+from longllava_domains.remote_sensing.io.datasets.open import open_dataset
 from longllava_domains.remote_sensing.io.href import is_remote
 from longllava_domains.remote_sensing.io.opened_file import Opened
 from longllava_domains.units import short_hash

@@ -6,7 +6,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from longllava_domains.formats.decoding.jail import CAN_JAIL, Jail, Job
+from longllava_domains.formats.decoding.jail import CAN_JAIL, Jail
+from longllava_domains.formats.decoding.job import Job
 from longllava_domains.formats.dicom import codecs
 
 _JAIL: Final = Jail()
@@ -22,7 +23,7 @@ def decode_frame(data: bytes, syntax: str, rows: int, columns: int) -> tuple[NDA
     Raises:
         DamagedInputError: The bytes cannot be decoded, or their decoder crashed, hung, or filled
             its memory.
-        UnsupportedInputError: No decoder for them, or more pixels than `jail.MAX_PIXELS`.
+        UnsupportedInputError: No decoder for them, or more pixels than `job.MAX_PIXELS`.
     """
     if not CAN_JAIL:  # Windows: the same checks, in this process
         return codecs.decode_frame(data, syntax, rows, columns)
