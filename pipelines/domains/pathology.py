@@ -8,7 +8,7 @@ from typing import Any
 
 from longllava_domains.answer import Answer
 from longllava_domains.pathology import Slide, TilePolicy, open_slide
-from longllava_domains.pathology.sources.openslide import has_scanner
+from longllava_domains.pathology.sources.openslide_jailed import has_scanner
 from longllava_domains.pipelines.domains.domain import OnProgress, only_one
 from longllava_domains.pipelines.domains.evidence import SLIDE_SOP_CLASS, Claim, Evidence
 from longllava_domains.pipelines.memory_remedies import with_view_count_remedy

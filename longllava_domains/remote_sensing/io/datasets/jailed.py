@@ -4,15 +4,17 @@ import atexit
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from longllava_domains.errors import DamagedInputError
+from longllava_domains.formats.decoding.document import ask_document
 from longllava_domains.formats.decoding.jail import Jail
 from longllava_domains.formats.decoding.job import MAX_PIXELS, Job
-from longllava_domains.formats.regular_file import open_regular, parse_json, stamp_of
+from longllava_domains.formats.regular_file import open_regular, stamp_of
 from longllava_domains.remote_sensing.io.datasets.description import Description
 from longllava_domains.units import GIB, MIB
 
@@ -23,8 +25,6 @@ _SERVER_SECONDS: Final = 600.0
 _LIMIT_BYTES: Final = GIB
 # OpenJPEG holds a tile in 32-bit samples, twice; some files are one tile.
 _BYTES_PER_PIXEL: Final = 16
-_DESCRIPTION_BYTES: Final = 256 * 1024
-_MOST_DESCRIPTION_BYTES: Final = 64 * MIB
 # Of a read that is not shrunk, in one piece.
 _PIECE_PIXELS: Final = 16 * MIB
 # What a file on this machine needs to know of the settings in force; the others may hold a token.
@@ -160,32 +160,27 @@ class JailedDataset(Description):
         memory = (
             _LIMIT_BYTES + _BYTES_PER_PIXEL * claimed + 4 * int(np.prod(shape)) * dtype.itemsize
         )
-        return self._ask("read", request, (), shape, dtype, decoded, memory)[0]
+        job = self._job("read", request, shape, dtype, decoded, memory)
+        with _gdal_says_no():
+            return _JAILS[self.remote].run(job)[0]
 
     def _described(self) -> dict[str, Any]:
-        room = _DESCRIPTION_BYTES
         memory = _LIMIT_BYTES + _BYTES_PER_PIXEL * MAX_PIXELS
-        while True:
-            words, length = self._ask("describe", {}, (room,), (room,), np.dtype("u1"), 0, memory)
-            if 0 < length <= room:
-                break
-            if not room < length <= _MOST_DESCRIPTION_BYTES:
-                raise OSError("the description is too long")
-            room = length
-        said: dict[str, Any] = parse_json(words.tobytes()[:length])
+        job = self._job("describe", {}, (0,), np.dtype(np.uint8), 0, memory)
+        with _gdal_says_no():
+            said = ask_document(_JAILS[self.remote], job)
         self.warnings = int(said["warnings"])
         return said
 
-    def _ask(
+    def _job(
         self,
         task: str,
         request: dict[str, Any],
-        arguments: tuple[int, ...],
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
         decoded: int,
         memory_bytes: int,
-    ) -> tuple[NDArray[Any], int]:
+    ) -> Job:
         from rasterio.env import getenv
 
         settings = {
@@ -195,17 +190,22 @@ class JailedDataset(Description):
             and (self.remote or key in _LOCAL_SETTINGS)
         }
         text = json.dumps({**self._request, **request, "settings": settings})
-        job = Job(
-            task, b"", (text, *arguments), shape, dtype,
+        return Job(
+            task, b"", (text,), shape, dtype,
             decoded=decoded, memory_bytes=memory_bytes,
             wait_seconds=_SERVER_SECONDS if self.remote else 0.0,
         )  # fmt: skip
-        try:
-            return _JAILS[self.remote].run(job)
-        except DamagedInputError as error:
-            if error.code == "decoding.failed":  # GDAL said no: the caller knows what was asked
-                raise OSError("GDAL reported an error") from None
-            raise
+
+
+@contextmanager
+def _gdal_says_no() -> Iterator[None]:
+    """Rename what GDAL refused in the child as it is known here; the caller knows what was asked."""
+    try:
+        yield
+    except DamagedInputError as error:
+        if error.code == "decoding.failed":
+            raise OSError("GDAL reported an error") from None
+        raise
 
 
 def _stamp(name: str) -> list[int] | None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from longllava_domains.formats.decoding.document import answer_document
 from longllava_domains.formats.decoding.worker import serve
 from longllava_domains.formats.dicom.source_file import changed
 from longllava_domains.formats.regular_file import open_regular, stamp_of
@@ -27,20 +28,13 @@ _open: OrderedDict[str, tuple[Any, ExitStack]] = OrderedDict()
 
 
 def describe_dataset(_: bytes, text: str, room: int) -> tuple[NDArray[np.uint8], int]:
-    """Describe a dataset as JSON, padded to `room` bytes.
-
-    Returns:
-        As much of it as there is room for, and its whole length.
-    """
+    """Describe a dataset; see `answer_document`."""
     import rasterio
 
     request = json.loads(text)
     with rasterio.Env(**request["settings"]), silenced() as warned:
         said = describe(_dataset(request))
-    words = json.dumps({**said, "warnings": warned.count}).encode()
-    out = np.zeros(room, np.uint8)
-    out[: min(room, len(words))] = np.frombuffer(words[:room], np.uint8)
-    return out, len(words)
+    return answer_document({**said, "warnings": warned.count}, room)
 
 
 def read_pixels(_: bytes, text: str) -> tuple[NDArray[Any], int]:
