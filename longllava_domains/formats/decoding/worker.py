@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 
 from longllava_domains.errors import LongLlavaError
+from longllava_domains.formats.colour_codecs import decode_colour
 from longllava_domains.formats.dicom.codecs import decode_frame
 
 Task = Callable[..., tuple[Any, int]]
@@ -136,4 +137,4 @@ def _prepare() -> tuple[BinaryIO, BinaryIO]:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), {"frame": decode_frame})
+    serve(int(sys.argv[1]), {"frame": decode_frame, "colour": decode_colour})
