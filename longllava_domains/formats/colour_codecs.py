@@ -3,6 +3,7 @@
 Whole or not at all: codestreams that were cut and closed with an end marker are refused.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -37,15 +38,15 @@ def decode_colour(data: bytes, family: str, rows: int, columns: int) -> tuple[Rg
         DamagedInputError: It cannot be decoded whole, or to another size.
         UnsupportedInputError: This build of imagecodecs lacks the codec.
     """
-    decode = {
+    decoders: dict[str, Callable[[bytes], NDArray[Any]]] = {
         "jpeg-lossless": _jpeg_lossless,
         "jpeg-ls": _jpeg_ls,
         "jpeg2000": _jpeg2000,
         "htj2k": lambda data: _htj2k(data, rows, columns),
         "rle": lambda data: _rle(data, rows, columns),
-    }[family]
+    }
     try:
-        image = np.asarray(decode(data))
+        image = decoders[family](data)
     except ImportError:
         raise UnsupportedInputError(
             "No decoder for these compressed pixels is installed.",

@@ -55,7 +55,8 @@ def series(name: str) -> Callable[[Path], Door]:
     """A series of which one slice is damaged."""
 
     def make(folder: Path) -> Door:
-        dicom_builder.write_series(folder / "series", syntax=SYNTAXES[name])
+        hu = dicom_builder.phantom((4, 40, 48))
+        dicom_builder.write_series(folder / "series", hu=hu, syntax=SYNTAXES[name])
         target = sorted((folder / "series").iterdir())[1]
         return Door(target.read_bytes(), target, lambda: ct.open_volume(folder / "series").hu)
 
@@ -97,7 +98,7 @@ def frame(name: str) -> Callable[[Path], Door]:
 
 
 def zipped(folder: Path) -> Door:
-    dicom_builder.write_series(folder / "series")
+    dicom_builder.write_series(folder / "series", hu=dicom_builder.phantom((4, 40, 48)))
     target = folder / "a.zip"
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted((folder / "series").iterdir()):
@@ -106,7 +107,8 @@ def zipped(folder: Path) -> Door:
 
 
 def dicomdir(folder: Path) -> Door:
-    dicom_builder.write_series(folder / "series", syntax=SYNTAXES["rle"])
+    hu = dicom_builder.phantom((4, 40, 48))
+    dicom_builder.write_series(folder / "series", hu=hu, syntax=SYNTAXES["rle"])
     directory = dicom_builder.datasets()[0]
     for keyword in ("PixelData", "Rows", "Columns"):
         delattr(directory, keyword)

@@ -82,7 +82,8 @@ class JailedSlide:
         return out
 
     def _read(self, level: int, box: Box, damaged: Damaged) -> Rgb:
-        arguments = (self._path, self._stamp, level, *map(int, box), int(damaged == "mark"))
+        place = [int(value) for value in box]
+        arguments = (self._path, self._stamp, level, *place, int(damaged == "mark"))
         shape = (box.height, box.width, 3)
         try:
             pixels, marked = _JAIL.run(

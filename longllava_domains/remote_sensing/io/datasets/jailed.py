@@ -68,13 +68,17 @@ class JailedDataset(Description):
         warped: Mapping[str, Any] | None = None,
     ) -> None:
         self.remote = remote
-        self._request = {
+        self._formats = tuple(formats)
+        self._request: dict[str, Any] = {
             "name": os.path.abspath(name) if os.path.exists(name) else name,
             "stamp": _stamp(name),
             "formats": list(formats),
             "warped": warped,
         }
-        super().__init__(self._described())
+        try:
+            super().__init__(self._described())
+        except (LookupError, TypeError, ValueError):  # the child no longer does what we wrote
+            raise OSError("the description of a raster is none") from None
 
     def __enter__(self) -> "JailedDataset":
         """Return the dataset."""
@@ -95,10 +99,8 @@ class JailedDataset(Description):
         plain = dict(options, resampling=options["resampling"].name)
         if "transform" in plain:
             plain["transform"] = tuple(plain["transform"])[:6]
-        request = self._request
-        return JailedDataset(
-            str(request["name"]), list(request["formats"] or ()), remote=self.remote, warped=plain
-        )
+        name = str(self._request["name"])
+        return JailedDataset(name, self._formats, remote=self.remote, warped=plain)
 
     def read(
         self,

@@ -59,7 +59,7 @@ def open_dataset(name: str) -> Any:
             return open_here(name, formats)
     except LongLlavaError:
         raise
-    except (*gdal_errors(), LookupError, TypeError):
+    except gdal_errors():
         raise _unopened(name) from None
 
 
