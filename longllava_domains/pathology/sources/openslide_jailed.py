@@ -83,7 +83,8 @@ class JailedSlide:
 
     def _read(self, level: int, box: Box, damaged: Damaged) -> Rgb:
         place = [int(value) for value in box]
-        arguments = (self._path, self._stamp, level, *place, int(damaged == "mark"))
+        mark = int(damaged == "mark")
+        arguments: tuple[str | int, ...] = (self._path, self._stamp, level, *place, mark)
         shape = (box.height, box.width, 3)
         try:
             pixels, marked = _JAIL.run(
