@@ -57,11 +57,11 @@ def read(
 
 
 def _slide(path: str, stamp: str) -> OpenSlideSource:
+    with open_regular(path) as file:
+        if str(stamp_of(file)) != stamp:
+            raise changed("a slide")
     key = (path, stamp)
     if key not in _open:
-        with open_regular(path) as file:
-            if str(stamp_of(file)) != stamp:
-                raise changed("a slide")
         _open[key] = OpenSlideSource(path)
     _open.move_to_end(key)
     while len(_open) > _KEPT:

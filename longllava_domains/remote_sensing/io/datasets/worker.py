@@ -58,6 +58,10 @@ def read_pixels(_: bytes, text: str) -> tuple[NDArray[Any], int]:
 
 def _dataset(request: dict[str, Any]) -> Any:
     """Return the dataset that a request names, opened now or before."""
+    if request["stamp"] is not None:
+        with open_regular(request["name"]) as file:
+            if list(stamp_of(file)) != request["stamp"]:
+                raise changed("a raster")
     key = json.dumps([request[part] for part in ("name", "stamp", "formats", "warped")])
     if key not in _open:
         stack = ExitStack()
@@ -73,12 +77,7 @@ def _opened(request: dict[str, Any], stack: ExitStack) -> Any:
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
 
-    name = request["name"]
-    if request["stamp"] is not None:
-        with open_regular(name) as file:
-            if list(stamp_of(file)) != request["stamp"]:
-                raise changed("a raster")
-    dataset = stack.enter_context(open_here(name, request["formats"]))
+    dataset = stack.enter_context(open_here(request["name"], request["formats"]))
     if request["warped"] is None:
         return dataset
     options = dict(request["warped"])
