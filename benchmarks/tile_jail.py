@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 
 from longllava_domains.formats.decoding.jail import Jail
-from longllava_domains.formats.decoding.job import Job
+from longllava_domains.formats.decoding.job import DecodingJob
 from longllava_domains.formats.decoding.worker import serve
 from longllava_domains.pathology.sources.decode import decode_codestream
 
@@ -47,7 +47,7 @@ def main() -> None:
     jail = Jail(module="tile_jail")
     for side in (256, 512):
         data = tile(side)
-        job = Job("tile", data, (side,), (side, side, 3), np.uint8)
+        job = DecodingJob("tile", data, (side,), (side, side, 3), np.uint8)
         ways = {
             "here": lambda data=data, side=side: decode_codestream(data, "ycbcr", side, side),
             "jail": lambda job=job: jail.run(job),

@@ -1,4 +1,4 @@
-"""How a result was made, as an allow-list: a key that is not listed here cannot be recorded.
+"""Provenance of a result, as an allow-list: a key that is not listed here cannot be recorded.
 
 Provenance travels with every sequence, answer and exported file, so it must never
 hold patient data. Each key has a *kind* that says which values it takes; free text has
@@ -24,6 +24,9 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9_.+\-/@:=,()\[\]<>%*]{0,200}\Z")
 _PATTERN = re.compile(r"[!-~]{0,200}\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _DATETIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?)?\Z")
+LEFT_OUT_TEXT_NOTICE: Final = (
+    "Text of the source header is left out: its character set does not explain it."
+)
 _NOTICES: Final = frozenset(
     {
         RESEARCH_NOTICE,
@@ -54,6 +57,7 @@ _NOTICES: Final = frozenset(
         "The headers say that the series has more images than were found.",
         "A part of a series was read, as asked: other images of it lie outside.",
         "Other series of the study cover other ranges, which were not read.",
+        LEFT_OUT_TEXT_NOTICE,
     }
 )
 

@@ -1,4 +1,4 @@
-"""What every source of slide pixels promises, and the small types that travel from it."""
+"""Interface of every source of slide pixels, and the small types that travel from it."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Level:
 
 
 class SlideSource(Protocol):
-    """Where the pixels of a slide come from.
+    """Source of the pixels of a slide.
 
     Guarantees: RGB as the scanner meant it, transparent and missing parts white; nothing is made
     up for a tile that cannot be decoded; every missing or damaged tile is counted once.

@@ -1,4 +1,4 @@
-"""Which inputs are rasters, by what is in them; and the rasters of a folder or an archive."""
+"""Recognise rasters by what is in them, and list the rasters of a folder or an archive."""
 
 import os
 import re

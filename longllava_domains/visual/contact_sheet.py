@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.provenance import RESEARCH_NOTICE
-from longllava_domains.visual.place import MapPlace, Place, SlicePlace
+from longllava_domains.visual.place import ImagePlace, MapPlace, Place, SlicePlace
 from longllava_domains.visual.view import View
 
 _BACKGROUND = (24, 24, 24)
@@ -21,7 +21,7 @@ _MAX_PIXELS = 89_000_000
 
 
 class Views(Protocol):
-    """What can be drawn: `VisualSequence` is one."""
+    """Interface of what can be drawn: `VisualSequence` is one."""
 
     @property
     def grid(self) -> tuple[int, int] | None:
@@ -108,6 +108,8 @@ def label(place: Place) -> str:
         if place.acquired is not None:
             parts.append(place.acquired)
         return "  ".join(parts)
+    if isinstance(place, ImagePlace):
+        return f"{place.width}x{place.height}"
     return f"{place.x},{place.y}  {place.mpp:.3g} um/px"
 
 

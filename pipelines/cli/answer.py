@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, cast
 
 import typer
 
+from longllava_domains.answer import Answer
 from longllava_domains.errors import PromptError
 from longllava_domains.files import require_apart, require_writable
 from longllava_domains.pipelines.cli.console import progress, require_model, stderr, stdout, written
@@ -115,8 +116,7 @@ def ask(
     show_paths: ShowPaths = False,
 ) -> None:
     """Ask one question of a CT, a slide or a raster; the domain is decided by evidence."""
-    from longllava_domains.export.report_content import printable
-    from longllava_domains.pipelines.ask import ask_input, shown_line
+    from longllava_domains.pipelines.ask import ask_input
     from longllava_domains.pipelines.domains.registry import decide_domain, settings_for
     from longllava_domains.pipelines.loading import load
 
@@ -145,7 +145,14 @@ def ask(
         )
     if as_json:
         stdout.print_object(answer.to_json())
-        return
+    else:
+        _print_answer(answer)
+
+
+def _print_answer(answer: Answer) -> None:
+    from longllava_domains.export.report_content import printable
+    from longllava_domains.pipelines.ask import shown_line
+
     for notice in answer.provenance.get("notices", ()):
         stdout.print(f"[{notice}]", markup=False)
     stdout.print(printable(answer.text), markup=False)

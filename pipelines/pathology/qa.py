@@ -4,18 +4,16 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from longllava_domains.answer import Answer
 from longllava_domains.pathology import Slide, TilePolicy, open_slide
 from longllava_domains.pathology.regions import Region
-from longllava_domains.pipelines.loading import load, refuse_a_name
+from longllava_domains.pipelines.loading import AsksAModel
 from longllava_domains.pipelines.memory_remedies import with_view_count_remedy
 from longllava_domains.pipelines.pathology.result import SlideAnswer
 from longllava_domains.vision_language import (
     TAG_TOKENS,
-    LoadOptions,
     ViewFormat,
     VisionLanguageModel,
 )
@@ -28,7 +26,7 @@ _RESERVED_TOKENS: Final = 1024  # kept free for the question and the answer
 _NO_EVIDENCE: Final = "No published evidence for this model on this kind of image."
 
 
-class PathologyQA:
+class PathologyQA(AsksAModel):
     """Ask about pathology slides. For research use only.
 
     By default the model sees the whole slide once, and then large fields at the finest resolution
@@ -47,29 +45,9 @@ class PathologyQA:
     """
 
     def __init__(self, model: VisionLanguageModel, *, policy: TilePolicy | None = None) -> None:
-        refuse_a_name(model, "PathologyQA")
+        super().__init__(model)
         self.model = model
         self.policy = policy or tile_policy(model.view_format)
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        model: str | Path,
-        *,
-        adapter: str | Path | None = None,
-        tokenizer: str | Path | None = None,
-        device: Any = None,
-        dtype: Any = "auto",
-        quantization: str | None = None,
-        kv_cache_dtype: str = "auto",
-    ) -> "PathologyQA":
-        """Load a model ("demo", a folder or a hub id) and make the pipeline.
-
-        Raises:
-            ModelError: The model cannot be loaded.
-        """
-        options = LoadOptions(adapter, tokenizer, device, dtype, quantization, kv_cache_dtype)
-        return cls(load(model, options))
 
     def __call__(
         self,

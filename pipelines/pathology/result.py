@@ -1,4 +1,4 @@
-"""What `PathologyQA` returns: an answer about a slide, with the views it rests on."""
+"""Result of `PathologyQA`: an answer about a slide, with the views it rests on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,8 +6,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from PIL import Image
+
 from longllava_domains.answer import Answer
 from longllava_domains.export.slides.qupath import write_views
+from longllava_domains.html.facts import facts_table
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 from longllava_domains.visual import VisualSequence
 
@@ -33,17 +36,17 @@ class SlideAnswer:
 
     @property
     def text(self) -> str:
-        """What the model said."""
+        """Text of the answer, as the model said it."""
         return self.answer.text
 
     @property
     def provenance(self) -> Provenance:
-        """How the answer was made."""
+        """Provenance of the answer."""
         return self.answer.provenance
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What a reader must know before reading, the research notice first."""
+        """Notices to read before the answer, the research notice first."""
         told = self.provenance.get("notices", ())
         return (RESEARCH_NOTICE, *(notice for notice in told if notice != RESEARCH_NOTICE))
 
@@ -56,6 +59,19 @@ class SlideAnswer:
             "views": [view.place.to_json() for view in self.sequence],
             "left_out": dict(self.sequence.left_out),
         } | ({"votes": dict(self.votes)} if self.votes else {})
+
+    def show(self) -> Image.Image:
+        """Return a contact sheet of the views, as a notebook shows a picture."""
+        return self.sequence.show()
+
+    def __repr__(self) -> str:
+        return f"SlideAnswer({self.text!r}, {len(self.sequence)} views)"
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook."""
+        facts = {"notices": " ".join(self.notices), "text": self.text, "views": len(self.sequence)}
+        votes = ", ".join(f"{count} x {text}" for text, count in self.votes.items())
+        return facts_table("Slide answer", facts | ({"votes": votes} if votes else {}))
 
     def save_geojson(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the views as annotations for QuPath, counted from the corner that it counts from.

@@ -1,21 +1,19 @@
 """A search kept answer by answer in a file, so that one that was stopped goes on where it was."""
 
-import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import Any, Final, Self
 
 from longllava_domains.answer import Answer
-from longllava_domains.errors import OutputError
+from longllava_domains.pipelines.journal import Journal
 from longllava_domains.provenance import Provenance
 
 _KIND: Final = "longllava-find@1"
 
 
-class Journal:
+class SearchJournal:
     """Answers about the chips of one search, one JSON line each, on the disk as soon as it is told.
 
     A context manager that closes the file. A line that a crash cut short is asked again.
@@ -29,22 +27,18 @@ class Journal:
     """
 
     def __init__(self, path: str | Path, key: Mapping[str, Any]) -> None:
-        self.path = Path(path)
-        self.key = json.loads(json.dumps(key))
+        self._lines = Journal(path, _KIND, key, work="search", code="find.journal")
         self.answers: dict[str, Answer] = {}
         try:
-            whole = self._read()
-            self._file: IO[str] = self.path.open("a" if whole else "w", encoding="utf-8")
-            if whole:
-                self._file.truncate(whole)
-            else:
-                self._write({"kind": _KIND, "key": self.key})
-        except OSError:
-            raise OutputError(
-                "The file that keeps the search cannot be read or written.",
-                remedy="Check its folder, or name another file.",
-                code="find.journal",
-            ) from None
+            for entry in self._lines.entries:
+                self.answers[entry["view_id"]] = _answer(entry)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise self._lines.other_error() from None
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self._lines.path
 
     def __enter__(self) -> Self:
         return self
@@ -55,7 +49,7 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        self._lines.__exit__(kind, error, trace)
 
     def keep(self, view_id: str, answer: Answer) -> None:
         """Write down the answer about one chip.
@@ -64,48 +58,15 @@ class Journal:
             OutputError: The disk is full, or gone.
         """
         logprobs = answer.token_logprobs
-        entry = {
-            "view_id": view_id,
-            "text": answer.text,
-            "stopped": answer.stopped,
-            "logprob": math.fsum(logprobs) / len(logprobs) if logprobs else None,
-            "provenance": answer.provenance.to_json(),
-        }
-        try:
-            self._write(entry)
-        except OSError:
-            raise OutputError(
-                "The file that keeps the search cannot be written any more.",
-                remedy="Make space on the disk; the answers so far are kept.",
-                code="find.journal",
-            ) from None
-
-    def _write(self, entry: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(entry) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def _read(self) -> int:
-        """Take in the answers of an earlier run; return the bytes of its whole lines."""
-        if not self.path.exists() or self.path.stat().st_size == 0:
-            return 0
-        data = self.path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        try:
-            first, *rest = [json.loads(line) for line in data[:whole].decode("utf-8").splitlines()]
-            fits = first["kind"] == _KIND and first["key"] == self.key
-            for entry in rest if fits else ():
-                self.answers[entry["view_id"]] = _answer(entry)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            fits = False
-        if not fits:
-            raise OutputError(
-                "The file that shall keep the search holds something else, or another search.",
-                remedy="Name a new file; a search goes on only with the same scene, model, question "
-                "and chips.",
-                code="find.journal_other",
-            )
-        return whole
+        self._lines.keep(
+            {
+                "view_id": view_id,
+                "text": answer.text,
+                "stopped": answer.stopped,
+                "logprob": math.fsum(logprobs) / len(logprobs) if logprobs else None,
+                "provenance": answer.provenance.to_json(),
+            }
+        )
 
 
 def _answer(entry: Mapping[str, Any]) -> Answer:

@@ -9,7 +9,7 @@ from typing import Final, Literal, Protocol
 
 from longllava_domains.answer import Answer
 from longllava_domains.errors import ModelError, PolicyError
-from longllava_domains.pipelines.remote_sensing.journal import Journal
+from longllava_domains.pipelines.remote_sensing.journal import SearchJournal
 from longllava_domains.pipelines.remote_sensing.result import SceneDetections
 from longllava_domains.pipelines.remote_sensing.search_preset import SearchPreset
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
@@ -45,7 +45,7 @@ _MODEL_IDENTITY: Final = (
 
 
 class AnsweringModel(Protocol):
-    """What a pipeline needs of a model; `LongLlava` is one."""
+    """Interface that a pipeline needs of a model; `LongLlava` is one."""
 
     def answer(
         self, sequence: VisualSequence | None, question: str, *, max_new_tokens: int = ...
@@ -56,7 +56,7 @@ class AnsweringModel(Protocol):
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What a search will cost, told before it begins.
+    """Cost of a search, told before it begins.
 
     Attributes:
         chips: Chips to look at, at most; those without data are skipped.
@@ -192,16 +192,16 @@ class Search:
             provenance=self._sealed(made, len(outcomes) - len(skipped), len(skipped), seconds),
         )
 
-    def _journal(self, path: str | Path) -> Journal:
+    def _journal(self, path: str | Path) -> SearchJournal:
         """Return the file of this very search: scene, model, question and chips."""
         model = getattr(self.model, "provenance", {})
         scene = {key: value for key, value in self.shown.items() if key != "notices"}
         identity = {key: model[key] for key in _MODEL_IDENTITY if key in model}
         words = {"question": self.question, "max_new_tokens": self.preset.max_new_tokens}
-        return Journal(path, {"scene": scene, "model": identity, **words})
+        return SearchJournal(path, {"scene": scene, "model": identity, **words})
 
     def _answer(
-        self, view: View, journal: Journal | None, *, is_first: bool
+        self, view: View, journal: SearchJournal | None, *, is_first: bool
     ) -> tuple[Answer | None, str]:
         """Return the answer that was kept, or ask and keep it."""
         assert isinstance(view.place, MapPlace)

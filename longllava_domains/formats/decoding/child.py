@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longllava_domains.errors import DamagedInputError, UnsupportedInputError
-from longllava_domains.formats.decoding.job import Job
+from longllava_domains.formats.decoding.job import DecodingJob
 from longllava_domains.units import MIB
 
 # A busy machine gives a process a part of its time; a decoder that sleeps for ever is stopped too.
@@ -69,7 +69,7 @@ class Child:
             self.stop()
             raise cannot_start()
 
-    def ask(self, job: Job, cpu_seconds: float) -> dict[str, Any]:
+    def ask(self, job: DecodingJob, cpu_seconds: float) -> dict[str, Any]:
         """Send a job and return the child's answer.
 
         Raises:
@@ -102,7 +102,7 @@ class Child:
             return answer
         raise self._ended()
 
-    def pixels(self, job: Job) -> NDArray[Any]:
+    def pixels(self, job: DecodingJob) -> NDArray[Any]:
         """Return a copy of the pixels that the child wrote."""
         start = -(-len(job.data) // _ALIGN) * _ALIGN
         shared = np.frombuffer(self._map, job.dtype, job.pixels, start)

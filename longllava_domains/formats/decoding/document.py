@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from longllava_domains.formats.decoding.child import damaged
 from longllava_domains.formats.decoding.jail import Jail
-from longllava_domains.formats.decoding.job import Job
+from longllava_domains.formats.decoding.job import DecodingJob
 from longllava_domains.formats.regular_file import BadDocumentError, parse_json
 from longllava_domains.units import MIB
 
@@ -23,7 +23,7 @@ def answer_document(document: Mapping[str, Any], room: int) -> tuple[NDArray[np.
 
     Args:
         document: Anything that JSON can say.
-        room: Bytes that the parent has kept for it; only so many are given.
+        room: Bytes that the parent has kept for it; no more are given.
     """
     words = json.dumps(document).encode()
     out = np.zeros(room, np.uint8)
@@ -31,7 +31,7 @@ def answer_document(document: Mapping[str, Any], room: int) -> tuple[NDArray[np.
     return out, len(words)
 
 
-def ask_document(jail: Jail, job: Job) -> dict[str, Any]:
+def ask_document(jail: Jail, job: DecodingJob) -> dict[str, Any]:
     """Ask for a document, twice where it is a long one.
 
     Args:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from longllava_domains.formats import colour_codecs
 from longllava_domains.formats.decoding.jail import CAN_JAIL, Jail
-from longllava_domains.formats.decoding.job import Job
+from longllava_domains.formats.decoding.job import DecodingJob
 from longllava_domains.formats.dicom import codecs
 
 _JAIL: Final = Jail()
@@ -31,7 +31,9 @@ def decode_frame(data: bytes, syntax: str, rows: int, columns: int) -> tuple[NDA
     """
     if not CAN_JAIL:  # Windows: the same checks, in this process
         return codecs.decode_frame(data, syntax, rows, columns)
-    return _JAIL.run(Job("frame", data, (syntax, rows, columns), (rows, columns), np.uint16))
+    return _JAIL.run(
+        DecodingJob("frame", data, (syntax, rows, columns), (rows, columns), np.uint16)
+    )
 
 
 def decode_colour(data: bytes, family: str, rows: int, columns: int) -> NDArray[np.uint8]:
@@ -48,4 +50,4 @@ def decode_colour(data: bytes, family: str, rows: int, columns: int) -> NDArray[
     if not CAN_JAIL:
         return colour_codecs.decode_colour(data, family, rows, columns)[0]
     shape = (rows, columns, 3)
-    return _JAIL.run(Job("colour", data, (family, rows, columns), shape, np.uint8))[0]
+    return _JAIL.run(DecodingJob("colour", data, (family, rows, columns), shape, np.uint8))[0]

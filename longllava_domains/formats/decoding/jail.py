@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from longllava_domains import errors
 from longllava_domains.errors import LongLlavaError, UnsupportedInputError
 from longllava_domains.formats.decoding.child import Child, damaged
-from longllava_domains.formats.decoding.job import MAX_PIXELS, Job
+from longllava_domains.formats.decoding.job import MAX_PIXELS, DecodingJob
 
 _WORKER: Final = "longllava_domains.formats.decoding.worker"
 _CPU_SECONDS: Final = 10.0
@@ -49,7 +49,7 @@ class Jail:
             # A forked child shares the pipes: it must not talk to its parent's workers.
             os.register_at_fork(after_in_child=self._forget)
 
-    def run(self, job: Job) -> tuple[NDArray[Any], int]:
+    def run(self, job: DecodingJob) -> tuple[NDArray[Any], int]:
         """Decode one image; the first job of a thread more than before starts a process.
 
         Returns:
@@ -90,7 +90,7 @@ class Jail:
         for worker in idle:
             worker.stop()
 
-    def _seconds(self, job: Job) -> float:
+    def _seconds(self, job: DecodingJob) -> float:
         return self.cpu_seconds + _CPU_SECONDS_PER_PIXEL * max(job.pixels, job.decoded)
 
     def _keep(self, worker: Child) -> None:

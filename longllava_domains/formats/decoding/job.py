@@ -1,4 +1,4 @@
-"""`Job`: one piece of work for a decoder in a child process, and how much it may take."""
+"""`DecodingJob`: one piece of work for a decoder in a child process, and how much it may take."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +15,7 @@ _BYTES_PER_PIXEL: Final = 32
 
 
 @dataclass(frozen=True)
-class Job:
+class DecodingJob:
     """One image to decode.
 
     Attributes:
@@ -25,7 +25,7 @@ class Job:
         shape: Sizes of the pixels that shall come back.
         dtype: Their type.
         decoded: Pixels that are decoded for it; 0 for those that come back.
-        memory_bytes: What decoding may take; 0 for what so many pixels need.
+        memory_bytes: What decoding may take; 0 for what that number of pixels needs.
         wait_seconds: How long it may wait for something else than the processor, a server.
     """
 

@@ -1,4 +1,4 @@
-"""How the images of a TIFF are compressed, all of them, read without a library and without trust."""
+"""Compressions of all images of a TIFF, read without a library and without trust."""
 
 import os
 from collections.abc import Iterator

@@ -74,7 +74,7 @@ class Session:
 
     @property
     def sequence(self) -> VisualSequence | None:
-        """What the model looks at: all views shown so far."""
+        """All views shown so far, in order."""
         return self._shown.sequence
 
     def ask(

@@ -1,4 +1,4 @@
-"""Which views were shown at which turn of a conversation, and how each turn spells them."""
+"""Views shown at each turn of a conversation, and how each turn spells them."""
 
 from dataclasses import dataclass, replace
 

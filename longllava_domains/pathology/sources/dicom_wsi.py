@@ -31,7 +31,7 @@ _OUTSIDE_LEVELS: Final = 24
 _CORRELATED: Final = 0.5
 
 
-class DicomSource(TiledSource):
+class DicomSlideSource(TiledSource):
     """A DICOM slide.
 
     Args:
@@ -163,7 +163,7 @@ class DicomSource(TiledSource):
 
 
 def colour_of(samples: NDArray[np.uint8]) -> Colour:
-    """Tell RGB from YCbCr by the pixels of a slide.
+    """Decide between RGB and YCbCr by the pixels of a slide.
 
     Glass is (240, 240, 240) in RGB; taken for YCbCr that lies far outside RGB. And in RGB the
     three channels darken together where there is tissue; in YCbCr only the first does.

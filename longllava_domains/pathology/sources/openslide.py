@@ -72,13 +72,13 @@ class OpenSlideSource:
 
     @property
     def mpp_evidence(self) -> tuple[MppEvidence, ...]:
-        """What OpenSlide found out about resolution."""
+        """Evidence for the resolution that OpenSlide found."""
         x, y = (number(self._slide.properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
         return () if x is None or y is None else (MppEvidence("openslide_mpp", x, y),)
 
     @property
     def objective_power(self) -> float | None:
-        """What the header says of the objective: a hint."""
+        """Objective power by the header: a hint."""
         return number(self._slide.properties.get("openslide.objective-power"))
 
     @property

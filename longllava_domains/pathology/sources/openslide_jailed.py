@@ -10,7 +10,7 @@ import numpy as np
 from longllava_domains.errors import DamagedInputError
 from longllava_domains.formats.decoding.document import ask_document
 from longllava_domains.formats.decoding.jail import CAN_JAIL, Jail
-from longllava_domains.formats.decoding.job import Job
+from longllava_domains.formats.decoding.job import DecodingJob
 from longllava_domains.formats.regular_file import open_regular, stamp_of
 from longllava_domains.pathology.mpp import MppEvidence
 from longllava_domains.pathology.slide_source import (
@@ -88,7 +88,7 @@ class JailedSlide:
         shape = (box.height, box.width, 3)
         try:
             pixels, marked = _JAIL.run(
-                Job("read", b"", arguments, shape, np.uint8, memory_bytes=_memory(box))
+                DecodingJob("read", b"", arguments, shape, np.uint8, memory_bytes=_memory(box))
             )
         except DamagedInputError as error:
             if error.code == "input.changed":
@@ -132,7 +132,7 @@ def has_scanner(path: str) -> bool:
 
 
 def _ask(task: str, *arguments: str) -> dict[str, Any]:
-    job = Job(task, b"", arguments, (0,), np.uint8, memory_bytes=_LIMIT_BYTES)
+    job = DecodingJob(task, b"", arguments, (0,), np.uint8, memory_bytes=_LIMIT_BYTES)
     return ask_document(_JAIL, job)
 
 

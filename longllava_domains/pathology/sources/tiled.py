@@ -26,7 +26,7 @@ CACHE_BYTES: Final = 128 * MIB
 
 @dataclass(frozen=True)
 class TileGrid:
-    """How a level is cut into tiles.
+    """Division of a level into tiles.
 
     Attributes:
         width: Of the level, pixels.

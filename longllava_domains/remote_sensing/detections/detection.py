@@ -100,7 +100,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class ViewReading:
-    """What one answer about one view says.
+    """Reading of one answer about one view.
 
     Attributes:
         detections: Its well-formed boxes.

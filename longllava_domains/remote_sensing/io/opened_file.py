@@ -32,7 +32,7 @@ Bands = str | int | Sequence[int | str] | None
 
 @dataclass(frozen=True)
 class Acquired:
-    """When a scene was taken, ISO 8601; nothing where no one says it.
+    """Acquisition time of a scene, ISO 8601; nothing if no one says it.
 
     Attributes:
         time: The moment.

@@ -1,4 +1,4 @@
-"""What the jail says of a dataset: plain values out of rasterio there, rasterio's objects here."""
+"""A dataset in words: plain values out of rasterio in the jail, rasterio's objects again here."""
 
 from types import MappingProxyType
 from typing import Any, Final

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from longllava_domains.errors import DamagedInputError
 from longllava_domains.formats.decoding.document import ask_document
 from longllava_domains.formats.decoding.jail import Jail
-from longllava_domains.formats.decoding.job import MAX_PIXELS, Job
+from longllava_domains.formats.decoding.job import MAX_PIXELS, DecodingJob
 from longllava_domains.formats.regular_file import open_regular, stamp_of
 from longllava_domains.remote_sensing.io.datasets.description import Description
 from longllava_domains.units import GIB, MIB
@@ -182,7 +182,7 @@ class JailedDataset(Description):
         dtype: np.dtype[Any],
         decoded: int,
         memory_bytes: int,
-    ) -> Job:
+    ) -> DecodingJob:
         from rasterio.env import getenv
 
         settings = {
@@ -192,7 +192,7 @@ class JailedDataset(Description):
             and (self.remote or key in _LOCAL_SETTINGS)
         }
         text = json.dumps({**self._request, **request, "settings": settings})
-        return Job(
+        return DecodingJob(
             task, b"", (text,), shape, dtype,
             decoded=decoded, memory_bytes=memory_bytes,
             wait_seconds=_SERVER_SECONDS if self.remote else 0.0,

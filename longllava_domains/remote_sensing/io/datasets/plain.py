@@ -1,4 +1,4 @@
-"""Which rasters GDAL may open in this process: TIFFs whose decoders are small or everyone's.
+"""Rasters that GDAL may open in this process: TIFFs whose decoders are small, or everyone's.
 
 Everything else goes to the jail. What stays: uncompressed, LZW, Deflate, PackBits and Zstandard
 blocks; zlib and Zstandard are fuzzed by half the world, and the others are a page of code each. See
