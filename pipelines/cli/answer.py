@@ -44,6 +44,12 @@ def report(
     loading: LoadOptions,
     opening: dict[str, Any],
     preset: Annotated[str, typer.Option(help="Slices, windows and prompts")] = "ct-default@1",
+    calibration: Annotated[
+        Path | None, typer.Option(help="File of `longllava calibrate`, for probabilities")
+    ] = None,
+    mode: Annotated[
+        str, typer.Option(help="direct, or findings-first with a calibration")
+    ] = "direct",
     every_mm: EveryMm = None,
     max_new_tokens: Annotated[int | None, typer.Option(help="Longest draft")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write JSON here")] = None,
@@ -61,11 +67,15 @@ def report(
 ) -> None:
     """Draft a report and 18 findings from one CT. For research use only."""
     from longllava_domains.pipelines.ct.as_volume import CTOpenOptions, as_volume
+    from longllava_domains.pipelines.ct.calibration import Calibration
+    from longllava_domains.pipelines.ct.findings_first import require_mode
     from longllava_domains.pipelines.ct.preset import CTPreset
     from longllava_domains.pipelines.ct.report import PURPOSE, CTReport
     from longllava_domains.pipelines.loading import load
 
     chosen, named = CTPreset.named(preset), require_model(model)
+    fitted = None if calibration is None else Calibration.from_file(calibration)
+    require_mode(mode, fitted)
     for replaced in (out, sheet):
         if replaced is not None:
             require_writable(replaced, overwrite=True)
@@ -78,7 +88,7 @@ def report(
     volume = as_volume(path, opened)
     if documents:
         require_document(volume, named)
-    pipeline = CTReport(load(named, loading), preset=chosen)
+    pipeline = CTReport(load(named, loading), preset=chosen, calibration=fitted, mode=mode)
     policy = pipeline.policy(spacing_mm=every_mm, kernel=opened.kernel)
     with progress() as advance:
         result = pipeline(volume, policy=policy, max_new_tokens=max_new_tokens, on_progress=advance)
