@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from longllava_domains.evaluate import Dataset
-from longllava_domains.evaluate.predictions import Row
 from longllava_domains.evaluate.protocol import Protocol
 from longllava_domains.pipelines.benchmark.asking import Reply
 from longllava_domains.visual import VisualSequence
@@ -58,7 +57,7 @@ class Material:
     """
 
     benchmark: str
-    references: Dataset | Sequence[Row]
+    references: Dataset
     items: Sequence[BenchmarkItem]
     show: Callable[[str], VisualSequence]
     questions: Callable[[BenchmarkItem, Protocol], Sequence[AskedQuestion]]

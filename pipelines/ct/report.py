@@ -171,10 +171,7 @@ class CTReport:
         opened, chosen = self._opened(volume, policy, series)
         evidence = chest_evidence(opened)
         with self._look(opened, chosen, on_progress) as session:
-            found = self._findings(session, on_progress) if evidence.is_chest else {}
-            outside = self._outside(session) if found else ()
-            if outside:
-                found = {label: replace(each, present=None) for label, each in found.items()}
+            found, outside = self._scored(session, on_progress) if evidence.is_chest else ({}, ())
             longest = self._draft_tokens() if max_new_tokens is None else max_new_tokens
             answer = session.ask(
                 prompt or self._draft_prompt(found, outside),
@@ -250,6 +247,16 @@ class CTReport:
             if on_progress is not None:
                 on_progress("scoring findings", len(found), len(CT_RATE_LABELS))
         return found
+
+    def _scored(
+        self, session: VisionSession, on_progress: OnProgress | None
+    ) -> tuple[dict[str, Abnormality], tuple[str, ...]]:
+        """Score the findings; presence is withheld outside the calibration's scans."""
+        found = self._findings(session, on_progress)
+        outside = self._outside(session)
+        if outside:
+            found = {label: replace(each, present=None) for label, each in found.items()}
+        return found, outside
 
     def _outside(self, session: VisionSession) -> tuple[str, ...]:
         """Return what of the scan is known to lie outside those that the calibration was fitted on."""
