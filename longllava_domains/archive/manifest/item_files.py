@@ -1,21 +1,29 @@
 """The files of an item, ready to be opened by a loader; and CT items opened."""
 
+import errno
 import posixpath
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from longllava_domains.archive.item import Item
 from longllava_domains.archive.manifest.walk import IN_ZIP, REMOTE, open_remote, open_remote_file
 from longllava_domains.ct.hounsfield.rescale import HuSource
-from longllava_domains.errors import DamagedInputError, NotFoundError
+from longllava_domains.errors import DamagedInputError, NotFoundError, UnsupportedInputError
 from longllava_domains.formats.dicom.source_file import Found, SourceFile
 from longllava_domains.formats.dicom.zip_archive import find_in_zip
-from longllava_domains.units import short_hash
+from longllava_domains.units import MIB, short_hash
 
 if TYPE_CHECKING:
     from longllava_domains.ct.volume import CTVolume
+
+_PIECE_BYTES: Final = 4 * MIB
+# Slides whose named file is a table of contents; the pixels lie in a folder beside it.
+_NEED_NEIGHBOURS: Final = (".mrxs", ".vms", ".vmu")
 
 
 def open_ct(item: Item, *, repair: tuple[str, ...] = (), hu: HuSource = "prove") -> "CTVolume":
@@ -90,3 +98,101 @@ def _gone() -> NotFoundError:
         remedy="Scan the archive again.",
         code="archive.gone",
     )
+
+
+@contextmanager
+def local_source(item: Item) -> Iterator[str]:
+    """Give a path that holds the item's files and no others, for loaders that read from disk.
+
+    Files on this disk are named or linked, never copied; those of zip archives and remote sources
+    are copied to a temporary folder of their owner alone, which goes at the end.
+
+    Raises:
+        NotFoundError: A file is gone since the scan.
+        UnsupportedInputError: A remote item that is larger than the room for temporary files, or
+            a remote slide of several files.
+        NetworkError: The source cannot be read.
+    """
+    if not item.members and REMOTE not in item.uri:
+        yield item.uri
+        return
+    if item.uri.lower().endswith(_NEED_NEIGHBOURS):
+        raise UnsupportedInputError(
+            "A slide of this format is several files, and only one of them is in the archive's list.",
+            remedy="Copy the slide with its folder to a disk, and scan that.",
+            code="archive.remote_slide",
+        )
+    with TemporaryDirectory(prefix="longllava-") as name:
+        folder = Path(name)
+        if not item.members:
+            yield str(_copied(item, folder))
+            return
+        if REMOTE in item.uri or item.uri.endswith(IN_ZIP):
+            for file in _fitting(dicom_files(item).files, folder):
+                _copy(file, folder / f"{file.position:06d}")
+        else:
+            for number, member in enumerate(item.members):
+                (folder / f"{number:06d}").symlink_to(Path(item.uri).resolve() / member)
+        yield name
+
+
+def read_through(item: Item) -> int:
+    """Read all bytes of an item and forget them, to time its disk or line; return how many.
+
+    Raises:
+        InputError: A file is gone or cannot be read.
+    """
+    if item.members:
+        files = dicom_files(item).files
+    else:
+        opener, size = _place(*_parted(item.uri))
+        files = [SourceFile(1, short_hash(item.uri), size, opener)]
+    total = 0
+    for file in files:
+        with _reading(), file.open() as stream:
+            while piece := stream.read(_PIECE_BYTES):
+                total += len(piece)
+    return total
+
+
+def _parted(uri: str) -> tuple[str, str]:
+    folder, _, name = uri.rpartition("/")
+    return (folder, name) if folder else (".", name)
+
+
+def _copied(item: Item, folder: Path) -> Path:
+    """Return a copy of a single remote file, under a name that keeps only its endings."""
+    opener, size = _place(*_parted(item.uri))
+    (file,) = _fitting([SourceFile(1, short_hash(item.uri), size, opener)], folder)
+    endings = "".join(PurePosixPath(item.uri.lower()).suffixes[-2:])
+    place = folder / f"item{endings}"
+    _copy(file, place)
+    return place
+
+
+def _fitting(files: list[SourceFile], folder: Path) -> list[SourceFile]:
+    """Refuse to copy what would leave no room on the disk."""
+    if sum(file.size for file in files) > shutil.disk_usage(folder).free // 2:
+        raise _no_room()
+    return files
+
+
+def _no_room() -> UnsupportedInputError:
+    return UnsupportedInputError(
+        "The item is larger than half of the room for temporary files.",
+        remedy="Name a larger disk in TMPDIR, or copy the archive to a disk and scan that.",
+        code="archive.no_room",
+    )
+
+
+def _copy(file: SourceFile, place: Path) -> None:
+    with _reading(), file.open() as stream, place.open("wb") as copy:
+        shutil.copyfileobj(stream, copy, _PIECE_BYTES)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise (_no_room() if error.errno == errno.ENOSPC else _gone()) from None
