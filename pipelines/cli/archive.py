@@ -105,16 +105,11 @@ def report(
     ] = None,
     earlier: Annotated[Path | None, typer.Option(help="Results of an earlier run")] = None,
 ) -> None:
-    """Write report.md beside the results."""
-    from longllava_domains.archive import drift, report_markdown, summarize
-    from longllava_domains.archive.results.parts import place_whole, writing
+    """Write report.md and report.html beside the results; one pair for each spec."""
+    from longllava_domains.archive import write_reports
 
-    summary = summarize(results, spec)
-    changes = drift(summary, summarize(earlier)) if earlier else None
-    text = report_markdown(summary, changes)
-    with writing():
-        place_whole(results / "report.md", memoryview(text.encode()))
-    stdout.print(text, markup=False)
+    for written_text in write_reports(results, spec, earlier):
+        stdout.print(written_text, markup=False)
 
 
 def where(
