@@ -3,6 +3,7 @@
 import errno
 import posixpath
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -11,7 +12,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from longllava_domains.archive.item import Item
-from longllava_domains.archive.manifest.walk import IN_ZIP, REMOTE, open_remote, open_remote_file
+from longllava_domains.archive.manifest.listings.dicomweb import DICOMWEB, fetch
+from longllava_domains.archive.manifest.walk import (
+    IN_ZIP,
+    REMOTE,
+    open_remote,
+    open_remote_file,
+    walk,
+)
 from longllava_domains.ct.hounsfield.rescale import HuSource
 from longllava_domains.errors import DamagedInputError, NotFoundError, UnsupportedInputError
 from longllava_domains.formats.dicom.source_file import Found, SourceFile
@@ -22,6 +30,7 @@ if TYPE_CHECKING:
     from longllava_domains.ct.volume import CTVolume
 
 _PIECE_BYTES: Final = 4 * MIB
+_ENDINGS: Final = {b"II": ".tif", b"MM": ".tif", b"\0\0\0\x0cjP": ".jp2", b"NITF": ".ntf"}
 # Slides whose named file is a table of contents; the pixels lie in a folder beside it.
 _NEED_NEIGHBOURS: Final = (".mrxs", ".vms", ".vmu")
 
@@ -41,7 +50,7 @@ def open_ct(item: Item, *, repair: tuple[str, ...] = (), hu: HuSource = "prove")
     from longllava_domains.ct.dicom.open import open_dicom
     from longllava_domains.ct.open import open_volume
 
-    if not item.members:
+    if not item.members and not item.uri.endswith("/"):
         return open_volume(item.uri, repair=repair, hu=hu)
     return open_dicom(dicom_files(item), series=item.series or None, repair=repair, hu=hu)
 
@@ -56,11 +65,25 @@ def dicom_files(item: Item) -> Found:
     """
     if item.uri.endswith(IN_ZIP):
         return _in_zip(item)
+    if item.uri.startswith(DICOMWEB):
+        return fetch(item)
+    if not item.members:
+        return _below(item.uri)
     files = []
     for position, member in enumerate(item.members, 1):
         opener, size = _place(item.uri, member)
         files.append(SourceFile(position, short_hash(member), size, opener))
     return Found(files)
+
+
+def _below(folder: str) -> Found:
+    """Return all files of a folder that is one series, such as of a public bucket."""
+    codes: Counter[str] = Counter()
+    files = [
+        SourceFile(number, short_hash(entry.member), entry.size, entry.open)
+        for number, entry in enumerate(walk(folder, codes), start=1)
+    ]
+    return Found(files, codes)
 
 
 def _in_zip(item: Item) -> Found:
@@ -113,7 +136,8 @@ def local_source(item: Item) -> Iterator[str]:
             a remote slide of several files.
         NetworkError: The source cannot be read.
     """
-    if not item.members and REMOTE not in item.uri:
+    is_file = not item.members and not item.uri.endswith("/")
+    if is_file and REMOTE not in item.uri:
         yield item.uri
         return
     if item.uri.lower().endswith(_NEED_NEIGHBOURS):
@@ -124,8 +148,13 @@ def local_source(item: Item) -> Iterator[str]:
         )
     with TemporaryDirectory(prefix="longllava-") as name:
         folder = Path(name)
-        if not item.members:
+        if is_file:
             yield str(_copied(item, folder))
+            return
+        if item.uri.endswith(IN_ZIP) and len(item.members) == 1:
+            (file,) = _fitting(dicom_files(item).files, folder)
+            _copy(file, folder / "item")
+            yield str(_with_ending(folder / "item"))
             return
         if REMOTE in item.uri or item.uri.endswith(IN_ZIP):
             for file in _fitting(dicom_files(item).files, folder):
@@ -142,7 +171,7 @@ def read_through(item: Item) -> int:
     Raises:
         InputError: A file is gone or cannot be read.
     """
-    if item.members:
+    if item.members or item.uri.endswith("/"):
         files = dicom_files(item).files
     else:
         opener, size = _place(*_parted(item.uri))
@@ -168,6 +197,14 @@ def _copied(item: Item, folder: Path) -> Path:
     place = folder / f"item{endings}"
     _copy(file, place)
     return place
+
+
+def _with_ending(place: Path) -> Path:
+    """Give a file from a zip archive the ending of a raster, which readers of folders look at."""
+    with place.open("rb") as stream:
+        head = stream.read(12)
+    ending = next((end for magic, end in _ENDINGS.items() if head.startswith(magic)), "")
+    return place.rename(place.with_suffix(ending)) if ending else place
 
 
 def _fitting(files: list[SourceFile], folder: Path) -> list[SourceFile]:

@@ -99,10 +99,16 @@ def _closed() -> BinaryIO:
 
 def _single(file: IndexedFile, domain: str, secret: SiteSecret) -> Draft:
     item_id = secret.key("file", [file.facts.content])
-    uri = _join(file.container, file.member)
+    is_packed = file.container.endswith(IN_ZIP)
     item = Item(
-        item_id, item_id, domain, uri, bytes=file.size, decoded_bytes=file.size
-    )  # a single file has no study: its own id stands for one
+        item_id,
+        item_id,  # a single file has no study: its own id stands for one
+        domain,
+        file.container if is_packed else _join(file.container, file.member),
+        members=(file.member,) if is_packed else (),
+        bytes=file.size,
+        decoded_bytes=file.size,
+    )
     return Draft(item, "")
 
 

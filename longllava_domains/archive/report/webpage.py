@@ -165,7 +165,8 @@ def _histogram(seconds: np.ndarray) -> list[Html]:
         for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True)
     ]
     title = "Items by their time to prepare and to score, on a logarithmic axis"
-    return [column_plot(names, counts.tolist(), told, title)]
+    most = told[int(np.argmax(counts))]
+    return [column_plot(names, counts.tolist(), told, f"{title}. Highest: {most}")]
 
 
 def _memory(summary: RunSummary) -> list[Html]:
@@ -248,7 +249,7 @@ def _undone(rows: ListedRows) -> list[Html]:
 
 def _listed(shown: int, total: int, what: str) -> str:
     if shown == total:
-        return f"All {total:,} {what.partition(',')[0]}."
+        return f"{total:,} {what.partition(',')[0]}: all of them."
     return f"Of {total:,} {what} {shown:,}. The rest is in the parts."
 
 
