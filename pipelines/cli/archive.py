@@ -1,11 +1,11 @@
-"""Commands over whole archives: `archive scan`, `run`, `status`, `retry`, `report`, `where`, `forget`."""
+"""Commands over whole archives: `archive scan`, `plan`, `run`, `status`, `retry`, `report`, `where`, `forget`."""
 
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from longllava_domains.errors import OutputError
+from longllava_domains.errors import OutputError, PolicyError
 from longllava_domains.formats.regular_file import open_regular
 from longllava_domains.pipelines.cli.archive_run import (
     DRY_RUN,
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
     group.command()(
         sharing(run, loading=LOADING, running=RUNNING, scanning=SCANNING, trial=DRY_RUN)
     )
-    for command in (status, retry, report, where, forget):
+    for command in (plan, status, retry, report, where, forget):
         group.command()(command)
     app.add_typer(group, name="archive")
 
@@ -82,6 +82,49 @@ def scan(
             stdout.print(f"  {title}: {count} {code}", markup=False)
 
 
+def plan(
+    source: Annotated[str, typer.Argument(help="idc:, or idc:PATH of an index file")],
+    domain: Annotated[str, typer.Option(help="ct or pathology")],
+    seconds_per_item: Annotated[float, typer.Option(help="Of one worker, as a dry run says")],
+    read_mb: Annotated[float, typer.Option(help="Megabytes a second that all workers read")],
+    workers: Annotated[int, typer.Option(help="Workers")] = 1,
+) -> None:
+    """Plan a run over the public Imaging Data Commons from its index; nothing is downloaded."""
+    from longllava_domains.archive import plan_idc
+    from longllava_domains.archive.manifest.idc import READ_FROM
+    from longllava_domains.archive.manifest.listings.idc_series import IDC
+    from longllava_domains.units import human_bytes
+
+    if not source.startswith(IDC):
+        raise PolicyError(
+            "Only the public index is planned without a manifest.",
+            remedy="Scan the source, and use archive run --dry-run.",
+            code="archive.plan",
+        )
+    place = source.removeprefix(IDC)
+    found = plan_idc(
+        domain,
+        seconds_per_item=seconds_per_item,
+        read_bytes_per_second=read_mb * 1e6,
+        workers=workers,
+        index=Path(place) if place else None,
+    )
+    lines = [
+        f"{found.index_series:,} series in the index, {found.series:,} of this domain, "
+        f"{found.studies:,} studies",
+        f"{found.items:,} items, {human_bytes(found.bytes)} (median "
+        f"{human_bytes(found.median_bytes)}, largest {human_bytes(found.largest_bytes)})",
+        f"{found.hours:,.1f} h; bottleneck: {found.bottleneck}",
+        f"not chosen: {found.not_chosen:,}; equally good, the loader decides: {found.ambiguous:,}",
+        *(
+            f"refusals to expect: {count:,} {code} (column {READ_FROM[code]})"
+            for code, count in found.refused.items()
+        ),
+    ]
+    for line in lines:
+        stdout.print(line, markup=False)
+
+
 def status(results: ResultsFolder) -> None:
     """Count items by outcome, for each spec."""
     from longllava_domains.archive import counts
@@ -91,11 +134,20 @@ def status(results: ResultsFolder) -> None:
         stdout.print(f"{spec}: {parts or 'nothing yet'}", markup=False)
 
 
-def retry(results: ResultsFolder, ledger: LedgerFolder = None) -> None:
+def retry(
+    results: ResultsFolder,
+    ledger: LedgerFolder = None,
+    refused: Annotated[
+        bool, typer.Option("--refused", help="Refusals, too, such as after an update")
+    ] = False,
+) -> None:
     """Drop failed outcomes, so that the next run tries their items again."""
-    from longllava_domains.archive import retry as drop_failures
+    from longllava_domains.archive import retry as drop_outcomes
 
-    stdout.print(f"{drop_failures(results, ledger=ledger)} items will be tried again")
+    dropped = drop_outcomes(
+        results, statuses=("failed", "refused") if refused else ("failed",), ledger=ledger
+    )
+    stdout.print(f"{dropped} items will be tried again")
 
 
 def report(

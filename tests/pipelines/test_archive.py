@@ -18,6 +18,7 @@ from longllava_domains import ct
 from longllava_domains.archive import Manifest, Settings, SiteSecret, run_local, scan_archive
 from longllava_domains.errors import PolicyError
 from longllava_domains.pipelines.archive import ArchiveTask, archive_job
+from longllava_domains.pipelines.archive.planning import coarser, hours_of, plan_run
 from longllava_domains.pipelines.cli.main import run
 
 PHANTOM = Path(__file__).parents[2] / "examples/chest_phantom"
@@ -198,3 +199,83 @@ def test_scenes_are_searched_and_shown_and_what_is_empty_is_refused(tmp_path: Pa
     ]
     assert all(place.exists() for place in places)
     assert not list(output.rglob("answers.jsonl"))
+
+
+def test_a_dry_run_says_what_decides_and_what_meets_a_deadline(
+    archive: Path, tmp_path: Path
+) -> None:
+    manifest = _scanned(archive, "ct", tmp_path)
+    output = tmp_path / "results"
+    asked = ArchiveTask("views", None, settings={"spacing_mm": 20.0}, output=output)
+    plan = plan_run(asked, manifest, "ct", sample=2, deadline_hours=12)
+    assert set(plan.prediction.stage_seconds) == {"disk", "decoding", "score", "drawing"}
+    assert (plan.prediction.outcomes, plan.in_time) == ({"done": 0.5, "refused": 0.5}, {})
+    late = plan_run(asked, manifest, "ct", sample=2, deadline_hours=plan.prediction.hours / 1000)
+    assert late.prediction.bottleneck == "disk" or (late.workers or 0) > 10
+    assert not (output / "parts").exists()
+    assert list(coarser(asked, "ct"))[:2] == ["--every-mm 30", "--every-mm 40"]
+    scenes = ArchiveTask("ask", "demo", question="?", settings={"max_tokens": 3000})
+    assert list(coarser(scenes, "remote_sensing"))[1] == "--max-tokens 1500"
+    slides_asked = ArchiveTask("ask", "demo", question="?", settings={"max_views": 3})
+    assert list(coarser(slides_asked, "pathology"))[-1] == "--most 2"
+    assert (
+        coarser(ArchiveTask("find", "demo", question="ship", output=output), "remote_sensing") == {}
+    )
+
+
+@pytest.mark.parametrize(("text", "hours"), [("12h", 12), ("90m", 1.5), ("2d", 48)])
+def test_deadlines_are_read(text: str, hours: float) -> None:
+    assert hours_of(text) == hours
+
+
+@pytest.mark.parametrize("text", ["", "12", "0h", "h12", "-1h"])
+def test_a_deadline_that_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(PolicyError):
+        hours_of(text)
+
+
+def test_documents_lie_outside_the_results_and_name_the_patient_there_alone(
+    archive: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(archive / "broken")
+    manifest = _scanned(archive, "ct", tmp_path)
+    output, documents = tmp_path / "results", tmp_path / "documents"
+    asked = ArchiveTask(
+        "ct-report", "demo", settings={"spacing_mm": 60.0}, files=("json", "sr", "fhir"),
+        output=output, documents=documents, allow_demo=True,
+    )  # fmt: skip
+    (row,) = _scored(asked, manifest, output)
+    report, *private = ((output / name).resolve() for name in row["files"])
+    assert report.is_relative_to(output)
+    assert len(json.loads(report.read_text())["abnormalities"]) == 18
+    assert [place.parent for place in private] == [documents] * 3
+    assert all(place.stat().st_mode & 0o77 == 0 for place in private)
+    study = pydicom.dcmread(private[0]).StudyInstanceUID
+    assert study in private[2].read_text()
+    assert not any(
+        study.encode() in place.read_bytes() for place in output.rglob("*.*") if place.is_file()
+    )
+
+
+def test_a_source_is_scanned_first_and_sheets_need_no_model(
+    archive: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "sheets"
+    show = [
+        "archive",
+        "run",
+        str(archive),
+        "--task",
+        "views",
+        "--output",
+        str(output),
+        "--every-mm",
+        "40",
+    ]
+    show += ["--secret", str(tmp_path / "secret"), "--decoders", "0"]
+    assert run(show) == 2  # which domain?
+    assert run([*show, "--domain", "ct"]) == 0
+    assert (tmp_path / "sheets.private" / "manifest.parquet").stat().st_mode & 0o77 == 0
+    assert len(list(output.rglob("views.png"))) == 1
+    assert run(["archive", "retry", str(output), "--refused"]) == 0
+    assert "1 items will be tried again" in capfd.readouterr().out
