@@ -32,10 +32,13 @@ import raster_builder as rasters
 import slide_builder as slides
 from pydicom.encaps import encapsulate
 
+from longllava_domains import ct
 from longllava_domains.archive import Manifest
 from longllava_domains.archive.results.schema import VARYING
 from longllava_domains.errors import LongLlavaError
-from longllava_domains.pipelines.archive.opening import ShowCT, ShowItem
+from longllava_domains.pipelines.archive.opening import ShowItem
+from longllava_domains.pipelines.ct.preset import CTPreset
+from longllava_domains.pipelines.ct.reading import showable, shown_ct
 
 ROOT = Path(__file__).parents[1]
 LONGLLAVA = str(Path(sys.executable).with_name("longllava"))
@@ -118,8 +121,8 @@ def write_archive(root: Path, studies: int) -> Counter[str]:
     """Write all studies; return how many of each kind."""
     kinds: Counter[str] = Counter()
     hostile = [*HOSTILE, "cut", "empty"]
-    plan = ["large"] * 3 + ["chest"] * 6 + ["good"] * (studies // 6)
-    plan += [hostile[number % len(hostile)] for number in range(studies // 2)]
+    plan = ["large"] * 2 + ["chest"] * 4 + ["good"] * (studies // 10)
+    plan += [hostile[number % len(hostile)] for number in range(studies * 11 // 20)]
     for number, kind in enumerate(plan):
         write_ct(root / "ct", number, kind)
     left = studies - len(plan)
@@ -183,8 +186,13 @@ def expected(manifest: Manifest, domain: str) -> dict[str, tuple[str, str]]:
         "remote_sensing": {"max_tokens": 700},
     }
     show: Any = ShowItem(settings[domain], None)
-    if domain == "ct":
-        show = ShowCT(settings[domain], "ct-default@1", 336)
+    if domain == "ct":  # from its folder, as `longllava report` would
+        policy = CTPreset.named().policy(336, spacing_mm=60.0)
+
+        def show(item: Any) -> Any:
+            volume = ct.open_volume(item.uri)
+            return shown_ct(volume, showable(volume, policy))
+
     found = {}
     for item in manifest():
         try:
@@ -234,7 +242,7 @@ def score(root: Path, output: Path, domain: str, *, engine: str) -> None:
     common += ["--max-new-tokens", "2", "--output", str(output / domain), "--engine", engine]
     common += ["--workers", "2"] if engine == "ray" else []
     if engine == "local" and domain == "ct":
-        for how, after in ((signal.SIGTERM, 45.0), (signal.SIGKILL, 45.0)):
+        for how, after in ((signal.SIGTERM, 50.0), (signal.SIGKILL, 60.0)):
             begin = time.monotonic()
             code, said = longllava(*common, stop_after=after, how=how)
             last = said.strip().splitlines()[-1] if said.strip() else ""

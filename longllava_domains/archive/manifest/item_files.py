@@ -52,7 +52,8 @@ def open_ct(item: Item, *, repair: tuple[str, ...] = (), hu: HuSource = "prove")
 
     if not item.members and not item.uri.endswith("/"):
         return open_volume(item.uri, repair=repair, hu=hu)
-    return open_dicom(dicom_files(item), series=item.series or None, repair=repair, hu=hu)
+    # No series is named: the loader lets pass a part of a series that was asked for by its name.
+    return open_dicom(dicom_files(item), series=None, repair=repair, hu=hu)
 
 
 def dicom_files(item: Item) -> Found:
