@@ -17,7 +17,7 @@ class VisionClock:
 
     def __init__(self, model: Any) -> None:
         self._spent = self._began = 0.0
-        parts = getattr(getattr(model, "network", None), "model", None)
+        parts: Any = getattr(getattr(model, "network", None), "model", None)
         if hasattr(parts, "vision_tower") and hasattr(parts, "multi_modal_projector"):
             # The tower is left before its last layer, so its own end is never reached.
             parts.vision_tower.embeddings.register_forward_pre_hook(self._begin)
@@ -46,6 +46,6 @@ def _now() -> float:
     """Return the time when all work that was given to a GPU is done."""
     import torch
 
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.synchronize()
     return time.perf_counter()

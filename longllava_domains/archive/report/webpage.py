@@ -213,7 +213,7 @@ def _done(rows: ListedRows) -> list[Html]:
     if not rows.done or (rows.findings and not any(row.files or row.text for row in rows.done)):
         return []
     names = sorted({name for row in rows.done for name in row.numbers})
-    cells = [
+    cells: list[tuple[Cell | str, ...]] = [
         (
             Cell(row.item_id, row.item_id, "key"),
             row.domain,
