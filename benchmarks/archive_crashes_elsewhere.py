@@ -33,7 +33,7 @@ ray.init(num_cpus=4, include_dashboard=False, _temp_dir=folder, logging_level="E
 ray.data.DataContext.get_current().checkpoint_config = CheckpointConfig(
     id_column="item_id", checkpoint_path=checkpoint, delete_checkpoint_on_success=False)
 def score(batch):
-    time.sleep(0.02 * len(batch["item_id"]))
+    time.sleep(0.1 * len(batch["item_id"]))
     batch["margin"] = [float(len(each)) for each in batch["item_id"]]
     return batch
 found = ray.data.read_parquet(source, override_num_blocks=20)
@@ -46,7 +46,7 @@ ray.init(num_cpus=4, include_dashboard=False, _temp_dir=folder, logging_level="E
 daft.set_runner_ray(noop_if_initialized=True)
 @daft.func
 def score(item: str) -> float:
-    time.sleep(0.02)
+    time.sleep(0.1)
     return float(len(item))
 store = daft.CheckpointStore("file://" + checkpoint)
 config = daft.CheckpointConfig(store=store, on="item_id")
@@ -59,7 +59,7 @@ from pathlib import Path
 import archive_crashes as crashes, archive_stub as stub
 from longllava_domains.archive import Settings, run_local
 settings = Settings(Path(sys.argv[2]), part_rows=10, max_kills=crashes.MANY)
-run_local(stub.job(score_seconds=0.02), stub.Items(int(sys.argv[5])), settings)
+run_local(stub.job(score_seconds=0.1), stub.Items(int(sys.argv[5])), settings)
 """
 ENGINES = {"ray": _RAY, "daft": _DAFT, "ours": _OURS}
 _LONGEST_START_S = 240
@@ -114,7 +114,7 @@ def campaign(engine: str, items: int, kills: int, seed: int) -> None:
             deadline = time.monotonic() + _LONGEST_START_S
             while process.poll() is None and time.monotonic() < deadline:
                 if attempt < kills and files(root / "output") > before:
-                    time.sleep(moments.uniform(0.0, 0.6))
+                    time.sleep(moments.uniform(0.0, 0.1))
                     break
                 time.sleep(0.01)
             hits += process.poll() is None

@@ -69,8 +69,8 @@ class ListedRows:
     """What a report lists, and how many more there are.
 
     Attributes:
-        findings: Those that lean to yes, the highest margins first.
-        findings_in_all: How many lean to yes.
+        findings: Those with the highest margins, in falling order.
+        findings_in_all: How many there are.
         done: The first items that were scored, in the order of their ids.
         undone: The first items that were refused or have failed.
         undone_in_all: How many of them there are.
@@ -96,7 +96,7 @@ def listed_rows(output: Path, spec_key: str, most: int) -> ListedRows:
     undone: list[tuple[str, ItemRow]] = []
     counts = [0, 0, 0]
     for row in _rows(output, spec_key):
-        for finding in _positive(row):
+        for finding in _findings(row):
             counts[0] += 1
             findings.append(finding)
         item = _item(row)
@@ -124,18 +124,16 @@ def _rows(output: Path, spec_key: str) -> Iterator[dict[str, Any]]:
         yield from parts.read(name, _COLUMNS).to_pylist()
 
 
-def _positive(row: dict[str, Any]) -> Iterator[FindingRow]:
+def _findings(row: dict[str, Any]) -> Iterator[FindingRow]:
     for finding in row["findings"]:
-        margin = finding["yes_logit_margin"]
-        if margin > 0:
-            yield FindingRow(
-                margin,
-                row["item_id"],
-                row["study_key"],
-                finding["label"],
-                finding["probability"],
-                tuple(row["files"]),
-            )
+        yield FindingRow(
+            finding["yes_logit_margin"],
+            row["item_id"],
+            row["study_key"],
+            finding["label"],
+            finding["probability"],
+            tuple(row["files"]),
+        )
 
 
 def _item(row: dict[str, Any]) -> ItemRow:

@@ -205,7 +205,7 @@ def _findings(rows: ListedRows) -> list[Html]:
         for row in rows.findings
     ]  # fmt: skip
     head = ("label", "margin", "probability", "item", "study", "files")
-    caption = _listed(len(cells), rows.findings_in_all, "findings that lean to yes, the highest")
+    caption = _listed(len(cells), rows.findings_in_all, "findings, the highest margins")
     return [element("h2", "Findings"), sortable_table(head, cells, caption)]
 
 
@@ -213,17 +213,18 @@ def _done(rows: ListedRows) -> list[Html]:
     if not rows.done or (rows.findings and not any(row.files or row.text for row in rows.done)):
         return []
     names = sorted({name for row in rows.done for name in row.numbers})
+    with_text = any(row.text for row in rows.done)
     cells: list[tuple[Cell | str, ...]] = [
         (
             Cell(row.item_id, row.item_id, "key"),
             row.domain,
-            row.text,
+            *([row.text] if with_text else []),
             *(_number(row.numbers.get(name)) for name in names),
             _links(row.files),
         )
         for row in rows.done
     ]
-    head = ("item", "domain", "text", *names, "files")
+    head = ("item", "domain", *(["text"] if with_text else []), *names, "files")
     caption = _listed(len(cells), rows.done_in_all, "items that were scored, the first")
     return [element("h2", "Items"), sortable_table(head, cells, caption)]
 

@@ -51,15 +51,14 @@ def cells(page: str, heading: str) -> list[list[str]]:
 def test_findings_are_listed_by_their_margin_and_failures_by_their_code(output: Path) -> None:
     write_reports(output)
     page = (output / "report.html").read_text()
-    positive = sorted(
+    expected = sorted(
         (-finding["yes_logit_margin"], finding["label"], row["item_id"])
         for row in stub.rows(output)
         for finding in row["findings"]
-        if finding["yes_logit_margin"] > 0
     )
     listed = cells(page, "Findings")
-    assert [row[0] for row in listed] == [label for _, label, _ in positive]
-    assert [row[3] for row in listed] == [item for _, _, item in positive]
+    assert [row[0] for row in listed] == [label for _, label, _ in expected]
+    assert [row[3] for row in listed] == [item for _, _, item in expected]
     undone = cells(page, "Not scored")
     assert sorted(row[1] for row in undone) == ["failed.ZeroDivisionError"] + ["stub.cut"] * 9
     assert "refused (9)" in page
