@@ -1,4 +1,4 @@
-"""What an archive run costs beside its scorer, with one that sleeps for the planned time.
+"""The cost of an archive run beside its scorer, with one that sleeps for the planned time.
 
     python benchmarks/archive_overhead.py [--items 200] [--seconds 0.25] [--prepare 0.1]
 

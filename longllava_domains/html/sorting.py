@@ -24,7 +24,7 @@ document.querySelectorAll('table.sortable').forEach(table => {
   }));
 });
 """
-"""What makes the tables of `sortable_table` sort; pass it to `page`."""
+"""The script that sorts the tables of `sortable_table`; pass it to `page`."""
 
 
 @dataclass(frozen=True)

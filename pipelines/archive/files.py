@@ -1,4 +1,4 @@
-"""Where the files of an item lie, and how they are named: by keyed ids only."""
+"""Places of the files of an item, named by keyed ids only."""
 
 import os
 from collections.abc import Callable

@@ -19,7 +19,7 @@ _MOST_ON_A_SHEET = 60
 
 @dataclass(frozen=True)
 class Shown:
-    """What a model gets of an item.
+    """Views of an item for a model.
 
     Attributes:
         sequence: The views.

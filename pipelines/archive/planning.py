@@ -1,4 +1,4 @@
-"""What a run will take, from a sample, and which coarser policies meet a deadline."""
+"""Plans of a run from a sample of it, with coarser policies that meet a deadline."""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _MOST_VIEWS: Final = 256
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run will take.
+    """Plan of a run.
 
     Attributes:
         prediction: Of the run as it was asked for.

@@ -1,4 +1,4 @@
-"""How long the vision tower takes of an item, apart from the language model."""
+"""A clock of the vision tower, apart from the language model."""
 
 import time
 from collections.abc import Mapping

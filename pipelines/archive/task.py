@@ -1,4 +1,4 @@
-"""What is asked of every item of an archive, checked before the first one is opened."""
+"""The task of an archive run, checked before the first item is opened."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ _QUESTIONS: Final = ("ask", "find")
 
 @dataclass(frozen=True)
 class ArchiveTask:
-    """What is asked of every item.
+    """Task for every item of an archive.
 
     Attributes:
         task: One of `ARCHIVE_TASKS`.

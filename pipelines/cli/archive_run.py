@@ -26,7 +26,7 @@ LedgerFolder = Annotated[
 
 @dataclass(frozen=True)
 class Running:
-    """How a run is done; none of it changes a result."""
+    """Options of a run that change no result."""
 
     engine: str
     workers: int
@@ -42,7 +42,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Scanning:
-    """How a source is scanned where no manifest is given."""
+    """Options of the scan where no manifest is given."""
 
     domain: str | None
     manifest: Path | None
@@ -51,7 +51,7 @@ class Scanning:
 
 @dataclass(frozen=True)
 class DryRun:
-    """Whether to predict only, and from what."""
+    """Options of a dry run."""
 
     dry_run: bool
     sample: int

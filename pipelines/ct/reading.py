@@ -16,7 +16,7 @@ from longllava_domains.visual import VisualSequence
 
 @dataclass(frozen=True)
 class ShownCT:
-    """What the model gets of a CT.
+    """Views of a CT for a model.
 
     Attributes:
         sequence: The views.
@@ -29,7 +29,7 @@ class ShownCT:
 
 @dataclass(frozen=True)
 class CTReading:
-    """What the model says of a CT; the attributes are those of `CTReportResult`.
+    """Words and findings of the model on a CT; attributes as in `CTReportResult`.
 
     Attributes:
         seconds: Stage -> time: ``prefill`` (with the views), ``findings``, ``generation``.

@@ -66,7 +66,7 @@ class ItemRow:
 
 @dataclass(frozen=True)
 class ListedRows:
-    """What a report lists, and how many more there are.
+    """Rows that a report lists, and counts of all there are.
 
     Attributes:
         findings: Those with the highest margins, in falling order.

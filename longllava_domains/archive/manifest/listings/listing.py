@@ -1,4 +1,4 @@
-"""Which sources list what they hold, and who asks them."""
+"""The sources that list what they hold, and the readers of their lists."""
 
 from collections import Counter
 from collections.abc import Iterator
