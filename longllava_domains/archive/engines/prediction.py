@@ -30,7 +30,7 @@ Read = Callable[[Item], object]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a run over a manifest would take.
+    """Estimate of what a run over a manifest would take.
 
     Attributes:
         items: In the manifest.

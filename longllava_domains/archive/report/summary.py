@@ -27,7 +27,7 @@ _NOTABLE_ERRORS: Final = 3.0
 
 @dataclass(frozen=True)
 class LabelFigures:
-    """How often a label was found.
+    """Frequency of a label.
 
     Attributes:
         items: Items that were asked for it.
@@ -49,7 +49,7 @@ class LabelFigures:
 
 @dataclass(frozen=True)
 class StageFigures:
-    """How long a stage took for an item, in seconds."""
+    """Time that a stage took for an item, in seconds."""
 
     items: int
     median: float
@@ -99,7 +99,7 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class LabelDrift:
-    """How a label's prevalence differs from an earlier run.
+    """Difference of a label's prevalence from an earlier run.
 
     Attributes:
         before: Prevalence in the earlier run.
@@ -113,7 +113,7 @@ class LabelDrift:
 
     @property
     def is_notable(self) -> bool:
-        """Whether the difference is more than chance."""
+        """True if the difference is more than chance."""
         return abs(self.standard_errors) > _NOTABLE_ERRORS
 
 
