@@ -11,7 +11,7 @@ from typing import Any, Final
 from longllava_domains.errors import PolicyError
 from longllava_domains.pathology import Slide, TilePolicy, ZoomPolicy, open_slide
 from longllava_domains.pathology.regions import Region, box_region
-from longllava_domains.pathology.sources.openslide import has_scanner
+from longllava_domains.pathology.sources.openslide_jailed import has_scanner
 from longllava_domains.pipelines.domains.domain import OnProgress, only_one
 from longllava_domains.pipelines.domains.evidence import SLIDE_SOP_CLASS, Claim, Evidence
 from longllava_domains.pipelines.memory_remedies import with_view_count_remedy

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from longllava_domains.errors import DamagedInputError
 from longllava_domains.formats.colour_stream import Colour, parse_colour_stream
-from longllava_domains.formats.dicom.codecs import DECODER_ERRORS, NATIVE, RLE
+from longllava_domains.formats.dicom.codecs import NATIVE, RLE
 from longllava_domains.formats.dicom.fragments import locate_frames
 from longllava_domains.formats.dicom.pydicom_parser import UnparsableError, read_with_pixels
 from longllava_domains.pathology.slide_source import Rgb, make_levels
@@ -17,6 +17,7 @@ from longllava_domains.pathology.sources.decode import (
     BadTileError,
     NoDecoderError,
     decode_codestream,
+    decode_jailed,
     to_rgb,
 )
 from longllava_domains.pathology.sources.dicom_header import Part, damaged
@@ -123,7 +124,7 @@ class DicomSlideSource(TiledSource):
             return to_rgb(self._uncompressed(part, place[1], rows, columns), label)
         data = self._bytes(part, self._frame_spans(level, place[0], part)[place[1]])
         if part.syntax == RLE:
-            return to_rgb(_decode_rle(data, rows, columns), label)
+            return to_rgb(decode_jailed(data, "rle", rows, columns), label)
         return decode_codestream(data, label, rows, columns)
 
     def _uncompressed(self, part: Part, frame: int, rows: int, columns: int) -> NDArray[Any]:
@@ -241,20 +242,3 @@ def _darken_together(samples: NDArray[np.uint8]) -> bool:
         return False
     alike = min(np.corrcoef(first, second)[0, 1], np.corrcoef(first, third)[0, 1])
     return bool(alike > _CORRELATED)
-
-
-def _decode_rle(data: bytes, rows: int, columns: int) -> NDArray[Any]:
-    """Decode run-length encoded samples of 8 bits, three segments (PS3.5 annex G)."""
-    import imagecodecs
-
-    size = rows * columns * 3
-    if len(data) <= 64 or int.from_bytes(data[:4], "little") != 3:
-        raise BadTileError
-    try:
-        planes = imagecodecs.dicomrle_decode(data, np.dtype("u1"), out=size)
-    except DECODER_ERRORS:
-        raise BadTileError from None
-    if len(planes) != size:
-        raise BadTileError
-    stacked = np.frombuffer(planes, np.uint8).reshape(3, rows, columns)
-    return np.ascontiguousarray(np.moveaxis(stacked, 0, -1))
