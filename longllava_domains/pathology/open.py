@@ -8,6 +8,7 @@ from typing import Final
 
 from longllava_domains.errors import NotFoundError, UnsupportedInputError
 from longllava_domains.extras import require_extra
+from longllava_domains.formats.regular_file import open_regular
 from longllava_domains.load_report import LoadReport
 from longllava_domains.pathology.mpp import (
     MppEvidence,
@@ -95,7 +96,7 @@ def _open(path: str) -> OpenedSlide:
     try:
         if Path(path).is_dir():
             return _open_dicom(path)
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             head = file.read(132)
     except (OSError, ValueError):  # ValueError: a null character in the path
         raise NotFoundError(
@@ -105,7 +106,7 @@ def _open(path: str) -> OpenedSlide:
         ) from None
     if head[128:132] == b"DICM" or head[:4] == b"PK\x03\x04":
         return _open_dicom(path)
-    from longllava_domains.pathology.sources.openslide import detect_format
+    from longllava_domains.pathology.sources.openslide_jailed import detect_format
 
     if head[:4] not in _TIFF_HEADS:
         return _open_with_openslide(path, "only_openslide")
@@ -149,9 +150,9 @@ def _open_dicom(path: str) -> OpenedSlide:
 
 
 def _open_with_openslide(path: str, reason: str) -> OpenedSlide:
-    from longllava_domains.pathology.sources.openslide import OpenSlideSource
+    from longllava_domains.pathology.sources.openslide_jailed import open_with_openslide
 
-    source = OpenSlideSource(path)
+    source = open_with_openslide(path)
     codes = {"backend.openslide": 1, f"reason.{reason}": 1, f"vendor.{source.vendor}": 1}
     codes |= _found(source.withheld, has_icc=source.has_icc)
     power = source.objective_power

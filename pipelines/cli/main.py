@@ -17,6 +17,7 @@ from longllava_domains.pipelines.cli import (
     archive,
     calibrate,
     evaluate,
+    find,
     finetune,
     model,
     plan,
@@ -58,8 +59,8 @@ def options(
 
 
 for group in (
-    answer, views, model, plan, finetune, calibrate, evaluate, benchmark, own, measures, reproduce,
-    harness,    archive, send,
+    answer, find, views, model, plan, finetune, calibrate, evaluate, benchmark, own, measures,
+    reproduce, harness, archive, send,
 ):  # fmt: skip
     group.register(app)
 

@@ -13,7 +13,8 @@ import pytest
 
 from longllava_domains.errors import DamagedInputError, UnsupportedInputError
 from longllava_domains.formats.decoding import frames, jail
-from longllava_domains.formats.decoding.jail import DecodingJob, Jail
+from longllava_domains.formats.decoding.jail import Jail
+from longllava_domains.formats.decoding.job import DecodingJob
 from longllava_domains.formats.dicom import codecs
 
 BUILDERS = Path(__file__).parents[2] / "builders"
