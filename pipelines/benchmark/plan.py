@@ -16,7 +16,7 @@ RUNS: Final = ("image", "blind", "shuffled")
 
 
 @dataclass(frozen=True)
-class RunPlan:
+class BenchmarkPlan:
     """All prompts of a run.
 
     Attributes:

@@ -1,8 +1,8 @@
 """`CTReport`: a draft report and 18 findings from one CT."""
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from longllava_domains import ct
 from longllava_domains.answer import Answer
-from longllava_domains.ct.chest_evidence import chest_evidence
 from longllava_domains.ct.views.policy import ReconstructionKernel
 from longllava_domains.ct_rate_labels import CT_RATE_LABELS
 from longllava_domains.pipelines.ct.as_volume import CTOpenOptions, as_volume
@@ -22,7 +21,8 @@ from longllava_domains.pipelines.ct.findings_first import (
     require_mode,
 )
 from longllava_domains.pipelines.ct.preset import CTPreset
-from longllava_domains.pipelines.ct.result import Abnormality, CTReportResult, split_sections
+from longllava_domains.pipelines.ct.reading import CTReading, ShownCT, showable, shown_ct
+from longllava_domains.pipelines.ct.result import Abnormality, CTReportResult
 from longllava_domains.pipelines.loading import load, refuse_a_name
 from longllava_domains.pipelines.memory_remedies import with_slice_spacing_remedy
 from longllava_domains.provenance import UNTRAINED_NOTICE, Provenance
@@ -169,28 +169,61 @@ class CTReport:
             ModelError: The model cannot run on it.
         """
         opened, chosen = self._opened(volume, policy, series)
-        evidence = chest_evidence(opened)
-        with self._look(opened, chosen, on_progress) as session:
+        with with_slice_spacing_remedy(opened, chosen):
+            reading = self.read(
+                shown_ct(opened, chosen),
+                prompt=prompt,
+                max_new_tokens=max_new_tokens,
+                on_progress=on_progress,
+            )
+        return reading.of(opened)
+
+    def read(
+        self,
+        shown: ShownCT,
+        *,
+        prompt: str | None = None,
+        max_new_tokens: int | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> CTReading:
+        """Draft a report on views that were chosen before, such as in another process.
+
+        Args:
+            shown: What `shown_ct` returned.
+            prompt: As for `__call__`.
+            max_new_tokens: As for `__call__`.
+            on_progress: As for `__call__`.
+
+        Raises:
+            MemoryBudgetError: The views do not fit in the memory that is free.
+            ModelError: The model cannot run on it.
+        """
+        sequence, evidence = shown.sequence, shown.evidence
+        watch = _watch("reading views", len(sequence), on_progress)
+        began = time.perf_counter()
+        with self.model.open(sequence, watch=watch) as session:
+            seen = time.perf_counter()
             found, outside = self._scored(session, on_progress) if evidence.is_chest else ({}, ())
+            scored = time.perf_counter()
             longest = self._draft_tokens() if max_new_tokens is None else max_new_tokens
             answer = session.ask(
                 prompt or self._draft_prompt(found, outside),
                 max_new_tokens=longest,
                 on_text=_counted("writing the draft", longest, on_progress),
             )
-        assert session.sequence is not None
-        findings, impression = split_sections(answer.text)
-        return CTReportResult(
+        return CTReading(
             text=answer.text,
-            findings=findings,
-            impression=impression,
             abnormalities=found,
-            sequence=session.sequence,
+            sequence=sequence,
             provenance=self._provenance(
                 answer.provenance, [*([evidence.code] if evidence.code else []), *outside]
             ),
-            volume=opened,
             created=datetime.now(UTC),
+            seconds={
+                "prefill": seen - began,
+                "findings": scored - seen,
+                "generation": time.perf_counter() - scored,
+            },
         )
 
     def ask(
@@ -208,7 +241,12 @@ class CTReport:
         Args and errors are those of `__call__`.
         """
         opened, chosen = self._opened(volume, policy, series)
-        with self._look(opened, chosen, on_progress) as session:
+        sequence = opened.to_sequence(chosen)
+        watch = _watch("reading views", len(sequence), on_progress)
+        with (
+            with_slice_spacing_remedy(opened, chosen),
+            self.model.open(sequence, watch=watch) as session,
+        ):
             return session.ask(question, max_new_tokens=max_new_tokens)
 
     def _opened(
@@ -217,21 +255,7 @@ class CTReport:
         """Open what was given, and return the policy that can show it."""
         chosen = policy or self.policy()
         opened = as_volume(volume, CTOpenOptions(series, chosen.kernel, PURPOSE))
-        return opened, chosen if opened.has_grid else replace(chosen, at="acquired")
-
-    @contextmanager
-    def _look(
-        self, volume: ct.CTVolume, policy: ct.SlicePolicy, on_progress: OnProgress | None
-    ) -> Iterator[VisionSession]:
-        """Show a volume to the model; what does not fit in memory is refused before it runs."""
-        sequence = volume.to_sequence(policy)
-        with (
-            with_slice_spacing_remedy(volume, policy),
-            self.model.open(
-                sequence, watch=_watch("reading views", len(sequence), on_progress)
-            ) as session,
-        ):
-            yield session
+        return opened, showable(opened, chosen)
 
     def _draft_tokens(self) -> int:
         """Return the longest draft: an untrained model writes noise, and a little is enough."""
