@@ -1,6 +1,5 @@
 """Ask a model each distinct prompt once, what is shown once for all of them, and keep each reply."""
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -152,23 +151,3 @@ def _reply(session: VisionSession, ask: Ask) -> Reply:
             sampling=ask.decoding.sampling,
         )
     return Reply(answer.text, answer.stopped, seconds=time.perf_counter() - began)
-
-
-def devices_named(devices: str | None) -> list[str]:
-    """Return the devices that ``--devices`` names: ``"all"`` CUDA devices, or a list with commas.
-
-    Args:
-        devices: None for one process on the model's own device.
-    """
-    if devices is None:
-        return []
-    if devices != "all":
-        return [name.strip() for name in devices.split(",") if name.strip()]
-    import torch
-
-    return [f"cuda:{place}" for place in range(torch.cuda.device_count())]
-
-
-def threads_each(processes: int) -> int:
-    """Return the processor threads of each of several processes on this machine."""
-    return max(1, (os.cpu_count() or 1) // max(processes, 1))

@@ -59,8 +59,8 @@ def options(
 
 
 for group in (
-    answer, find, views, model, plan, finetune, calibrate, evaluate, benchmark, own, measures, reproduce,
-    harness, archive, send,
+    answer, find, views, model, plan, finetune, calibrate, evaluate, benchmark, own, measures,
+    reproduce, harness, archive, send,
 ):  # fmt: skip
     group.register(app)
 
