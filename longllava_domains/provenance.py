@@ -48,6 +48,8 @@ _NOTICES: Final = frozenset(
         "Heights, not a photograph: the encoder learned from photographs.",
         "The two dates were taken to one grid by resampling.",
         "The dates are paired by pixels: nothing says that they show one place.",
+        # of slides
+        "The model's card names no training on pathology slides.",
         # of computed tomography
         "Slices are shown as they were acquired, without a grid: the gantry was tilted.",
         "Slices are shown as they were acquired, without a grid: slices are missing between them.",
@@ -124,6 +126,7 @@ ALLOWED: Final[Mapping[str, Callable[[object], bool]]] = MappingProxyType(
         "protocol": _is_identifier,
         "withheld": _is_plain,
         "preset": _is_identifier,
+        "report_mode": _is_identifier,
         "tokens": _is_number,
         "tokens_per_image": _is_number,
         "trained_length": _is_number,
@@ -136,6 +139,7 @@ ALLOWED: Final[Mapping[str, Callable[[object], bool]]] = MappingProxyType(
         "adapter_sha256": _is_sha256,
         "demo": _is_number,
         "trained": _is_number,
+        "trained_domains": _is_plain,
         "allowed_unexpected": _is_pattern,
         "dtype": _is_identifier,
         "device": _is_identifier,

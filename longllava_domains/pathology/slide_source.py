@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,16 @@ class SlideSource(Protocol):
 
     def counts(self) -> Counter[str]:
         """Return report codes of what was met while reading: tiles missing and damaged."""
+        ...
+
+    def header(self) -> Any:
+        """Read the DICOM header of level 0 again, for files of the same study; None without one.
+
+        It identifies the patient: nothing but such a file may take from it.
+
+        Raises:
+            InputError: It cannot be read any more, or has changed.
+        """
         ...
 
     def close(self) -> None:

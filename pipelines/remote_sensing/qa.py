@@ -11,14 +11,9 @@ from longllava_domains.boxes import Dialect
 from longllava_domains.pipelines.loading import AsksAModel
 from longllava_domains.pipelines.memory_remedies import with_token_budget_remedy
 from longllava_domains.pipelines.remote_sensing.result import Count, SceneAnswer, SceneDetections
-from longllava_domains.pipelines.remote_sensing.search import (
-    AnsweringModel,
-    OnProgress,
-    Outside,
-    Search,
-    SearchPlan,
-)
-from longllava_domains.pipelines.remote_sensing.search_preset import SearchPreset
+from longllava_domains.pipelines.remote_sensing.search import Outside, Search, SearchPlan
+from longllava_domains.pipelines.search.asking import AnsweringModel, OnProgress
+from longllava_domains.pipelines.search.preset import SearchPreset
 from longllava_domains.remote_sensing import GridPolicy, Raster, open_raster
 from longllava_domains.remote_sensing.dates import dates_sequence, open_dates, told
 from longllava_domains.vision_language import TRAINED_TOKENS, ViewFormat

@@ -121,6 +121,10 @@ class OpenSlideSource:
         """Return how many pieces could not be read."""
         return Counter({"tiles.damaged": len(self._damaged)} if self._damaged else {})
 
+    def header(self) -> Any:
+        """Return None: OpenSlide hands no DICOM header on; see `SlideSource.header`."""
+        return None
+
     def forget_damage(self) -> None:
         """Begin to count anew."""
         self._damaged.clear()

@@ -106,6 +106,10 @@ class JailedSlide:
         total = sum(self._damaged.values())
         return Counter({"tiles.damaged": total} if total else {})
 
+    def header(self) -> Any:
+        """Return None: OpenSlide hands no DICOM header on; see `SlideSource.header`."""
+        return None
+
     def close(self) -> None:
         """Do nothing: the child closes what has not been used for long."""
 
