@@ -2,8 +2,8 @@
 
     python benchmarks/fuzz.py [--inputs 50000] [--seed 0] [--doors zip nifti ...]
 
-Each door runs in a process of its own, which is watched: one that dies or stands still for five
-minutes is counted and started again behind the input that did it. The figures to reach: no foreign
+Each door runs in a process of its own, which is watched: one that dies or works for a minute
+without an answer is counted and started again behind the input that did it. The figures to reach: no foreign
 exception, no death, no hang, no frame accepted that its decoder did not write, and a peak below
 2 GB. Exit code 1 says that one of them was missed. The doors and the damage are those of
 tests/builders/hostile_doors.py.
@@ -23,10 +23,13 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import psutil
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "builders"))
 
-# A child that decodes may take 30 s of processor time, which a busy machine stretches.
-_STILL_S = 300.0
+# Standing still is counted in processor time, of the children that decode too: a busy machine starves.
+_STILL_CPU_S = 60.0
+_STILL_S = 1800.0
 # Of a slow kind of door fewer inputs, of a quick one more; the first that a name begins with counts.
 _SHARES = {
     "config": 0.1, "tokenizer": 0.1, "bin": 0.2, "safetensors": 0.2,
@@ -69,6 +72,24 @@ def _share(name: str) -> float:
     return next((share for start, share in _SHARES.items() if name.startswith(start)), 1.0)
 
 
+def _heard(pipe: Connection, process: int) -> bool:
+    """Wait for a message; return False once a process has worked or slept for long without one."""
+
+    def used() -> float:
+        with contextlib.suppress(psutil.Error):
+            family = [psutil.Process(process), *psutil.Process(process).children(recursive=True)]
+            return sum(sum(one.cpu_times()[:2]) for one in family)
+        return 0.0
+
+    if pipe.poll(5.0):
+        return True
+    before, started = used(), time.monotonic()
+    while not pipe.poll(5.0):
+        if used() - before > _STILL_CPU_S or time.monotonic() - started > _STILL_S:
+            return False
+    return True
+
+
 def watch(name: str, count: int, seed: int) -> tuple[Counter[str], int]:
     """Run one door and return its outcomes and its peak memory in MiB."""
     outcomes: Counter[str] = Counter()
@@ -81,7 +102,7 @@ def watch(name: str, count: int, seed: int) -> tuple[Counter[str], int]:
         theirs.close()
         with contextlib.suppress(EOFError):
             while first < count or not peak:
-                if not ours.poll(_STILL_S):
+                if not _heard(ours, child.pid or 0):
                     break
                 number, outcome = ours.recv()
                 if isinstance(outcome, int):

@@ -7,6 +7,7 @@ values are: other types, extreme numbers, nothing, deep nests.
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,5 +99,5 @@ def _odd_json(data: bytes, rng: np.random.Generator) -> bytes:
         if rng.random() < 0.2:
             del holder[key]
         else:
-            holder[key] = ODD_VALUES[int(rng.integers(len(ODD_VALUES)))]
+            holder[key] = deepcopy(ODD_VALUES[int(rng.integers(len(ODD_VALUES)))])
     return json.dumps(document).encode()

@@ -41,6 +41,9 @@ MAY_BE_LOSSY: Final = frozenset({"jpeg_baseline", "jpeg_extended", "jpeg_ls_near
 # imagecodecs' own errors are RuntimeErrors.
 DECODER_ERRORS: Final = (RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
 _END: Final = b"\xff\xd9"
+# Before the end marker, bytes that are changed to see whether a decoder read them, and to what.
+_TAIL_BYTES: Final = 16
+_OTHER: Final = 0x5A
 _SYNTAX_OF: Final[dict[Family, str]] = {
     "jpeg": "1.2.840.10008.1.2.4.51",
     "jpeg-lossless": "1.2.840.10008.1.2.4.57",
@@ -97,19 +100,45 @@ def _decode_whole(data: bytes, stream: Codestream) -> NDArray[Any]:
     if stream.family in ("jpeg2000", "htj2k"):
         if not leads_to_end(data):
             raise _damaged("the compressed image is cut short or has no end")
-        return _decode(data, stream)
+        image = _decode(data, stream)
+        _require_read_to_the_end(data, image, stream)
+        return image
     if stream.complete and stream.family == "jpeg-ls":  # CharLS itself refuses what is cut
         return _decode(data, stream)
     if stream.complete and stream.family == "jpeg-lossless":
         probe = add_probe(data)
-        image = None if probe is None else _decode(probe.data, stream)
-        if probe is not None and image is not None and probe.found_in(image):
-            return image[:-1]
+        probed = None if probe is None else _decode(probe.data, stream)
+        if probe is not None and probed is not None and probe.found_in(probed):
+            return probed[:-1]
     body = before_end(data) if stream.complete else data
     first, second = (_decode(body + filler, stream) for filler in _FILLERS)
     if not np.array_equal(first, second):
         raise _damaged("the compressed image is cut short")
+    if stream.family == "jpeg":
+        _require_read_to_the_end(body + _END, first, stream)
     return first
+
+
+def _require_read_to_the_end(data: bytes, image: NDArray[Any], stream: Codestream) -> None:
+    """Refuse an image that ends in what decoders leave unwritten, if its last bytes change nothing.
+
+    A decoder that gives up inside fills the rest with the middle of the range and says nothing. In an
+    image that really ends so, the last bytes say it: with others it ends otherwise.
+
+    Raises:
+        DamagedInputError: The decoder never came to the end of the data.
+    """
+    unwritten = 0 if stream.signed else 1 << (stream.precision - 1)
+    if not (image[-1] == unwritten).all():
+        return
+    end = data.rfind(_END)
+    tail = bytes(0xA5 if byte == _OTHER else _OTHER for byte in data[end - _TAIL_BYTES : end])
+    try:
+        other = _decode(data[: end - len(tail)] + tail + data[end:], stream)
+    except DamagedInputError:
+        return
+    if np.array_equal(other, image):
+        raise _damaged("its decoder gave up before the end")
 
 
 def _decode(data: bytes, stream: Codestream) -> NDArray[Any]:

@@ -28,6 +28,9 @@ _FILLER: Final = b"\x5a" * 64 + b"\xff\xd9"
 # Blocks that libjpeg has no data for come out in this grey, in any colours.
 _BLOCK, _NO_DATA = 8, 128
 _FRACTION_BITS: Final = 16
+# Before the end marker, bytes that are changed to see whether libjpeg read them, and to what.
+_TAIL_BYTES: Final = 16
+_OTHER: Final = 0x5A
 
 
 class BadTileError(Exception):
@@ -113,10 +116,24 @@ def _decode_jpeg(data: bytes, header: ColourStream, colour: Colour, tables: byte
     if not fitting:
         raise BadTileError
     image = _jpeg(data, colour, tables)
-    suspect = end is None or bool((image[-_BLOCK:, -_BLOCK:] == _NO_DATA).all())
-    if suspect and not np.array_equal(image, _jpeg(data[:end] + _FILLER, colour, tables)):
+    grey = bool((image[-_BLOCK:, -_BLOCK:] == _NO_DATA).all())
+    if (end is None or grey) and not np.array_equal(
+        image, _jpeg(data[:end] + _FILLER, colour, tables)
+    ):
+        raise BadTileError
+    if grey and _gave_up(data, len(data) if end is None else end, image, colour, tables):
         raise BadTileError
     return image
+
+
+def _gave_up(data: bytes, end: int, image: Rgb, colour: Colour, tables: bytes | None) -> bool:
+    """Return whether the last bytes of a scan change nothing: its decoder never came that far."""
+    tail = bytes(0xA5 if byte == _OTHER else _OTHER for byte in data[end - _TAIL_BYTES : end])
+    altered = data[: end - len(tail)] + tail + data[end:]
+    try:
+        return np.array_equal(image, _jpeg(altered, colour, tables))
+    except _DECODER_ERRORS:
+        return False
 
 
 def _jpeg(data: bytes, colour: Colour, tables: bytes | None) -> Rgb:

@@ -1,12 +1,14 @@
 """A codestream that was cut and closed with its end marker is refused, in every syntax."""
 
+import dicom_builder
 import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longllava_domains.errors import DamagedInputError
+from longllava_domains.errors import DamagedInputError, UnsupportedInputError
+from longllava_domains.formats.decoding import frames
 from longllava_domains.formats.dicom.codecs import decode_frame
 from longllava_domains.formats.dicom.jpeg_end import add_probe
 from longllava_domains.formats.dicom.tile_parts import leads_to_end
@@ -108,3 +110,46 @@ def test_a_damaged_header_is_judged_without_an_exception(data: st.DataObject) ->
     for _ in range(data.draw(st.integers(1, 4))):
         stream[data.draw(st.integers(2, 120))] = data.draw(st.integers(0, 255))
     add_probe(bytes(stream))
+
+
+GREY_ENDS = {
+    "1.2.840.10008.1.2.4.50": (8, 128),
+    "1.2.840.10008.1.2.4.51": (12, 2048),
+    "1.2.840.10008.1.2.4.90": (16, 32768),
+    "1.2.840.10008.1.2.4.201": (16, 32768),
+}
+
+
+def encoded(image: np.ndarray, syntax: str, bits: int) -> bytes:
+    if bits == 8:
+        return bytes(imagecodecs.jpeg8_encode(image.astype(np.uint8), level=98))
+    return dicom_builder.encode(image, syntax, bits)
+
+
+@pytest.mark.parametrize("syntax", GREY_ENDS)
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_image_that_really_ends_in_middle_grey_is_read(syntax: str, whole: bool) -> None:
+    """Decoders leave this value where they give up."""
+    bits, grey = GREY_ENDS[syntax]
+    rows, columns = np.mgrid[:64, :48]
+    image = np.where((rows >= 40) | whole, grey, (rows * 3 + columns * 2) % 200).astype(np.uint16)
+    pixels, _ = decode_frame(encoded(image, syntax, bits), syntax, 64, 48)
+    assert (pixels[56:] == grey).all()
+
+
+@pytest.mark.parametrize("syntax", list(GREY_ENDS)[:3])
+def test_a_decoder_that_gives_up_inside_is_noticed(syntax: str) -> None:
+    """Every byte of a sound frame is changed in turn: none gives an end that was never written."""
+    bits, grey = GREY_ENDS[syntax]
+    rows, columns = np.mgrid[:48, :64]
+    image = (rows * 3 + columns * 2 + (rows * columns) % 17).astype(np.uint16)
+    image &= (1 << bits) - 1
+    data = encoded(image, syntax, bits)
+    for place in range(2, len(data), 2):
+        for value in (0, 255, data[place] ^ 16):
+            given = data[:place] + bytes([value]) + data[place + 1 :]
+            try:
+                pixels, _ = frames.decode_frame(given, syntax, 48, 64)  # it may crash
+            except (DamagedInputError, UnsupportedInputError):
+                continue
+            assert not (pixels[-8:] == grey).all(), place
