@@ -1,52 +1,36 @@
 """`FineTune`: teach a model a domain with a recipe, from data on disk to an adapter and a card."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from longllava_domains.adapters.data.check import Catalogue, check_data
 from longllava_domains.adapters.data.encode import Encoder
 from longllava_domains.adapters.data.loader import RowLoader, Shard
 from longllava_domains.adapters.data.mixture import Part, mixture_of
 from longllava_domains.adapters.data.open import open_data
-from longllava_domains.adapters.data.packing import PackingPolicy, fill_of, plan_epoch
+from longllava_domains.adapters.data.packing import PackingPolicy
 from longllava_domains.adapters.data.training_data import TrainingData
 from longllava_domains.adapters.recipes.base import Recipe
 from longllava_domains.adapters.recipes.registry import recipe as recipe_named
 from longllava_domains.errors import PolicyError
 from longllava_domains.model.checkpoint.source import Source, locate
+from longllava_domains.pipelines.fine_tuned import (
+    FineTuned,
+    fill_line,
+    last_loss,
+    made_of,
+    planned_line,
+)
 from longllava_domains.prompt import PromptTokenizer
-from longllava_domains.units import human_bytes
 
 if TYPE_CHECKING:
-    from longllava_domains.adapters.training.card import Made
+    from torch import Tensor
+
     from longllava_domains.adapters.training.trainer import RowTrainer
 
-# What a plan is shown for; `longllava plan train` plans for others.
-PLANNED_GPUS: Final = 8
-
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class FineTuned:
-    """What a training left.
-
-    Attributes:
-        folder: The adapter, or the whole model; its README.md is the card.
-        recipe: The run.
-        steps: Steps of the optimizer.
-        loss: Of the last step, nats a token.
-        damaged: Samples that were not learned because a picture could not be decoded.
-    """
-
-    folder: Path
-    recipe: Recipe
-    steps: int
-    loss: float
-    damaged: int
 
 
 class FineTune:
@@ -153,6 +137,7 @@ class FineTune:
         resume: bool = False,
         save_every_steps: int = 400,
         threads: int = 2,
+        sharded: bool = False,
         say: Say | None = None,
         on_row: Callable[[int], None] | None = None,
         **trainer: Any,
@@ -166,6 +151,7 @@ class FineTune:
             resume: Go on from the newest checkpoint in `output`, bit for bit.
             save_every_steps: Steps between checkpoints.
             threads: Threads that load pictures.
+            sharded: Share weights and optimizer out over the processes of torchrun (FSDP2).
             say: Told what is about to happen, a sentence at a time.
             on_row: Told how many rows of the data were checked.
             **trainer: Handed to transformers' `TrainingArguments`, such as ``report_to``.
@@ -174,13 +160,16 @@ class FineTune:
             LongLlavaError: The data, the folder or the run itself is not as it should be; see
                 `check_data` and `RowTrainer`.
         """
+        import torch
         from accelerate import PartialState
 
         from longllava_domains.adapters.training.checkpoints import newest_checkpoint, sweep
         from longllava_domains.adapters.training.result import require_free
         from longllava_domains.adapters.training.trainer import resume as go_on
 
-        place, process = Path(output), PartialState(cpu=bool(trainer.get("use_cpu")))
+        # Processes on a machine without an accelerator find each other only where that is said.
+        trainer.setdefault("use_cpu", not torch.accelerator.is_available())
+        place, process = Path(output), PartialState(cpu=trainer["use_cpu"])
         told: Say = say if say is not None and process.is_main_process else _silent
         for line in self.recipe.lines():
             told(line)
@@ -192,34 +181,41 @@ class FineTune:
         for line in part.catalogue.report.lines():
             told(line)
         loader = self._loader(part, process, threads)
-        told(self._fill(part.catalogue, loader))
-        told(self._planned(part.catalogue, loader))
-        made = self._trainer(loader, place, told, {"save_every_steps": save_every_steps, **trainer})
+        told(fill_line(part.catalogue, loader))
+        told(planned_line(self.config, self.recipe, part.catalogue, loader))
+        arguments = {"save_every_steps": save_every_steps, **trainer}
+        made = self._trainer(loader, place, told, arguments, sharded=sharded)
         if checkpoint is None:
             made.train()
         else:
             go_on(made, checkpoint)
+        weights = made.whole_weights()
         if process.is_main_process:
-            self._save(made, place, part.catalogue, [one.name for one in evaluation])
+            self._save(made, place, part.catalogue, [one.name for one in evaluation], weights)
         process.wait_for_everyone()
         return FineTuned(
-            place, self.recipe, made.state.global_step, _last_loss(made), loader.damaged
+            place, self.recipe, made.state.global_step, last_loss(made), loader.damaged
         )
 
     def _save(
-        self, made: "RowTrainer", place: Path, found: Catalogue, evaluation: list[str]
+        self,
+        made: "RowTrainer",
+        place: Path,
+        found: Catalogue,
+        evaluation: list[str],
+        weights: "dict[str, Tensor] | None",
     ) -> None:
         from longllava_domains.adapters.training.result import save_result
 
         figures: dict[str, float | int | str] = {
             "steps": made.state.global_step,
-            "last_loss": _last_loss(made),
+            "last_loss": last_loss(made),
             "damaged_samples": made.rows.damaged,
             "tokens_of_an_epoch": int(found.tokens.sum()),
             "learned_tokens_of_an_epoch": int(found.learned.sum()),
         }
-        facts = self._made(found, evaluation, figures)
-        save_result(made.model, place, facts, made.state.log_history, self.tokenizer)
+        facts = made_of(self.source, self.recipe, found, evaluation, figures)
+        save_result(made.model, place, facts, made.state.log_history, self.tokenizer, weights)
 
     def _loader(self, part: Part, process: Any, threads: int) -> RowLoader:
         recipe, world = self.recipe, process.num_processes
@@ -233,12 +229,15 @@ class FineTune:
             rows_per_step=max(1, round(recipe.rows_per_step / world)),
         )
 
-    def _trainer(self, loader: RowLoader, place: Path, told: Say, arguments: dict[str, Any]) -> Any:
+    def _trainer(
+        self, loader: RowLoader, place: Path, told: Say, arguments: dict[str, Any], *, sharded: bool
+    ) -> "RowTrainer":
         """Load the base, make trainable what the recipe trains, and set the trainer up."""
         import torch
         from transformers.utils.logging import disable_progress_bar
 
         from longllava_domains.adapters.training.loss import prepare_loss
+        from longllava_domains.adapters.training.sharded_trainer import ShardedTrainer
         from longllava_domains.adapters.training.trainable import make_trainable
         from longllava_domains.adapters.training.trainer import RowTrainer, arguments_of
         from longllava_domains.model import load_model
@@ -261,54 +260,8 @@ class FineTune:
             told(line)
         place.mkdir(parents=True, exist_ok=True)
         args = arguments_of(self.recipe, place, loader, **arguments)
-        return RowTrainer(trained, head, loader, self.recipe, args, say=told)
-
-    def _fill(self, found: Catalogue, loader: RowLoader) -> str:
-        policy = loader.policy
-        rows = plan_epoch(loader.mixture.tokens, policy, loader.seed, 0)
-        fill = fill_of(rows, loader.mixture.tokens, policy.tokens_per_row)
-        views = int(found.views.sum())
-        return (
-            f"{len(found):,} samples with {views:,} views and {int(found.tokens.sum()):,} tokens "
-            f"make {len(rows):,} rows of {policy.tokens_per_row:,} tokens, {fill:.1%} full; "
-            f"{len(loader) // loader.rows_per_step:,} steps in {loader.epochs} epochs."
-        )
-
-    def _planned(self, found: Catalogue, loader: RowLoader) -> str:
-        from longllava_domains.model.budget.training import TrainingRun, plan_training
-        from longllava_domains.model.checkpoint.load import empty_network
-
-        rows = max(loader.rows_of_epoch[0], 1)
-        lora = self.recipe.lora
-        run = TrainingRun(
-            rows, self.recipe.tokens_per_row, gpus=PLANNED_GPUS,
-            lora_rank=None if lora is None else lora.rank, epochs=loader.epochs,
-            views_per_row=int(found.views.sum()) // rows,
-        )  # fmt: skip
-        budget = plan_training(empty_network(self.config), run)
-        return (
-            f"Planned, not measured: {human_bytes(budget.peak)} on each of {PLANNED_GPUS} GPUs, "
-            f"{budget.flops / 1e15:,.1f} PFLOP in all."
-        )
-
-    def _made(
-        self, found: Catalogue, evaluation: list[str], figures: dict[str, float | int | str]
-    ) -> "Made":
-        from longllava_domains.adapters.training.card import Made
-        from longllava_domains.model.checkpoint.load import open_checkpoint
-
-        digest = open_checkpoint(self.source.folder).files.fingerprint()
-        base = self.source.hub_id or ("demo" if self.source.demo else f"local:{digest[:8]}")
-        names = ("longllava-domains", "torch", "transformers", "peft", "accelerate")
-        return Made(
-            self.recipe, base, digest, (found.data.terms,), (found.report,), tuple(evaluation),
-            figures, {name: version(name) for name in names},
-        )  # fmt: skip
-
-
-def _last_loss(trainer: "RowTrainer") -> float:
-    log = reversed(trainer.state.log_history)
-    return next(float(entry["loss"]) for entry in log if "loss" in entry)
+        kind = ShardedTrainer if sharded else RowTrainer
+        return kind(trained, head, loader=loader, recipe=self.recipe, args=args, say=told)
 
 
 def _silent(_: str) -> None:

@@ -157,7 +157,7 @@ class RowLoader:
         return hashlib.sha256(f"{self.mixture.sha256()}{how}".encode()).hexdigest()
 
     def _own_rows(self) -> int:
-        return sum(-(-rows // self.shard.world) for rows in self.rows_of_epoch)
+        return -(-sum(self.rows_of_epoch) // self.shard.world)
 
     def _plan(self, epoch: int) -> list[RowPlan]:
         return plan_epoch(self.mixture.tokens, self.policy, self.seed, epoch)
@@ -165,17 +165,18 @@ class RowLoader:
     def _planned(self, position: int) -> Iterator[tuple[int, RowPlan, bool]]:
         """Yield (epoch, row, whether it only fills up) of this process, from a position on."""
         rank, world = self.shard.rank, self.shard.world
-        ends = list(accumulate(-(-rows // world) for rows in self.rows_of_epoch))
+        ends = list(accumulate(self.rows_of_epoch))
         planned = -1
         plan: list[RowPlan] = []
         for here in range(position, len(self)):
-            epoch = min(bisect_right(ends, here), self.epochs - 1)
+            # Dealt out over all epochs, so that a step holds the rows that it has in one process.
+            number = here * world + rank
+            epoch = min(bisect_right(ends, number), self.epochs - 1)
             if epoch != planned:
                 planned, plan = epoch, self._plan(epoch)
-            number = (here - (ends[epoch - 1] if epoch else 0)) * world + rank
             # Where rows run out, one is repeated of which nothing is learned.
-            fills = number >= len(plan)
-            yield epoch, plan[0 if fills else number], fills
+            fills = number >= ends[-1]
+            yield epoch, plan[0 if fills else number - ends[epoch] + len(plan)], fills
 
     def _load(self, number: int, epoch: int) -> Loaded:
         key, sample, encoder = self.mixture.sample(number)

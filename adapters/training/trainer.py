@@ -29,6 +29,7 @@ from longllava_domains.adapters.training.checkpoints import (
 )
 from longllava_domains.adapters.training.lora import require_gradients
 from longllava_domains.adapters.training.loss import LossHead, summed_loss
+from longllava_domains.adapters.training.sharding import whole_tensor
 from longllava_domains.errors import PolicyError, TrainingError
 from longllava_domains.model import load_checkpoint
 from longllava_domains.provenance import RESEARCH_NOTICE
@@ -104,7 +105,7 @@ class RowTrainer(Trainer):
         **more: Handed to transformers' Trainer, such as callbacks.
 
     Raises:
-        PolicyError: Sharding was asked for and would not take place.
+        PolicyError: Sharding by accelerate was asked for; see `ShardedTrainer`.
         TrainingError: While it trains: a loss or gradient that is not finite, an adapter without
             a gradient, or a checkpoint that cannot be written.
     """
@@ -121,11 +122,10 @@ class RowTrainer(Trainer):
         say: Callable[[str], None] | None = None,
         **more: Any,
     ) -> None:
-        if args.fsdp and (args.world_size == 1 or args.device.type == "cpu"):
+        if args.fsdp:
             raise PolicyError(
-                "Sharding was asked for, and would not take place: it needs several processes, "
-                "and accelerate shards on GPUs only.",
-                remedy="Start several processes on GPUs with torchrun, or leave fsdp out.",
+                "Sharding by accelerate was asked for, which is not how it is done here.",
+                remedy="Leave fsdp out, and give sharded=True (--sharded) to several processes.",
                 code="training.sharding",
             )
         super().__init__(model=model, args=args, **more)
@@ -143,6 +143,13 @@ class RowTrainer(Trainer):
     def get_train_dataloader(self) -> Any:
         """Return our rows; they are neither wrapped nor skipped by accelerate."""
         return self.rows
+
+    def whole_weights(self) -> dict[str, Tensor] | None:
+        """Return whole weights by name where the network holds shares of them, None elsewhere."""
+        if not self.is_deepspeed_enabled:
+            return None
+        weights: dict[str, Tensor] | None = self.accelerator.get_state_dict(self.model_wrapped)
+        return weights
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Return 0: `longllava plan train` counts operations, for this architecture."""
@@ -185,6 +192,7 @@ class RowTrainer(Trainer):
             require_gradients(model)
             self._checked = True
         norm = super()._clip_grad_norm(model)
+        norm = whole_tensor(norm) if isinstance(norm, Tensor) else norm
         if norm is not None and not math.isfinite(float(norm)):
             raise self._not_finite("gradient")
         return norm
@@ -195,7 +203,7 @@ class RowTrainer(Trainer):
             now = time.perf_counter()
             seconds, self._since = now - self._since, now
             for name, count in self._seen.items():
-                logs[f"{name}_per_second"] = count / seconds
+                logs[f"{name}_per_second"] = count * self.args.world_size / seconds
             self._seen = {"tokens": 0, "images": 0}
         super().log(logs, start_time)
         passed = self.rows.epochs * self.rows.position / max(len(self.rows), 1)

@@ -1,13 +1,14 @@
 """Commands that teach: `finetune`, and `data check`, `data show`."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from longllava_domains.errors import PolicyError
+from longllava_domains.errors import PolicyError, UnsupportedInputError
 from longllava_domains.pipelines.cli.console import progress, require_model, stdout
 from longllava_domains.pipelines.cli.options.shared import Model
 
@@ -53,6 +54,12 @@ def finetune(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest one")] = False,
     save_every_steps: Annotated[int, typer.Option(help="Steps between checkpoints")] = 400,
     threads: Annotated[int, typer.Option(help="Threads that load pictures")] = 2,
+    sharded: Annotated[
+        bool, typer.Option("--sharded", help="Share the model out over torchrun's processes")
+    ] = False,
+    deepspeed: Annotated[
+        Path | None, typer.Option(help="DeepSpeed configuration (never run by us)")
+    ] = None,
     report_to: Annotated[str, typer.Option(help="none, tensorboard, wandb, ...")] = "none",
     show: Annotated[bool, typer.Option("--show", help="Print the recipe and stop")] = False,
 ) -> None:
@@ -79,10 +86,13 @@ def finetune(
     with progress() as advance:
         made = task(
             data, output, evaluation=_opened(evaluation), resume=resume,
-            save_every_steps=save_every_steps, threads=threads, report_to=report_to,
+            save_every_steps=save_every_steps, threads=threads, sharded=sharded,
+            report_to=report_to, **_with_deepspeed(deepspeed),
             say=lambda line: stdout.print(line, markup=False),
             on_row=lambda rows: advance("check", rows, rows),
         )  # fmt: skip
+    if int(os.environ.get("RANK", "0")):
+        return  # one process of torchrun speaks for all
     stdout.print(f"saved: {made.steps} steps, last loss {made.loss:.4f}")
     if made.damaged:
         stdout.print(f"{made.damaged} samples were not learned: their pictures are damaged")
@@ -152,6 +162,25 @@ def show_row(
         return
     encoder = replace(_encoder(model, tokenizer), loss_on=_learned(loss_on) or opened.loss_on)
     stdout.print(encoder.show(sample), markup=False)
+
+
+def _with_deepspeed(configuration: Path | None) -> dict[str, Any]:
+    """Return what hands a DeepSpeed configuration to the trainer.
+
+    Raises:
+        UnsupportedInputError: DeepSpeed is not installed.
+    """
+    from importlib.util import find_spec
+
+    if configuration is None:
+        return {}
+    if find_spec("deepspeed") is None:
+        raise UnsupportedInputError(
+            "DeepSpeed is not installed.",
+            remedy="Run: pip install deepspeed; or share the model out with --sharded instead.",
+            code="extra.missing",
+        )
+    return {"deepspeed": str(configuration)}
 
 
 def _learned(text: str | None) -> "LossOn | None":

@@ -1,0 +1,100 @@
+"""What a fine-tuning leaves, and the facts that are told about it: fill, plan, origin."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from longllava_domains.adapters.data.check import Catalogue
+from longllava_domains.adapters.data.loader import RowLoader
+from longllava_domains.adapters.data.packing import fill_of, plan_epoch
+from longllava_domains.adapters.recipes.base import Recipe
+from longllava_domains.model.checkpoint.source import Source
+from longllava_domains.units import human_bytes
+
+if TYPE_CHECKING:
+    from longllava_domains.adapters.training.card import Made
+    from longllava_domains.adapters.training.trainer import RowTrainer
+    from longllava_domains.model import LongLlavaConfig
+
+# What a plan is shown for; `longllava plan train` plans for others.
+PLANNED_GPUS: Final = 8
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """What a training left.
+
+    Attributes:
+        folder: The adapter, or the whole model; its README.md is the card.
+        recipe: The run.
+        steps: Steps of the optimizer.
+        loss: Of the last step, nats a token.
+        damaged: Samples that were not learned because a picture could not be decoded.
+    """
+
+    folder: Path
+    recipe: Recipe
+    steps: int
+    loss: float
+    damaged: int
+
+
+def fill_line(found: Catalogue, loader: RowLoader) -> str:
+    """Say how full the rows of the first epoch are."""
+    policy = loader.policy
+    rows = plan_epoch(loader.mixture.tokens, policy, loader.seed, 0)
+    fill = fill_of(rows, loader.mixture.tokens, policy.tokens_per_row)
+    views = int(found.views.sum())
+    return (
+        f"{len(found):,} samples with {views:,} views and {int(found.tokens.sum()):,} tokens "
+        f"make {len(rows):,} rows of {policy.tokens_per_row:,} tokens, {fill:.1%} full; "
+        f"{len(loader) // loader.rows_per_step:,} steps in {loader.epochs} epochs."
+    )
+
+
+def planned_line(
+    config: "LongLlavaConfig", recipe: Recipe, found: Catalogue, loader: RowLoader
+) -> str:
+    """Say what the run would need on GPUs."""
+    from longllava_domains.model.budget.training import TrainingRun, plan_training
+    from longllava_domains.model.checkpoint.load import empty_network
+
+    rows = max(loader.rows_of_epoch[0], 1)
+    lora = recipe.lora
+    run = TrainingRun(
+        rows, recipe.tokens_per_row, gpus=PLANNED_GPUS,
+        lora_rank=None if lora is None else lora.rank, epochs=loader.epochs,
+        views_per_row=int(found.views.sum()) // rows,
+    )  # fmt: skip
+    budget = plan_training(empty_network(config), run)
+    return (
+        f"Planned, not measured: {human_bytes(budget.peak)} on each of {PLANNED_GPUS} GPUs, "
+        f"{budget.flops / 1e15:,.1f} PFLOP in all."
+    )
+
+
+def made_of(
+    source: Source,
+    recipe: Recipe,
+    found: Catalogue,
+    evaluation: list[str],
+    figures: dict[str, float | int | str],
+) -> "Made":
+    """Collect what a model card says of a run."""
+    from longllava_domains.adapters.training.card import Made
+    from longllava_domains.model.checkpoint.load import open_checkpoint
+
+    digest = open_checkpoint(source.folder).files.fingerprint()
+    base = source.hub_id or ("demo" if source.demo else f"local:{digest[:8]}")
+    names = ("longllava-domains", "torch", "transformers", "peft", "accelerate")
+    return Made(
+        recipe, base, digest, (found.data.terms,), (found.report,), tuple(evaluation), figures,
+        {name: version(name) for name in names},
+    )  # fmt: skip
+
+
+def last_loss(trainer: "RowTrainer") -> float:
+    """Return the loss of the last step, nats a token."""
+    log = reversed(trainer.state.log_history)
+    return next(float(entry["loss"]) for entry in log if "loss" in entry)
