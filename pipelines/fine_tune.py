@@ -226,6 +226,7 @@ class FineTune:
             seed=recipe.seed,
             shard=Shard(process.process_index, world),
             threads=threads,
+            volumes=recipe.augmentation,
             rows_per_step=max(1, round(recipe.rows_per_step / world)),
         )
 

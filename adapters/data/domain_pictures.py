@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from longllava_domains.adapters.data.augmentation import VolumeAugmentation
 from longllava_domains.adapters.data.pictures import ImageFile, Picture, Shape, file_sha256
 from longllava_domains.ct import CTVolume, SlicePolicy, open_volume
 from longllava_domains.ct.hounsfield.rescale import HuSource
@@ -67,6 +70,16 @@ class Volume:
             LongLlavaError: The volume cannot be opened or decoded.
         """
         return self._open().to_sequence(self.policy).views
+
+    def load_changed(
+        self, augmentation: VolumeAugmentation, chance: np.random.Generator
+    ) -> Sequence[View]:
+        """Decode the chosen slices, change them in Hounsfield units, and window them.
+
+        Raises:
+            LongLlavaError: The volume cannot be opened or decoded.
+        """
+        return augmentation.changed(self._open(), chance).to_sequence(self.policy).views
 
     def _open(self) -> CTVolume:
         return open_volume(self.path, hu=self.hu)

@@ -20,7 +20,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from longllava_domains.adapters.data.augmentation import UNCHANGED, VolumeAugmentation
 from longllava_domains.adapters.data.batch import Batch, Loaded, pack, without_learning
+from longllava_domains.adapters.data.domain_pictures import Volume
 from longllava_domains.adapters.data.encode import Encoded
 from longllava_domains.adapters.data.mixture import Mixture
 from longllava_domains.adapters.data.packing import PackingPolicy, RowPlan, plan_epoch
@@ -65,7 +67,8 @@ class RowLoader:
         seed: Of everything random.
         shard: This process.
         threads: Threads that load pictures.
-        augment: Changes pictures at random.
+        augment: Changes the views of pictures at random.
+        volumes: How CT volumes are changed at random, before they become views.
         rows_per_step: Rows of this process in one step; the last step is filled up.
 
     Attributes:
@@ -83,11 +86,12 @@ class RowLoader:
         shard: Shard = Shard(),
         threads: int = 2,
         augment: Augmentation | None = None,
+        volumes: VolumeAugmentation = UNCHANGED,
         rows_per_step: int = 1,
     ) -> None:
         self.mixture, self.policy = mixture, policy
         self.epochs, self.seed, self.shard = epochs, seed, shard
-        self.threads, self.augment = threads, augment
+        self.threads, self.augment, self.volumes = threads, augment, volumes
         self.position = 0
         self.damaged = 0
         self._lock = threading.Lock()
@@ -186,7 +190,10 @@ class RowLoader:
         try:
             views: list[Any] = []
             for picture in sample.pictures:
-                shown = picture.load()
+                if self.volumes and isinstance(picture, Volume):
+                    shown: Sequence[Any] = picture.load_changed(self.volumes, chance)
+                else:
+                    shown = picture.load()
                 views += shown if self.augment is None else self.augment(shown, chance)
             pixels = pixel_values(views, side)
         except LongLlavaError as error:

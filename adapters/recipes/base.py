@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from longllava_domains.adapters.data.augmentation import UNCHANGED, VolumeAugmentation
 from longllava_domains.adapters.data.packing import SCRIPT_TOKENS, Packing
 from longllava_domains.adapters.data.training_data import LossOn
 from longllava_domains.adapters.recipes.lora_settings import LoraSettings
@@ -48,6 +49,7 @@ class Recipe:
         recompute_layers: Form each layer's activations again on the way back instead of keeping
             them (gradient checkpointing).
         seed: Of everything random.
+        augmentation: How CT volumes are changed at random; other images are not.
         sources: Field -> where its value comes from.
     """
 
@@ -68,6 +70,7 @@ class Recipe:
     dtype: str = "bfloat16"
     recompute_layers: bool = True
     seed: int = 0
+    augmentation: VolumeAugmentation = UNCHANGED
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -146,7 +149,7 @@ def _put(entries: dict[str, Any], key: str, value: Any) -> None:
         raise PolicyError(
             f"The recipe has no field {key} that could be changed.",
             remedy=f"Change one of {', '.join(k for k in entries if k not in ('name', 'sources'))}"
-            " (and lora.rank, lora.alpha, lora.dropout, lora.targets where it has an adapter).",
+            " (lora.rank and its like where it has an adapter, augmentation.noise_hu and its like).",
             code="recipe.field",
         )
     place[name] = value
