@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longllava_domains.adapters.data.check import Catalogue, check_data
+from longllava_domains.adapters.data.check import check_data
 from longllava_domains.adapters.data.encode import Encoder
 from longllava_domains.adapters.data.loader import RowLoader, Shard
 from longllava_domains.adapters.data.mixture import Part, mixture_of
@@ -13,6 +13,7 @@ from longllava_domains.adapters.data.open import open_data
 from longllava_domains.adapters.data.packing import PackingPolicy
 from longllava_domains.adapters.data.training_data import TrainingData
 from longllava_domains.adapters.recipes.base import Recipe
+from longllava_domains.adapters.recipes.open_mix import open_mix
 from longllava_domains.adapters.recipes.registry import recipe as recipe_named
 from longllava_domains.errors import PolicyError
 from longllava_domains.model.checkpoint.source import Source, locate
@@ -21,6 +22,7 @@ from longllava_domains.pipelines.fine_tuned import (
     fill_line,
     last_loss,
     made_of,
+    part_lines,
     planned_line,
 )
 from longllava_domains.prompt import PromptTokenizer
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from longllava_domains.adapters.training.trainer import RowTrainer
+    from longllava_domains.model import LongLlavaConfig
 
 Say = Callable[[str], None]
 
@@ -67,6 +70,8 @@ class FineTune:
                 remedy="Name the checkpoint that it was made from.",
                 code="training.quantized",
             )
+        if recipe.pooling is not None:
+            self.config = with_pooling(self.config, recipe.pooling)
         self.tokenizer = Path(self.source.folder if tokenizer is None else tokenizer)
         self.encoder = Encoder(
             PromptTokenizer.from_folder(self.tokenizer), self.config, protocol=recipe.protocol
@@ -121,12 +126,36 @@ class FineTune:
             LongLlavaError: The data is not there, or damaged so that rows are lost.
         """
         opened = open_data(data, self.recipe.layout)
+        return self._checked(opened, evaluation, decode=decode, on_row=on_row)
+
+    def _checked(
+        self, opened: TrainingData, evaluation: Sequence[TrainingData], **how: Any
+    ) -> Part:
         encoder = replace(self.encoder, loss_on=self.recipe.loss_on or opened.loss_on)
-        found = check_data(
-            opened, encoder, max_tokens=self.recipe.tokens_per_row, evaluation=evaluation,
-            decode=decode, on_row=on_row,
-        )  # fmt: skip
-        return Part(found, encoder)
+        most = self.recipe.tokens_per_row
+        return Part(
+            check_data(opened, encoder, max_tokens=most, evaluation=evaluation, **how), encoder
+        )
+
+    def _parts(
+        self,
+        data: str | Path,
+        evaluation: Sequence[TrainingData],
+        on_row: Callable[[int], None] | None,
+    ) -> list[Part]:
+        """Go through every data set of the recipe."""
+        if not self.recipe.mix:
+            return [self.check(data, evaluation=evaluation, on_row=on_row)]
+        parts = []
+        for part, opened in zip(
+            self.recipe.mix, open_mix(Path(data), self.recipe.mix), strict=True
+        ):
+            found = self._checked(opened, evaluation, on_row=on_row)
+            rows = len(found.catalogue)
+            # Never a row twice: what the disk lacks is said, not made up.
+            count = None if part.count is None or part.count >= rows else part.count
+            parts.append(replace(found, count=count))
+        return parts
 
     def __call__(
         self,
@@ -176,13 +205,12 @@ class FineTune:
         checkpoint = newest_checkpoint(place) if resume else None
         if process.is_main_process:
             require_free(place) if checkpoint is None else sweep(place)
-        part = self.check(data, evaluation=evaluation, on_row=on_row)
-        told(f"Terms of {part.catalogue.data.name}: {part.catalogue.data.terms.conditions}")
-        for line in part.catalogue.report.lines():
+        parts = self._parts(data, evaluation, on_row)
+        for line in part_lines(parts, self.recipe):
             told(line)
-        loader = self._loader(part, process, threads)
-        told(fill_line(part.catalogue, loader))
-        told(planned_line(self.config, self.recipe, part.catalogue, loader))
+        loader = self._loader(parts, process, threads)
+        told(fill_line(loader))
+        told(planned_line(self.config, self.recipe, loader))
         arguments = {"save_every_steps": save_every_steps, **trainer}
         made = self._trainer(loader, place, told, arguments, sharded=sharded)
         if checkpoint is None:
@@ -191,7 +219,7 @@ class FineTune:
             go_on(made, checkpoint)
         weights = made.whole_weights()
         if process.is_main_process:
-            self._save(made, place, part.catalogue, [one.name for one in evaluation], weights)
+            self._save(made, place, parts, [one.name for one in evaluation], weights)
         process.wait_for_everyone()
         return FineTuned(
             place, self.recipe, made.state.global_step, last_loss(made), loader.damaged
@@ -201,7 +229,7 @@ class FineTune:
         self,
         made: "RowTrainer",
         place: Path,
-        found: Catalogue,
+        parts: list[Part],
         evaluation: list[str],
         weights: "dict[str, Tensor] | None",
     ) -> None:
@@ -211,16 +239,17 @@ class FineTune:
             "steps": made.state.global_step,
             "last_loss": last_loss(made),
             "damaged_samples": made.rows.damaged,
-            "tokens_of_an_epoch": int(found.tokens.sum()),
-            "learned_tokens_of_an_epoch": int(found.learned.sum()),
+            "tokens_of_an_epoch": int(made.rows.mixture.tokens.sum()),
+            "learned_tokens_of_an_epoch": int(made.rows.mixture.learned.sum()),
         }
+        found = [part.catalogue for part in parts]
         facts = made_of(self.source, self.recipe, found, evaluation, figures)
         save_result(made.model, place, facts, made.state.log_history, self.tokenizer, weights)
 
-    def _loader(self, part: Part, process: Any, threads: int) -> RowLoader:
+    def _loader(self, parts: list[Part], process: Any, threads: int) -> RowLoader:
         recipe, world = self.recipe, process.num_processes
         return RowLoader(
-            mixture_of([part], recipe.seed),
+            mixture_of(parts, recipe.seed),
             PackingPolicy(recipe.packing, recipe.tokens_per_row),
             epochs=recipe.epochs,
             seed=recipe.seed,
@@ -253,6 +282,8 @@ class FineTune:
             device="cpu",
             dtype=self.recipe.dtype if halved else "float32",
         ).network
+        if self.recipe.pooling is not None:
+            network.config.pooling = self.recipe.pooling
         network.train()
         head = prepare_loss(network)
         torch.manual_seed(self.recipe.seed)  # an adapter begins at random
@@ -263,6 +294,17 @@ class FineTune:
         args = arguments_of(self.recipe, place, loader, **arguments)
         kind = ShardedTrainer if sharded else RowTrainer
         return kind(trained, head, loader=loader, recipe=self.recipe, args=args, say=told)
+
+
+def with_pooling(config: "LongLlavaConfig", pooling: str) -> "LongLlavaConfig":
+    """Return a configuration with another pooling.
+
+    Raises:
+        CheckpointError: The tower's patches do not divide so.
+    """
+    entries = {**config.to_dict(), "pooling": pooling}
+    entries.pop("image_seq_length", None)
+    return type(config)(**entries)
 
 
 def _silent(_: str) -> None:

@@ -1,5 +1,6 @@
 """What a fine-tuning leaves, and the facts that are told about it: fill, plan, origin."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from longllava_domains.adapters.data.check import Catalogue
 from longllava_domains.adapters.data.loader import RowLoader
+from longllava_domains.adapters.data.mixture import Part
 from longllava_domains.adapters.data.packing import fill_of, plan_epoch
 from longllava_domains.adapters.recipes.base import Recipe
 from longllava_domains.model.checkpoint.source import Source
@@ -40,11 +42,24 @@ class FineTuned:
     damaged: int
 
 
-def fill_line(found: Catalogue, loader: RowLoader) -> str:
+def part_lines(parts: Sequence[Part], recipe: Recipe) -> list[str]:
+    """Say on what terms each data set may be used, what was found in it and how much is taken."""
+    lines = []
+    for number, part in enumerate(parts):
+        data, rows = part.catalogue.data, len(part.catalogue)
+        lines += [f"Terms of {data.name}: {data.terms.conditions}", *part.catalogue.report.lines()]
+        wanted = recipe.mix[number].count if recipe.mix else None
+        if wanted is not None:
+            taken = f"{wanted:,}" if wanted < rows else f"all {rows:,} that are there"
+            lines.append(f"  The recipe takes {wanted:,} rows of {data.name}: {taken}.")
+    return lines
+
+
+def fill_line(loader: RowLoader) -> str:
     """Say how full the rows of the first epoch are."""
-    policy = loader.policy
-    rows = plan_epoch(loader.mixture.tokens, policy, loader.seed, 0)
-    fill = fill_of(rows, loader.mixture.tokens, policy.tokens_per_row)
+    policy, found = loader.policy, loader.mixture
+    rows = plan_epoch(found.tokens, policy, loader.seed, 0)
+    fill = fill_of(rows, found.tokens, policy.tokens_per_row)
     views = int(found.views.sum())
     return (
         f"{len(found):,} samples with {views:,} views and {int(found.tokens.sum()):,} tokens "
@@ -53,9 +68,7 @@ def fill_line(found: Catalogue, loader: RowLoader) -> str:
     )
 
 
-def planned_line(
-    config: "LongLlavaConfig", recipe: Recipe, found: Catalogue, loader: RowLoader
-) -> str:
+def planned_line(config: "LongLlavaConfig", recipe: Recipe, loader: RowLoader) -> str:
     """Say what the run would need on GPUs."""
     from longllava_domains.model.budget.training import TrainingRun, plan_training
     from longllava_domains.model.checkpoint.load import empty_network
@@ -65,7 +78,7 @@ def planned_line(
     run = TrainingRun(
         rows, recipe.tokens_per_row, gpus=PLANNED_GPUS,
         lora_rank=None if lora is None else lora.rank, epochs=loader.epochs,
-        views_per_row=int(found.views.sum()) // rows,
+        views_per_row=int(loader.mixture.views.sum()) // rows,
     )  # fmt: skip
     budget = plan_training(empty_network(config), run)
     return (
@@ -77,7 +90,7 @@ def planned_line(
 def made_of(
     source: Source,
     recipe: Recipe,
-    found: Catalogue,
+    found: Sequence[Catalogue],
     evaluation: list[str],
     figures: dict[str, float | int | str],
 ) -> "Made":
@@ -89,7 +102,8 @@ def made_of(
     base = source.hub_id or ("demo" if source.demo else f"local:{digest[:8]}")
     names = ("longllava-domains", "torch", "transformers", "peft", "accelerate")
     return Made(
-        recipe, base, digest, (found.data.terms,), (found.report,), tuple(evaluation), figures,
+        recipe, base, digest, tuple(one.data.terms for one in found),
+        tuple(one.report for one in found), tuple(evaluation), figures,
         {name: version(name) for name in names},
     )  # fmt: skip
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from longllava_domains.adapters.data.augmentation import VolumeAugmentation
+from longllava_domains.adapters.data.many_views import slide, video
+from longllava_domains.adapters.data.many_views.augmentation import VolumeAugmentation
 from longllava_domains.adapters.data.pictures import ImageFile, Picture, Shape, file_sha256
 from longllava_domains.ct import CTVolume, SlicePolicy, open_volume
 from longllava_domains.ct.hounsfield.rescale import HuSource
@@ -144,8 +145,9 @@ def picture_of(
 ) -> Picture:
     """Choose what a name in a data set is.
 
-    NIfTI files and folders are CT volumes and TIFF files are scenes; everything else is an
-    ordinary image.
+    NIfTI files and folders are CT volumes, slide formats slides, TIFF files scenes, and videos
+    their frames; everything else is an ordinary image. A slide in a plain TIFF needs a name that
+    ends with .ome.tif, or one of a slide's own formats.
 
     Args:
         root: Folder that the data set's names start from.
@@ -157,6 +159,10 @@ def picture_of(
     lower = name.lower()
     if lower.endswith((".nii", ".nii.gz")) or path.is_dir():
         return Volume(path, name, slices)
+    if lower.endswith(slide.SUFFIXES):
+        return slide.SlideFile(path, name)
+    if lower.endswith(video.SUFFIXES):
+        return video.Video(path, name)
     if lower.endswith((".tif", ".tiff")):
         return Scene(path, name, grid or GridPolicy(max_tokens=40960 // 4))
     return ImageFile(path, name)

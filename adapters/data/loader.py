@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from longllava_domains.adapters.data.augmentation import UNCHANGED, VolumeAugmentation
 from longllava_domains.adapters.data.batch import Batch, Loaded, pack, without_learning
 from longllava_domains.adapters.data.domain_pictures import Volume
 from longllava_domains.adapters.data.encode import Encoded
+from longllava_domains.adapters.data.many_views.augmentation import UNCHANGED, VolumeAugmentation
 from longllava_domains.adapters.data.mixture import Mixture
 from longllava_domains.adapters.data.packing import PackingPolicy, RowPlan, plan_epoch
 from longllava_domains.errors import LongLlavaError, PolicyError

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from longllava_domains.adapters.data.augmentation import UNCHANGED, VolumeAugmentation
+from longllava_domains.adapters.data.many_views.augmentation import UNCHANGED, VolumeAugmentation
 from longllava_domains.adapters.data.packing import SCRIPT_TOKENS, Packing
 from longllava_domains.adapters.data.training_data import LossOn
 from longllava_domains.adapters.recipes.lora_settings import LoraSettings
+from longllava_domains.adapters.recipes.mix import MixPart
 from longllava_domains.errors import PolicyError
 from longllava_domains.vision_language import PromptProtocol
 
@@ -23,6 +24,17 @@ Trained = Literal["adapter", "projector", "language_model"]
 OURS: Final = "ours: nothing is published"
 SCRIPTS: Final = "LongLLaVA's training scripts (SingleImageSFT, MultiImageSFT)"
 _MODIFIED: Final = "-modified"
+# Of fields that a recipe says nothing else about.
+_USUALLY: Final = {
+    "max_grad_norm": "the default of transformers' Trainer, which the scripts leave",
+    "loss_on": "None: as the data set's own trainer",
+    "protocol": "the original code",
+    "dtype": SCRIPTS,
+    "recompute_layers": SCRIPTS,
+    "seed": OURS,
+    "augmentation": OURS,
+    "pooling": "None: that of the base",
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,9 @@ class Recipe:
             them (gradient checkpointing).
         seed: Of everything random.
         augmentation: How CT volumes are changed at random; other images are not.
+        mix: Data sets by name and count, where the run trains on several; then `layout` counts
+            for none of them.
+        pooling: Pooling that the network is trained with; None leaves that of the base.
         sources: Field -> where its value comes from.
     """
 
@@ -71,6 +86,8 @@ class Recipe:
     recompute_layers: bool = True
     seed: int = 0
     augmentation: VolumeAugmentation = UNCHANGED
+    mix: tuple[MixPart, ...] = ()
+    pooling: str | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -133,8 +150,9 @@ class Recipe:
 
     def lines(self) -> list[str]:
         """Show every value with its source."""
+        sources = {**_USUALLY, **self.sources}
         return [
-            f"{key}: {value}" + (f"  ({self.sources[key]})" if key in self.sources else "")
+            f"{key}: {value}" + (f"  ({sources[key]})" if key in sources else "")
             for key, value in self.to_json().items()
             if key != "sources"
         ]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from longllava_domains import ct
-from longllava_domains.adapters.data.augmentation import VolumeAugmentation
 from longllava_domains.adapters.data.domain_pictures import Volume
 from longllava_domains.adapters.data.loader import generator_of
+from longllava_domains.adapters.data.many_views.augmentation import VolumeAugmentation
 from longllava_domains.adapters.recipes.registry import recipe
 from longllava_domains.errors import PolicyError
 
