@@ -17,6 +17,7 @@ from longllava_domains.adapters.recipes.open_mix import open_mix
 from longllava_domains.adapters.recipes.registry import recipe as recipe_named
 from longllava_domains.errors import PolicyError
 from longllava_domains.model.checkpoint.source import Source, locate
+from longllava_domains.pipelines.fine_tune_trainer import Start, make_trainer, measured_on
 from longllava_domains.pipelines.fine_tuned import (
     FineTuned,
     fill_line,
@@ -30,6 +31,7 @@ from longllava_domains.prompt import PromptTokenizer
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from longllava_domains.adapters.training.held_out import Measured
     from longllava_domains.adapters.training.trainer import RowTrainer
     from longllava_domains.model import LongLlavaConfig
 
@@ -167,6 +169,8 @@ class FineTune:
         save_every_steps: int = 400,
         threads: int = 2,
         sharded: bool = False,
+        evaluate_every_steps: int = 0,
+        evaluate_rows: int = 64,
         say: Say | None = None,
         on_row: Callable[[int], None] | None = None,
         **trainer: Any,
@@ -176,11 +180,14 @@ class FineTune:
         Args:
             data: A folder or file in the recipe's layout, see `open_data`.
             output: A new folder; checkpoints grow in it.
-            evaluation: Data sets that will be scored on; rows that stand in them are left out.
+            evaluation: Data sets that will be scored on; rows that stand in them are left out, and
+                some of theirs are measured.
             resume: Go on from the newest checkpoint in `output`, bit for bit.
             save_every_steps: Steps between checkpoints.
             threads: Threads that load pictures.
             sharded: Share weights and optimizer out over the processes of torchrun (FSDP2).
+            evaluate_every_steps: Steps between measurements of `evaluation`; 0 for the end alone.
+            evaluate_rows: The most rows of each that are measured; 0 measures nothing.
             say: Told what is about to happen, a sentence at a time.
             on_row: Told how many rows of the data were checked.
             **trainer: Handed to transformers' `TrainingArguments`, such as ``report_to``.
@@ -212,14 +219,19 @@ class FineTune:
         told(fill_line(loader))
         told(planned_line(self.config, self.recipe, loader))
         arguments = {"save_every_steps": save_every_steps, **trainer}
-        made = self._trainer(loader, place, told, arguments, sharded=sharded)
+        made = make_trainer(self._start, loader, place, told, arguments, sharded=sharded)
+        measuring = measured_on(
+            made, self.encoder, evaluation if evaluate_rows else (), evaluate_rows,
+            every_steps=evaluate_every_steps, answers=not sharded,
+        )  # fmt: skip
         if checkpoint is None:
             made.train()
         else:
             go_on(made, checkpoint)
         weights = made.whole_weights()
         if process.is_main_process:
-            self._save(made, place, parts, [one.name for one in evaluation], weights)
+            names = [one.name for one in evaluation]
+            self._save(made, place, parts, names, weights, measuring.latest)
         process.wait_for_everyone()
         return FineTuned(
             place, self.recipe, made.state.global_step, last_loss(made), loader.damaged
@@ -232,6 +244,7 @@ class FineTune:
         parts: list[Part],
         evaluation: list[str],
         weights: "dict[str, Tensor] | None",
+        measured: "tuple[Measured, ...]",
     ) -> None:
         from longllava_domains.adapters.training.result import save_result
 
@@ -243,7 +256,9 @@ class FineTune:
             "learned_tokens_of_an_epoch": int(made.rows.mixture.learned.sum()),
         }
         found = [part.catalogue for part in parts]
-        facts = made_of(self.source, self.recipe, found, evaluation, figures)
+        facts = replace(
+            made_of(self.source, self.recipe, found, evaluation, figures), measured=measured
+        )
         save_result(made.model, place, facts, made.state.log_history, self.tokenizer, weights)
 
     def _loader(self, parts: list[Part], process: Any, threads: int) -> RowLoader:
@@ -259,41 +274,9 @@ class FineTune:
             rows_per_step=max(1, round(recipe.rows_per_step / world)),
         )
 
-    def _trainer(
-        self, loader: RowLoader, place: Path, told: Say, arguments: dict[str, Any], *, sharded: bool
-    ) -> "RowTrainer":
-        """Load the base, make trainable what the recipe trains, and set the trainer up."""
-        import torch
-        from transformers.utils.logging import disable_progress_bar
-
-        from longllava_domains.adapters.training.loss import prepare_loss
-        from longllava_domains.adapters.training.sharded_trainer import ShardedTrainer
-        from longllava_domains.adapters.training.trainable import make_trainable
-        from longllava_domains.adapters.training.trainer import RowTrainer, arguments_of
-        from longllava_domains.model import load_model
-
-        disable_progress_bar()
-        on_gpu = torch.cuda.is_available() and not arguments.get("use_cpu")
-        # A frozen base may stay in 16 bits; weights that are trained need all of float32.
-        halved = on_gpu and self.recipe.trained == "adapter"
-        network = load_model(
-            self.base,
-            tokenizer=self.tokenizer,
-            device="cpu",
-            dtype=self.recipe.dtype if halved else "float32",
-        ).network
-        if self.recipe.pooling is not None:
-            network.config.pooling = self.recipe.pooling
-        network.train()
-        head = prepare_loss(network)
-        torch.manual_seed(self.recipe.seed)  # an adapter begins at random
-        trained, lines = make_trainable(network, self.recipe, self.typed)
-        for line in lines:
-            told(line)
-        place.mkdir(parents=True, exist_ok=True)
-        args = arguments_of(self.recipe, place, loader, **arguments)
-        kind = ShardedTrainer if sharded else RowTrainer
-        return kind(trained, head, loader=loader, recipe=self.recipe, args=args, say=told)
+    @property
+    def _start(self) -> Start:
+        return Start(self.recipe, self.base, self.tokenizer, self.typed)
 
 
 def with_pooling(config: "LongLlavaConfig", pooling: str) -> "LongLlavaConfig":

@@ -8,6 +8,7 @@ from transformers import TrainingArguments
 
 from longllava_domains.adapters.data.loader import RowLoader
 from longllava_domains.adapters.recipes.base import Recipe
+from longllava_domains.errors import PolicyError
 
 
 def arguments_of(
@@ -28,7 +29,16 @@ def arguments_of(
         save_every_steps: Steps between checkpoints; the original saved every 400.
         report_to: Where figures go besides the screen, such as ``"tensorboard"``.
         **more: Handed to `TrainingArguments` as they are.
+
+    Raises:
+        PolicyError: It is to be pushed while it trains, when it has no card.
     """
+    if more.get("push_to_hub"):
+        raise PolicyError(
+            "A model is not pushed while it trains: it has no card yet.",
+            remedy="Train it, look at its card, then run longllava publish FOLDER OWNER/NAME.",
+            code="publish.card",
+        )
     steps = len(loader) // loader.rows_per_step
     on_gpu = torch.cuda.is_available() and not more.get("use_cpu")
     settings: dict[str, Any] = {

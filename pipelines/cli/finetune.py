@@ -38,6 +38,7 @@ _LossOn = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(finetune)
+    app.command()(publish)
     app.add_typer(data_commands, name="data", no_args_is_help=True)
 
 
@@ -54,6 +55,12 @@ def finetune(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest one")] = False,
     save_every_steps: Annotated[int, typer.Option(help="Steps between checkpoints")] = 400,
     threads: Annotated[int, typer.Option(help="Threads that load pictures")] = 2,
+    evaluate_every_steps: Annotated[
+        int, typer.Option(help="Steps between measurements of --evaluation; 0 for the end alone")
+    ] = 0,
+    evaluate_rows: Annotated[
+        int, typer.Option(help="Most rows of each that are measured; 0 for none")
+    ] = 64,
     sharded: Annotated[
         bool, typer.Option("--sharded", help="Share the model out over torchrun's processes")
     ] = False,
@@ -87,6 +94,7 @@ def finetune(
         made = task(
             data, output, evaluation=_opened(evaluation), resume=resume,
             save_every_steps=save_every_steps, threads=threads, sharded=sharded,
+            evaluate_every_steps=evaluate_every_steps, evaluate_rows=evaluate_rows,
             report_to=report_to, **_with_deepspeed(deepspeed),
             say=lambda line: stdout.print(line, markup=False),
             on_row=lambda rows: advance("check", rows, rows),
@@ -96,6 +104,17 @@ def finetune(
     stdout.print(f"saved: {made.steps} steps, last loss {made.loss:.4f}")
     if made.damaged:
         stdout.print(f"{made.damaged} samples were not learned: their pictures are damaged")
+
+
+def publish(
+    folder: Annotated[Path, typer.Argument(help="Output folder of a fine-tuning")],
+    repository: Annotated[str, typer.Argument(help="OWNER/NAME on the hub")],
+    public: Annotated[bool, typer.Option("--public", help="Make a new one public")] = False,
+) -> None:
+    """Put a trained adapter or model on the hub; refused without its card and licence."""
+    from longllava_domains.adapters.training.publish import publish as upload
+
+    stdout.print(upload(folder, repository, private=not public), markup=False)
 
 
 @data_commands.command()
