@@ -63,6 +63,7 @@ def make_trainer(
     from longllava_domains.adapters.training.trainable import make_trainable
     from longllava_domains.adapters.training.trainer import RowTrainer
     from longllava_domains.model import load_model
+    from longllava_domains.model.layers.recompute import recompute_in_chunks
 
     disable_progress_bar()
     recipe = start.recipe
@@ -74,6 +75,7 @@ def make_trainer(
     if recipe.pooling is not None:
         network.config.pooling = recipe.pooling
     network.train()
+    recompute_in_chunks(network, recipe.recompute_tokens)
     head = prepare_loss(network)
     torch.manual_seed(recipe.seed)  # an adapter begins at random
     trained, lines = make_trainable(network, recipe, start.typed)

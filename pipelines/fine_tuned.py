@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from longllava_domains.adapters.data.check import Catalogue
 from longllava_domains.adapters.data.loader import RowLoader
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from longllava_domains.adapters.training.card import Made
     from longllava_domains.adapters.training.trainer import RowTrainer
     from longllava_domains.model import LongLlavaConfig
+    from longllava_domains.model.budget.training import TrainingBudget
 
 # What a plan is shown for; `longllava plan train` plans for others.
 PLANNED_GPUS: Final = 8
@@ -69,22 +70,56 @@ def fill_line(loader: RowLoader) -> str:
 
 
 def planned_line(config: "LongLlavaConfig", recipe: Recipe, loader: RowLoader) -> str:
-    """Say what the run would need on GPUs."""
-    from longllava_domains.model.budget.training import TrainingRun, plan_training
+    """Say what the run would need on GPUs; where there are some, refuse what they cannot hold.
+
+    Raises:
+        MemoryBudgetError: This machine's GPUs have too little memory for the plan.
+    """
+    import torch
+
     from longllava_domains.model.checkpoint.load import empty_network
 
+    network = empty_network(config)
     rows = max(loader.rows_of_epoch[0], 1)
-    lora = recipe.lora
-    run = TrainingRun(
-        rows, recipe.tokens_per_row, gpus=PLANNED_GPUS,
-        lora_rank=None if lora is None else lora.rank, epochs=loader.epochs,
-        views_per_row=int(loader.mixture.views.sum()) // rows,
-    )  # fmt: skip
-    budget = plan_training(empty_network(config), run)
+    views = int(loader.mixture.views.sum()) // rows
+    if torch.cuda.is_available():
+        here = _budget(network, recipe, rows, views, loader.shard.world, loader.epochs)
+        here.require_fit(torch.cuda.get_device_properties(0).total_memory)
+    budget = _budget(network, recipe, rows, views, PLANNED_GPUS, loader.epochs)
     return (
         f"Planned, not measured: {human_bytes(budget.peak)} on each of {PLANNED_GPUS} GPUs, "
         f"{budget.flops / 1e15:,.1f} PFLOP in all."
     )
+
+
+def fits_lines(recipe: Recipe) -> list[str]:
+    """Say what a recipe needs of 8 GPUs of 80 GB, for both released sizes; planned only."""
+    from longllava_domains.model.budget.known_models import network_of
+
+    lines = []
+    for model in ("9b", "53b"):
+        budget = _budget(network_of(model, "bfloat16"), recipe, 1, 0, PLANNED_GPUS, 1)
+        fits = "fits" if budget.peak <= 80e9 else "does not fit"
+        lines.append(
+            f"planned for {model} on {PLANNED_GPUS} x 80 GB: {human_bytes(budget.peak)} on each, "
+            f"{fits}"
+        )
+    return lines
+
+
+def _budget(
+    network: Any, recipe: Recipe, rows: int, views: int, gpus: int, epochs: int
+) -> "TrainingBudget":
+    from longllava_domains.model.budget.training import TrainingRun, plan_training
+
+    lora = recipe.lora
+    run = TrainingRun(
+        rows, recipe.tokens_per_row, gpus=gpus, lora_rank=None if lora is None else lora.rank,
+        epochs=epochs, views_per_row=views,
+        recompute_tokens=recipe.recompute_tokens if recipe.recompute_layers else 0,
+        offload=recipe.offload_activations,
+    )  # fmt: skip
+    return plan_training(network, run)
 
 
 def made_of(

@@ -31,6 +31,8 @@ _USUALLY: Final = {
     "protocol": "the original code",
     "dtype": SCRIPTS,
     "recompute_layers": SCRIPTS,
+    "recompute_tokens": OURS,
+    "offload_activations": OURS,
     "seed": OURS,
     "augmentation": OURS,
     "pooling": "None: that of the base",
@@ -60,6 +62,9 @@ class Recipe:
         dtype: Precision of the products on a GPU; a processor computes in float32.
         recompute_layers: Form each layer's activations again on the way back instead of keeping
             them (gradient checkpointing).
+        recompute_tokens: Tokens of a row whose activations in a layer exist together; 0 for the
+            whole row. Exact, because what a chunk hands on is the state of the scan.
+        offload_activations: Let what is kept between layers wait in the processor's memory.
         seed: Of everything random.
         augmentation: How CT volumes are changed at random; other images are not.
         mix: Data sets by name and count, where the run trains on several; then `layout` counts
@@ -84,6 +89,8 @@ class Recipe:
     protocol: PromptProtocol = "reference"
     dtype: str = "bfloat16"
     recompute_layers: bool = True
+    recompute_tokens: int = 8192
+    offload_activations: bool = False
     seed: int = 0
     augmentation: VolumeAugmentation = UNCHANGED
     mix: tuple[MixPart, ...] = ()
@@ -92,7 +99,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         above_zero = (self.learning_rate, self.epochs, self.rows_per_step, self.tokens_per_row)
-        not_negative = (self.warmup_ratio, self.weight_decay, self.max_grad_norm, self.seed)
+        not_negative = (
+            self.warmup_ratio, self.weight_decay, self.max_grad_norm, self.seed,
+            self.recompute_tokens,
+        )  # fmt: skip
         if min(above_zero) <= 0 or min(not_negative) < 0 or self.warmup_ratio > 1:
             raise PolicyError(
                 "A number of the recipe is out of range.",

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import AutocastKwargs
 from torch import nn
 from transformers import TrainingArguments
 
@@ -32,6 +33,8 @@ class ShardedTrainer(RowTrainer):
         self, model: nn.Module, head: LossHead, *, args: TrainingArguments, **more: Any
     ) -> None:
         super().__init__(shard(model), head, args=args, **more)
+        # Weights in 16 bits that autocast keeps would hold the network whole on every process.
+        self.accelerator.autocast_handler = AutocastKwargs(cache_enabled=False)
         # Set afterwards: for networks that transformers itself sharded, it refuses checkpoints.
         self.is_distributed_loading_by_transformers = True
 

@@ -11,11 +11,13 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import save_on_cpu
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from longllava_domains.adapters.data.batch import Batch
@@ -113,7 +115,9 @@ class RowTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         """Return this row's share of the loss of the step: every learned token counts the same."""
-        summed = summed_loss(model, self.head, inputs)
+        away = save_on_cpu(pin_memory=self.args.device.type == "cuda")
+        with away if self.recipe.offload_activations else nullcontext():
+            summed = summed_loss(model, self.head, inputs)
         learned = max(float(num_items_in_batch or 0), 1.0)
         # Sharded training averages gradients over processes.
         shared: Tensor = summed * (self.accelerator.num_processes / learned)

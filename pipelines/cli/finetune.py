@@ -76,7 +76,9 @@ def finetune(
     given = _parsed(changes or [])
     chosen = recipe_named(recipe, **given)
     if show:
-        for line in chosen.lines():
+        from longllava_domains.pipelines.fine_tuned import fits_lines
+
+        for line in (*chosen.lines(), *fits_lines(chosen)):
             stdout.print(line, markup=False)
         return
     from longllava_domains.pipelines.fine_tune import FineTune

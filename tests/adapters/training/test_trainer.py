@@ -190,6 +190,14 @@ def test_sharding_that_would_not_take_place_is_refused(data: Path, tmp_path: Pat
     assert caught.value.code == "training.sharding"
 
 
+def test_activations_that_wait_elsewhere_change_nothing(data: Path, tmp_path: Path) -> None:
+    made = [
+        trained_whole(data, tmp_path / str(away), recipe_of(epochs=1, offload_activations=away))
+        for away in (False, True)
+    ]
+    assert equal(*made)
+
+
 def test_packed_rows_train_to_the_same_weights_as_single_samples(
     data: Path, tmp_path: Path
 ) -> None:
