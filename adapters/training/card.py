@@ -68,7 +68,7 @@ def write_card(made: Made) -> str:
         "pipeline_tag": "image-text-to-text",
         "tags": ["longllava", "research-use-only", made.recipe.name],
     }
-    if not made.base.startswith("local:"):
+    if "/" in made.base and not made.base.startswith("local:"):
         metadata["base_model"] = made.base
     if made.measured:
         metadata["model-index"] = [
@@ -100,7 +100,11 @@ def _indexed(one: Measured) -> dict[str, Any]:
         "task": {"type": "visual-question-answering"},
         "dataset": {"name": one.data, "type": one.data.lower(), "args": {"rows": one.rows}},
         "metrics": [
-            {"type": name, "name": f"{one.benchmark} {name}".strip(), "value": round(value, 6)}
+            {
+                "type": name,
+                "name": name if name == "loss" else f"{one.benchmark} {name}",
+                "value": round(value, 6),
+            }
             for name, value in one.metrics.items()
         ],
     }
