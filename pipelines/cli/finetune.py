@@ -23,7 +23,7 @@ _Source = Annotated[str, typer.Argument(help="Folder or file; FOLDER#PART choose
 _Layout = Annotated[
     str,
     typer.Option(
-        help="llava, sharegpt, pubmedvision, fit-rs, vqa-rad, pathvqa, ct-rate or radgenome"
+        help="llava, sharegpt, hub, pubmedvision, fit-rs, vqa-rad, pathvqa, ct-rate or radgenome"
     ),
 ]
 _Evaluation = Annotated[
