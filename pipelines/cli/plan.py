@@ -169,6 +169,9 @@ def convert(
     ] = 1.0,
     adapter: Annotated[Path | None, typer.Option(help="PEFT adapter to merge")] = None,
     quantization: Annotated[str | None, typer.Option(help="int8, int8+lm_head")] = None,
+    text_model: Annotated[
+        bool, typer.Option("--text-model", help="The language model alone, as vLLM reads it")
+    ] = False,
 ) -> None:
     """Write a checkpoint anew: released layout, dense, with an adapter, or in 8 bits."""
     from longllava_domains.model.checkpoint.convert import convert_checkpoint
@@ -176,7 +179,7 @@ def convert(
 
     convert_checkpoint(
         locate(model).folder, output, experts=experts, down_scale=down_scale, adapter=adapter,
-        quantization=quantization,
+        quantization=quantization, text_model=text_model,
     )  # fmt: skip
     stdout.print("written")
 

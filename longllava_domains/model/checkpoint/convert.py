@@ -20,6 +20,7 @@ from longllava_domains.model.checkpoint.downcycle import combination
 from longllava_domains.model.checkpoint.files import WeightFiles
 from longllava_domains.model.checkpoint.load import Checkpoint, load_checkpoint, open_checkpoint
 from longllava_domains.model.checkpoint.names import Destination, spell
+from longllava_domains.model.checkpoint.text_model import save_text_model
 from longllava_domains.model.checkpoint.write import (
     SHARD_BYTES,
     ShardWriter,
@@ -43,6 +44,7 @@ def convert_checkpoint(
     down_scale: float = 1.0,
     adapter: str | Path | None = None,
     quantization: str | None = None,
+    text_model: bool = False,
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
     """Write a checkpoint anew.
@@ -57,6 +59,8 @@ def convert_checkpoint(
             used `downcycle.REFERENCE_DOWN_SCALE`.
         adapter: Folder of a PEFT adapter to merge first.
         quantization: ``"int8"`` and its options: save in 8 bits.
+        text_model: Write the language model alone, in the layout of transformers' Jamba, which
+            vLLM reads.
         shard_bytes: Largest size of one weight file.
 
     Raises:
@@ -69,6 +73,18 @@ def convert_checkpoint(
     checkpoint = open_checkpoint(folder)
     checkpoint.require_clean(None)
     _require_sense(checkpoint, experts, adapter, quantization, down_scale)
+    if text_model:
+        if experts is not None or quantization is not None:
+            raise PolicyError(
+                "The language model alone is written as it is.",
+                remedy="Convert first, then write the language model of the result.",
+                code="convert.options",
+            )
+        whole = load_checkpoint(folder)
+        save_text_model(
+            whole if adapter is None else merge_adapter(whole, adapter), written, folder
+        )
+        return
     if quantization is not None:
         network = load_checkpoint(folder, quantization=quantization)
         save_quantized(network, written, companions=folder, shard_bytes=shard_bytes)
