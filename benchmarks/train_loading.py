@@ -22,7 +22,7 @@ import training_sets  # noqa: E402
 from longllava_domains.adapters.data.check import check_data  # noqa: E402
 from longllava_domains.adapters.data.encode import Encoder  # noqa: E402
 from longllava_domains.adapters.data.loader import RowLoader  # noqa: E402
-from longllava_domains.adapters.data.mixture import Part, mixture_of  # noqa: E402
+from longllava_domains.adapters.data.mixture import MixturePart, mixture_of  # noqa: E402
 from longllava_domains.adapters.data.open import open_data  # noqa: E402
 from longllava_domains.adapters.data.packing import PackingPolicy  # noqa: E402
 from longllava_domains.model.budget.known_models import network_of  # noqa: E402
@@ -57,7 +57,7 @@ def main() -> None:
     encoder = Encoder(PromptTokenizer.from_folder(folder), open_checkpoint(folder).config)
     with tempfile.TemporaryDirectory() as place:
         data = open_data(write(Path(place), 220 * given.rows, given.side))
-        mixture = mixture_of([Part(check_data(data, encoder, max_tokens=TOKENS), encoder)])
+        mixture = mixture_of([MixturePart(check_data(data, encoder, max_tokens=TOKENS), encoder)])
         loader = RowLoader(mixture, PackingPolicy("isolated", TOKENS), threads=given.threads)
         views = int(mixture.views.sum()) // len(loader)
         run = TrainingRun(1, TOKENS, gpus=1, views_per_row=views)

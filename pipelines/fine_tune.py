@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from longllava_domains.adapters.data.check import check_data
 from longllava_domains.adapters.data.encode import Encoder
-from longllava_domains.adapters.data.loader import RowLoader, Shard
-from longllava_domains.adapters.data.mixture import Part, mixture_of
+from longllava_domains.adapters.data.loader import ProcessShare, RowLoader
+from longllava_domains.adapters.data.mixture import MixturePart, mixture_of
 from longllava_domains.adapters.data.open import open_data
 from longllava_domains.adapters.data.packing import PackingPolicy
 from longllava_domains.adapters.data.training_data import TrainingData
@@ -20,11 +20,9 @@ from longllava_domains.model.checkpoint.source import Source, locate
 from longllava_domains.pipelines.fine_tune_trainer import Start, make_trainer, measured_on
 from longllava_domains.pipelines.fine_tuned import (
     FineTuned,
-    fill_line,
     last_loss,
     made_of,
-    part_lines,
-    planned_line,
+    run_lines,
 )
 from longllava_domains.prompt import PromptTokenizer
 
@@ -115,7 +113,7 @@ class FineTune:
         evaluation: Sequence[TrainingData] = (),
         decode: bool = False,
         on_row: Callable[[int], None] | None = None,
-    ) -> Part:
+    ) -> MixturePart:
         """Go through the data: which rows can be used, how long they are, what is wrong.
 
         Args:
@@ -132,10 +130,10 @@ class FineTune:
 
     def _checked(
         self, opened: TrainingData, evaluation: Sequence[TrainingData], **how: Any
-    ) -> Part:
+    ) -> MixturePart:
         encoder = replace(self.encoder, loss_on=self.recipe.loss_on or opened.loss_on)
         most = self.recipe.tokens_per_row
-        return Part(
+        return MixturePart(
             check_data(opened, encoder, max_tokens=most, evaluation=evaluation, **how), encoder
         )
 
@@ -144,7 +142,7 @@ class FineTune:
         data: str | Path,
         evaluation: Sequence[TrainingData],
         on_row: Callable[[int], None] | None,
-    ) -> list[Part]:
+    ) -> list[MixturePart]:
         """Go through every data set of the recipe."""
         if not self.recipe.mix:
             return [self.check(data, evaluation=evaluation, on_row=on_row)]
@@ -201,48 +199,53 @@ class FineTune:
 
         from longllava_domains.adapters.training.checkpoints import newest_checkpoint, sweep
         from longllava_domains.adapters.training.result import require_free
-        from longllava_domains.adapters.training.trainer import resume as go_on
+        from longllava_domains.adapters.training.trainer import start_or_resume as go_on
 
         # Processes on a machine without an accelerator find each other only where that is said.
         trainer.setdefault("use_cpu", not torch.accelerator.is_available())
         place, process = Path(output), PartialState(cpu=trainer["use_cpu"])
         told: Say = say if say is not None and process.is_main_process else _silent
-        for line in self.recipe.lines():
-            told(line)
         checkpoint = newest_checkpoint(place) if resume else None
         if process.is_main_process:
             require_free(place) if checkpoint is None else sweep(place)
         parts = self._parts(data, evaluation, on_row)
-        for line in part_lines(parts, self.recipe):
-            told(line)
-        loader = self._loader(parts, process, threads)
-        told(fill_line(loader))
-        told(planned_line(self.config, self.recipe, loader))
         arguments = {"save_every_steps": save_every_steps, **trainer}
-        made = make_trainer(self._start, loader, place, told, arguments, sharded=sharded)
+        loader = self._loader(parts, process, threads)
+        made = self._ready(parts, loader, place, told, arguments, sharded=sharded)
+        measured = evaluation if evaluate_rows else ()
         measuring = measured_on(
-            made, self.encoder, evaluation if evaluate_rows else (), evaluate_rows,
-            every_steps=evaluate_every_steps, answers=not sharded,
+            made, self.encoder, measured, evaluate_rows, every_steps=evaluate_every_steps,
+            answers=not sharded,
         )  # fmt: skip
-        if checkpoint is None:
-            made.train()
-        else:
-            go_on(made, checkpoint)
+        go_on(made, checkpoint)
         weights = made.whole_weights()
         if process.is_main_process:
-            names = [one.name for one in evaluation]
-            self._save(made, place, parts, names, weights, measuring.latest)
+            self._save(made, place, parts, evaluation, weights, measuring.latest)
         process.wait_for_everyone()
         return FineTuned(
             place, self.recipe, made.state.global_step, last_loss(made), loader.damaged
         )
 
+    def _ready(
+        self,
+        parts: list[MixturePart],
+        loader: RowLoader,
+        place: Path,
+        told: Say,
+        arguments: dict[str, Any],
+        *,
+        sharded: bool,
+    ) -> "RowTrainer":
+        for line in run_lines(self.config, self.recipe, parts, loader):
+            told(line)
+        return make_trainer(self._start, loader, place, told, arguments, sharded=sharded)
+
     def _save(
         self,
         made: "RowTrainer",
         place: Path,
-        parts: list[Part],
-        evaluation: list[str],
+        parts: list[MixturePart],
+        evaluation: Sequence[TrainingData],
         weights: "dict[str, Tensor] | None",
         measured: "tuple[Measured, ...]",
     ) -> None:
@@ -257,18 +260,19 @@ class FineTune:
         }
         found = [part.catalogue for part in parts]
         facts = replace(
-            made_of(self.source, self.recipe, found, evaluation, figures), measured=measured
+            made_of(self.source, self.recipe, found, [e.name for e in evaluation], figures),
+            measured=measured,
         )
         save_result(made.model, place, facts, made.state.log_history, self.tokenizer, weights)
 
-    def _loader(self, parts: list[Part], process: Any, threads: int) -> RowLoader:
+    def _loader(self, parts: list[MixturePart], process: Any, threads: int) -> RowLoader:
         recipe, world = self.recipe, process.num_processes
         return RowLoader(
             mixture_of(parts, recipe.seed),
             PackingPolicy(recipe.packing, recipe.tokens_per_row),
             epochs=recipe.epochs,
             seed=recipe.seed,
-            shard=Shard(process.process_index, world),
+            shard=ProcessShare(process.process_index, world),
             threads=threads,
             volumes=recipe.augmentation,
             rows_per_step=max(1, round(recipe.rows_per_step / world)),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Start:
-    """What a training starts from.
+    """Recipe and base of a training.
 
     Attributes:
         recipe: The run.
@@ -106,10 +106,10 @@ def measured_on(
         every_steps: Steps between measurements; 0 for the end alone.
         answers: Generate and score answers, too.
     """
-    from longllava_domains.adapters.training.held_out import Evaluation, HeldOut
+    from longllava_domains.adapters.training.held_out import Evaluation, HeldOutRows
 
     whole = trainer.model.get_base_model() if trainer.recipe.lora else trainer.model
-    held_out = HeldOut(whole, trainer.head, encoder, sets, rows=rows, answers=answers)
+    held_out = HeldOutRows(whole, trainer.head, encoder, sets, rows=rows, answers=answers)
     measuring = Evaluation(held_out, every_steps, trainer, speaks=trainer.is_world_process_zero())
     if sets:
         trainer.add_callback(measuring)

@@ -1,4 +1,4 @@
-"""What a fine-tuning leaves, and the facts that are told about it: fill, plan, origin."""
+"""`FineTuned`: the result of a fine-tuning, and facts told about it: fill, plan, origin."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from longllava_domains.adapters.data.check import Catalogue
 from longllava_domains.adapters.data.loader import RowLoader
-from longllava_domains.adapters.data.mixture import Part
+from longllava_domains.adapters.data.mixture import MixturePart
 from longllava_domains.adapters.data.packing import fill_of, plan_epoch
 from longllava_domains.adapters.recipes.base import Recipe
 from longllava_domains.model.checkpoint.source import Source
@@ -26,7 +26,7 @@ PLANNED_GPUS: Final = 8
 
 @dataclass(frozen=True)
 class FineTuned:
-    """What a training left.
+    """Result of a training.
 
     Attributes:
         folder: The adapter, or the whole model; its README.md is the card.
@@ -43,7 +43,19 @@ class FineTuned:
     damaged: int
 
 
-def part_lines(parts: Sequence[Part], recipe: Recipe) -> list[str]:
+def run_lines(
+    config: "LongLlavaConfig", recipe: Recipe, parts: Sequence[MixturePart], loader: RowLoader
+) -> list[str]:
+    """Say all that is known before a run starts: recipe, terms, data, fill, and memory.
+
+    Raises:
+        MemoryBudgetError: This machine's GPUs have too little memory for the plan.
+    """
+    planned = planned_line(config, recipe, loader)
+    return [*recipe.lines(), *part_lines(parts, recipe), fill_line(loader), planned]
+
+
+def part_lines(parts: Sequence[MixturePart], recipe: Recipe) -> list[str]:
     """Say on what terms each data set may be used, what was found in it and how much is taken."""
     lines = []
     for number, part in enumerate(parts):

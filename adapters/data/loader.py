@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from longllava_domains.adapters.data.batch import Batch, Loaded, pack, without_learning
-from longllava_domains.adapters.data.domain_pictures import Volume
+from longllava_domains.adapters.data.domain_pictures import VolumePicture
 from longllava_domains.adapters.data.encode import Encoded
 from longllava_domains.adapters.data.many_views.augmentation import UNCHANGED, VolumeAugmentation
 from longllava_domains.adapters.data.mixture import Mixture
@@ -42,8 +42,8 @@ _AHEAD: Final = 2
 
 
 @dataclass(frozen=True)
-class Shard:
-    """Which of several processes this is.
+class ProcessShare:
+    """Share of one process among several.
 
     Attributes:
         rank: Counted from 0.
@@ -83,7 +83,7 @@ class RowLoader:
         *,
         epochs: int = 1,
         seed: int = 0,
-        shard: Shard = Shard(),
+        shard: ProcessShare = ProcessShare(),
         threads: int = 2,
         augment: Augmentation | None = None,
         volumes: VolumeAugmentation = UNCHANGED,
@@ -105,29 +105,33 @@ class RowLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield rows from `position` on."""
-        waiting: deque[tuple[bool, list[Future[Loaded]]]] = deque()
+        waiting: deque[tuple[Future[Batch], list[Future[Loaded]]]] = deque()
         planned = self._planned(self.position)
-        with ThreadPoolExecutor(self.threads) as pool:
+        # Joining hundreds of pictures takes seconds, so that is done ahead, too.
+        with ThreadPoolExecutor(self.threads) as pool, ThreadPoolExecutor(1) as joining:
             try:
                 while True:
                     for epoch, row, fills in planned:
                         loading = [pool.submit(self._load, number, epoch) for number in row]
-                        waiting.append((fills, loading))
+                        waiting.append((joining.submit(self._join, loading, fills), loading))
                         if len(waiting) > _AHEAD:
                             break
                     if not waiting:
                         return
-                    fills, loading = waiting.popleft()
-                    packed = pack(
-                        [one.result() for one in loading],
-                        isolated=self.policy.packing != "paper",
-                    )
+                    joined, _ = waiting.popleft()
+                    packed = joined.result()
                     self.position += 1
-                    yield without_learning(packed) if fills else packed
+                    yield packed
             finally:
-                for _, loading in waiting:
+                for joined, loading in waiting:
+                    joined.cancel()
                     for one in loading:
                         one.cancel()
+
+    def _join(self, loading: Sequence[Future[Loaded]], fills: bool) -> Batch:
+        isolated = self.policy.packing != "paper"
+        packed = pack([one.result() for one in loading], isolated=isolated)
+        return without_learning(packed) if fills else packed
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint needs to go on from here, as JSON."""
@@ -190,7 +194,7 @@ class RowLoader:
         try:
             views: list[Any] = []
             for picture in sample.pictures:
-                if self.volumes and isinstance(picture, Volume):
+                if self.volumes and isinstance(picture, VolumePicture):
                     shown: Sequence[Any] = picture.load_changed(self.volumes, chance)
                 else:
                     shown = picture.load()

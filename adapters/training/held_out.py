@@ -1,4 +1,4 @@
-"""`HeldOut`: what a network being trained says of rows that it is not trained on, by our protocols.
+"""`HeldOutRows`: answers of a network being trained to rows that it is not trained on, and their score.
 
 Answers are generated greedily from the very ids that training uses, up to the last answer, and
 scored by the same code as prediction files. A few rows show a trend and prove nothing.
@@ -31,7 +31,7 @@ PROTOCOL: Final = "strict"
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured on one held-out set.
+    """Figures measured on one held-out set.
 
     Attributes:
         data: Name of the data set.
@@ -46,7 +46,7 @@ class Measured:
     metrics: dict[str, float]
 
 
-class HeldOut:
+class HeldOutRows:
     """The first usable rows of some held-out sets.
 
     Args:
@@ -128,7 +128,7 @@ class HeldOut:
 
 
 class Evaluation(TrainerCallback):
-    """Measures held-out sets every so many steps, and once at the end.
+    """Measures held-out sets after a number of steps each time, and once at the end.
 
     Args:
         held_out: The sets.
@@ -138,7 +138,7 @@ class Evaluation(TrainerCallback):
     """
 
     def __init__(
-        self, held_out: HeldOut, every_steps: int, trainer: Any, *, speaks: bool = True
+        self, held_out: HeldOutRows, every_steps: int, trainer: Any, *, speaks: bool = True
     ) -> None:
         self.held_out, self.every_steps, self.trainer = held_out, every_steps, trainer
         self.speaks = speaks

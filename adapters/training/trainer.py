@@ -226,6 +226,19 @@ class RowTrainer(Trainer):
         )
 
 
+def start_or_resume(trainer: RowTrainer, checkpoint: Path | None) -> None:
+    """Train from the beginning, or on from a checkpoint.
+
+    Raises:
+        PolicyError: The checkpoint belongs to another run.
+        TrainingError: It is damaged.
+    """
+    if checkpoint is None:
+        trainer.train()
+    else:
+        resume(trainer, checkpoint)
+
+
 def resume(trainer: RowTrainer, checkpoint: Path) -> None:
     """Train on from a checkpoint.
 

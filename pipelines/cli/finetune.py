@@ -15,6 +15,8 @@ from longllava_domains.pipelines.cli.options.shared import Model
 if TYPE_CHECKING:
     from longllava_domains.adapters.data.encode import Encoder
     from longllava_domains.adapters.data.training_data import LossOn, TrainingData
+    from longllava_domains.adapters.recipes.base import Recipe
+    from longllava_domains.pipelines.fine_tuned import FineTuned
 
 data_commands = typer.Typer(help="Look at training data before it is trained on.")
 
@@ -76,10 +78,7 @@ def finetune(
     given = _parsed(changes or [])
     chosen = recipe_named(recipe, **given)
     if show:
-        from longllava_domains.pipelines.fine_tuned import fits_lines
-
-        for line in (*chosen.lines(), *fits_lines(chosen)):
-            stdout.print(line, markup=False)
+        _show(chosen)
         return
     from longllava_domains.pipelines.fine_tune import FineTune
 
@@ -101,6 +100,17 @@ def finetune(
             say=lambda line: stdout.print(line, markup=False),
             on_row=lambda rows: advance("check", rows, rows),
         )  # fmt: skip
+    _saved(made)
+
+
+def _show(recipe: "Recipe") -> None:
+    from longllava_domains.pipelines.fine_tuned import fits_lines
+
+    for line in (*recipe.lines(), *fits_lines(recipe)):
+        stdout.print(line, markup=False)
+
+
+def _saved(made: "FineTuned") -> None:
     if int(os.environ.get("RANK", "0")):
         return  # one process of torchrun speaks for all
     stdout.print(f"saved: {made.steps} steps, last loss {made.loss:.4f}")

@@ -24,7 +24,7 @@ _SQUARE: Final = 1.01
 
 @dataclass(frozen=True)
 class VolumeAugmentation:
-    """How much CT volumes are changed at random; 0 leaves them.
+    """Limits of random changes of CT volumes; 0 leaves them.
 
     Attributes:
         rotation_degrees: The most that slices are turned in their plane, either way.

@@ -1,4 +1,4 @@
-"""`StoredFile`: what every picture that is one file on disk answers in the same way."""
+"""`StoredFile`: a picture that is one file on disk, its size and hash."""
 
 from dataclasses import dataclass
 from pathlib import Path

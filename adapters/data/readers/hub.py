@@ -78,7 +78,10 @@ def _content(content: Any) -> str:
     """Write the parts of a message as one text, with a tag for each image."""
     if not isinstance(content, list):
         return _said(content)
-    kinds = {"image": lambda _: f"{MARKER}\n", "text": lambda part: _said(part.get("text"))}
-    if any(not isinstance(p, dict) or p.get("type") not in kinds for p in content):
-        raise RowError("damaged_row")
-    return "".join(kinds[part["type"]](part) for part in content)
+    text = ""
+    for part in content:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind not in ("image", "text"):
+            raise RowError("damaged_row")
+        text += f"{MARKER}\n" if kind == "image" else _said(part.get("text"))
+    return text

@@ -16,11 +16,11 @@ from transformers import JambaConfig
 
 from longllava_domains.errors import OutputError, PolicyError, QuantizationError
 from longllava_domains.model.checkpoint.adapter.merge import merge_adapter
+from longllava_domains.model.checkpoint.adapter.text_model import save_text_model
 from longllava_domains.model.checkpoint.downcycle import combination
 from longllava_domains.model.checkpoint.files import WeightFiles
 from longllava_domains.model.checkpoint.load import Checkpoint, load_checkpoint, open_checkpoint
 from longllava_domains.model.checkpoint.names import Destination, spell
-from longllava_domains.model.checkpoint.text_model import save_text_model
 from longllava_domains.model.checkpoint.write import (
     SHARD_BYTES,
     ShardWriter,
@@ -74,16 +74,7 @@ def convert_checkpoint(
     checkpoint.require_clean(None)
     _require_sense(checkpoint, experts, adapter, quantization, down_scale)
     if text_model:
-        if experts is not None or quantization is not None:
-            raise PolicyError(
-                "The language model alone is written as it is.",
-                remedy="Convert first, then write the language model of the result.",
-                code="convert.options",
-            )
-        whole = load_checkpoint(folder)
-        save_text_model(
-            whole if adapter is None else merge_adapter(whole, adapter), written, folder
-        )
+        _write_text_model(folder, written, adapter, plain=experts is None and quantization is None)
         return
     if quantization is not None:
         network = load_checkpoint(folder, quantization=quantization)
@@ -101,6 +92,19 @@ def convert_checkpoint(
     writer.close()
     _write_config(written, config, dense=experts is not None)
     copy_companions(folder, written)
+
+
+def _write_text_model(
+    folder: Path, written: Path, adapter: str | Path | None, *, plain: bool
+) -> None:
+    if not plain:
+        raise PolicyError(
+            "The language model alone is written as it is.",
+            remedy="Convert first, then write the language model of the result.",
+            code="convert.options",
+        )
+    whole = load_checkpoint(folder)
+    save_text_model(whole if adapter is None else merge_adapter(whole, adapter), written, folder)
 
 
 def _require_sense(

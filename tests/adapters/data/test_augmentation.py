@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from longllava_domains import ct
-from longllava_domains.adapters.data.domain_pictures import Volume
+from longllava_domains.adapters.data.domain_pictures import VolumePicture
 from longllava_domains.adapters.data.loader import generator_of
 from longllava_domains.adapters.data.many_views.augmentation import VolumeAugmentation
 from longllava_domains.adapters.recipes.registry import recipe
@@ -69,7 +69,7 @@ def test_what_is_drawn_follows_from_seed_epoch_and_sample(volume: ct.CTVolume) -
 
 
 def test_a_training_row_is_changed_before_it_is_windowed() -> None:
-    picture = Volume(PHANTOM, "phantom", ct.SlicePolicy(count=2, view_px=28))
+    picture = VolumePicture(PHANTOM, "phantom", ct.SlicePolicy(count=2, view_px=28))
     plain, changed = (
         np.stack([view.pixels for view in views])
         for views in (picture.load(), picture.load_changed(VolumeAugmentation(5, 5, 20), chance()))
