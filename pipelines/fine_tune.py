@@ -22,13 +22,12 @@ from longllava_domains.pipelines.fine_tuned import (
     FineTuned,
     last_loss,
     made_of,
+    result_of,
     run_lines,
 )
 from longllava_domains.prompt import PromptTokenizer
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from longllava_domains.adapters.training.held_out import Measured
     from longllava_domains.adapters.training.trainer import RowTrainer
     from longllava_domains.model import LongLlavaConfig
@@ -178,21 +177,19 @@ class FineTune:
         Args:
             data: A folder or file in the recipe's layout, see `open_data`.
             output: A new folder; checkpoints grow in it.
-            evaluation: Data sets that will be scored on; rows that stand in them are left out, and
-                some of theirs are measured.
+            evaluation: Data sets whose rows are left out, and some of theirs measured.
             resume: Go on from the newest checkpoint in `output`, bit for bit.
             save_every_steps: Steps between checkpoints.
             threads: Threads that load pictures.
-            sharded: Share weights and optimizer out over the processes of torchrun (FSDP2).
-            evaluate_every_steps: Steps between measurements of `evaluation`; 0 for the end alone.
-            evaluate_rows: The most rows of each that are measured; 0 measures nothing.
+            sharded: Share weights and optimizer out over torchrun's processes (FSDP2).
+            evaluate_every_steps: Steps between measurements of these; 0 for the end alone.
+            evaluate_rows: The most rows of each that are measured; 0 for none.
             say: Told what is about to happen, a sentence at a time.
             on_row: Told how many rows of the data were checked.
-            **trainer: Handed to transformers' `TrainingArguments`, such as ``report_to``.
+            **trainer: Handed to transformers' `TrainingArguments`, as ``report_to``.
 
         Raises:
-            LongLlavaError: The data, the folder or the run itself is not as it should be; see
-                `check_data` and `RowTrainer`.
+            LongLlavaError: Data, folder or run are not right; see `check_data` and `RowTrainer`.
         """
         import torch
         from accelerate import PartialState
@@ -201,30 +198,24 @@ class FineTune:
         from longllava_domains.adapters.training.result import require_free
         from longllava_domains.adapters.training.trainer import start_or_resume as go_on
 
-        # Processes on a machine without an accelerator find each other only where that is said.
+        # Without an accelerator, processes find each other only where that is said.
         trainer.setdefault("use_cpu", not torch.accelerator.is_available())
         place, process = Path(output), PartialState(cpu=trainer["use_cpu"])
-        told: Say = say if say is not None and process.is_main_process else _silent
+        told = say if say is not None and process.is_main_process else _silent
         checkpoint = newest_checkpoint(place) if resume else None
         if process.is_main_process:
-            require_free(place) if checkpoint is None else sweep(place)
+            sweep(place) if checkpoint else require_free(place)
         parts = self._parts(data, evaluation, on_row)
-        arguments = {"save_every_steps": save_every_steps, **trainer}
+        trainer["save_every_steps"] = save_every_steps
         loader = self._loader(parts, process, threads)
-        made = self._ready(parts, loader, place, told, arguments, sharded=sharded)
-        measured = evaluation if evaluate_rows else ()
+        made = self._ready(parts, loader, place, told, trainer, sharded=sharded)
         measuring = measured_on(
-            made, self.encoder, measured, evaluate_rows, every_steps=evaluate_every_steps,
-            answers=not sharded,
+            made, self.encoder, evaluation if evaluate_rows else (), evaluate_rows,
+            every_steps=evaluate_every_steps, answers=not sharded,
         )  # fmt: skip
         go_on(made, checkpoint)
-        weights = made.whole_weights()
-        if process.is_main_process:
-            self._save(made, place, parts, evaluation, weights, measuring.latest)
-        process.wait_for_everyone()
-        return FineTuned(
-            place, self.recipe, made.state.global_step, last_loss(made), loader.damaged
-        )
+        self._save(made, place, parts, evaluation, measuring.latest)
+        return result_of(made, place)
 
     def _ready(
         self,
@@ -246,11 +237,14 @@ class FineTune:
         place: Path,
         parts: list[MixturePart],
         evaluation: Sequence[TrainingData],
-        weights: "dict[str, Tensor] | None",
         measured: "tuple[Measured, ...]",
     ) -> None:
         from longllava_domains.adapters.training.result import save_result
 
+        weights = made.whole_weights()  # every process gives its share
+        if not made.is_world_process_zero():
+            made.accelerator.wait_for_everyone()
+            return
         figures: dict[str, float | int | str] = {
             "steps": made.state.global_step,
             "last_loss": last_loss(made),
@@ -264,6 +258,7 @@ class FineTune:
             measured=measured,
         )
         save_result(made.model, place, facts, made.state.log_history, self.tokenizer, weights)
+        made.accelerator.wait_for_everyone()
 
     def _loader(self, parts: list[MixturePart], process: Any, threads: int) -> RowLoader:
         recipe, world = self.recipe, process.num_processes

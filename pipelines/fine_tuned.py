@@ -155,6 +155,12 @@ def made_of(
     )  # fmt: skip
 
 
+def result_of(trainer: "RowTrainer", folder: Path) -> FineTuned:
+    """Return the result of a trainer that has ended."""
+    damaged = trainer.rows.damaged
+    return FineTuned(folder, trainer.recipe, trainer.state.global_step, last_loss(trainer), damaged)
+
+
 def last_loss(trainer: "RowTrainer") -> float:
     """Return the loss of the last step, nats a token."""
     log = reversed(trainer.state.log_history)
