@@ -1,4 +1,4 @@
-"""What an archive run costs beside its scorer, with one that sleeps for the planned time.
+"""The cost of an archive run beside its scorer, with one that sleeps for the planned time.
 
     python benchmarks/archive_overhead.py [--items 200] [--seconds 0.25] [--prepare 0.1]
 
@@ -8,6 +8,7 @@ process, is done before the clock starts by a run of a few items.
 """
 
 import argparse
+import resource
 import sys
 import tempfile
 import time
@@ -17,6 +18,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "builders"))
 import archive_stub as stub
 
 from longllava_domains.archive import Settings, run_local
+
+
+def processor_s() -> float:
+    """Return the processor time of this process and of those that it has ended."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    used = (resource.getrusage(kind) for kind in kinds)
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def main() -> None:
@@ -31,13 +39,15 @@ def main() -> None:
         run_local(job, stub.Items(3), Settings(Path(name) / "warm", decoders=1))
         for decoders in (0, 1, 2):
             output = Path(name) / str(decoders)
-            begin = time.perf_counter()
+            begin, used = time.perf_counter(), processor_s()
             run_local(job, items, Settings(output, decoders=decoders))
             taken = time.perf_counter() - begin
+            used = processor_s() - used
             alone = options.items * options.seconds
             print(
                 f"{decoders} decoders: {taken:.2f} s for {alone:.2f} s of scoring: "
-                f"{taken / alone - 1:+.1%} (prepared in {options.prepare} s each)",
+                f"{taken / alone - 1:+.1%} (prepared in {options.prepare} s each); {used:.2f} s of "
+                f"processor, {used / alone:.1%} of the scoring",
                 flush=True,
             )
 

@@ -20,6 +20,7 @@ from longllava_domains.archive.outcome import Outcome
 from longllava_domains.archive.report.markdown import report_markdown
 from longllava_domains.archive.report.metrics import write_metrics
 from longllava_domains.archive.report.summary import RunSummary, drift, summarize
+from longllava_domains.archive.report.write import write_reports
 from longllava_domains.archive.results.upkeep import counts, retry
 from longllava_domains.archive.scorer import FindingScore, Job, Scored, Scorer
 
@@ -57,4 +58,5 @@ __all__ = [
     "summarize",
     "where",
     "write_metrics",
+    "write_reports",
 ]

@@ -15,8 +15,8 @@ class Item:
         uri: Folder, file, zip archive or URL. It may hold a name: never show or log it.
         members: Files below the folder, or numbers of the entries of a zip archive; empty where
             `uri` is the file itself.
-        series: Key of the series that the chooser took, as `ct.open_volume(series=...)` takes it;
-            empty where there is no choice.
+        series: Key of the series that the chooser took; its files are the members, so that the
+            loader chooses it, too. Empty where there is no choice.
         images: Slices or frames of that series.
         bytes: Of all the item's files.
         decoded_bytes: What it takes in memory when decoded, as far as the headers say.

@@ -73,7 +73,9 @@ def outcome_of(error: Exception, attempts: int = 1) -> Outcome:
     Raises:
         OutputError: The output cannot be written; the run has to stop.
     """
-    if isinstance(error, OutputError) and not isinstance(error, NetworkError):
+    if isinstance(error, NetworkError):  # an input error by class, and better another time
+        return Outcome.failed(error.code, attempts)
+    if isinstance(error, OutputError):
         raise error
     if isinstance(error, _REFUSALS):
         return Outcome.refused(error.code, attempts)

@@ -1,4 +1,4 @@
-"""Plots as SVG text: lines on a unit square, bars with intervals, and a heat map."""
+"""Plots as SVG text: lines on a unit square, bars with intervals, columns, and a heat map."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,6 +83,34 @@ def bar_plot(
             drawn.append(_segment(low, top + 10, high, top + 10, "whisker"))
         drawn.append(element("text", f"{value:.3f}", x=_LABEL + _SIDE + 8, y=top + 14))
     return _figure(title, _LABEL + _SIDE + 60, max(len(names), 1) * _ROW + 4, drawn)
+
+
+def column_plot(
+    names: Sequence[str], values: Sequence[float], told: Sequence[str], title: str
+) -> Html:
+    """Return upright columns, the highest one as high as the plot, such as a histogram.
+
+    Args:
+        names: One below each column; empty ones are left out.
+        values: From 0.
+        told: What appears when the pointer rests on a column.
+        title: What the plot shows.
+    """
+    width = max(4.0, min(28.0, 2 * _SIDE / max(len(values), 1)))
+    highest = max(values, default=0.0) or 1.0
+    foot = _SIDE / 2
+    drawn = [_segment(0, foot, width * len(values), foot, "axis")]
+    for index, (name, value, text) in enumerate(zip(names, values, told, strict=True)):
+        height, left = foot * value / highest, index * width
+        drawn.append(
+            element(
+                "rect", element("title", text), x=f"{left + 1:.1f}", y=f"{foot - height:.1f}",
+                width=f"{width - 2:.1f}", height=f"{height:.1f}", class_="bar",
+            )
+        )  # fmt: skip
+        if name:
+            drawn.append(element("text", name, x=f"{left + 1:.1f}", y=foot + 16))
+    return _figure(title, width * len(values) + 60, foot + 24, drawn)
 
 
 def heat_map(

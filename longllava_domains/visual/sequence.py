@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from PIL import Image
@@ -68,6 +68,11 @@ class VisualSequence:
                 remedy="Give the global view first, then every tile row by row.",
                 code="sequence.grid",
             )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process: a read-only mapping cannot be pickled."""
+        left_out = dict(self.left_out)
+        return VisualSequence, (self.views, self.layout, self.grid, self.provenance, left_out)
 
     def __len__(self) -> int:
         return len(self.views)

@@ -16,7 +16,7 @@ from longllava_domains.pipelines.benchmark.generate import OnProgress, Replies, 
 from longllava_domains.pipelines.benchmark.material import Material
 from longllava_domains.pipelines.benchmark.materials import read_material
 from longllava_domains.pipelines.benchmark.outcome import BenchmarkResult
-from longllava_domains.pipelines.benchmark.plan import RunPlan
+from longllava_domains.pipelines.benchmark.plan import BenchmarkPlan
 from longllava_domains.pipelines.loading import load, refuse_a_name
 from longllava_domains.provenance import RESEARCH_NOTICE, UNTRAINED_NOTICE
 from longllava_domains.vision_language import LoadOptions, VisionLanguageModel
@@ -34,7 +34,7 @@ class RunSettings:
 
     Attributes:
         max_new_tokens: Longest answer; None for the protocol's own.
-        limit: Only the first so many rows; the card then says so.
+        limit: Only the first N rows; the card then says so.
         controls: Make the blind and the shuffled run as well.
         seed: Of draws, of which other image is shown, and of the bootstrap.
         draws: Of the bootstrap.
@@ -132,7 +132,7 @@ class Benchmark:
         )
         made = self.model.provenance
         untrained = UNTRAINED_NOTICE in made.get("notices", ())
-        plan = RunPlan(
+        plan = BenchmarkPlan(
             material, named, chosen.max_new_tokens, NOISE_TOKENS if untrained else DEFAULT_TOKENS,
             chosen.seed, chosen.controls,
         )  # fmt: skip
@@ -156,7 +156,7 @@ class Benchmark:
         }  # fmt: skip
 
     def _scored(
-        self, plan: RunPlan, replies: Replies, chosen: RunSettings, place: Path
+        self, plan: BenchmarkPlan, replies: Replies, chosen: RunSettings, place: Path
     ) -> tuple[dict[str, Result], dict[str, str], dict[str, Path]]:
         """Score under every protocol: with its own words where it was asked, else with the first's."""
         from longllava_domains.pipelines.benchmark.outcome import write_rows
@@ -196,7 +196,7 @@ class Benchmark:
         return results, skipped, files
 
     def _told(
-        self, result: Result, plan: RunPlan, protocol: Protocol, asked: Mapping[str, Protocol],
+        self, result: Result, plan: BenchmarkPlan, protocol: Protocol, asked: Mapping[str, Protocol],
         replies: Replies,
     ) -> Result:  # fmt: skip
         """Return a result with the model, the run, and what must be said of both."""

@@ -1,4 +1,4 @@
-"""Commands over whole archives: `archive scan`, `run`, `status`, `retry`, `report`, `where`, `forget`."""
+"""Commands over whole archives: `archive scan`, `plan`, `run`, `status`, `retry`, `report`, `where`, `forget`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -7,31 +7,33 @@ import typer
 
 from longllava_domains.errors import OutputError, PolicyError
 from longllava_domains.formats.regular_file import open_regular
-from longllava_domains.pipelines.cli.console import require_model, stderr, stdout
-from longllava_domains.pipelines.cli.options.shared import LOADING, EveryMm, Model, sharing
-from longllava_domains.vision_language import LoadOptions
+from longllava_domains.pipelines.cli.archive_run import (
+    DRY_RUN,
+    RUNNING,
+    SCANNING,
+    LedgerFolder,
+    run,
+)
+from longllava_domains.pipelines.cli.console import stdout
+from longllava_domains.pipelines.cli.options.shared import LOADING, sharing
 
 if TYPE_CHECKING:
-    from longllava_domains.archive import Shard
+    from longllava_domains.archive.outcome import Status
 
-FINISHED_WITH_FAILURES: Final = 3
 _PARQUET: Final = b"PAR1"
 
-ManifestFile = Annotated[Path, typer.Argument(help="The manifest that a scan wrote")]
-Results = Annotated[Path, typer.Option("--output", help="Folder of the results")]
 ResultsFolder = Annotated[Path, typer.Argument(help="Folder of the results")]
 Linkage = Annotated[Path, typer.Option(help="The linkage file that the scan wrote; patient data")]
-LedgerFolder = Annotated[
-    Path | None, typer.Option(help="Folder of the ledger on a local disk; below the results")
-]
 
 
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
     group = typer.Typer(help="Score whole archives, resumable.", no_args_is_help=True)
     group.command()(scan)
-    group.command()(sharing(run, loading=LOADING))
-    for command in (status, retry, report, where, forget):
+    group.command()(
+        sharing(run, loading=LOADING, running=RUNNING, scanning=SCANNING, trial=DRY_RUN)
+    )
+    for command in (plan, status, retry, report, where, forget):
         group.command()(command)
     app.add_typer(group, name="archive")
 
@@ -83,76 +85,47 @@ def scan(
             stdout.print(f"  {title}: {count} {code}", markup=False)
 
 
-def run(
-    manifest: ManifestFile,
-    *,
-    task: Annotated[str, typer.Option(help="ct-findings or ct-report")],
-    output: Results,
-    model: Model = None,
-    loading: LoadOptions,
-    preset: Annotated[str, typer.Option(help="Slices, windows and prompts")] = "ct-default@1",
-    every_mm: EveryMm = None,
-    engine: Annotated[str, typer.Option(help="local or ray")] = "local",
-    workers: Annotated[int, typer.Option(help="Processes; 0 scores in this one")] = 0,
-    devices: Annotated[str, typer.Option(help="GPUs of the workers in turn, such as 0,1")] = "",
-    decoders: Annotated[int, typer.Option(help="Processes of a worker that decode ahead")] = 1,
-    shard: Annotated[str, typer.Option(help="This machine's share, such as 3/8")] = "1/1",
-    ledger: LedgerFolder = None,
-    item_seconds: Annotated[float, typer.Option(help="Longest time for an item")] = 3600.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Predict only")] = False,
-    sample: Annotated[int, typer.Option(help="Items that a dry run tries")] = 50,
+def plan(
+    source: Annotated[str, typer.Argument(help="idc:, or idc:PATH of an index file")],
+    domain: Annotated[str, typer.Option(help="ct or pathology")],
+    seconds_per_item: Annotated[float, typer.Option(help="Of one worker, as a dry run says")],
+    read_mb: Annotated[float, typer.Option(help="Megabytes a second that all workers read")],
+    workers: Annotated[int, typer.Option(help="Workers")] = 1,
 ) -> None:
-    """Score what is missing. Stop it with Ctrl-C or SIGTERM; run it again to go on."""
-    from longllava_domains import archive
-    from longllava_domains.pipelines.archive import CTTask, archive_job
+    """Plan a run over the public Imaging Data Commons from its index; nothing is downloaded."""
+    from longllava_domains.archive import plan_idc
+    from longllava_domains.archive.manifest.idc import READ_FROM
+    from longllava_domains.archive.manifest.listings.idc_series import IDC
+    from longllava_domains.units import human_bytes
 
-    items = archive.Manifest(manifest)
-    items.count()
-    items.require_outside(output)
-    asked = CTTask(task, require_model(model), loading, preset, every_mm)  # type: ignore[arg-type]
-    job = archive_job(asked)
-    if dry_run:
-        found = archive.predict(
-            job, items, sample=sample, workers=max(1, workers), decoders=decoders
+    if not source.startswith(IDC):
+        raise PolicyError(
+            "Only the public index is planned without a manifest.",
+            remedy="Scan the source, and use archive run --dry-run.",
+            code="archive.plan",
         )
-        stdout.print(
-            f"{found.items} items, {found.hours:.2f} h ({found.items_per_hour:.0f} an hour, "
-            f"{found.bytes_per_second / 1e6:.1f} MB/s); bottleneck: {found.bottleneck}"
-        )
-        return
-    settings = archive.Settings(
-        output, ledger=ledger, shard=_shard(shard), decoders=decoders, item_seconds=item_seconds
+    place = source.removeprefix(IDC)
+    found = plan_idc(
+        domain,
+        seconds_per_item=seconds_per_item,
+        read_bytes_per_second=read_mb * 1e6,
+        workers=workers,
+        index=Path(place) if place else None,
     )
-
-    def tell(progress: archive.Progress) -> None:
-        archive.write_metrics(output / "metrics.prom", progress, job.spec.task)
-        stderr.print(str(progress), markup=False)
-
-    if engine == "ray":
-        done = archive.run_ray(job, items, settings, actors=max(1, workers), on_progress=tell)
-    elif engine == "local":
-        gpus = [device for device in devices.split(",") if device]
-        done = archive.run_local(
-            job, items, settings, workers=workers, devices=gpus, on_progress=tell
-        )
-    else:
-        raise PolicyError(
-            "There is no such engine.", remedy="Use local or ray.", code="archive.engine"
-        )
-    stdout.print(str(done), markup=False)
-    if done.counts.get("failed", 0):
-        raise typer.Exit(FINISHED_WITH_FAILURES)
-
-
-def _shard(text: str) -> "Shard":
-    from longllava_domains.archive import Shard
-
-    index, _, count = text.partition("/")
-    if not (index.isdigit() and count.isdigit()):
-        raise PolicyError(
-            "A share is spelled as two numbers.", remedy="Use --shard 3/8.", code="archive.shard"
-        )
-    return Shard(int(index), int(count))
+    lines = [
+        f"{found.index_series:,} series in the index, {found.series:,} of this domain, "
+        f"{found.studies:,} studies",
+        f"{found.items:,} items, {human_bytes(found.bytes)} (median "
+        f"{human_bytes(found.median_bytes)}, largest {human_bytes(found.largest_bytes)})",
+        f"{found.hours:,.1f} h; bottleneck: {found.bottleneck}",
+        f"not chosen: {found.not_chosen:,}; equally good, the loader decides: {found.ambiguous:,}",
+        *(
+            f"refusals to expect: {count:,} {code} (column {READ_FROM[code]})"
+            for code, count in found.refused.items()
+        ),
+    ]
+    for line in lines:
+        stdout.print(line, markup=False)
 
 
 def status(results: ResultsFolder) -> None:
@@ -164,11 +137,19 @@ def status(results: ResultsFolder) -> None:
         stdout.print(f"{spec}: {parts or 'nothing yet'}", markup=False)
 
 
-def retry(results: ResultsFolder, ledger: LedgerFolder = None) -> None:
+def retry(
+    results: ResultsFolder,
+    ledger: LedgerFolder = None,
+    refused: Annotated[
+        bool, typer.Option("--refused", help="Refusals, too, such as after an update")
+    ] = False,
+) -> None:
     """Drop failed outcomes, so that the next run tries their items again."""
-    from longllava_domains.archive import retry as drop_failures
+    from longllava_domains.archive import retry as drop_outcomes
 
-    stdout.print(f"{drop_failures(results, ledger=ledger)} items will be tried again")
+    statuses: list[Status] = ["failed", "refused"] if refused else ["failed"]
+    dropped = drop_outcomes(results, statuses=statuses, ledger=ledger)
+    stdout.print(f"{dropped} items will be tried again")
 
 
 def report(
@@ -178,16 +159,11 @@ def report(
     ] = None,
     earlier: Annotated[Path | None, typer.Option(help="Results of an earlier run")] = None,
 ) -> None:
-    """Write report.md beside the results."""
-    from longllava_domains.archive import drift, report_markdown, summarize
-    from longllava_domains.archive.results.parts import place_whole, writing
+    """Write report.md and report.html beside the results; one pair for each spec."""
+    from longllava_domains.archive import write_reports
 
-    summary = summarize(results, spec)
-    changes = drift(summary, summarize(earlier)) if earlier else None
-    text = report_markdown(summary, changes)
-    with writing():
-        place_whole(results / "report.md", memoryview(text.encode()))
-    stdout.print(text, markup=False)
+    for written_text in write_reports(results, spec, earlier):
+        stdout.print(written_text, markup=False)
 
 
 def where(

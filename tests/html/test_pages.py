@@ -7,7 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longllava_domains.html import Html, Line, bar_plot, element, heat_map, line_plot, page, table
+from longllava_domains.html import (
+    Html,
+    Line,
+    SortableCell,
+    bar_plot,
+    column_plot,
+    element,
+    heat_map,
+    line_plot,
+    page,
+    sortable_table,
+    table,
+)
 
 
 class Outline(HTMLParser):
@@ -82,3 +94,19 @@ def test_a_curve_goes_from_the_lower_left_to_the_upper_right() -> None:
     )
     assert x1 < x2
     assert y1 > y2
+
+
+def test_columns_are_as_high_as_their_values() -> None:
+    text = column_plot(["a", ""], [2.0, 4.0], ["two", "four"], "Counts")
+    heights = [float(found) for found in re.findall(r'height="([\d.]+)" class="bar"', text)]
+    assert heights[1] == 2 * heights[0] == 160
+    assert Outline(text).text == "CountstwoafourCounts"
+
+
+def test_cells_are_sorted_by_what_they_stand_for() -> None:
+    text = sortable_table(
+        ("name", "size"),
+        [("x", SortableCell("1.5 MB", 1500000.0, "number")), ("y", SortableCell("", None))],
+    )
+    assert re.findall(r'data-sort="(.*?)"', text) == ["1500000.0", ""]
+    assert Outline(text).names.count("button") == 2

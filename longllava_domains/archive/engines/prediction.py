@@ -4,7 +4,9 @@ The sample is spread over the sizes of the manifest's items, each is prepared an
 this process, and nothing is recorded.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,11 +17,15 @@ from longllava_domains.archive.engines.decoders import prepare_inline
 from longllava_domains.archive.engines.worker import Items
 from longllava_domains.archive.item import Item
 from longllava_domains.archive.scorer import Job
-from longllava_domains.errors import NotFoundError
+from longllava_domains.errors import LongLlavaError, NotFoundError
 
 SAMPLE: Final = 50
-# What the scorer does not name is counted under this stage.
+# What the scorer does not name is counted under "score".
 _PREPARE, _SCORE = "prepare", "score"
+_DISK, _DECODING = "disk", "decoding"
+_OURS: Final = (_PREPARE, _SCORE, _DISK, _DECODING)
+
+Read = Callable[[Item], object]
 
 
 @dataclass(frozen=True)
@@ -30,12 +36,13 @@ class Prediction:
         items: In the manifest.
         sampled: Items that were tried.
         outcomes: Status -> share of the sample.
-        hours: Of the run; the slower of preparing and scoring, which overlap.
+        hours: Of the run; the slowest of reading, preparing and scoring, which overlap.
         items_per_hour: Of all workers.
         bytes_per_second: That the archive has to give.
         stage_seconds: Stage -> mean time for an item.
-        bottleneck: The stage that decides: ``"prepare"`` (disk and decoding), or the longest of
-            the scorer's own stages, such as ``"vision"``, ``"prefill"`` or ``"generation"``.
+        bottleneck: The stage that decides: ``"disk"``, ``"decoding"``, ``"prepare"`` (both, where
+            they were not told apart), or the longest of the scorer's own stages, such as
+            ``"vision"``, ``"prefill"`` or ``"generation"``.
     """
 
     items: int
@@ -53,7 +60,13 @@ class Prediction:
 
 
 def predict(
-    job: Job, items: Items, *, sample: int = SAMPLE, workers: int = 1, decoders: int = 1
+    job: Job,
+    items: Items,
+    *,
+    sample: int = SAMPLE,
+    workers: int = 1,
+    decoders: int = 1,
+    read: Read | None = None,
 ) -> Prediction:
     """Predict a run.
 
@@ -63,6 +76,9 @@ def predict(
         sample: Items to try.
         workers: Scorers that would run at once.
         decoders: Processes of each worker that would prepare ahead.
+        read: Reads an item's bytes, to time the disk or line apart from decoding. All workers
+            share it, at the rate of this one reader; files that the system still holds in memory
+            seem faster than they will be.
 
     Raises:
         NotFoundError: The manifest is empty.
@@ -80,6 +96,7 @@ def predict(
     outcomes: dict[str, int] = {}
     wanted = _spread(sizes, sample)
     tried = [item for number, item in enumerate(items()) if number in wanted]
+    disk = [_seconds_to_read(item, read) for item in tried] if read else []
     scoring.attempt(prepare_inline(job.prepare, tried[0]))  # builds and warms up the scorer
     for item in tried:
         status, seconds = _try(job, scoring, item)
@@ -87,9 +104,11 @@ def predict(
         for stage, value in seconds.items():
             stages.setdefault(stage, []).append(value)
     means = {stage: float(np.sum(values)) / len(tried) for stage, values in stages.items()}
-    each = {_PREPARE: means[_PREPARE] / max(1, decoders), _SCORE: means.get(_SCORE, 0.0)}
-    slower = max(each, key=each.__getitem__)
-    hours = len(sizes) * each[slower] / workers / 3600
+    if read:
+        means = {_DISK: float(np.mean(disk)), _DECODING: means.pop(_PREPARE), **means}
+    each = _seconds_of_one(means, workers, decoders)
+    slowest = max(each, key=each.__getitem__)
+    hours = len(sizes) * each[slowest] / 3600
     return Prediction(
         items=len(sizes),
         sampled=len(tried),
@@ -98,8 +117,25 @@ def predict(
         items_per_hour=len(sizes) / hours,
         bytes_per_second=float(sizes.sum()) / (hours * 3600),
         stage_seconds=means,
-        bottleneck=_PREPARE if slower == _PREPARE else _longest(means),
+        bottleneck=_longest(means) if slowest == _SCORE else slowest,
     )
+
+
+def _seconds_of_one(means: Mapping[str, float], workers: int, decoders: int) -> dict[str, float]:
+    """Return how long the run waits for each part of an item, where that part decides."""
+    side_by_side = workers * max(1, decoders)
+    each = {stage: means[stage] / side_by_side for stage in (_PREPARE, _DECODING) if stage in means}
+    each[_SCORE] = means.get(_SCORE, 0.0) / workers
+    if _DISK in means:
+        each[_DISK] = means[_DISK]
+    return each
+
+
+def _seconds_to_read(item: Item, read: Read) -> float:
+    begin = time.perf_counter()
+    with suppress(LongLlavaError):  # trying the item will count that
+        read(item)
+    return time.perf_counter() - begin
 
 
 def in_time(predictions: Mapping[str, Prediction], deadline_hours: float) -> list[str]:
@@ -125,5 +161,5 @@ def _try(job: Job, scoring: Scoring, item: Item) -> tuple[str, dict[str, float]]
 
 def _longest(means: Mapping[str, float]) -> str:
     """Return the scorer's longest stage, or ``"score"`` where it names none."""
-    own = {stage: value for stage, value in means.items() if stage not in (_PREPARE, _SCORE)}
+    own = {stage: value for stage, value in means.items() if stage not in _OURS}
     return max(own, key=own.__getitem__) if own else _SCORE

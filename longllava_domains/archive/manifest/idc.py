@@ -7,7 +7,7 @@ most slices win. Each expected refusal names the column that it is read from.
 
 import importlib.util
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +27,7 @@ _MODALITY: Final = {"ct": "CT", "pathology": "SM"}
 _CLASSES: Final = {"ct": CT_CLASSES, "pathology": frozenset({SLIDE_CLASS})}
 _COLUMNS: Final = [
     "Modality", "StudyInstanceUID", "SOPClassUID", "TransferSyntaxUID",
-    "PhotometricInterpretation", "SeriesDescription", "instanceCount", "series_size_MB",
+    "PhotometricInterpretation", "SeriesDescription", "instanceCount",
 ]  # fmt: skip
 # Localizers and reformats, as their makers describe them; the header's image type decides later.
 _LOCALIZER: Final = r"(?i)\b(scout|topogram|localizer|surview|scanogram|pilot)"
@@ -100,37 +100,84 @@ def plan_idc(
         PolicyError: Another domain.
         NotFoundError: The package is not installed, or there is no such file.
     """
+    found = chosen_series(domain, index, ["series_size_MB"])
+    sizes = np.asarray(found.table["series_size_MB"], np.float64) * _MB
+    item_bytes = sizes[found.chosen]
+    reading = float(item_bytes.sum()) / read_bytes_per_second
+    scoring = len(item_bytes) * seconds_per_item / workers
+    return IdcPlan(
+        index_series=found.index_series,
+        series=len(found.table),
+        studies=found.studies,
+        items=len(item_bytes),
+        not_chosen=found.not_chosen,
+        ambiguous=found.ambiguous,
+        refused=found.refused,
+        bytes=int(item_bytes.sum()),
+        largest_bytes=int(item_bytes.max(initial=0)),
+        median_bytes=int(np.median(item_bytes)) if len(item_bytes) else 0,
+        hours=max(reading, scoring) / 3600,
+        bottleneck="reading" if reading > scoring else "scoring",
+    )
+
+
+@dataclass(frozen=True)
+class ChosenSeries:
+    """The series of a modality, and which of them would be scored.
+
+    Attributes:
+        table: All of them.
+        chosen: Which ones, as a mask over the table.
+        index_series: Series of the whole index.
+        studies: Studies that they belong to.
+        not_chosen: As of `IdcPlan`.
+        ambiguous: As of `IdcPlan`.
+        refused: As of `IdcPlan`.
+    """
+
+    table: pa.Table
+    chosen: NDArray[np.bool_]
+    index_series: int
+    studies: int
+    not_chosen: int
+    ambiguous: int
+    refused: dict[str, int]
+
+
+def chosen_series(domain: str, index: Path | None, columns: Sequence[str]) -> ChosenSeries:
+    """Choose the series of a domain that would be scored.
+
+    Args:
+        domain: ``"ct"`` or ``"pathology"``.
+        index: The index file; by default that of the installed `idc-index-data`.
+        columns: Further columns that the caller needs.
+
+    Raises:
+        PolicyError: Another domain.
+        NotFoundError: The package is not installed, or there is no such file.
+    """
     if domain not in _MODALITY:
         raise PolicyError(
             "The index holds CT and slides only.",
             remedy="Use ct or pathology.",
             code="archive.domain",
         )
-    place = index or _installed_index()
-    table, total = _read(place, _MODALITY[domain])
+    wanted = list(dict.fromkeys([*_COLUMNS, *columns]))
+    table, total = _read(index or _installed_index(), _MODALITY[domain], wanted)
     refused = _refusals(table, domain)
     able = refused == ""
     studies = _codes_of(table["StudyInstanceUID"])
-    sizes = np.asarray(table["series_size_MB"], np.float64) * _MB
     chosen, ambiguous = able, 0
     if domain == "ct":
         chosen, ambiguous = _one_of_each_study(table, able, studies)
-    item_bytes = sizes[chosen]
-    reading = float(item_bytes.sum()) / read_bytes_per_second
-    scoring = len(item_bytes) * seconds_per_item / workers
-    return IdcPlan(
+    return ChosenSeries(
+        table,
+        chosen,
         index_series=total,
-        series=len(table),
         studies=len(np.unique(studies)),
-        items=len(item_bytes),
         not_chosen=int((able & ~chosen).sum()),
         ambiguous=ambiguous,
         refused=dict(Counter(refused[~able].tolist()).most_common()),
-        bytes=int(item_bytes.sum()),
-        largest_bytes=int(item_bytes.max(initial=0)),
-        median_bytes=int(np.median(item_bytes)) if len(item_bytes) else 0,
-        hours=max(reading, scoring) / 3600,
-        bottleneck="reading" if reading > scoring else "scoring",
     )
 
 
@@ -145,7 +192,7 @@ def _installed_index() -> Path:
     return Path(found.origin).with_name("idc_index.parquet")
 
 
-def _read(place: Path, modality: str) -> tuple[pa.Table, int]:
+def _read(place: Path, modality: str, columns: list[str]) -> tuple[pa.Table, int]:
     """Return the rows of a modality, and how many the whole index has."""
     try:
         file = pq.ParquetFile(place)
@@ -157,7 +204,7 @@ def _read(place: Path, modality: str) -> tuple[pa.Table, int]:
         ) from None
     batches = [
         batch.filter(pc.equal(batch["Modality"], modality))
-        for batch in file.iter_batches(_BATCH, columns=_COLUMNS)
+        for batch in file.iter_batches(_BATCH, columns=columns)
     ]
     return pa.Table.from_batches(batches), int(file.metadata.num_rows)
 

@@ -166,16 +166,17 @@ class ScanIndex:
             )
         )
 
-    def cut(self, container: str, study: str) -> set[str]:
-        """Return digests of the series of a study of which files end before their pixels."""
-        return {
-            row[0]
-            for row in self._database.execute(
-                "SELECT DISTINCT series FROM files WHERE container = ? AND study = ? "
-                "AND code = 'file.ct_without_pixels'",
-                [container, study],
-            )
-        }
+    def cut(self, container: str, study: str) -> list[IndexedFile]:
+        """Return the files of a study that end before their pixels."""
+        rows = self._database.execute(
+            "SELECT member, size, series FROM files WHERE container = ? AND study = ? "
+            "AND code = 'file.ct_without_pixels' ORDER BY member",
+            [container, study],
+        )
+        return [
+            IndexedFile(container, member, size, FileFacts("file.ct_without_pixels", study, series))
+            for member, size, series in rows
+        ]
 
     def files(self) -> Iterator[IndexedFile]:
         """Yield the files that are part of items, study by study."""

@@ -123,6 +123,22 @@ class Manifest:
         with reading():
             return int(pq.ParquetFile(self.path).metadata.num_rows)
 
+    def domain(self) -> str:
+        """Return the domain of its items.
+
+        Raises:
+            NotFoundError: There is no such file, or it holds no item.
+            DamagedInputError: It is no manifest.
+        """
+        first = next(self(), None)
+        if first is None:
+            raise NotFoundError(
+                "The manifest holds no item.",
+                remedy="Scan a source that holds items of its domain.",
+                code="archive.empty",
+            )
+        return first.domain
+
     def require_outside(self, output: Path) -> None:
         """Refuse results in a folder that holds the manifest.
 
@@ -135,6 +151,14 @@ class Manifest:
                 remedy="Keep the manifest elsewhere: it holds paths, and results are passed on.",
                 code="archive.manifest_place",
             )
+
+
+def is_manifest(path: Path) -> bool:
+    """Return whether a file is a manifest that a scan wrote."""
+    try:
+        return path.is_file() and set(MANIFEST.names) <= set(pq.read_schema(path).names)
+    except (OSError, ValueError, pa.ArrowException):  # ValueError: a null character in the path
+        return False
 
 
 def private_table(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:

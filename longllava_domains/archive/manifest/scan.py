@@ -6,7 +6,7 @@ by study. Memory holds one folder's names and one study's headers at a time.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from longllava_domains.archive.manifest.facts import FileFacts, read_dicom, starts
 from longllava_domains.archive.manifest.index import ScanIndex
+from longllava_domains.archive.manifest.listings.listing import listing
 from longllava_domains.archive.manifest.manifest import (
     LINKAGE,
     MANIFEST,
@@ -73,7 +74,8 @@ def scan_archive(
     """List what an archive holds.
 
     Args:
-        source: A folder, a file, or a URL that fsspec opens.
+        source: A folder, a file, or a URL that fsspec opens; or what lists its items itself:
+            ``dicomweb+https://...``, a STAC document or API (``stac+https://...``), ``idc:``.
         domain: ``"ct"``, ``"pathology"`` or ``"remote_sensing"``.
         manifest: The file to write; an index that makes rescans quick lies beside it.
         secret: Makes the keyed ids; the same for all scans of a site.
@@ -98,24 +100,49 @@ def scan_archive(
     index = ScanIndex(manifest.with_name(manifest.name + ".index"))
     try:
         _require_same(index, source, domain, secret)
-        first = _Reader(index, source, domain, on_files)
-        first.run()
+        codes: Counter[str] = Counter()
+        listed = listing(source, domain, secret, codes)
+        if listed is not None:
+            index.end_round()
+            summary = _write(index, listed, domain, manifest, linkage, secret)
+            return _listed_summary(summary, codes, time.monotonic() - start)
+        reader = _Reader(index, source, domain, on_files)
+        reader.run()
         gone = index.end_round()
-        summary = _write(index, domain, manifest, linkage, secret)
-        return ScanSummary(
-            items=summary.items,
-            files=first.files,
-            read=first.read,
-            gone=gone,
-            bytes=summary.bytes,
-            expected=dict(sorted(summary.expected.items())),
-            set_aside=dict(
-                sorted((first.codes + summary.codes + Counter(index.set_aside())).items())
-            ),
-            seconds=time.monotonic() - start,
-        )
+        summary = _write(index, _grouped(index, domain, secret), domain, manifest, linkage, secret)
+        codes = reader.codes + summary.codes + Counter(index.set_aside())
+        return _read_summary(reader, summary, gone, codes, time.monotonic() - start)
     finally:
         index.close()
+
+
+def _read_summary(
+    reader: "_Reader", written: "_Written", gone: int, codes: Counter[str], seconds: float
+) -> ScanSummary:
+    """Return the summary of a source whose files were read."""
+    return ScanSummary(
+        items=written.items,
+        files=reader.files,
+        read=reader.read,
+        gone=gone,
+        bytes=written.bytes,
+        expected=dict(sorted(written.expected.items())),
+        set_aside=dict(sorted(codes.items())),
+        seconds=seconds,
+    )
+
+
+def _listed_summary(written: "_Written", codes: Counter[str], seconds: float) -> ScanSummary:
+    """Return the summary of a source that lists its items itself."""
+    return ScanSummary(
+        items=written.items,
+        files=written.items,
+        read=written.items,
+        gone=0,
+        bytes=written.bytes,
+        set_aside=dict(sorted((codes + written.codes).items())),
+        seconds=seconds,
+    )
 
 
 def _require_same(index: ScanIndex, source: str, domain: str, secret: SiteSecret) -> None:
@@ -169,7 +196,7 @@ class _Reader:
                 return FileFacts(content=content_digest(entry))
             except OSError:
                 return FileFacts("file.unreadable")
-        if head.startswith(_ZIP) and entry.path is not None and self._domain != "remote_sensing":
+        if head.startswith(_ZIP) and entry.path is not None:
             self._open_zip(entry, entry.path)
             return None
         return FileFacts("file.remote_zip" if head.startswith(_ZIP) else "file.not_of_domain")
@@ -186,9 +213,22 @@ class _Reader:
         self.codes.update(found.codes)
         for file in found.files:
             member = Entry(str(file.position), file.size, entry.stamp, file.open)
-            facts = read_dicom(member, self._domain)
+            facts = self._facts_in_zip(member)
             self.read += 1
             self._index.add(container, member.member, file.size, entry.stamp, facts)
+
+    def _facts_in_zip(self, member: Entry) -> FileFacts:
+        """Return what an entry of a zip archive is; its name is not known, so its bytes decide."""
+        if self._domain != "remote_sensing":
+            facts = read_dicom(member, self._domain)
+            if facts.code != "file.not_dicom":
+                return facts
+        try:
+            if is_single(member, starts(member), self._domain):
+                return FileFacts(content=content_digest(member))
+        except OSError:
+            return FileFacts("file.unreadable")
+        return FileFacts("file.not_of_domain")
 
 
 @dataclass
@@ -199,22 +239,32 @@ class _Written:
     codes: Counter[str] = field(default_factory=Counter)
 
 
+def _grouped(index: ScanIndex, domain: str, secret: SiteSecret) -> Iterator[Draft]:
+    """The second pass: from the index to items, study by study."""
+    for files in group_studies(index.files()):
+        cut = index.cut(files[0].container, files[0].facts.study)
+        yield from drafts(files, domain, secret, cut)
+
+
 def _write(
-    index: ScanIndex, domain: str, manifest: Path, linkage: Path | None, secret: SiteSecret
+    index: ScanIndex,
+    found: Iterator[Draft],
+    domain: str,
+    manifest: Path,
+    linkage: Path | None,
+    secret: SiteSecret,
 ) -> _Written:
-    """The second pass: from the index to manifest and linkage."""
+    """Write items to manifest and linkage, each once."""
     written = _Written()
     links = linkage or manifest.with_name("linkage.parquet")
     own = LINKAGE.with_metadata({"scan": secret.key("scan", [index.fact("source") or "", domain])})
     _require_own_linkage(links, own)
     with private_rows(links, own) as tied, private_rows(manifest, MANIFEST) as rows:
-        for files in group_studies(index.files()):
-            cut = index.cut(files[0].container, files[0].facts.study)
-            for draft in drafts(files, domain, secret, cut):
-                if index.is_first(draft.item.item_id):
-                    _add(draft, rows, tied, written)
-                else:
-                    written.codes["item.copy"] += 1
+        for draft in found:
+            if index.is_first(draft.item.item_id):
+                _add(draft, rows, tied, written)
+            else:
+                written.codes["item.copy"] += 1
     return written
 
 

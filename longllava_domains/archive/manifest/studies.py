@@ -67,7 +67,7 @@ def group_studies(files: Iterable[IndexedFile]) -> Iterator[list[IndexedFile]]:
 
 
 def drafts(
-    files: list[IndexedFile], domain: str, secret: SiteSecret, cut: set[str]
+    files: list[IndexedFile], domain: str, secret: SiteSecret, cut: list[IndexedFile]
 ) -> Iterator[Draft]:
     """Yield the items of one study.
 
@@ -75,7 +75,7 @@ def drafts(
         files: The study's files.
         domain: ``"ct"``, ``"pathology"`` or ``"remote_sensing"``.
         secret: Makes the keyed ids.
-        cut: Digests of series of which files end before their pixels.
+        cut: Files of the study that end before their pixels.
     """
     images: dict[str, _File] = {}
     for number, file in enumerate(files):
@@ -99,31 +99,41 @@ def _closed() -> BinaryIO:
 
 def _single(file: IndexedFile, domain: str, secret: SiteSecret) -> Draft:
     item_id = secret.key("file", [file.facts.content])
-    uri = _join(file.container, file.member)
+    is_packed = file.container.endswith(IN_ZIP)
     item = Item(
-        item_id, item_id, domain, uri, bytes=file.size, decoded_bytes=file.size
-    )  # a single file has no study: its own id stands for one
+        item_id,
+        item_id,  # a single file has no study: its own id stands for one
+        domain,
+        file.container if is_packed else _join(file.container, file.member),
+        members=(file.member,) if is_packed else (),
+        bytes=file.size,
+        decoded_bytes=file.size,
+    )
     return Draft(item, "")
 
 
-def _chosen(images: list[_File], secret: SiteSecret, cut: set[str]) -> Draft:
-    """Return the item of a CT study: the series that the loader would choose."""
+def _chosen(images: list[_File], secret: SiteSecret, cut: list[IndexedFile]) -> Draft:
+    """Return the item of a CT study: the series that the loader would choose.
+
+    It holds every file under that series' UID, also what the chosen images leave over and what is
+    cut: the loader has to see these to refuse the series for them.
+    """
     series = group(header for image in images for header in image.headers)
     try:
         picked = choose(series, None)
     except InputError as error:
         return _draft("ct", images, secret, expected=error.code)
     one = series[picked.index]
-    numbers = {header.file.position for header in one.headers}
-    chosen = [image for image in images if image.headers[0].file.position in numbers]
+    uid = one.headers[0].series
     return _draft(
         "ct",
-        chosen,
+        [image for image in images if image.headers[0].series == uid],
         secret,
-        expected=_expected(one, cut),
+        expected=_expected(one, {file.facts.series for file in cut}),
         series=picked.rows[picked.index].key,
         choice=next(iter(picked.codes)),  # the first code says what decided
         headers=one.headers,
+        beside=[file for file in cut if file.facts.series == uid],
     )
 
 
@@ -155,10 +165,12 @@ def _draft(
     series: str = "",
     choice: str = "",
     headers: tuple[SliceHeader, ...] | None = None,
+    beside: Iterable[IndexedFile] = (),
 ) -> Draft:
-    files = [image.file for image in images]
+    files = [*(image.file for image in images), *beside]
     shown = headers or tuple(header for image in images for header in image.headers)
     identities = sorted(image.identity for image in images)
+    identities += sorted(f"cut:{file.size}" for file in beside)
     item_id = secret.key("item", [domain, series, *identities])
     study = files[0].facts.study
     folder, members = _below(files)

@@ -4,7 +4,6 @@ Millions of files pass through; only one folder's names are held at a time.
 """
 
 import os
-import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from longllava_domains.errors import NetworkError, NotFoundError
+from longllava_domains.formats.folder_walk import is_clutter, walk_folder
 from longllava_domains.units import MIB
 
-_CLUTTER: Final = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 # Under these names file systems tell that a file has changed.
 _STAMPS: Final = (
     "mtime",
@@ -71,53 +70,14 @@ def walk(source: str, codes: Counter[str]) -> Iterator[Entry]:
     if root.is_file():
         yield _local(root, root.name, root.stat())
     elif root.is_dir():
-        yield from _walk_local(root, codes)
+        for place, status in walk_folder(root, codes):
+            yield _local(place, place.relative_to(root).as_posix(), status)
     else:
         raise NotFoundError(
             "There is no file or folder at the source's path.",
             remedy="Check the path.",
             code="input.missing",
         )
-
-
-def _walk_local(root: Path, codes: Counter[str]) -> Iterator[Entry]:
-    waiting = [root]
-    seen: set[tuple[int, int]] = set()  # folders, so that links never lead in a circle
-    while waiting:
-        folder = waiting.pop()
-        try:
-            status = folder.stat()
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError:
-            codes["folder.unreadable"] += 1
-            continue
-        if (status.st_dev, status.st_ino) in seen:
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders = []
-        for entry in entries:
-            if _is_clutter(entry.name):
-                codes["file.clutter"] += 1
-                continue
-            try:
-                status = entry.stat()
-            except OSError:
-                codes["file.unreadable"] += 1
-                continue
-            place = Path(entry.path)
-            if stat.S_ISDIR(status.st_mode):
-                folders.append(place)
-            elif not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
-                codes["file.unreadable"] += 1
-            elif status.st_size == 0:
-                codes["file.empty"] += 1
-            else:
-                yield _local(place, place.relative_to(root).as_posix(), status)
-        waiting.extend(reversed(folders))
-
-
-def _is_clutter(name: str) -> bool:
-    return name.lower() in _CLUTTER or name.startswith("._") or name == "__MACOSX"
 
 
 def _local(place: Path, member: str, status: os.stat_result) -> Entry:
@@ -171,7 +131,7 @@ def _walk_remote(url: str, codes: Counter[str]) -> Iterator[Entry]:
                 if name.startswith(root.rstrip("/") + "/") and name not in seen:
                     folders.append(found["name"])
                 continue
-            if _is_clutter(name.rsplit("/", 1)[-1]):
+            if is_clutter(name.rsplit("/", 1)[-1]):
                 codes["file.clutter"] += 1
                 continue
             entry = _remote(system, root, found)

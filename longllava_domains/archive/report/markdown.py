@@ -7,8 +7,8 @@ from longllava_domains.archive.report.summary import LabelDrift, RunSummary
 from longllava_domains.provenance import RESEARCH_NOTICE
 from longllava_domains.units import human_bytes
 
-_DEMO = "The demonstration model answered: these results mean nothing."
-_PSEUDONYMS = (
+DEMO = "The demonstration model answered: these results mean nothing."
+PSEUDONYMS = (
     "Items are named by keyed ids. They are pseudonyms, not anonymous: whoever holds the site "
     "secret and the archive can tie them to patients."
 )
@@ -23,9 +23,9 @@ def report_markdown(summary: RunSummary, changes: Mapping[str, LabelDrift] | Non
     """
     sections = [
         f"# Archive run: {summary.spec.task}",
-        *([f"**{_DEMO}**"] if summary.demo else []),
-        f"{RESEARCH_NOTICE} {_PSEUDONYMS}",
-        _about(summary),
+        *([f"**{DEMO}**"] if summary.demo else []),
+        f"{RESEARCH_NOTICE} {PSEUDONYMS}",
+        _table(("what", "value"), about_rows(summary)),
         "## Outcomes",
         _table(
             ("outcome", "items", "share"),
@@ -45,10 +45,11 @@ def report_markdown(summary: RunSummary, changes: Mapping[str, LabelDrift] | Non
     return "\n\n".join(sections) + "\n"
 
 
-def _about(summary: RunSummary) -> str:
+def about_rows(summary: RunSummary) -> list[tuple[str, str]]:
+    """Return what was scored by what, as names and values."""
     spec = summary.spec
     domains = ", ".join(f"{count} {domain}" for domain, count in summary.domains.items())
-    rows = [
+    return [
         ("items", f"{summary.items} ({domains}), {human_bytes(summary.bytes)}"),
         ("model", spec.model),
         ("model SHA-256", spec.model_sha256 or "not recorded"),
@@ -56,7 +57,6 @@ def _about(summary: RunSummary) -> str:
         ("prompt SHA-256", spec.prompt_sha256 or "not recorded"),
         ("spec", spec.key),
     ]
-    return _table(("what", "value"), rows)
 
 
 def _labels(summary: RunSummary) -> tuple[Sequence[str], Sequence[Sequence[object]]]:

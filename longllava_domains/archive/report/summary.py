@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from longllava_domains.archive.fingerprint import ScoringSpec
 from longllava_domains.archive.results.parts import Parts
@@ -17,7 +18,7 @@ from longllava_domains.errors import NotFoundError
 
 _COLUMNS: Final = (
     "status", "code", "domain", "attempts", "findings", "seconds", "peak_memory_bytes", "bytes",
-    "demo",
+    "demo", "finished",
 )  # fmt: skip
 _QUANTILES: Final = (0.5, 0.9, 0.99)
 # Beyond this many standard errors a change between two runs is no chance.
@@ -72,6 +73,9 @@ class RunSummary:
         bytes: Of all items.
         peak_memory_bytes: Highest of any worker.
         demo: The demonstration model answered.
+        item_seconds: Of each item, to prepare and to score it, as many as were timed.
+        memory: When items ended (seconds of the epoch) and the highest memory of their worker so
+            far, in the order of time.
     """
 
     spec: ScoringSpec
@@ -84,6 +88,8 @@ class RunSummary:
     bytes: int
     peak_memory_bytes: int
     demo: bool
+    item_seconds: NDArray[np.float64]
+    memory: NDArray[np.float64]
 
     @property
     def items(self) -> int:
@@ -136,6 +142,16 @@ def summarize(output: Path, spec_key: str | None = None) -> RunSummary:
     return figures.summary(found[0])
 
 
+def every_summary(output: Path) -> list[RunSummary]:
+    """Return the figures of all specs of a folder.
+
+    Raises:
+        NotFoundError: There are no results.
+        DamagedInputError: A part cannot be read.
+    """
+    return [summarize(output, spec.key) for spec in specs(output)]
+
+
 def drift(now: RunSummary, before: RunSummary) -> dict[str, LabelDrift]:
     """Compare the prevalence of labels that two runs share."""
     changes = {}
@@ -161,6 +177,8 @@ class _Figures:
         self._seconds: dict[str, list[float]] = defaultdict(list)
         self._tried_again = self._bytes = self._peak = 0
         self._demo = False
+        self._item_seconds: list[float] = []
+        self._memory: list[tuple[float, float]] = []
 
     def add(self, table: pa.Table) -> None:
         """Add the rows of a part."""
@@ -180,6 +198,12 @@ class _Figures:
         for stages in column["seconds"]:
             for stage, seconds in stages:
                 self._seconds[stage].append(seconds)
+            if stages:
+                own = dict(stages)
+                self._item_seconds.append(own.get("prepare", 0.0) + own.get("score", 0.0))
+        for finished, peak in zip(column["finished"], column["peak_memory_bytes"], strict=True):
+            if peak:
+                self._memory.append((finished.timestamp(), peak))
 
     def summary(self, spec: ScoringSpec) -> RunSummary:
         """Return all figures."""
@@ -194,6 +218,8 @@ class _Figures:
             self._bytes,
             self._peak,
             self._demo,
+            np.array(self._item_seconds),
+            np.array(sorted(self._memory)).reshape(-1, 2),
         )
 
     def _label(self, label: str) -> LabelFigures:

@@ -92,7 +92,7 @@ def forget_items(output: Path, item_ids: Collection[str], *, ledger: Path | None
     wanted = pa.array(list(item_ids), pa.string())
     dropped = _drop(output, ledger, lambda table: pc.is_in(table["item_id"], wanted))
     with writing():
-        for report in output.glob("report.*"):
+        for report in output.glob("report*.*"):
             report.unlink()
     return dropped
 

@@ -6,7 +6,7 @@ Nothing is asked of a server unless the user gave its address.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any, Final
@@ -49,6 +49,14 @@ class RemoteSeries:
     images: int | None
     study_uid: str = field(repr=False)
     series_uid: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ListedSeries:
+    """One CT series of an archive, and the SOP instance UIDs of its images."""
+
+    series: RemoteSeries
+    instances: tuple[str, ...] = field(repr=False)
 
 
 class DicomWeb:
@@ -116,6 +124,28 @@ class DicomWeb:
                 code="dicomweb.nothing",
             )
         return found
+
+    def list_archive(self, filters: Mapping[str, str]) -> Iterator[ListedSeries]:
+        """Yield every CT series of a server, study by study, with its images (QIDO-RS).
+
+        Args:
+            filters: What to search studies for, such as ``{"StudyDate": "20240101-20241231"}``.
+
+        Raises:
+            NetworkError: The server refused or could not be reached.
+            UnsupportedInputError: More studies than are taken from one search.
+        """
+        client, position = self._client, 0
+        asked = {"search_filters": dict(filters)} if filters else {}
+        for study in self._search(client.search_for_studies, key=_STUDY_UID, **asked):
+            uid = str(_first(study, _STUDY_UID))
+            of_study = {"study_instance_uid": uid}
+            for row in self._search(client.search_for_series, key=_SERIES_UID, **of_study):
+                if _first(row, _MODALITY) != "CT":
+                    continue
+                position += 1
+                series = _series(position, {**row, _STUDY_UID: {"Value": [uid]}})
+                yield ListedSeries(series, self._instances(series))
 
     def _studies(self, filters: Mapping[str, str]) -> list[str]:
         """Return the UIDs of matching studies; a server that ignores a filter is not believed."""
@@ -189,13 +219,7 @@ class DicomWeb:
             DamagedInputError: What it sent is not DICOM.
             UnsupportedInputError: The series is larger than `max_bytes`.
         """
-        rows = self._search(
-            self._client.search_for_instances,
-            study_instance_uid=series.study_uid,
-            series_instance_uid=series.series_uid,
-            key=_INSTANCE_UID,
-        )
-        expected = {_first(row, _INSTANCE_UID) for row in rows}
+        expected = set(self._instances(series))
         files = self._retrieve(series)
         missing = len(expected - set(files)) if expected else (series.images or 1) - len(files)
         if missing > 0:
@@ -206,6 +230,15 @@ class DicomWeb:
                 facts={"received": len(files), "missing": missing},
             )
         return Found([_in_memory(n, uid, files[uid]) for n, uid in enumerate(sorted(files), 1)])
+
+    def _instances(self, series: RemoteSeries) -> tuple[str, ...]:
+        rows = self._search(
+            self._client.search_for_instances,
+            study_instance_uid=series.study_uid,
+            series_instance_uid=series.series_uid,
+            key=_INSTANCE_UID,
+        )
+        return tuple(str(_first(row, _INSTANCE_UID)) for row in rows)
 
     def _retrieve(self, series: RemoteSeries) -> dict[str, bytes]:
         """Return the files of a series by SOP Instance UID."""

@@ -25,7 +25,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Cell:
+class GroupFigures:
     """One finding in one group of scans.
 
     Attributes:
@@ -67,7 +67,7 @@ class Scans:
         return len(set(self.patients[self.truth])), len(set(self.patients[~self.truth]))
 
 
-def measure(scans: Scans, smallest: int, draws: int, seed: int) -> Cell:
+def measure(scans: Scans, smallest: int, draws: int, seed: int) -> GroupFigures:
     """Measure a finding; what rests on fewer patients than `smallest` is not shown.
 
     Args:
@@ -86,11 +86,11 @@ def measure(scans: Scans, smallest: int, draws: int, seed: int) -> Cell:
         wanted += ["auroc", *(("calibration_error", "brier") if scans.are_probabilities else ())]
     counts = None if min(positive, negative) < smallest else (positive, negative)
     if not wanted:
-        return Cell(counts, {})
+        return GroupFigures(counts, {})
     whole = _all_figures(scans, np.ones((1, len(scans.truth))), wanted)
     parts = [_all_figures(scans, weights, wanted) for weights in _draw(scans.patients, draws, seed)]
     drawn = {name: np.concatenate([part[name] for part in parts]) for name in wanted}
-    return Cell(counts, {name: _figure(whole[name], drawn[name]) for name in wanted})
+    return GroupFigures(counts, {name: _figure(whole[name], drawn[name]) for name in wanted})
 
 
 def _figure(whole: Floats, drawn: Floats) -> Figure:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from longllava_domains.errors import InputError, PolicyError
-from longllava_domains.evaluate.own.figures import Booleans, Cell, Scans, measure
+from longllava_domains.evaluate.own.figures import Booleans, GroupFigures, Scans, measure
 from longllava_domains.evaluate.own.labels import SiteLabels, read_site_labels
 from longllava_domains.evaluate.own.scores import ModelScores, Score, read_scores
 from longllava_domains.evaluate.predictions import Source
@@ -34,7 +34,7 @@ class OwnResult:
         notes: What must be read beside the numbers.
     """
 
-    cells: Mapping[str, Mapping[str, Mapping[str, Cell]]]
+    cells: Mapping[str, Mapping[str, Mapping[str, GroupFigures]]]
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]
     counts: Mapping[str, int]
     settings: Mapping[str, Any]
@@ -84,29 +84,11 @@ def score_own(
         InputError: A file cannot be read, no scan has both, or no finding is in both.
         PolicyError: A choice that cannot be followed.
     """
-    if not 0 < threshold < 1 or smallest < 1 or draws < 2:
-        raise PolicyError(
-            "A threshold, a smallest cell or a number of draws cannot be followed.",
-            remedy="Give a threshold between 0 and 1, 1 patient or more, and 2 draws or more.",
-            code="own.settings",
-        )
+    _require_settings(threshold, smallest, draws)
     site = read_site_labels(labels, findings)
     model = read_scores(Path(results), site.id_column, linkage)
     both = np.array([name in model.by_scan for name in site.ids], bool)
-    if not both.any():
-        raise InputError(
-            "No scan of the table has a result.",
-            remedy="Let the table name scans as the results do.",
-            code="own.match",
-        )
-    scored = {label for scores in model.by_scan.values() for label in scores}
-    shared = [label for label in site.labels if label in scored]
-    if not shared:
-        raise InputError(
-            "No finding of the table is one that the model scored.",
-            remedy="Call the columns as the model's labels are called.",
-            code="own.labels",
-        )
+    shared = _shared_labels(site, model)
     cells, curves, calibrated = {}, {}, []
     for label in shared:
         scans, inside = _scans_of(label, site, model, threshold)
@@ -131,6 +113,33 @@ def score_own(
         },
         _notes(site, model, shared, all(calibrated)),
     )  # fmt: skip
+
+
+def _require_settings(threshold: float, smallest: int, draws: int) -> None:
+    if not 0 < threshold < 1 or smallest < 1 or draws < 2:
+        raise PolicyError(
+            "A threshold, a smallest cell or a number of draws cannot be followed.",
+            remedy="Give a threshold between 0 and 1, 1 patient or more, and 2 draws or more.",
+            code="own.settings",
+        )
+
+
+def _shared_labels(site: SiteLabels, model: ModelScores) -> list[str]:
+    if not any(name in model.by_scan for name in site.ids):
+        raise InputError(
+            "No scan of the table has a result.",
+            remedy="Let the table name scans as the results do.",
+            code="own.match",
+        )
+    scored = {label for scores in model.by_scan.values() for label in scores}
+    shared = [label for label in site.labels if label in scored]
+    if not shared:
+        raise InputError(
+            "No finding of the table is one that the model scored.",
+            remedy="Call the columns as the model's labels are called.",
+            code="own.labels",
+        )
+    return shared
 
 
 def _notes(
@@ -186,7 +195,7 @@ def _value(score: Score, *, calibrated: bool) -> float:
 
 def _by_group(
     scans: Scans, inside: Booleans, site: SiteLabels, smallest: int, draws: int, seed: int
-) -> dict[str, dict[str, Cell]]:
+) -> dict[str, dict[str, GroupFigures]]:
     found = {WHOLE: {WHOLE: measure(scans, smallest, draws, seed)}}
     for way, names in site.groups.items():
         own = np.array(names)[inside]
@@ -198,14 +207,14 @@ def _by_group(
     return found
 
 
-def _without_what_could_be_deduced(groups: dict[str, Cell]) -> dict[str, Cell]:
+def _without_what_could_be_deduced(groups: dict[str, GroupFigures]) -> dict[str, GroupFigures]:
     """Hide the counts of a second group where one alone is hidden: a difference would reveal it."""
     hidden = [name for name, cell in groups.items() if cell.patients is None]
     shown = {name: cell.patients for name, cell in groups.items() if cell.patients is not None}
     if len(hidden) != 1 or not shown:
         return groups
     least = min(shown, key=lambda name: min(shown[name]))
-    return {**groups, least: Cell(None, groups[least].figures)}
+    return {**groups, least: GroupFigures(None, groups[least].figures)}
 
 
 def _curve(scans: Scans, smallest: int) -> tuple[list[float], list[float]]:
@@ -220,7 +229,7 @@ def _curve(scans: Scans, smallest: int) -> tuple[list[float], list[float]]:
     return mean, share
 
 
-def _cell_json(cell: Cell) -> dict[str, Any]:
+def _cell_json(cell: GroupFigures) -> dict[str, Any]:
     return {
         "patients": None if cell.patients is None else list(cell.patients),
         **{

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from longllava_domains.evaluate.own.figures import Cell
+from longllava_domains.evaluate.own.figures import GroupFigures
 from longllava_domains.evaluate.own.score import WHOLE, OwnResult
 from longllava_domains.evaluate.result import suffix_error
 from longllava_domains.files import write_text
@@ -125,7 +125,7 @@ def _curve(result: OwnResult, label: str) -> Sequence[Html]:
     return (line_plot([line], f"Calibration: {label}", "mean probability", "share present"),)
 
 
-def _spelled(cell: Cell, name: str) -> str:
+def _spelled(cell: GroupFigures, name: str) -> str:
     found = cell.figures.get(name)
     if found is None:
         return HIDDEN

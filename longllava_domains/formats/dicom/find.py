@@ -5,17 +5,15 @@ set aside and counted by reason.
 """
 
 import os
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from longllava_domains.errors import NotFoundError
 from longllava_domains.formats.dicom.source_file import Found, SourceFile, open_unchanged
 from longllava_domains.formats.dicom.zip_archive import find_in_zip, is_zip
+from longllava_domains.formats.folder_walk import walk_folder
 from longllava_domains.units import short_hash
 
-_CLUTTER: Final = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 _MAX_FILES: Final = 200_000
 
 
@@ -58,70 +56,20 @@ def _nothing_there() -> NotFoundError:
 
 
 def _find_below(root: Path) -> Found:
-    """Walk a folder tree; links are followed, each file and folder once."""
+    """List the files of a folder tree, each once however many links lead to it."""
     found = Found()
     seen: set[tuple[int, int]] = set()
-    for place in _walk(root, seen, found.codes):
-        if place.name.lower() in _CLUTTER or place.name.startswith("._"):
-            found.codes["file.clutter"] += 1
-            continue
-        try:
-            status = place.stat()
-        except OSError:
-            found.codes["file.unreadable"] += 1
-            continue
+    for count, (place, status) in enumerate(walk_folder(root, found.codes), start=1):
+        if count > _MAX_FILES:
+            found.codes["file.beyond_limit"] += 1
+            break
         identity = (status.st_dev, status.st_ino)
         if identity in seen:
             found.codes["file.linked_again"] += 1
             continue
         seen.add(identity)
-        if status.st_size == 0:
-            found.codes["file.empty"] += 1
-            continue
         found.files.append(_on_disk(place, len(found.files) + 1, status))
     return found
-
-
-def _walk(root: Path, seen: set[tuple[int, int]], codes: Counter[str]) -> Iterator[Path]:
-    """Yield regular files below a folder in sorted order."""
-    waiting = [root]
-    count = 0
-    while waiting:
-        folder = waiting.pop()
-        try:
-            status = folder.stat()
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError:
-            codes["file.unreadable"] += 1
-            continue
-        if (status.st_dev, status.st_ino) in seen:
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders = []
-        for entry in entries:
-            kind = _kind(entry)
-            if kind == "folder":
-                if entry.name == "__MACOSX":
-                    codes["file.clutter"] += 1
-                else:
-                    folders.append(Path(entry.path))
-            elif kind == "file":
-                count += 1
-                if count > _MAX_FILES:
-                    codes["file.beyond_limit"] += 1
-                    return
-                yield Path(entry.path)
-            else:
-                codes["file.unreadable"] += 1
-        waiting.extend(reversed(folders))
-
-
-def _kind(entry: os.DirEntry[str]) -> str:
-    """Return ``"folder"``, ``"file"`` or ``""``: broken and circular links, sockets and pipes."""
-    try:
-        return "folder" if entry.is_dir() else "file" if entry.is_file() else ""
-    except OSError:  # a link that leads to itself
-        return ""
 
 
 def _on_disk(place: Path, position: int, status: os.stat_result) -> SourceFile:

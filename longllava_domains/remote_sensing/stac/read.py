@@ -1,7 +1,7 @@
 """Reading STAC documents: files and links to pystac items, and searches of a STAC API."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
@@ -78,6 +78,17 @@ def _items(document: Any) -> list[Any]:
     return items
 
 
+def require_remote_assets(item: Any) -> None:
+    """Refuse an item that came from a server and names files of this machine.
+
+    Raises:
+        UnsupportedInputError: It does.
+    """
+    href = item.get_self_href()
+    if href is not None and is_remote(str(href)):
+        _require_remote_assets(item)
+
+
 def _require_remote_assets(item: Any) -> None:
     """Refuse an item from a server that names files of this machine.
 
@@ -92,6 +103,51 @@ def _require_remote_assets(item: Any) -> None:
                 remedy="Do not trust it; or save the item here, if its files are yours.",
                 code="raster.stac_local",
             )
+
+
+def each_item(source: str) -> Iterator[Any]:
+    """Yield the pystac items of a catalogue, a collection, an item list or an API one by one.
+
+    Args:
+        source: Path or link of a STAC document, or of an API's landing page.
+
+    Raises:
+        NotFoundError: No such file.
+        NetworkError: A link cannot be reached, or the API refuses.
+        DamagedInputError: The document is not STAC.
+    """
+    import pystac
+
+    document = _document(source)
+    links = document.get("links") or []
+    try:
+        with silenced():
+            if any(link.get("rel") == "search" for link in links):
+                yield from _every_item_of_api(source)
+                return
+            parsed = _parsed(document, source)
+            if isinstance(parsed, pystac.Item):
+                yield parsed
+                return
+            members = parsed.get_items(recursive=True) if hasattr(parsed, "get_items") else parsed
+            yield from members
+    except (pystac.STACError, pystac.STACTypeError, *_NOT_STAC):
+        raise _not_stac(source) from None
+
+
+def _every_item_of_api(api: str) -> Iterator[Any]:
+    from pystac_client import Client
+    from pystac_client.exceptions import APIError
+    from pystac_client.stac_api_io import StacApiIO
+
+    from longllava_domains.formats.http_limits import bound
+
+    reader = StacApiIO(timeout=_TIMEOUT_S)
+    bound(reader.session, _TIMEOUT_S, redirects=True)
+    try:
+        yield from Client.open(api, stac_io=reader).search().items()
+    except (APIError, OSError):
+        raise unreachable(api) from None
 
 
 def search_stac(

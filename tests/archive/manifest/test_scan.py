@@ -23,7 +23,7 @@ from longllava_domains.archive.manifest.item_files import dicom_files, open_ct
 from longllava_domains.archive.manifest.manifest import Manifest
 from longllava_domains.archive.manifest.scan import ScanSummary, scan_archive
 from longllava_domains.archive.manifest.secret import SiteSecret
-from longllava_domains.errors import NetworkError, NotFoundError, PolicyError
+from longllava_domains.errors import InputError, NetworkError, NotFoundError, PolicyError
 
 SECRET = SiteSecret(bytes(range(32)))
 Scan = Callable[..., tuple[ScanSummary, list[Item]]]
@@ -281,3 +281,47 @@ def test_remote_sources_give_the_same_items(
 def test_an_unknown_protocol_is_refused(scan: Scan) -> None:
     with pytest.raises(NetworkError):
         scan("nosuch://bucket/x")
+
+
+@pytest.mark.parametrize(
+    ("what", "code"),
+    [
+        ("cut", "ct.cut_files"),
+        ("cropped", "ct.mixed_size"),
+        ("of two", "series.mixed_patients"),
+        ("phases", "series.ambiguous"),
+    ],
+)
+def test_what_the_loader_refuses_in_the_folder_it_refuses_as_an_item(
+    what: str, code: str, tmp_path: Path, scan: Scan, dicom: ModuleType
+) -> None:
+    """A slice that the chosen ones leave over is never dropped without a word."""
+
+    def edit(image, index: int) -> None:
+        if what == "cropped" and index == 0:
+            image.Rows, image.PixelData = image.Rows - 2, image.PixelData[: -4 * image.Columns]
+        if what == "of two":
+            image.PatientID = f"P{index % 2}"
+
+    folder = dicom.write_series(tmp_path / "archive" / "DOE^JANE", edit=edit)
+    files = sorted(folder.iterdir())
+    if what == "cut":
+        files[0].write_bytes(files[0].read_bytes()[:900])
+    if what == "phases":
+        other = dicom.write_series(folder / "later", edit=lambda image, index: second_phase(image))
+        assert other.is_dir()
+    summary, (item,) = scan(tmp_path / "archive")
+    with pytest.raises(InputError) as here:
+        ct.open_volume(folder)
+    with pytest.raises(InputError) as there:
+        open_ct(item)
+    assert here.value.code == there.value.code == item.expected == code
+    assert summary.expected == {code: 1}
+
+
+def second_phase(image: Any) -> None:
+    """Make an image one of a second acquisition under the same series UID."""
+    image.SOPInstanceUID += ".2"
+    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+    image.AcquisitionNumber = 2
+    image.ImagePositionPatient = [0, 0, float(image.ImagePositionPatient[2]) + 0.3]

@@ -36,6 +36,7 @@ _WORDS: Final = {
     "file.encrypted": "encrypted",
     "file.nested_archive": "an archive inside the archive",
     "file.unreadable": "unreadable",
+    "folder.unreadable": "in folders that cannot be listed",
     "file.unparsable": "damaged",
     "file.ct_without_pixels": "cut off before the pixels",
     "file.multiframe_damaged": "damaged multi-frame",

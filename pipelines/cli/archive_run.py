@@ -1,0 +1,283 @@
+"""`archive run`: score what is missing of an archive, or say what that would take."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from longllava_domains.errors import PolicyError
+from longllava_domains.pipelines.cli.console import stderr, stdout
+from longllava_domains.pipelines.cli.options.shared import EveryMm, Model, OptionGroup
+from longllava_domains.vision_language import LoadOptions
+
+if TYPE_CHECKING:
+    from longllava_domains.archive import Manifest, Progress, Shard
+    from longllava_domains.pipelines.archive import ArchiveTask
+    from longllava_domains.pipelines.archive.planning import ArchivePlan
+
+FINISHED_WITH_FAILURES: Final = 3
+_GIB: Final = 1 << 30
+
+LedgerFolder = Annotated[
+    Path | None, typer.Option(help="Folder of the ledger on a local disk; below the results")
+]
+
+
+@dataclass(frozen=True)
+class Running:
+    """Options of a run that change no result."""
+
+    engine: str
+    workers: int
+    devices: str
+    gpus_each: float
+    address: str | None
+    decoders: int
+    shard: str
+    ledger: Path | None
+    item_seconds: float
+    worker_memory_gb: float | None
+
+
+@dataclass(frozen=True)
+class Scanning:
+    """Options of the scan where no manifest is given."""
+
+    domain: str | None
+    manifest: Path | None
+    secret: Path | None
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """Options of a dry run."""
+
+    dry_run: bool
+    sample: int
+    deadline: str | None
+
+
+def _option(kind: Any, help_text: str, default: Any, *names: str) -> tuple[Any, Any]:
+    return Annotated[kind, typer.Option(*names, help=help_text)], default
+
+
+RUNNING: Final = OptionGroup(
+    Running,
+    {
+        "engine": _option(str, "local or ray", "local"),
+        "workers": _option(int, "Processes with a scorer; 0 scores in this one", 0),
+        "devices": _option(str, "GPUs of the workers in turn: all, or such as 0,1", ""),
+        "gpus_each": _option(float, "Ray: GPUs of each worker; fractions share one", 0.0),
+        "address": _option(str | None, "Ray: of a running cluster", None),
+        "decoders": _option(int, "Processes of a worker that decode ahead", 1),
+        "shard": _option(str, "This machine's share, such as 3/8", "1/1"),
+        "ledger": _option(Path | None, "Folder of the ledger, on a local disk", None),
+        "item_seconds": _option(float, "Longest time for an item", 3600.0),
+        "worker_memory_gb": _option(
+            float | None, "A worker that grows beyond is ended; its item is tried alone", None
+        ),
+    },
+)
+SCANNING: Final = OptionGroup(
+    Scanning,
+    {
+        "domain": _option(str | None, "Source: ct, pathology or remote_sensing", None),
+        "manifest": _option(
+            Path | None, "Source: the manifest to write; OUTPUT.private/ by default", None
+        ),
+        "secret": _option(Path | None, "Source: file of the site secret", None),
+    },
+)
+DRY_RUN: Final = OptionGroup(
+    DryRun,
+    {
+        "dry_run": _option(bool, "Predict only", False, "--dry-run"),
+        "sample": _option(int, "Items that a dry run tries", 50),
+        "deadline": _option(str | None, "Dry run: 12h, 90m or 2d; name what meets it", None),
+    },
+)
+
+
+def run(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE_OR_MANIFEST", help="A manifest, or what to scan")
+    ],
+    *,
+    task: Annotated[str, typer.Option(help="ct-findings, ct-report, ask, find or views")],
+    output: Annotated[Path, typer.Option("--output", help="Folder of the results")],
+    model: Model = None,
+    loading: LoadOptions,
+    question: Annotated[
+        str, typer.Option(help="ask: the question; find: what to look for, such as ship")
+    ] = "",
+    preset: Annotated[
+        str, typer.Option("--preset", "--policy", help="CT: slices, windows and prompts")
+    ] = "ct-default@1",
+    every_mm: EveryMm = None,
+    most: Annotated[int | None, typer.Option(help="Slide: largest number of views")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Scene: tokens of the prompt")] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="ask: longest answer")] = 256,
+    files: Annotated[
+        list[str] | None,
+        typer.Option(help="Write for each item: json, sr, fhir, geojson, gpkg; repeat for several"),
+    ] = None,
+    documents: Annotated[
+        Path | None, typer.Option(help="Folder of SR and FHIR files, which name patients")
+    ] = None,
+    running: Running,
+    scanning: Scanning,
+    trial: DryRun,
+) -> None:
+    """Score what is missing. Stop it with Ctrl-C or SIGTERM; run it again to go on."""
+    from longllava_domains.pipelines.archive import ArchiveTask, archive_job
+
+    settings = {"spacing_mm": every_mm, "max_views": most, "max_tokens": max_tokens}
+    asked = ArchiveTask(
+        task=task,
+        model=model,
+        loading=loading,
+        question=question,
+        preset=preset,
+        settings={name: value for name, value in settings.items() if value is not None},
+        max_new_tokens=max_new_tokens,
+        files=tuple(files or ()),
+        output=output,
+        documents=documents,
+    )
+    items, domain = _manifest(source, output, scanning)
+    if trial.dry_run:
+        _predict(asked, items, domain, running, trial)
+        return
+    done = _run(archive_job(asked, domain), items, output, running)
+    stdout.print(str(done), markup=False)
+    if done.counts.get("failed", 0):
+        raise typer.Exit(FINISHED_WITH_FAILURES)
+
+
+def _manifest(source: str, output: Path, scanning: Scanning) -> tuple["Manifest", str]:
+    """Return the manifest, scanned first where a source was given, and its domain."""
+    from longllava_domains.archive import Manifest, SiteSecret, scan_archive
+    from longllava_domains.archive.manifest.manifest import is_manifest
+    from longllava_domains.archive.manifest.secret import default_secret
+
+    items = Manifest(Path(source))
+    if not is_manifest(items.path):
+        if scanning.domain is None:
+            raise PolicyError(
+                "This is no manifest, and of a source the domain has to be named.",
+                remedy="Add --domain ct, pathology or remote_sensing.",
+                code="archive.domain",
+            )
+        beside = output.with_name(f"{output.name}.private") / "manifest.parquet"
+        items = Manifest(scanning.manifest or beside)
+        items.require_outside(output)
+        secret = SiteSecret.load(scanning.secret or default_secret())
+        found = scan_archive(source, scanning.domain, items.path, secret=secret)
+        stderr.print(f"{found.items} items of {found.files} files", markup=False)
+    items.require_outside(output)
+    return items, items.domain()
+
+
+def _predict(
+    asked: "ArchiveTask", items: "Manifest", domain: str, running: Running, trial: DryRun
+) -> None:
+    from longllava_domains.pipelines.archive.planning import hours_of, plan_run
+
+    plan = plan_run(
+        asked,
+        items,
+        domain,
+        sample=trial.sample,
+        workers=max(1, running.workers),
+        decoders=running.decoders,
+        deadline_hours=None if trial.deadline is None else hours_of(trial.deadline),
+    )
+    for line in _told(plan, max(1, running.workers)):
+        stdout.print(line, markup=False)
+
+
+def _told(plan: "ArchivePlan", workers: int) -> list[str]:
+    """Say a prediction in lines."""
+    found = plan.prediction
+    stages = ", ".join(f"{name} {value:.3g} s" for name, value in found.stage_seconds.items())
+    ends = ", ".join(f"{share:.0%} {status}" for status, share in sorted(found.outcomes.items()))
+    lines = [
+        f"{found.items} items, {found.hours:.2f} h ({found.items_per_hour:.0f} an hour, "
+        f"{found.bytes_per_second / 1e6:.1f} MB/s); bottleneck: {found.bottleneck}",
+        f"Mean of {found.sampled} items tried: {stages}; {ends}",
+    ]
+    if plan.deadline_hours is None:
+        return lines
+    if found.meets(plan.deadline_hours):
+        return [*lines, f"This meets the deadline of {plan.deadline_hours:g} h."]
+    lines.append(f"This misses the deadline of {plan.deadline_hours:g} h. What meets it:")
+    lines += [f"  {option}: {each.hours:.2f} h" for option, each in plan.in_time.items()]
+    if plan.workers is not None:
+        lines.append(f"  as it is, with {plan.workers} workers instead of {workers}")
+    return lines
+
+
+def _run(job: Any, items: "Manifest", output: Path, running: Running) -> "Progress":
+    from longllava_domains import archive
+
+    most = running.worker_memory_gb
+    settings = archive.Settings(
+        output,
+        ledger=running.ledger,
+        shard=_shard(running.shard),
+        decoders=running.decoders,
+        item_seconds=running.item_seconds,
+        memory_bytes=None if most is None else int(most * _GIB),
+    )
+
+    def tell(progress: archive.Progress) -> None:
+        archive.write_metrics(output / "metrics.prom", progress, job.spec.task)
+        stderr.print(str(progress), markup=False)
+
+    if running.engine == "ray":
+        return archive.run_ray(
+            job,
+            items,
+            settings,
+            actors=max(1, running.workers),
+            gpus_each=running.gpus_each,
+            address=running.address,
+            on_progress=tell,
+        )
+    if running.engine != "local":
+        raise PolicyError(
+            "There is no such engine.", remedy="Use local or ray.", code="archive.engine"
+        )
+    gpus = _gpus(running.devices)
+    # A limit on memory, and a GPU of its own, need a process that can be ended.
+    least = len(gpus) or int(most is not None)
+    workers = running.workers or least
+    return archive.run_local(job, items, settings, workers=workers, devices=gpus, on_progress=tell)
+
+
+def _gpus(devices: str) -> list[str]:
+    """Return the numbers of GPUs that a user names; for ``all``, of every one there is."""
+    if devices != "all":
+        return [device for device in devices.split(",") if device]
+    import torch
+
+    count = torch.cuda.device_count()
+    if not count:
+        raise PolicyError(
+            "No GPU is found on this machine.",
+            remedy="Leave out --devices to run on the processor.",
+            code="archive.devices",
+        )
+    return [str(number) for number in range(count)]
+
+
+def _shard(text: str) -> "Shard":
+    from longllava_domains.archive import Shard
+
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit()):
+        raise PolicyError(
+            "A share is spelled as two numbers.", remedy="Use --shard 3/8.", code="archive.shard"
+        )
+    return Shard(int(index), int(count))
