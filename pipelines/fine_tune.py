@@ -1,52 +1,38 @@
 """`FineTune`: teach a model a domain with a recipe, from data on disk to an adapter and a card."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from longllava_domains.adapters.data.check import Catalogue, check_data
+from longllava_domains.adapters.data.check import check_data
 from longllava_domains.adapters.data.encode import Encoder
 from longllava_domains.adapters.data.loader import ProcessShare, RowLoader
 from longllava_domains.adapters.data.mixture import MixturePart, mixture_of
 from longllava_domains.adapters.data.open import open_data
-from longllava_domains.adapters.data.packing import PackingPolicy, fill_of, plan_epoch
+from longllava_domains.adapters.data.packing import PackingPolicy
 from longllava_domains.adapters.data.training_data import TrainingData
 from longllava_domains.adapters.recipes.base import Recipe
+from longllava_domains.adapters.recipes.open_mix import open_mix
 from longllava_domains.adapters.recipes.registry import recipe as recipe_named
 from longllava_domains.errors import PolicyError
 from longllava_domains.model.checkpoint.source import Source, locate
+from longllava_domains.pipelines.fine_tune_trainer import Start, make_trainer, measured_on
+from longllava_domains.pipelines.fine_tuned import (
+    FineTuned,
+    last_loss,
+    made_of,
+    result_of,
+    run_lines,
+)
 from longllava_domains.prompt import PromptTokenizer
-from longllava_domains.units import human_bytes
 
 if TYPE_CHECKING:
-    from longllava_domains.adapters.training.card import Made
+    from longllava_domains.adapters.training.held_out import Measured
     from longllava_domains.adapters.training.trainer import RowTrainer
-
-# What a plan is shown for; `longllava plan train` plans for others.
-PLANNED_GPUS: Final = 8
+    from longllava_domains.model import LongLlavaConfig
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class FineTuned:
-    """Result of a training.
-
-    Attributes:
-        folder: The adapter, or the whole model; its README.md is the card.
-        recipe: The run.
-        steps: Steps of the optimizer.
-        loss: Of the last step, nats a token.
-        damaged: Samples that were not learned because a picture could not be decoded.
-    """
-
-    folder: Path
-    recipe: Recipe
-    steps: int
-    loss: float
-    damaged: int
 
 
 class FineTune:
@@ -83,6 +69,8 @@ class FineTune:
                 remedy="Name the checkpoint that it was made from.",
                 code="training.quantized",
             )
+        if recipe.pooling is not None:
+            self.config = with_pooling(self.config, recipe.pooling)
         self.tokenizer = Path(self.source.folder if tokenizer is None else tokenizer)
         self.encoder = Encoder(
             PromptTokenizer.from_folder(self.tokenizer), self.config, protocol=recipe.protocol
@@ -137,12 +125,36 @@ class FineTune:
             LongLlavaError: The data is not there, or damaged so that rows are lost.
         """
         opened = open_data(data, self.recipe.layout)
+        return self._checked(opened, evaluation, decode=decode, on_row=on_row)
+
+    def _checked(
+        self, opened: TrainingData, evaluation: Sequence[TrainingData], **how: Any
+    ) -> MixturePart:
         encoder = replace(self.encoder, loss_on=self.recipe.loss_on or opened.loss_on)
-        found = check_data(
-            opened, encoder, max_tokens=self.recipe.tokens_per_row, evaluation=evaluation,
-            decode=decode, on_row=on_row,
-        )  # fmt: skip
-        return MixturePart(found, encoder)
+        most = self.recipe.tokens_per_row
+        return MixturePart(
+            check_data(opened, encoder, max_tokens=most, evaluation=evaluation, **how), encoder
+        )
+
+    def _parts(
+        self,
+        data: str | Path,
+        evaluation: Sequence[TrainingData],
+        on_row: Callable[[int], None] | None,
+    ) -> list[MixturePart]:
+        """Go through every data set of the recipe."""
+        if not self.recipe.mix:
+            return [self.check(data, evaluation=evaluation, on_row=on_row)]
+        parts = []
+        for part, opened in zip(
+            self.recipe.mix, open_mix(Path(data), self.recipe.mix), strict=True
+        ):
+            found = self._checked(opened, evaluation, on_row=on_row)
+            rows = len(found.catalogue)
+            # Never a row twice: what the disk lacks is said, not made up.
+            count = None if part.count is None or part.count >= rows else part.count
+            parts.append(replace(found, count=count))
+        return parts
 
     def __call__(
         self,
@@ -153,6 +165,9 @@ class FineTune:
         resume: bool = False,
         save_every_steps: int = 400,
         threads: int = 2,
+        sharded: bool = False,
+        evaluate_every_steps: int = 0,
+        evaluate_rows: int = 64,
         say: Say | None = None,
         on_row: Callable[[int], None] | None = None,
         **trainer: Any,
@@ -162,157 +177,116 @@ class FineTune:
         Args:
             data: A folder or file in the recipe's layout, see `open_data`.
             output: A new folder; checkpoints grow in it.
-            evaluation: Data sets that will be scored on; rows that stand in them are left out.
+            evaluation: Data sets whose rows are left out, and some of theirs measured.
             resume: Go on from the newest checkpoint in `output`, bit for bit.
             save_every_steps: Steps between checkpoints.
             threads: Threads that load pictures.
+            sharded: Share weights and optimizer out over torchrun's processes (FSDP2).
+            evaluate_every_steps: Steps between measurements of these; 0 for the end alone.
+            evaluate_rows: The most rows of each that are measured; 0 for none.
             say: Told what is about to happen, a sentence at a time.
             on_row: Told how many rows of the data were checked.
-            **trainer: Handed to transformers' `TrainingArguments`, such as ``report_to``.
+            **trainer: Handed to transformers' `TrainingArguments`, as ``report_to``.
 
         Raises:
-            LongLlavaError: The data, the folder or the run itself is not as it should be; see
-                `check_data` and `RowTrainer`.
+            LongLlavaError: Data, folder or run are not right; see `check_data` and `RowTrainer`.
         """
+        import torch
         from accelerate import PartialState
 
         from longllava_domains.adapters.training.checkpoints import newest_checkpoint, sweep
         from longllava_domains.adapters.training.result import require_free
-        from longllava_domains.adapters.training.trainer import resume as go_on
+        from longllava_domains.adapters.training.trainer import start_or_resume as go_on
 
-        place, process = Path(output), PartialState(cpu=bool(trainer.get("use_cpu")))
-        told: Say = say if say is not None and process.is_main_process else _silent
-        for line in self.recipe.lines():
-            told(line)
+        # Without an accelerator, processes find each other only where that is said.
+        trainer.setdefault("use_cpu", not torch.accelerator.is_available())
+        place, process = Path(output), PartialState(cpu=trainer["use_cpu"])
+        told = say if say is not None and process.is_main_process else _silent
         checkpoint = newest_checkpoint(place) if resume else None
         if process.is_main_process:
-            require_free(place) if checkpoint is None else sweep(place)
-        part = self.check(data, evaluation=evaluation, on_row=on_row)
-        loader = self._loader(part, process, threads)
-        self._tell(part.catalogue, loader, told)
-        made = self._trainer(loader, place, told, {"save_every_steps": save_every_steps, **trainer})
-        if checkpoint is None:
-            made.train()
-        else:
-            go_on(made, checkpoint)
-        if process.is_main_process:
-            self._save(made, place, part.catalogue, [one.name for one in evaluation])
-        process.wait_for_everyone()
-        return FineTuned(
-            place, self.recipe, made.state.global_step, _last_loss(made), loader.damaged
-        )
+            sweep(place) if checkpoint else require_free(place)
+        parts = self._parts(data, evaluation, on_row)
+        trainer["save_every_steps"] = save_every_steps
+        loader = self._loader(parts, process, threads)
+        made = self._ready(parts, loader, place, told, trainer, sharded=sharded)
+        measuring = measured_on(
+            made, self.encoder, evaluation if evaluate_rows else (), evaluate_rows,
+            every_steps=evaluate_every_steps, answers=not sharded,
+        )  # fmt: skip
+        go_on(made, checkpoint)
+        self._save(made, place, parts, evaluation, measuring.latest)
+        return result_of(made, place)
 
-    def _tell(self, found: Catalogue, loader: RowLoader, told: Say) -> None:
-        """Say the terms of the data, what the check found, how full rows are, and the memory."""
-        told(f"Terms of {found.data.name}: {found.data.terms.conditions}")
-        for line in found.report.lines():
+    def _ready(
+        self,
+        parts: list[MixturePart],
+        loader: RowLoader,
+        place: Path,
+        told: Say,
+        arguments: dict[str, Any],
+        *,
+        sharded: bool,
+    ) -> "RowTrainer":
+        for line in run_lines(self.config, self.recipe, parts, loader):
             told(line)
-        told(self._fill(found, loader))
-        told(self._planned(found, loader))
+        return make_trainer(self._start, loader, place, told, arguments, sharded=sharded)
 
     def _save(
-        self, made: "RowTrainer", place: Path, found: Catalogue, evaluation: list[str]
+        self,
+        made: "RowTrainer",
+        place: Path,
+        parts: list[MixturePart],
+        evaluation: Sequence[TrainingData],
+        measured: "tuple[Measured, ...]",
     ) -> None:
         from longllava_domains.adapters.training.result import save_result
 
+        weights = made.whole_weights()  # every process gives its share
+        if not made.is_world_process_zero():
+            made.accelerator.wait_for_everyone()
+            return
         figures: dict[str, float | int | str] = {
             "steps": made.state.global_step,
-            "last_loss": _last_loss(made),
+            "last_loss": last_loss(made),
             "damaged_samples": made.rows.damaged,
-            "tokens_of_an_epoch": int(found.tokens.sum()),
-            "learned_tokens_of_an_epoch": int(found.learned.sum()),
+            "tokens_of_an_epoch": int(made.rows.mixture.tokens.sum()),
+            "learned_tokens_of_an_epoch": int(made.rows.mixture.learned.sum()),
         }
-        facts = self._made(found, evaluation, figures)
-        save_result(made.model, place, facts, made.state.log_history, self.tokenizer)
+        found = [part.catalogue for part in parts]
+        facts = replace(
+            made_of(self.source, self.recipe, found, [e.name for e in evaluation], figures),
+            measured=measured,
+        )
+        save_result(made.model, place, facts, made.state.log_history, self.tokenizer, weights)
+        made.accelerator.wait_for_everyone()
 
-    def _loader(self, part: MixturePart, process: Any, threads: int) -> RowLoader:
+    def _loader(self, parts: list[MixturePart], process: Any, threads: int) -> RowLoader:
         recipe, world = self.recipe, process.num_processes
         return RowLoader(
-            mixture_of([part], recipe.seed),
+            mixture_of(parts, recipe.seed),
             PackingPolicy(recipe.packing, recipe.tokens_per_row),
             epochs=recipe.epochs,
             seed=recipe.seed,
             shard=ProcessShare(process.process_index, world),
             threads=threads,
+            volumes=recipe.augmentation,
             rows_per_step=max(1, round(recipe.rows_per_step / world)),
         )
 
-    def _trainer(self, loader: RowLoader, place: Path, told: Say, arguments: dict[str, Any]) -> Any:
-        """Load the base, make trainable what the recipe trains, and set the trainer up."""
-        import torch
-        from transformers.utils.logging import disable_progress_bar
-
-        from longllava_domains.adapters.training.loss import prepare_loss
-        from longllava_domains.adapters.training.trainable import make_trainable
-        from longllava_domains.adapters.training.trainer import RowTrainer, arguments_of
-        from longllava_domains.model import load_model
-
-        disable_progress_bar()
-        on_gpu = torch.cuda.is_available() and not arguments.get("use_cpu")
-        # A frozen base may stay in 16 bits; weights that are trained need all of float32.
-        halved = on_gpu and self.recipe.trained == "adapter"
-        network = load_model(
-            self.base,
-            tokenizer=self.tokenizer,
-            device="cpu",
-            dtype=self.recipe.dtype if halved else "float32",
-        ).network
-        network.train()
-        head = prepare_loss(network)
-        torch.manual_seed(self.recipe.seed)  # an adapter begins at random
-        trained, lines = make_trainable(network, self.recipe, self.typed)
-        for line in lines:
-            told(line)
-        place.mkdir(parents=True, exist_ok=True)
-        args = arguments_of(self.recipe, place, loader, **arguments)
-        return RowTrainer(trained, head, loader, self.recipe, args, say=told)
-
-    def _fill(self, found: Catalogue, loader: RowLoader) -> str:
-        policy = loader.policy
-        rows = plan_epoch(loader.mixture.tokens, policy, loader.seed, 0)
-        fill = fill_of(rows, loader.mixture.tokens, policy.tokens_per_row)
-        views = int(found.views.sum())
-        return (
-            f"{len(found):,} samples with {views:,} views and {int(found.tokens.sum()):,} tokens "
-            f"make {len(rows):,} rows of {policy.tokens_per_row:,} tokens, {fill:.1%} full; "
-            f"{len(loader) // loader.rows_per_step:,} steps in {loader.epochs} epochs."
-        )
-
-    def _planned(self, found: Catalogue, loader: RowLoader) -> str:
-        from longllava_domains.model.budget.training import TrainingRun, plan_training
-        from longllava_domains.model.checkpoint.load import empty_network
-
-        rows = max(loader.rows_of_epoch[0], 1)
-        lora = self.recipe.lora
-        run = TrainingRun(
-            rows, self.recipe.tokens_per_row, gpus=PLANNED_GPUS,
-            lora_rank=None if lora is None else lora.rank, epochs=loader.epochs,
-            views_per_row=int(found.views.sum()) // rows,
-        )  # fmt: skip
-        budget = plan_training(empty_network(self.config), run)
-        return (
-            f"Planned, not measured: {human_bytes(budget.peak)} on each of {PLANNED_GPUS} GPUs, "
-            f"{budget.flops / 1e15:,.1f} PFLOP in all."
-        )
-
-    def _made(
-        self, found: Catalogue, evaluation: list[str], figures: dict[str, float | int | str]
-    ) -> "Made":
-        from longllava_domains.adapters.training.card import Made
-        from longllava_domains.model.checkpoint.load import open_checkpoint
-
-        digest = open_checkpoint(self.source.folder).files.fingerprint()
-        base = self.source.hub_id or ("demo" if self.source.demo else f"local:{digest[:8]}")
-        names = ("longllava-domains", "torch", "transformers", "peft", "accelerate")
-        return Made(
-            self.recipe, base, digest, (found.data.terms,), (found.report,), tuple(evaluation),
-            figures, {name: version(name) for name in names},
-        )  # fmt: skip
+    @property
+    def _start(self) -> Start:
+        return Start(self.recipe, self.base, self.tokenizer, self.typed)
 
 
-def _last_loss(trainer: "RowTrainer") -> float:
-    log = reversed(trainer.state.log_history)
-    return next(float(entry["loss"]) for entry in log if "loss" in entry)
+def with_pooling(config: "LongLlavaConfig", pooling: str) -> "LongLlavaConfig":
+    """Return a configuration with another pooling.
+
+    Raises:
+        CheckpointError: The tower's patches do not divide so.
+    """
+    entries = {**config.to_dict(), "pooling": pooling}
+    entries.pop("image_seq_length", None)
+    return type(config)(**entries)
 
 
 def _silent(_: str) -> None:

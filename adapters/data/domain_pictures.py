@@ -9,6 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from longllava_domains.adapters.data.many_views import slide, video
+from longllava_domains.adapters.data.many_views.augmentation import VolumeAugmentation
 from longllava_domains.adapters.data.pictures import ImageFile, Picture, Shape, file_sha256
 from longllava_domains.ct import CTVolume, SlicePolicy, open_volume
 from longllava_domains.ct.hounsfield.rescale import HuSource
@@ -67,6 +71,16 @@ class VolumePicture:
             LongLlavaError: The volume cannot be opened or decoded.
         """
         return self._open().to_sequence(self.policy).views
+
+    def load_changed(
+        self, augmentation: VolumeAugmentation, chance: np.random.Generator
+    ) -> Sequence[View]:
+        """Decode the chosen slices, change them in Hounsfield units, and window them.
+
+        Raises:
+            LongLlavaError: The volume cannot be opened or decoded.
+        """
+        return augmentation.changed(self._open(), chance).to_sequence(self.policy).views
 
     def _open(self) -> CTVolume:
         return open_volume(self.path, hu=self.hu)
@@ -131,8 +145,9 @@ def picture_of(
 ) -> Picture:
     """Choose what a name in a data set is.
 
-    NIfTI files and folders are CT volumes and TIFF files are scenes; everything else is an
-    ordinary image.
+    NIfTI files and folders are CT volumes, slide formats slides, TIFF files scenes, and videos
+    their frames; everything else is an ordinary image. A slide in a plain TIFF needs a name that
+    ends with .ome.tif, or one of a slide's own formats.
 
     Args:
         root: Folder that the data set's names start from.
@@ -144,6 +159,10 @@ def picture_of(
     lower = name.lower()
     if lower.endswith((".nii", ".nii.gz")) or path.is_dir():
         return VolumePicture(path, name, slices)
+    if lower.endswith(slide.SUFFIXES):
+        return slide.SlideFile(path, name)
+    if lower.endswith(video.SUFFIXES):
+        return video.Video(path, name)
     if lower.endswith((".tif", ".tiff")):
         return ScenePicture(path, name, grid or GridPolicy(max_tokens=40960 // 4))
     return ImageFile(path, name)

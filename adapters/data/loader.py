@@ -21,7 +21,9 @@ import torch
 from PIL import Image
 
 from longllava_domains.adapters.data.batch import Batch, Loaded, pack, without_learning
+from longllava_domains.adapters.data.domain_pictures import VolumePicture
 from longllava_domains.adapters.data.encode import Encoded
+from longllava_domains.adapters.data.many_views.augmentation import UNCHANGED, VolumeAugmentation
 from longllava_domains.adapters.data.mixture import Mixture
 from longllava_domains.adapters.data.packing import PackingPolicy, RowPlan, plan_epoch
 from longllava_domains.errors import LongLlavaError, PolicyError
@@ -65,7 +67,8 @@ class RowLoader:
         seed: Of everything random.
         shard: This process.
         threads: Threads that load pictures.
-        augment: Changes pictures at random.
+        augment: Changes the views of pictures at random.
+        volumes: How CT volumes are changed at random, before they become views.
         rows_per_step: Rows of this process in one step; the last step is filled up.
 
     Attributes:
@@ -83,11 +86,12 @@ class RowLoader:
         shard: ProcessShare = ProcessShare(),
         threads: int = 2,
         augment: Augmentation | None = None,
+        volumes: VolumeAugmentation = UNCHANGED,
         rows_per_step: int = 1,
     ) -> None:
         self.mixture, self.policy = mixture, policy
         self.epochs, self.seed, self.shard = epochs, seed, shard
-        self.threads, self.augment = threads, augment
+        self.threads, self.augment, self.volumes = threads, augment, volumes
         self.position = 0
         self.damaged = 0
         self._lock = threading.Lock()
@@ -101,29 +105,33 @@ class RowLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield rows from `position` on."""
-        waiting: deque[tuple[bool, list[Future[Loaded]]]] = deque()
+        waiting: deque[tuple[Future[Batch], list[Future[Loaded]]]] = deque()
         planned = self._planned(self.position)
-        with ThreadPoolExecutor(self.threads) as pool:
+        # Joining hundreds of pictures takes seconds, so that is done ahead, too.
+        with ThreadPoolExecutor(self.threads) as pool, ThreadPoolExecutor(1) as joining:
             try:
                 while True:
                     for epoch, row, fills in planned:
                         loading = [pool.submit(self._load, number, epoch) for number in row]
-                        waiting.append((fills, loading))
+                        waiting.append((joining.submit(self._join, loading, fills), loading))
                         if len(waiting) > _AHEAD:
                             break
                     if not waiting:
                         return
-                    fills, loading = waiting.popleft()
-                    packed = pack(
-                        [one.result() for one in loading],
-                        isolated=self.policy.packing != "paper",
-                    )
+                    joined, _ = waiting.popleft()
+                    packed = joined.result()
                     self.position += 1
-                    yield without_learning(packed) if fills else packed
+                    yield packed
             finally:
-                for _, loading in waiting:
+                for joined, loading in waiting:
+                    joined.cancel()
                     for one in loading:
                         one.cancel()
+
+    def _join(self, loading: Sequence[Future[Loaded]], fills: bool) -> Batch:
+        isolated = self.policy.packing != "paper"
+        packed = pack([one.result() for one in loading], isolated=isolated)
+        return without_learning(packed) if fills else packed
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint needs to go on from here, as JSON."""
@@ -157,7 +165,7 @@ class RowLoader:
         return hashlib.sha256(f"{self.mixture.sha256()}{how}".encode()).hexdigest()
 
     def _own_rows(self) -> int:
-        return sum(-(-rows // self.shard.world) for rows in self.rows_of_epoch)
+        return -(-sum(self.rows_of_epoch) // self.shard.world)
 
     def _plan(self, epoch: int) -> list[RowPlan]:
         return plan_epoch(self.mixture.tokens, self.policy, self.seed, epoch)
@@ -165,17 +173,18 @@ class RowLoader:
     def _planned(self, position: int) -> Iterator[tuple[int, RowPlan, bool]]:
         """Yield (epoch, row, whether it only fills up) of this process, from a position on."""
         rank, world = self.shard.rank, self.shard.world
-        ends = list(accumulate(-(-rows // world) for rows in self.rows_of_epoch))
+        ends = list(accumulate(self.rows_of_epoch))
         planned = -1
         plan: list[RowPlan] = []
         for here in range(position, len(self)):
-            epoch = min(bisect_right(ends, here), self.epochs - 1)
+            # Dealt out over all epochs, so that a step holds the rows that it has in one process.
+            number = here * world + rank
+            epoch = min(bisect_right(ends, number), self.epochs - 1)
             if epoch != planned:
                 planned, plan = epoch, self._plan(epoch)
-            number = (here - (ends[epoch - 1] if epoch else 0)) * world + rank
             # Where rows run out, one is repeated of which nothing is learned.
-            fills = number >= len(plan)
-            yield epoch, plan[0 if fills else number], fills
+            fills = number >= ends[-1]
+            yield epoch, plan[0 if fills else number - ends[epoch] + len(plan)], fills
 
     def _load(self, number: int, epoch: int) -> Loaded:
         key, sample, encoder = self.mixture.sample(number)
@@ -185,7 +194,10 @@ class RowLoader:
         try:
             views: list[Any] = []
             for picture in sample.pictures:
-                shown = picture.load()
+                if self.volumes and isinstance(picture, VolumePicture):
+                    shown: Sequence[Any] = picture.load_changed(self.volumes, chance)
+                else:
+                    shown = picture.load()
                 views += shown if self.augment is None else self.augment(shown, chance)
             pixels = pixel_values(views, side)
         except LongLlavaError as error:

@@ -6,6 +6,7 @@ from typing import Final
 
 from longllava_domains.adapters.data.readers.ct_rate import read_ct_rate, read_radgenome
 from longllava_domains.adapters.data.readers.fit_rs import read_fit_rs
+from longllava_domains.adapters.data.readers.hub import read_hub
 from longllava_domains.adapters.data.readers.llava import read_llava
 from longllava_domains.adapters.data.readers.path_vqa import read_path_vqa
 from longllava_domains.adapters.data.readers.pubmedvision import read_pubmedvision
@@ -67,6 +68,7 @@ def _radgenome(place: Path, part: str) -> TrainingData:
 LAYOUTS: Final[dict[str, Callable[[Path, str], TrainingData]]] = {
     "llava": _llava,
     "sharegpt": lambda place, part: read_sharegpt(place, part or None),
+    "hub": lambda place, part: read_hub(place, part or "train"),
     "pubmedvision": lambda place, part: read_pubmedvision(place, part or "both"),
     "fit-rs": lambda place, part: read_fit_rs(place, part or "381k"),
     "vqa-rad": lambda place, part: read_vqa_rad(place, part or "train"),

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from longllava_domains.adapters.data.many_views.augmentation import UNCHANGED, VolumeAugmentation
 from longllava_domains.adapters.data.packing import SCRIPT_TOKENS, Packing
 from longllava_domains.adapters.data.training_data import LossOn
 from longllava_domains.adapters.recipes.lora_settings import LoraSettings
+from longllava_domains.adapters.recipes.mix import MixPart
 from longllava_domains.errors import PolicyError
 from longllava_domains.vision_language import PromptProtocol
 
@@ -22,6 +24,19 @@ Trained = Literal["adapter", "projector", "language_model"]
 OURS: Final = "ours: nothing is published"
 SCRIPTS: Final = "LongLLaVA's training scripts (SingleImageSFT, MultiImageSFT)"
 _MODIFIED: Final = "-modified"
+# Of fields that a recipe says nothing else about.
+_USUALLY: Final = {
+    "max_grad_norm": "the default of transformers' Trainer, which the scripts leave",
+    "loss_on": "None: as the data set's own trainer",
+    "protocol": "the original code",
+    "dtype": SCRIPTS,
+    "recompute_layers": SCRIPTS,
+    "recompute_tokens": OURS,
+    "offload_activations": OURS,
+    "seed": OURS,
+    "augmentation": OURS,
+    "pooling": "None: that of the base",
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +62,14 @@ class Recipe:
         dtype: Precision of the products on a GPU; a processor computes in float32.
         recompute_layers: Form each layer's activations again on the way back instead of keeping
             them (gradient checkpointing).
+        recompute_tokens: Tokens of a row whose activations in a layer exist together; 0 for the
+            whole row. Exact, because what a chunk hands on is the state of the scan.
+        offload_activations: Let what is kept between layers wait in the processor's memory.
         seed: Of everything random.
+        augmentation: How CT volumes are changed at random; other images are not.
+        mix: Data sets by name and count, where the run trains on several; then `layout` counts
+            for none of them.
+        pooling: Pooling that the network is trained with; None leaves that of the base.
         sources: Field -> where its value comes from.
     """
 
@@ -67,12 +89,20 @@ class Recipe:
     protocol: PromptProtocol = "reference"
     dtype: str = "bfloat16"
     recompute_layers: bool = True
+    recompute_tokens: int = 8192
+    offload_activations: bool = False
     seed: int = 0
+    augmentation: VolumeAugmentation = UNCHANGED
+    mix: tuple[MixPart, ...] = ()
+    pooling: str | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         above_zero = (self.learning_rate, self.epochs, self.rows_per_step, self.tokens_per_row)
-        not_negative = (self.warmup_ratio, self.weight_decay, self.max_grad_norm, self.seed)
+        not_negative = (
+            self.warmup_ratio, self.weight_decay, self.max_grad_norm, self.seed,
+            self.recompute_tokens,
+        )  # fmt: skip
         if min(above_zero) <= 0 or min(not_negative) < 0 or self.warmup_ratio > 1:
             raise PolicyError(
                 "A number of the recipe is out of range.",
@@ -130,8 +160,9 @@ class Recipe:
 
     def lines(self) -> list[str]:
         """Show every value with its source."""
+        sources = {**_USUALLY, **self.sources}
         return [
-            f"{key}: {value}" + (f"  ({self.sources[key]})" if key in self.sources else "")
+            f"{key}: {value}" + (f"  ({sources[key]})" if key in sources else "")
             for key, value in self.to_json().items()
             if key != "sources"
         ]
@@ -146,7 +177,7 @@ def _put(entries: dict[str, Any], key: str, value: Any) -> None:
         raise PolicyError(
             f"The recipe has no field {key} that could be changed.",
             remedy=f"Change one of {', '.join(k for k in entries if k not in ('name', 'sources'))}"
-            " (and lora.rank, lora.alpha, lora.dropout, lora.targets where it has an adapter).",
+            " (lora.rank and its like where it has an adapter, augmentation.noise_hu and its like).",
             code="recipe.field",
         )
     place[name] = value

@@ -4,6 +4,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from longllava_domains.adapters.recipes.base import Recipe
+from longllava_domains.adapters.recipes.longllava import (
+    llava_15,
+    longllava_stage1,
+    longllava_stage2,
+    longllava_stage3,
+    longllava_text,
+    paper_stages,
+)
 from longllava_domains.adapters.recipes.own import (
     ct_rate_reports,
     ct_rate_reports_lora,
@@ -23,6 +31,9 @@ from longllava_domains.errors import PolicyError
 _MAKERS: Final[tuple[Callable[[], Recipe], ...]] = (
     pubmedvision, pubmedvision_lora, skysensegpt, skysensegpt_lora, vqa_rad, vqa_rad_lora,
     pathvqa, pathvqa_lora, ct_rate_reports, ct_rate_reports_lora, own, own_lora,
+    longllava_text, longllava_stage1, longllava_stage2, longllava_stage3,
+    lambda: paper_stages("1,2&3")[1], lambda: paper_stages("1&2&3")[0],
+    lambda: llava_15()[0], lambda: llava_15()[1],
 )  # fmt: skip
 RECIPES: Final[dict[str, Callable[[], Recipe]]] = {make().name: make for make in _MAKERS}
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from longllava_domains.adapters.data.check import CheckReport
 from longllava_domains.adapters.data.training_data import Terms
 from longllava_domains.adapters.recipes.base import Recipe
+from longllava_domains.adapters.training.held_out import Measured
 from longllava_domains.provenance import RESEARCH_NOTICE
 
 # From free to restrictive; a model inherits the last that its data has. "unknown" binds most:
@@ -32,6 +33,7 @@ class Made:
         evaluation: Names of the data sets it was held against.
         figures: Rows, tokens, steps and the like, by name.
         versions: Library -> version.
+        measured: What was measured on held-out sets.
     """
 
     recipe: Recipe
@@ -42,6 +44,7 @@ class Made:
     evaluation: tuple[str, ...]
     figures: dict[str, float | int | str]
     versions: dict[str, str]
+    measured: tuple[Measured, ...] = ()
 
 
 def strictest(terms: Sequence[Terms]) -> str:
@@ -65,17 +68,19 @@ def write_card(made: Made) -> str:
         "pipeline_tag": "image-text-to-text",
         "tags": ["longllava", "research-use-only", made.recipe.name],
     }
-    if not made.base.startswith("local:"):
+    if "/" in made.base and not made.base.startswith("local:"):
         metadata["base_model"] = made.base
+    if made.measured:
+        metadata["model-index"] = [
+            {"name": made.recipe.name, "results": [_indexed(one) for one in made.measured]}
+        ]
     front = "\n".join(f"{key}: {json.dumps(value)}" for key, value in metadata.items())
     return "\n".join(
         [
             f"---\n{front}\n---\n",
             f"# {made.recipe.name}\n",
             f"**{RESEARCH_NOTICE}**\n",
-            "No quality was measured: this card holds no result. Score the model with "
-            "`longllava evaluate` on data that it was not trained on before you say anything "
-            "about it.\n",
+            *_quality_lines(made.measured),
             "## Base\n",
             f"{made.base}, weights {made.base_sha256[:16]}\n",
             "## Data\n",
@@ -87,6 +92,40 @@ def write_card(made: Made) -> str:
             "",
         ]
     )
+
+
+def _indexed(one: Measured) -> dict[str, Any]:
+    """Return an entry of the hub's model-index."""
+    return {
+        "task": {"type": "visual-question-answering"},
+        "dataset": {"name": one.data, "type": one.data.lower(), "args": {"rows": one.rows}},
+        "metrics": [
+            {
+                "type": name,
+                "name": name if name == "loss" else f"{one.benchmark} {name}",
+                "value": round(value, 6),
+            }
+            for name, value in one.metrics.items()
+        ],
+    }
+
+
+def _quality_lines(measured: Sequence[Measured]) -> list[str]:
+    if not measured:
+        return [
+            "No quality was measured: this card holds no result. Score the model with "
+            "`longllava evaluate` on data that it was not trained on before you say anything "
+            "about it.\n"
+        ]
+    lines = ["## Measured at the end of training\n"]
+    for one in measured:
+        said = ", ".join(f"{name} {value:.4g}" for name, value in one.metrics.items())
+        lines.append(f"- {one.data}, {one.rows} rows ({one.benchmark or 'loss alone'}): {said}")
+    return [
+        *lines,
+        "\nThese are the first rows of each set, greedy answers, one run. They show a trend; score "
+        "the whole set with `longllava evaluate` before you compare.\n",
+    ]
 
 
 def _data_lines(made: Made) -> list[str]:

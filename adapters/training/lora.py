@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from longllava_domains.adapters.recipes.lora_settings import TARGETS, LoraSettings
+from longllava_domains.adapters.training.sharding import whole_tensor
 from longllava_domains.errors import PolicyError, TrainingError
 from longllava_domains.model import LongLlavaForConditionalGeneration
 from longllava_domains.model.network.parameter_groups import group_of
@@ -123,7 +124,7 @@ def require_gradients(model: nn.Module) -> None:
         for name, parameter in model.named_parameters()
         if ".lora_B." in name
         and parameter.requires_grad
-        and (parameter.grad is None or not bool(torch.count_nonzero(parameter.grad)))
+        and (parameter.grad is None or not bool(torch.count_nonzero(whole_tensor(parameter.grad))))
     ]
     if idle:
         raise TrainingError(

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from torch import Tensor
+
 from longllava_domains.adapters.training.card import Made, write_card
 from longllava_domains.adapters.training.checkpoints import written_whole
 from longllava_domains.errors import OutputError
@@ -31,7 +33,12 @@ def require_free(output: Path) -> None:
 
 
 def save_result(
-    model: Any, output: Path, made: Made, log: Sequence[dict[str, Any]], tokenizer: Path
+    model: Any,
+    output: Path,
+    made: Made,
+    log: Sequence[dict[str, Any]],
+    tokenizer: Path,
+    weights: dict[str, Tensor] | None = None,
 ) -> None:
     """Save what was trained beside the run's checkpoints.
 
@@ -44,6 +51,7 @@ def save_result(
         made: How it was made.
         log: What was logged at each step.
         tokenizer: Folder with the tokenizer's files.
+        weights: Whole weights by name, where the network itself holds shares of them.
 
     Raises:
         TrainingError: It could not be written.
@@ -54,9 +62,9 @@ def save_result(
             is_hub_id = "/" in made.base and not made.base.startswith("local:")
             model.peft_config["default"].base_model_name_or_path = made.base if is_hub_id else ""
             # "auto" would ask the hub for the base's configuration.
-            model.save_pretrained(folder, save_embedding_layers=False)
+            model.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)
         else:
-            model.save_pretrained(folder)
+            model.save_pretrained(folder, state_dict=weights)
             for path in sorted(tokenizer.glob("*token*")):
                 shutil.copyfile(path, folder / path.name)
         (folder / "README.md").write_text(write_card(made), encoding="utf-8")

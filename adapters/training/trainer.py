@@ -11,16 +11,19 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import save_on_cpu
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from longllava_domains.adapters.data.batch import Batch
 from longllava_domains.adapters.data.loader import RowLoader
 from longllava_domains.adapters.recipes.base import Recipe
+from longllava_domains.adapters.training.arguments import arguments_of as arguments_of
 from longllava_domains.adapters.training.checkpoints import (
     keep_newest,
     name_of,
@@ -29,6 +32,7 @@ from longllava_domains.adapters.training.checkpoints import (
 )
 from longllava_domains.adapters.training.lora import require_gradients
 from longllava_domains.adapters.training.loss import LossHead, summed_loss
+from longllava_domains.adapters.training.sharding import whole_tensor
 from longllava_domains.errors import PolicyError, TrainingError
 from longllava_domains.model import load_checkpoint
 from longllava_domains.provenance import RESEARCH_NOTICE
@@ -37,57 +41,6 @@ logger = logging.getLogger(__name__)
 
 STATE: Final = "loader.json"
 RECIPE: Final = "recipe.json"
-
-
-def arguments_of(
-    recipe: Recipe,
-    output: Path,
-    loader: RowLoader,
-    *,
-    save_every_steps: int = 400,
-    report_to: str = "none",
-    **more: Any,
-) -> TrainingArguments:
-    """Translate a recipe into transformers' arguments.
-
-    Args:
-        recipe: The run.
-        output: Its folder.
-        loader: Its rows, which say how many steps there are.
-        save_every_steps: Steps between checkpoints; the original saved every 400.
-        report_to: Where figures go besides the screen, such as ``"tensorboard"``.
-        **more: Handed to `TrainingArguments` as they are.
-    """
-    steps = len(loader) // loader.rows_per_step
-    on_gpu = torch.cuda.is_available() and not more.get("use_cpu")
-    settings: dict[str, Any] = {
-        "output_dir": str(output),
-        "per_device_train_batch_size": 1,
-        "gradient_accumulation_steps": loader.rows_per_step,
-        "max_steps": steps,
-        "num_train_epochs": 1,
-        "learning_rate": recipe.learning_rate,
-        "lr_scheduler_type": "cosine",
-        # Rounded down: the rate of a first warm-up step is 0, and a short run has no step to lose.
-        "warmup_steps": int(recipe.warmup_ratio * steps),
-        "weight_decay": recipe.weight_decay,
-        "max_grad_norm": recipe.max_grad_norm,
-        "optim": "adamw_torch",
-        "bf16": on_gpu and recipe.dtype == "bfloat16",
-        "activation_checkpointing": recipe.recompute_layers,
-        "activation_checkpointing_kwargs": {"use_reentrant": False},
-        "seed": recipe.seed,
-        "save_strategy": "steps",
-        "save_steps": save_every_steps,
-        "logging_steps": 1,
-        "logging_nan_inf_filter": False,
-        "report_to": report_to,
-        "remove_unused_columns": False,
-        "ignore_data_skip": True,
-        "disable_tqdm": True,
-        "ddp_find_unused_parameters": True,
-    }
-    return TrainingArguments(**{**settings, **more})
 
 
 class RowTrainer(Trainer):
@@ -104,7 +57,7 @@ class RowTrainer(Trainer):
         **more: Handed to transformers' Trainer, such as callbacks.
 
     Raises:
-        PolicyError: Sharding was asked for and would not take place.
+        PolicyError: Sharding by accelerate was asked for; see `ShardedTrainer`.
         TrainingError: While it trains: a loss or gradient that is not finite, an adapter without
             a gradient, or a checkpoint that cannot be written.
     """
@@ -121,11 +74,10 @@ class RowTrainer(Trainer):
         say: Callable[[str], None] | None = None,
         **more: Any,
     ) -> None:
-        if args.fsdp and (args.world_size == 1 or args.device.type == "cpu"):
+        if args.fsdp:
             raise PolicyError(
-                "Sharding was asked for, and would not take place: it needs several processes, "
-                "and accelerate shards on GPUs only.",
-                remedy="Start several processes on GPUs with torchrun, or leave fsdp out.",
+                "Sharding by accelerate was asked for, which is not how it is done here.",
+                remedy="Leave fsdp out, and give sharded=True (--sharded) to several processes.",
                 code="training.sharding",
             )
         super().__init__(model=model, args=args, **more)
@@ -144,6 +96,13 @@ class RowTrainer(Trainer):
         """Return our rows; they are neither wrapped nor skipped by accelerate."""
         return self.rows
 
+    def whole_weights(self) -> dict[str, Tensor] | None:
+        """Return whole weights by name where the network holds shares of them, None elsewhere."""
+        if not self.is_deepspeed_enabled:
+            return None
+        weights: dict[str, Tensor] | None = self.accelerator.get_state_dict(self.model_wrapped)
+        return weights
+
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Return 0: `longllava plan train` counts operations, for this architecture."""
         return 0
@@ -156,7 +115,9 @@ class RowTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         """Return this row's share of the loss of the step: every learned token counts the same."""
-        summed = summed_loss(model, self.head, inputs)
+        away = save_on_cpu(pin_memory=self.args.device.type == "cuda")
+        with away if self.recipe.offload_activations else nullcontext():
+            summed = summed_loss(model, self.head, inputs)
         learned = max(float(num_items_in_batch or 0), 1.0)
         # Sharded training averages gradients over processes.
         shared: Tensor = summed * (self.accelerator.num_processes / learned)
@@ -185,6 +146,7 @@ class RowTrainer(Trainer):
             require_gradients(model)
             self._checked = True
         norm = super()._clip_grad_norm(model)
+        norm = whole_tensor(norm) if isinstance(norm, Tensor) else norm
         if norm is not None and not math.isfinite(float(norm)):
             raise self._not_finite("gradient")
         return norm
@@ -195,7 +157,7 @@ class RowTrainer(Trainer):
             now = time.perf_counter()
             seconds, self._since = now - self._since, now
             for name, count in self._seen.items():
-                logs[f"{name}_per_second"] = count / seconds
+                logs[f"{name}_per_second"] = count * self.args.world_size / seconds
             self._seen = {"tokens": 0, "images": 0}
         super().log(logs, start_time)
         passed = self.rows.epochs * self.rows.position / max(len(self.rows), 1)
@@ -264,6 +226,19 @@ class RowTrainer(Trainer):
         )
 
 
+def start_or_resume(trainer: RowTrainer, checkpoint: Path | None) -> None:
+    """Train from the beginning, or on from a checkpoint.
+
+    Raises:
+        PolicyError: The checkpoint belongs to another run.
+        TrainingError: It is damaged.
+    """
+    if checkpoint is None:
+        trainer.train()
+    else:
+        resume(trainer, checkpoint)
+
+
 def resume(trainer: RowTrainer, checkpoint: Path) -> None:
     """Train on from a checkpoint.
 
@@ -279,8 +254,28 @@ def resume(trainer: RowTrainer, checkpoint: Path) -> None:
             remedy="Resume from a checkpoint that this package wrote.",
             code="training.checkpoint",
         ) from None
+    _require_same_recipe(trainer.recipe, checkpoint)
     trainer.rows.restore(state)
     trainer.train(resume_from_checkpoint=str(checkpoint))
+
+
+def _require_same_recipe(recipe: Recipe, checkpoint: Path) -> None:
+    """Refuse to resume under another recipe: the result would be neither of the two."""
+    try:
+        saved = json.loads((checkpoint / RECIPE).read_text())
+    except (OSError, ValueError):
+        saved = {}
+    differs = [
+        key
+        for key, value in recipe.to_json().items()
+        if key not in ("name", "sources") and key in saved and saved[key] != value
+    ]
+    if differs:
+        raise PolicyError(
+            f"The run that is resumed had another {', '.join(differs)}.",
+            remedy="Resume with the very same settings, or begin a new run.",
+            code="training.resume",
+        )
 
 
 def _mixed(*numbers: int) -> int:

@@ -1,19 +1,22 @@
 """Commands that teach: `finetune`, and `data check`, `data show`."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from longllava_domains.errors import PolicyError
+from longllava_domains.errors import PolicyError, UnsupportedInputError
 from longllava_domains.pipelines.cli.console import progress, require_model, stdout
 from longllava_domains.pipelines.cli.options.shared import Model
 
 if TYPE_CHECKING:
     from longllava_domains.adapters.data.encode import Encoder
     from longllava_domains.adapters.data.training_data import LossOn, TrainingData
+    from longllava_domains.adapters.recipes.base import Recipe
+    from longllava_domains.pipelines.fine_tuned import FineTuned
 
 data_commands = typer.Typer(help="Look at training data before it is trained on.")
 
@@ -22,7 +25,7 @@ _Source = Annotated[str, typer.Argument(help="Folder or file; FOLDER#PART choose
 _Layout = Annotated[
     str,
     typer.Option(
-        help="llava, sharegpt, pubmedvision, fit-rs, vqa-rad, pathvqa, ct-rate or radgenome"
+        help="llava, sharegpt, hub, pubmedvision, fit-rs, vqa-rad, pathvqa, ct-rate or radgenome"
     ),
 ]
 _Evaluation = Annotated[
@@ -37,6 +40,7 @@ _LossOn = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(finetune)
+    app.command()(publish)
     app.add_typer(data_commands, name="data", no_args_is_help=True)
 
 
@@ -53,6 +57,18 @@ def finetune(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest one")] = False,
     save_every_steps: Annotated[int, typer.Option(help="Steps between checkpoints")] = 400,
     threads: Annotated[int, typer.Option(help="Threads that load pictures")] = 2,
+    evaluate_every_steps: Annotated[
+        int, typer.Option(help="Steps between measurements of --evaluation; 0 for the end alone")
+    ] = 0,
+    evaluate_rows: Annotated[
+        int, typer.Option(help="Most rows of each that are measured; 0 for none")
+    ] = 64,
+    sharded: Annotated[
+        bool, typer.Option("--sharded", help="Share the model out over torchrun's processes")
+    ] = False,
+    deepspeed: Annotated[
+        Path | None, typer.Option(help="DeepSpeed configuration (never run by us)")
+    ] = None,
     report_to: Annotated[str, typer.Option(help="none, tensorboard, wandb, ...")] = "none",
     show: Annotated[bool, typer.Option("--show", help="Print the recipe and stop")] = False,
 ) -> None:
@@ -62,8 +78,7 @@ def finetune(
     given = _parsed(changes or [])
     chosen = recipe_named(recipe, **given)
     if show:
-        for line in chosen.lines():
-            stdout.print(line, markup=False)
+        _show(chosen)
         return
     from longllava_domains.pipelines.fine_tune import FineTune
 
@@ -79,13 +94,39 @@ def finetune(
     with progress() as advance:
         made = task(
             data, output, evaluation=_opened(evaluation), resume=resume,
-            save_every_steps=save_every_steps, threads=threads, report_to=report_to,
+            save_every_steps=save_every_steps, threads=threads, sharded=sharded,
+            evaluate_every_steps=evaluate_every_steps, evaluate_rows=evaluate_rows,
+            report_to=report_to, **_with_deepspeed(deepspeed),
             say=lambda line: stdout.print(line, markup=False),
             on_row=lambda rows: advance("check", rows, rows),
         )  # fmt: skip
+    _saved(made)
+
+
+def _show(recipe: "Recipe") -> None:
+    from longllava_domains.pipelines.fine_tuned import fits_lines
+
+    for line in (*recipe.lines(), *fits_lines(recipe)):
+        stdout.print(line, markup=False)
+
+
+def _saved(made: "FineTuned") -> None:
+    if int(os.environ.get("RANK", "0")):
+        return  # one process of torchrun speaks for all
     stdout.print(f"saved: {made.steps} steps, last loss {made.loss:.4f}")
     if made.damaged:
         stdout.print(f"{made.damaged} samples were not learned: their pictures are damaged")
+
+
+def publish(
+    folder: Annotated[Path, typer.Argument(help="Output folder of a fine-tuning")],
+    repository: Annotated[str, typer.Argument(help="OWNER/NAME on the hub")],
+    public: Annotated[bool, typer.Option("--public", help="Make a new one public")] = False,
+) -> None:
+    """Put a trained adapter or model on the hub; refused without its card and licence."""
+    from longllava_domains.adapters.training.publish import publish as upload
+
+    stdout.print(upload(folder, repository, private=not public), markup=False)
 
 
 @data_commands.command()
@@ -152,6 +193,25 @@ def show_row(
         return
     encoder = replace(_encoder(model, tokenizer), loss_on=_learned(loss_on) or opened.loss_on)
     stdout.print(encoder.show(sample), markup=False)
+
+
+def _with_deepspeed(configuration: Path | None) -> dict[str, Any]:
+    """Return what hands a DeepSpeed configuration to the trainer.
+
+    Raises:
+        UnsupportedInputError: DeepSpeed is not installed.
+    """
+    from importlib.util import find_spec
+
+    if configuration is None:
+        return {}
+    if find_spec("deepspeed") is None:
+        raise UnsupportedInputError(
+            "DeepSpeed is not installed.",
+            remedy="Run: pip install deepspeed; or share the model out with --sharded instead.",
+            code="extra.missing",
+        )
+    return {"deepspeed": str(configuration)}
 
 
 def _learned(text: str | None) -> "LossOn | None":

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from longllava_domains.errors import PolicyError
+from longllava_domains.errors import MemoryBudgetError, PolicyError
 from longllava_domains.files import require_writable, write_text
 from longllava_domains.pipelines.cli.console import stdout
 from longllava_domains.pipelines.cli.options.shared import AsJson, Checkpoint
@@ -115,6 +115,12 @@ def train(
     lora_rank: Annotated[int, typer.Option(help="Rank of the adapter")] = 64,
     epochs: Annotated[int, typer.Option(help="Passes over the data")] = 1,
     views_per_row: Annotated[int, typer.Option(help="Views in a row")] = 0,
+    recompute_tokens: Annotated[
+        int, typer.Option(help="Tokens of a layer recomputed together; 0 for the whole row")
+    ] = 8192,
+    offload: Annotated[
+        bool, typer.Option("--offload", help="Boundaries wait in the processor's memory")
+    ] = False,
     tflops: Annotated[
         float, typer.Option(help="What one GPU achieves, TFLOP/s", callback=_above_zero)
     ] = 120,
@@ -125,7 +131,9 @@ def train(
     from longllava_domains.model.budget.training import TrainingRun, plan_training
 
     rank = lora_rank if lora else None
-    run = TrainingRun(rows, tokens_per_row, gpus, rank, epochs, views_per_row)
+    run = TrainingRun(
+        rows, tokens_per_row, gpus, rank, epochs, views_per_row, recompute_tokens, offload
+    )
     budget = plan_training(network_of(model, "bfloat16"), run)
     hours = budget.hours(tflops * 1e12)
     if as_json:
@@ -139,6 +147,10 @@ def train(
     fits = "yes" if budget.peak <= gpu_memory * 1e9 else "no"
     stdout.print(f"trained parameters: {budget.trained_parameters:,}")
     stdout.print(f"fits: {fits} ({human_bytes(budget.peak)} of {gpu_memory:g} GB)")
+    try:
+        budget.require_fit(gpu_memory * 1e9)
+    except MemoryBudgetError as refusal:
+        stdout.print(f"what may fit: {refusal.remedy}", markup=False)
     stdout.print(f"operations: {budget.flops / 1e15:,.1f} PFLOP")
     stdout.print(f"time: {hours:,.1f} h at {tflops:g} TFLOP/s on each of {gpus} GPUs (given)")
 
@@ -157,6 +169,9 @@ def convert(
     ] = 1.0,
     adapter: Annotated[Path | None, typer.Option(help="PEFT adapter to merge")] = None,
     quantization: Annotated[str | None, typer.Option(help="int8, int8+lm_head")] = None,
+    text_model: Annotated[
+        bool, typer.Option("--text-model", help="The language model alone, as vLLM reads it")
+    ] = False,
 ) -> None:
     """Write a checkpoint anew: released layout, dense, with an adapter, or in 8 bits."""
     from longllava_domains.model.checkpoint.convert import convert_checkpoint
@@ -164,7 +179,7 @@ def convert(
 
     convert_checkpoint(
         locate(model).folder, output, experts=experts, down_scale=down_scale, adapter=adapter,
-        quantization=quantization,
+        quantization=quantization, text_model=text_model,
     )  # fmt: skip
     stdout.print("written")
 

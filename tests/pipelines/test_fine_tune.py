@@ -132,8 +132,23 @@ def test_rows_of_an_evaluation_set_are_left_out_and_the_card_says_so(
     data = training_sets.write_vqa_rad(tmp_path / "data", "prepared")
     test = open_data(f"{data}#test", "vqa-rad")
     tune = tuning(base, "vqa-rad-lora", epochs=1)
-    made = tune(data, tmp_path / "run", evaluation=[test], use_cpu=True)
+    made = tune(
+        data, tmp_path / "run", evaluation=[test], use_cpu=True, evaluate_every_steps=1,
+        evaluate_rows=2,
+    )  # fmt: skip
+    plain = tune(data, tmp_path / "plain", evaluation=[test], use_cpu=True, evaluate_rows=0)
+    weights = [load_file(run.folder / "adapter_model.safetensors") for run in (made, plain)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     card = (made.folder / "README.md").read_text()
+    assert "- VQA-RAD, 2 rows (vqa-rad strict): loss " in card
+    front = card.split("---")[1]
+    (model,) = json.loads(front.split("model-index: ")[1].splitlines()[0])
+    metrics = {each["type"]: each["value"] for each in model["results"][0]["metrics"]}
+    assert 0 <= metrics["accuracy"] <= 1 < metrics["loss"]
+    logged = json.loads((made.folder / "log.json").read_text())
+    seen = [entry["step"] for entry in logged if "held_out/VQA-RAD/loss" in entry]
+    assert seen == [*range(1, made.steps + 1), made.steps]  # the last once more, at the end
+    assert "No quality was measured" in (plain.folder / "README.md").read_text()
     assert "Rows that stand in VQA-RAD were left out." in card
     assert "1 dropped (in_evaluation)" in card
     assert 'license: "cc0-1.0"' in card

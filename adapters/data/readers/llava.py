@@ -1,12 +1,13 @@
 """LLaVA-style JSON and JSONL: what most image-text training data is published as.
 
 A row is ``{"id", "image", "conversations": [{"from": "human" | "gpt", "value"}]}``; ``image`` is
-a path, a list of paths, or absent, and ``<image>`` in a human value says where each stands.
+a path, a list of paths, or absent, and ``<image>`` in a human value says where each stands. A row
+with ``video`` in place of ``image`` shows frames of it, where ``<video>`` stands.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from longllava_domains.adapters.data.domain_pictures import DEFAULT_SLICES, picture_of
 from longllava_domains.adapters.data.pictures import Picture
@@ -16,6 +17,8 @@ from longllava_domains.adapters.data.training_data import OWN_TERMS, LossOn, Ter
 from longllava_domains.adapters.data.turns import rounds_of, turns_of
 from longllava_domains.ct import SlicePolicy
 from longllava_domains.prompt.layouts import MARKER
+
+_VIDEO: Final = "<video>"
 
 
 def read_llava(
@@ -32,7 +35,7 @@ def read_llava(
     Args:
         files: JSON lists, or files with a row on each line.
         images: Folder that the rows' paths start from. NIfTI files and folders in it are CT
-            volumes, TIFF files are scenes.
+            volumes, TIFF files scenes, slides and videos what they are.
         name: What the data set is called.
         slices: How CT volumes are shown.
         loss_on: Which answers are learned.
@@ -59,8 +62,13 @@ def llava_sample(
     """
     if not isinstance(row, dict):
         raise RowError("damaged_row")
-    rounds, trimmed = rounds_of(turns_of(row, "conversations", "from", "value"))
-    pictures = pictures_of(row.get("image"), images, slices)
+    turns = turns_of(row, "conversations", "from", "value")
+    named = row.get("image")
+    if named is None and "video" in row:
+        named = row["video"]
+        turns = [(role, text.replace(_VIDEO, MARKER)) for role, text in turns]
+    rounds, trimmed = rounds_of(turns)
+    pictures = pictures_of(named, images, slices)
     return Sample(key, rounds, pictures, facts=facts or {}, trimmed=trimmed)
 
 

@@ -113,6 +113,56 @@ def read_parquet(path: Path, columns: Sequence[str], image: str) -> list[dict[st
     return rows
 
 
+def stored_images(
+    path: Path, texts: Sequence[Sequence[str]], images: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a Parquet file with a conversation and any number of images.
+
+    Args:
+        path: The file.
+        texts: Groups of columns; the first that is there whole is read.
+        images: Columns of images, one or a list in each row; the first that is there is read.
+
+    Yields:
+        The columns of text, and ``pictures``: `StoredImage` s whose bytes stay in the file.
+
+    Raises:
+        NotFoundError: There is no such file.
+        DamagedInputError: It is no Parquet file, or has none of these groups.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        table = parquet.ParquetFile(path)
+        names = set(table.schema_arrow.names)
+        group = next((columns for columns in texts if set(columns) <= names), None)
+        image = next((column for column in images if column in names), None)
+        if group is None:
+            raise _damaged(f"it has no column {', '.join(columns[0] for columns in texts)}")
+        for number in range(table.num_row_groups):
+            spoken = table.read_row_group(number, columns=list(group)).to_pylist()
+            counts = _images_of(table, number, image, len(spoken))
+            for place, row in enumerate(spoken):
+                stored = [_stored(path, number, place, str(image), at) for at in counts[place]]
+                yield {**row, "pictures": stored}
+    except OSError:
+        raise _absent() from None
+    except pyarrow.ArrowException:
+        raise _damaged("it is no Parquet file") from None
+
+
+def _images_of(table: Any, group: int, column: str | None, rows: int) -> list[Sequence[int | None]]:
+    """Return for each row which images it has: positions in its list, or None for its one image."""
+    if column is None:
+        return [()] * rows
+    field = table.schema_arrow.field(column).type
+    cells = table.read_row_group(group, columns=[column])[column]
+    if str(field).startswith(("list", "large_list")):
+        return [range(len(cell) if cell.is_valid else 0) for cell in cells]
+    return [(None,) if cell.is_valid else () for cell in cells]
+
+
 class _PlainUnpickler(pickle.Unpickler):
     """Reads numbers, texts, lists and dictionaries; refuses every name."""
 
@@ -121,13 +171,15 @@ class _PlainUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError("a pickle of plain data names nothing")
 
 
-def _stored(path: Path, group: int, number: int, column: str) -> StoredImage:
+def _stored(path: Path, group: int, number: int, column: str, at: int | None = None) -> StoredImage:
     def read() -> bytes:
         cell = _column(str(path), group, column)[number]
+        cell = cell if at is None else cell[at]
         data = cell.get("bytes") if isinstance(cell, dict) else None
         return data if isinstance(data, bytes) else b""
 
-    return StoredImage(f"{path.stem}/{group}/{number}", read)
+    place = f"{path.stem}/{group}/{number}" + ("" if at is None else f"/{at}")
+    return StoredImage(place, read)
 
 
 @lru_cache(maxsize=_CACHED_GROUPS)

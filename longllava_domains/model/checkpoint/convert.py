@@ -16,6 +16,7 @@ from transformers import JambaConfig
 
 from longllava_domains.errors import OutputError, PolicyError, QuantizationError
 from longllava_domains.model.checkpoint.adapter.merge import merge_adapter
+from longllava_domains.model.checkpoint.adapter.text_model import save_text_model
 from longllava_domains.model.checkpoint.downcycle import combination
 from longllava_domains.model.checkpoint.files import WeightFiles
 from longllava_domains.model.checkpoint.load import Checkpoint, load_checkpoint, open_checkpoint
@@ -43,6 +44,7 @@ def convert_checkpoint(
     down_scale: float = 1.0,
     adapter: str | Path | None = None,
     quantization: str | None = None,
+    text_model: bool = False,
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
     """Write a checkpoint anew.
@@ -57,6 +59,8 @@ def convert_checkpoint(
             used `downcycle.REFERENCE_DOWN_SCALE`.
         adapter: Folder of a PEFT adapter to merge first.
         quantization: ``"int8"`` and its options: save in 8 bits.
+        text_model: Write the language model alone, in the layout of transformers' Jamba, which
+            vLLM reads.
         shard_bytes: Largest size of one weight file.
 
     Raises:
@@ -69,6 +73,9 @@ def convert_checkpoint(
     checkpoint = open_checkpoint(folder)
     checkpoint.require_clean(None)
     _require_sense(checkpoint, experts, adapter, quantization, down_scale)
+    if text_model:
+        _write_text_model(folder, written, adapter, plain=experts is None and quantization is None)
+        return
     if quantization is not None:
         network = load_checkpoint(folder, quantization=quantization)
         save_quantized(network, written, companions=folder, shard_bytes=shard_bytes)
@@ -85,6 +92,19 @@ def convert_checkpoint(
     writer.close()
     _write_config(written, config, dense=experts is not None)
     copy_companions(folder, written)
+
+
+def _write_text_model(
+    folder: Path, written: Path, adapter: str | Path | None, *, plain: bool
+) -> None:
+    if not plain:
+        raise PolicyError(
+            "The language model alone is written as it is.",
+            remedy="Convert first, then write the language model of the result.",
+            code="convert.options",
+        )
+    whole = load_checkpoint(folder)
+    save_text_model(whole if adapter is None else merge_adapter(whole, adapter), written, folder)
 
 
 def _require_sense(

@@ -6,11 +6,12 @@ this changes no result, because everything outside attention is token-wise or ca
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers.cache_utils import Cache, DynamicCache
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.jamba.modeling_jamba import (
@@ -36,6 +37,7 @@ from longllava_domains.model.layers.arguments import (
 from longllava_domains.model.layers.attention import AttendingLayer, ExactAttention, RowBounds
 from longllava_domains.model.layers.experts import ExactExperts
 from longllava_domains.model.layers.mamba_mixer import ExactMambaMixer
+from longllava_domains.model.layers.recompute import CarriedOn, recomputes, spans_of
 
 # Tokens of all rows that a layer works on at once without gradients: enough for the products of
 # 16 experts to be fast on a CPU, and to fill a GPU.
@@ -43,7 +45,14 @@ TOKENS_PER_CHUNK = {"cpu": 2048, "cuda": 8192}
 
 
 class ExactMambaLayer(JambaMambaDecoderLayer):
-    """`JambaMambaDecoderLayer` in chunks of tokens, with resets for packed rows."""
+    """`JambaMambaDecoderLayer` in chunks of tokens, with resets for packed rows.
+
+    Attributes:
+        recompute_tokens: Tokens whose activations exist together in training, see
+            `recompute_in_chunks`; 0 for all.
+    """
+
+    recompute_tokens = 0
 
     def forward(
         self,
@@ -61,6 +70,9 @@ class ExactMambaLayer(JambaMambaDecoderLayer):
         is there for single tokens, too.
         """
         attention_mask = attention_mask if padding is None else padding
+        if recomputes(self, hidden_states) and past_key_values is None:
+            masks = (attention_mask, resets)
+            return torch.cat(list(self._recomputed(hidden_states, masks)), dim=1)
         spans = _chunks(hidden_states)
         if len(spans) == 1:
             return self._run(hidden_states, attention_mask, past_key_values, resets)
@@ -77,11 +89,29 @@ class ExactMambaLayer(JambaMambaDecoderLayer):
             )
         return output
 
+    def _recomputed(
+        self, hidden_states: Tensor, masks: tuple[Tensor | None, Tensor | None]
+    ) -> Iterator[Tensor]:
+        """Yield the output chunk by chunk; on the way back each is formed again from its state."""
+
+        def run(some: Tensor, span: slice, *state: Tensor) -> tuple[Tensor, ...]:
+            carried = CarriedOn(*state)
+            mask, resets = (None if one is None else one[:, span] for one in masks)
+            return self._run(some, mask, carried, resets), *carried.tensors
+
+        state: tuple[Tensor, ...] = ()
+        for span in spans_of(hidden_states.shape[1], self.recompute_tokens):
+            output, *kept = checkpoint(
+                run, hidden_states[:, span], span, *state, use_reentrant=False
+            )
+            state = tuple(kept)
+            yield output
+
     def _run(
         self,
         hidden_states: Tensor,
         attention_mask: Tensor | None,
-        cache: Cache | None,
+        cache: Cache | CarriedOn | None,
         resets: Tensor | None,
     ) -> Tensor:
         mixed = self.mamba(
@@ -96,7 +126,13 @@ class ExactMambaLayer(JambaMambaDecoderLayer):
 
 
 class ExactAttentionLayer(JambaAttentionDecoderLayer):
-    """`JambaAttentionDecoderLayer` whose feed-forward runs in chunks of tokens."""
+    """`JambaAttentionDecoderLayer` whose feed-forward runs in chunks of tokens.
+
+    Attributes:
+        recompute_tokens: As in `ExactMambaLayer`, for the feed-forward.
+    """
+
+    recompute_tokens = 0
 
     def forward(
         self,
@@ -121,6 +157,12 @@ class ExactAttentionLayer(JambaAttentionDecoderLayer):
             **kwargs,
         )
         hidden_states = hidden_states + attended
+        if recomputes(self, hidden_states):
+            fed = [
+                checkpoint(self._feed, hidden_states[:, span], use_reentrant=False)
+                for span in spans_of(hidden_states.shape[1], self.recompute_tokens)
+            ]
+            return torch.cat(fed, dim=1)
         spans = _chunks(hidden_states)
         if len(spans) == 1:
             return self._feed(hidden_states)
@@ -139,7 +181,7 @@ def _chunks(hidden_states: Tensor) -> list[slice]:
     limit = max(TOKENS_PER_CHUNK.get(hidden_states.device.type, 8192) // rows, 64)
     if torch.is_grad_enabled() or tokens <= limit:
         return [slice(0, tokens)]
-    return [slice(start, min(start + limit, tokens)) for start in range(0, tokens, limit)]
+    return spans_of(tokens, limit)
 
 
 class ExactCausalLM(JambaForCausalLM):

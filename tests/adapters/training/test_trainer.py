@@ -146,7 +146,10 @@ def test_what_is_not_finite_stops_the_run_before_it_reaches_the_weights(
 def test_a_run_does_not_resume_with_other_settings(data: Path, tmp_path: Path) -> None:
     trained_whole(data, tmp_path, recipe_of(epochs=1))
     other = trainer_of(data, tmp_path, recipe_of(epochs=1, seed=1))
-    with pytest.raises(PolicyError, match="other data, packing, seed"):
+    with pytest.raises(PolicyError, match="had another seed"):
+        resume(other, newest_checkpoint(tmp_path))
+    other = trainer_of(data, tmp_path, recipe_of(epochs=1, learning_rate=1e-3))
+    with pytest.raises(PolicyError, match="had another learning_rate"):
         resume(other, newest_checkpoint(tmp_path))
     (newest_checkpoint(tmp_path) / "loader.json").unlink()
     with pytest.raises(TrainingError, match="lacks the state of its rows"):
@@ -185,6 +188,14 @@ def test_sharding_that_would_not_take_place_is_refused(data: Path, tmp_path: Pat
     with pytest.raises(PolicyError) as caught:
         trainer_of(data, tmp_path, recipe_of(), arguments={"fsdp": True})
     assert caught.value.code == "training.sharding"
+
+
+def test_activations_that_wait_elsewhere_change_nothing(data: Path, tmp_path: Path) -> None:
+    made = [
+        trained_whole(data, tmp_path / str(away), recipe_of(epochs=1, offload_activations=away))
+        for away in (False, True)
+    ]
+    assert equal(*made)
 
 
 def test_packed_rows_train_to_the_same_weights_as_single_samples(
