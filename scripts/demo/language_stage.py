@@ -1,6 +1,5 @@
 """Train projector and language model on conversations about drawn phantoms, from kept features."""
 
-import importlib.util
 import json
 import math
 import sys
@@ -20,7 +19,6 @@ from torch.nn import functional
 from longllava_domains.model import LongLlavaForConditionalGeneration
 from longllava_domains.prompt import PromptTokenizer
 
-assert importlib.util
 TOKENS = 1100  # of a batch in each process
 EVERY = 25
 MIXTURE = {"chest": 0.7, "scene": 0.17, "slide": 0.13}
@@ -34,6 +32,12 @@ def fresh_network(tokenizer: PromptTokenizer) -> LongLlavaForConditionalGenerati
             values = initial(name, tuple(parameter.shape))
             parameter.copy_(torch.from_numpy(np.ascontiguousarray(values, np.float32)))
     return network
+
+
+def learned_parts(network: LongLlavaForConditionalGeneration) -> nn.ModuleList:
+    """Return what this stage trains: all but the tower."""
+    model = network.model
+    return nn.ModuleList([model.multi_modal_projector, model.language_model, network.lm_head])
 
 
 def most_slices(share: float, chance: np.random.Generator) -> int:
@@ -120,9 +124,7 @@ def train(rank: int, folder: Path, steps: int, seed: int = 2, peak: float = 3e-3
     tokenizer = demo_tokenizer()
     corpus = Corpus(folder, tokenizer)
     network = fresh_network(tokenizer)
-    learned = nn.ModuleList(
-        [network.model.multi_modal_projector, network.model.language_model, network.lm_head]
-    )
+    learned = learned_parts(network)
     optimiser = torch.optim.AdamW(
         learned.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01
     )
