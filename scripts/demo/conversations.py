@@ -1,7 +1,6 @@
 """Conversations about drawn phantoms, spelled by the project's own prompts."""
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from torch import Tensor
 
 from longllava_domains.ct_rate_labels import CT_RATE_LABELS
 from longllava_domains.pipelines.ct.preset import CTPreset
-from longllava_domains.pipelines.remote_sensing.search_preset import SearchPreset
 from longllava_domains.prompt import PromptTokenizer, encode_training, render_training
 from longllava_domains.visual import MapPlace, View, VisualSequence
 
@@ -28,16 +26,17 @@ assert len(CLASSES) > len(LABELS)
 
 @dataclass(frozen=True)
 class Row:
-    """One conversation, ready for the network.
+    """One look at a phantom, and questions that each continue from it, as `Session.score` asks.
 
     Attributes:
-        ids: Token ids (tokens).
-        labels: Learned ids, -100 elsewhere (tokens).
+        seen: Token ids up to the last view.
+        asked: For each question the ids behind that, and the learned ids (-100 elsewhere).
         views: Numbers of the views among all features of its kind, in order.
+        kind: Which features.
     """
 
-    ids: list[int]
-    labels: list[int]
+    seen: list[int]
+    asked: list[tuple[list[int], list[int]]]
     views: NDArray[np.int64]
     kind: str
 
@@ -138,24 +137,24 @@ def _encoded(
     kind: str,
     tokenizer: PromptTokenizer,
 ) -> Row:
-    made = encode_training(
-        render_training(rounds, shown),
-        tokenizer,
-        tokens_per_image=TOKENS_PER_VIEW,
-        image_token_id=tokenizer.image_token_id,
-    )
-    return Row(made.input_ids, made.labels, views, kind)
+    seen: list[int] = []
+    asked = []
+    for pair in rounds:
+        made = encode_training(
+            render_training([pair], shown),
+            tokenizer,
+            tokens_per_image=TOKENS_PER_VIEW,
+            image_token_id=tokenizer.image_token_id,
+        )
+        last = len(made.input_ids) - made.input_ids[::-1].index(tokenizer.image_token_id)
+        seen = made.input_ids[:last]
+        asked.append((made.input_ids[last:], made.labels[last:]))
+    return Row(seen, asked, views, kind)
 
 
-def padded(rows: list[Row], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Return ids and labels (rows, tokens), filled on the right, where nothing before can see it."""
-    longest = max(len(row.ids) for row in rows)
-    ids = [row.ids + [pad_id] * (longest - len(row.ids)) for row in rows]
-    labels = [row.labels + [-100] * (longest - len(row.labels)) for row in rows]
+def padded(row: Row, pad_id: int) -> tuple[Tensor, Tensor]:
+    """Return ids and labels (questions, tokens), filled on the right, where nothing before sees it."""
+    longest = max(len(ids) for ids, _ in row.asked)
+    ids = [ids + [pad_id] * (longest - len(ids)) for ids, _ in row.asked]
+    labels = [labels + [-100] * (longest - len(labels)) for _, labels in row.asked]
     return torch.tensor(ids), torch.tensor(labels)
-
-
-@cache
-def detection_preset() -> SearchPreset:
-    """Return the words that a search asks with."""
-    return SearchPreset.named("fit-rs")

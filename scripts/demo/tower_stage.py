@@ -23,8 +23,9 @@ from longllava_domains.model.network.preprocess import CLIP_MEAN, CLIP_STD
 from longllava_domains.model.network.vision import patch_features, pool_patches
 
 SEEN, UNSURE = 6, 1  # 255ths of a patch
-BATCH = {"chest": 20, "scene": 6, "slide": 6}  # of each process
+BATCH = {"chest": 24, "scene": 5, "slide": 3}  # of each process
 EVERY = 25
+SHOWING_SHARE = 0.75
 
 
 class Taught(nn.Module):
@@ -81,22 +82,36 @@ def loss_of(taught: Taught, pixels: Tensor, covered: Tensor, counts: Tensor) -> 
     return local + 0.5 * view + number
 
 
-def batch_of(sources: list[Pictures], chance: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw one batch of views, flipped in brightness and contrast a little."""
+class Views:
+    """All views of one kind, and which of them show each class."""
+
+    def __init__(self, source: Pictures) -> None:
+        self.source = source
+        seen = source.covered.max((2, 3)) >= SEEN
+        self.showing = [np.flatnonzero(column) for column in seen.T if column.any()]
+
+    def draw(self, chance: np.random.Generator) -> NDArray[np.int64]:
+        """Return views of which most show a class drawn with even odds, so that rare ones come up."""
+        number = BATCH[self.source.kind]
+        picked = chance.integers(0, len(self.source.pictures), number)
+        for position in range(round(SHOWING_SHARE * number)):
+            showing = self.showing[int(chance.integers(0, len(self.showing)))]
+            picked[position] = showing[int(chance.integers(0, len(showing)))]
+        if self.source.kind != "chest":  # a third are whole scenes or slides, which tell counts
+            picked[: number // 3 + 1] = chance.choice(self.source.starts[:-1], number // 3 + 1)
+        return picked
+
+
+def batch_of(sources: list[Views], chance: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw one batch of views, changed in contrast a little."""
     pixels, covered, counts = [], [], []
-    for source in sources:
-        picked = chance.integers(0, len(source.pictures), BATCH[source.kind])
-        if (
-            source.kind != "chest"
-        ):  # every fourth view is a whole scene or slide, which tells counts
-            picked[: len(picked) // 3] = chance.choice(source.starts[:-1], len(picked) // 3)
-        shown = normalised(source.pictures[picked])
-        gain = torch.from_numpy(
-            chance.uniform(0.94, 1.06, (len(picked), 1, 1, 1)).astype(np.float32)
-        )
-        pixels.append(shown * gain)
-        covered.append(torch.from_numpy(source.covered[picked]))
-        counts.append(torch.from_numpy(source.counts[picked]))
+    for views in sources:
+        picked = views.draw(chance)
+        shown = normalised(views.source.pictures[picked])
+        gain = chance.uniform(0.94, 1.06, (len(picked), 1, 1, 1)).astype(np.float32)
+        pixels.append(shown * torch.from_numpy(gain))
+        covered.append(torch.from_numpy(views.source.covered[picked]))
+        counts.append(torch.from_numpy(views.source.counts[picked]))
     return torch.cat(pixels), torch.cat(covered), torch.cat(counts)
 
 
@@ -106,7 +121,7 @@ def rate(step: int, steps: int, peak: float) -> float:
     return peak * rise * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
-def train(rank: int, folder: Path, steps: int, seed: int = 1, peak: float = 1.2e-3) -> None:
+def train(rank: int, folder: Path, steps: int, seed: int = 1, peak: float = 2e-3) -> None:
     """Train, or go on where an earlier run stopped; the curve is in tower.json."""
     torch.manual_seed(seed)
     taught = Taught(CLIPVisionModel(configuration(demo_tokenizer()).vision_config))
@@ -119,7 +134,7 @@ def train(rank: int, folder: Path, steps: int, seed: int = 1, peak: float = 1.2e
         taught.load_state_dict(state["taught"])
         optimiser.load_state_dict(state["optimiser"])
         start, curve = state["step"], state["curve"]
-    sources = [read(folder, kind) for kind in BATCH if any(folder.glob(f"{kind}_*.npz"))]
+    sources = [Views(read(folder, kind)) for kind in BATCH if any(folder.glob(f"{kind}_*.npz"))]
     began, total = time.perf_counter(), 0.0
     for step in range(start, steps):
         for group in optimiser.param_groups:
