@@ -17,7 +17,7 @@ from longllava_domains.visual import MapPlace, View, VisualSequence
 SEEN, UNSURE = 6, 1  # 255ths of a patch, as for the tower
 PRESET = CTPreset.named()
 TOKENS_PER_VIEW = 4
-MOST_QUESTIONS = 10
+MOST_QUESTIONS = 3  # of those to be answered with yes, and with no
 Rounds = list[tuple[str, str]]
 
 assert NOT_COUNTED < 0
@@ -66,7 +66,7 @@ def chest_row(
     picked = np.unique(picked)
     views = np.concatenate([start + picked, start + depth + picked])
     most = source.covered[views, : len(LABELS)].max((0, 2, 3))
-    rounds = _chest_rounds(most, chance, whole=slices == depth)
+    rounds = _chest_rounds(most, chance)
     return _encoded(rounds, len(views), views, "chest", tokenizer)
 
 
@@ -83,25 +83,17 @@ def _first_slice(seen: NDArray[np.uint8], slices: int, chance: np.random.Generat
     return int(chance.integers(0, room + 1))
 
 
-def _chest_rounds(most: NDArray[np.uint8], chance: np.random.Generator, *, whole: bool) -> Rounds:
-    if whole and chance.random() < 0.3 and not ((most >= UNSURE) & (most < SEEN)).any():
-        return [
-            (
-                PRESET.report_prompt,
-                report([x for x, m in zip(LABELS, most, strict=True) if m >= SEEN]),
-            )
-        ]
+def _chest_rounds(most: NDArray[np.uint8], chance: np.random.Generator) -> Rounds:
     there = [label for label, m in zip(LABELS, most, strict=True) if m >= SEEN]
     absent = [label for label, m in zip(LABELS, most, strict=True) if m < UNSURE]
     others = [label for label in CT_RATE_LABELS if label not in LABELS]
-    asked = [(label, "Yes") for label in there]
-    room = max(MOST_QUESTIONS - len(asked), 3)
-    no = list(chance.permutation(absent))[: min(room, len(asked) + 2)]
-    if chance.random() < 0.5:
-        no.append(str(chance.choice(others)))
-    asked += [(str(label), "No") for label in no]
-    chance.shuffle(asked)
-    return [(PRESET.finding_prompt.format(label=label.lower()), answer) for label, answer in asked]
+    yes = [str(label) for label in chance.permutation(there)[:MOST_QUESTIONS]]
+    no = [str(label) for label in chance.permutation(absent)[:MOST_QUESTIONS]]
+    if chance.random() < 0.25:
+        no[0] = str(chance.choice(others))
+    asked = [(label, "Yes") for label in yes] + [(label, "No") for label in no]
+    questions = [(PRESET.finding_prompt.format(label=x.lower()), answer) for x, answer in asked]
+    return [(PRESET.report_prompt, report(there)), *questions]
 
 
 def picture_row(

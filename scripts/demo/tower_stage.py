@@ -23,7 +23,7 @@ from longllava_domains.model.network.preprocess import CLIP_MEAN, CLIP_STD
 from longllava_domains.model.network.vision import patch_features, pool_patches
 
 SEEN, UNSURE = 6, 1  # 255ths of a patch
-BATCH = {"chest": 24, "scene": 5, "slide": 3}  # of each process
+BATCH = {"chest": 26, "scene": 4, "slide": 2}  # of each process
 EVERY = 25
 SHOWING_SHARE = 0.75
 
