@@ -1,7 +1,8 @@
 """Train the demonstration model from nothing, on two CPU cores: draw, teach, look, converse, package.
 
 Every stage goes on where it stopped, from files in the folder of work (about 2 GB). Seeds are fixed:
-the same versions of torch and NumPy draw the same phantoms and take the same steps. The tower's
+the same versions of torch and NumPy draw the same phantoms and take the same steps. These lengths are
+planned, not run; docs/demonstration.md says what was. The tower's
 stage is ours, since the paper's stages begin with a trained CLIP; conversations then train projector
 and language model together. The tokenizer must be in the package already (train_demo_tokenizer.py).
 
@@ -25,7 +26,7 @@ PACKAGE = Path(__file__).parents[1] / "longllava_domains/model/demo"
 PARTS, PART_SEEDS = 10, 10_000
 CHESTS, SCENES, SLIDES = 100, 300, 120  # of a part
 PICTURE_PARTS = 5
-TOWER_STEPS, CHEST_PARTS_SEEN, LANGUAGE_STEPS = 1_700, 6, 1_600
+TOWER_STEPS, CHEST_PARTS_SEEN, LANGUAGE_STEPS = 8_000, 6, 2_000
 
 
 def main(work: Path, package: Path) -> None:
