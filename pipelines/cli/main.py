@@ -17,6 +17,7 @@ from longllava_domains.pipelines.cli import (
     archive,
     calibrate,
     evaluate,
+    find,
     finetune,
     model,
     plan,
@@ -29,6 +30,7 @@ from longllava_domains.pipelines.cli.console import (
     stdout,
     tolerate_any_encoding,
 )
+from longllava_domains.pipelines.cli.evaluation import benchmark, harness, measures, own, reproduce
 from longllava_domains.pipelines.memory_remedies import out_of_memory
 
 DONE, REFUSED = 0, 2
@@ -56,7 +58,10 @@ def options(
     """LongLLaVA for CT, pathology and remote sensing. For research use only."""
 
 
-for group in (answer, views, model, plan, finetune, calibrate, evaluate, archive, send):
+for group in (
+    answer, find, views, model, plan, finetune, calibrate, evaluate, benchmark, own, measures, reproduce,
+    harness, archive, send,
+):  # fmt: skip
     group.register(app)
 
 

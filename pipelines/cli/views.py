@@ -6,11 +6,12 @@ from typing import Annotated, Any, Final
 import typer
 
 from longllava_domains.files import new_file, require_apart, require_writable
-from longllava_domains.pipelines.cli.console import stdout
+from longllava_domains.pipelines.cli.console import stdout, written
 from longllava_domains.pipelines.cli.ct_documents import require_picture
 from longllava_domains.pipelines.cli.options.ct import OPENING_CT, WantedKernel
 from longllava_domains.pipelines.cli.options.raster import OPENING_RASTER
 from longllava_domains.pipelines.cli.options.shared import DomainName, EveryMm, ShowPaths, sharing
+from longllava_domains.pipelines.cli.options.slide import OPENING_SLIDE
 from longllava_domains.units import counted
 
 _MOST_VIEWS: Final = 60
@@ -18,7 +19,7 @@ _MOST_VIEWS: Final = 60
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(sharing(views, opening=OPENING_CT, raster=OPENING_RASTER))
+    app.command()(sharing(views, opening=OPENING_CT, raster=OPENING_RASTER, slide=OPENING_SLIDE))
     app.command()(series)
 
 
@@ -29,12 +30,16 @@ def views(
     domain: DomainName = None,
     opening: dict[str, Any],
     raster: dict[str, Any],
+    slide: dict[str, Any],
     window: Annotated[
         list[str] | None, typer.Option(help="CT: window preset; repeat for several")
     ] = None,
     every_mm: EveryMm = None,
     most: Annotated[
         int | None, typer.Option(help="CT: largest number of views on the sheet, 60 by default")
+    ] = None,
+    geojson: Annotated[
+        Path | None, typer.Option(help="Slide: also write the views as QuPath annotations")
     ] = None,
     show_paths: ShowPaths = False,
 ) -> None:
@@ -47,15 +52,27 @@ def views(
     require_writable(out, overwrite=True)
     require_apart(out, path)
     decided = decide_domain(path, domain)
+    if geojson is not None:
+        require_writable(geojson)
+        require_apart(geojson, path)
     wished = {
-        **opening, **raster, "windows": tuple(window) if window else None, "spacing_mm": every_mm,
+        **opening, **raster, **slide, "windows": tuple(window) if window else None, "spacing_mm": every_mm,
         "max_views": most,
     }  # fmt: skip
+    if decided.name != "pathology":
+        wished["geojson"] = geojson
     if most is None and hasattr(decided.settings, "max_views"):
         wished["max_views"] = _MOST_VIEWS
     sequence = views_of(path, domain=decided.name, **wished)
     with new_file(out, overwrite=True) as temporary:
         contact_sheet(sequence).save(temporary)
+    if geojson is not None:
+        from longllava_domains.export.slides.qupath import write_views
+
+        # QuPath counts from the corner of what was scanned.
+        origin = sequence.provenance["policy"]["bounds"][:2]
+        write_views(geojson, sequence, origin=(origin[0], origin[1]))
+        written(geojson)
     left_out = sum(sequence.left_out.values())
     stdout.print(f"{counted(len(sequence), 'view')}, {left_out} left out: {out}", markup=False)
 

@@ -1,4 +1,4 @@
-"""Which file a search is saved as, and whether it can be, asked before the first chip."""
+"""Choice of the file that a search is saved as, checked before the first chip."""
 
 import math
 from collections.abc import Mapping

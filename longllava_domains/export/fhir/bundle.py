@@ -8,7 +8,7 @@ from the source headers, re-read when the report is saved.
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,7 @@ from longllava_domains.export.fhir import types
 from longllava_domains.export.fhir.types import Resource
 from longllava_domains.export.report_content import (
     MANUFACTURER,
+    NOT_ASSESSED,
     AbnormalityFinding,
     ReportContent,
     printable,
@@ -86,6 +87,7 @@ def build_fhir(
     """
     refuse_unfit(content, allow_demo=allow_demo)
     source = read_source(headers, _KEYWORDS)
+    content = replace(content, notices=(*content.notices, *source.notices))
     if not source.values["PatientID"]:
         raise OutputError(
             "The source headers have no patient ID, which a FHIR report must name.",
@@ -116,6 +118,7 @@ class _About:
 
     @property
     def instant(self) -> str:
+        """Time of the report, ISO 8601 in UTC, to the second."""
         return self.content.created.astimezone(UTC).isoformat(timespec="seconds")
 
     def study_date(self, key: str) -> Resource:
@@ -130,10 +133,10 @@ class _About:
 def _report(about: _About, study: Resource, observations: Sequence[Resource]) -> Resource:
     content = about.content
     notices = list(content.all_notices)
-    text = "\n".join([*notices, "", content.text])
+    text = "\n".join([*notices, "", content.text, "", NOT_ASSESSED])
     report = {
         **types.resource("DiagnosticReport"),
-        "text": types.narrative([*notices, *content.text.splitlines()]),
+        "text": types.narrative([*notices, *content.text.splitlines(), NOT_ASSESSED]),
         "status": "preliminary",
         "category": [types.concept(f"{types.TERMINOLOGY}/v2-0074", "CT", "CAT Scan")],
         "code": types.concept("http://loinc.org", "18748-4", "Diagnostic imaging study"),
@@ -141,7 +144,9 @@ def _report(about: _About, study: Resource, observations: Sequence[Resource]) ->
         **about.study_date("effectiveDateTime"),
         "issued": about.instant,
         "imagingStudy": [types.reference(study)],
-        "conclusion": printable(" ".join([*notices, content.impression or content.text])),
+        "conclusion": printable(
+            " ".join([*notices, content.impression or content.text, NOT_ASSESSED])
+        ),
         "presentedForm": [
             types.attachment("text/plain; charset=utf-8", printable(text), about.instant),
             types.attachment("application/json", json.dumps(report_json(content)), about.instant),

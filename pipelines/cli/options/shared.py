@@ -24,7 +24,7 @@ ShowPaths = Annotated[
     bool, typer.Option("--show-paths", help="Name files on this terminal in refusals")
 ]
 EveryMm = Annotated[float | None, typer.Option(help="CT: millimetres between slices")]
-DomainName = Annotated[str | None, typer.Option(help="ct, pathology or remote_sensing")]
+DomainName = Annotated[str | None, typer.Option(help="ct, pathology, remote_sensing or image")]
 
 
 @dataclass(frozen=True)
