@@ -10,7 +10,7 @@ Where = tuple[slice, slice, slice]
 Mask = NDArray[np.bool_]
 
 
-class Canvas:
+class ChestCanvas:
     """A volume in Hounsfield units with the place of everything that was planted in it.
 
     Places and radii are (towards the feet, backwards, to the patient's left), millimetres of the

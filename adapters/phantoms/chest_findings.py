@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from longllava_domains.adapters.phantoms.chest import AIR_HU, FAT_HU, LUNG_HU
-from longllava_domains.adapters.phantoms.chest_canvas import Canvas, Place
+from longllava_domains.adapters.phantoms.chest_canvas import ChestCanvas, Place
 
 Chance = np.random.Generator
 SOFT_HU, METAL_HU, FLUID_HU = 35.0, 2500.0, 10.0
@@ -15,7 +15,7 @@ SOFT_HU, METAL_HU, FLUID_HU = 35.0, 2500.0, 10.0
 HEART: Final[tuple[Place, Place]] = ((25.0, -22.0, 22.0), (60.0, 48.0, 52.0))
 
 
-def _cardiomegaly(canvas: Canvas, chance: Chance) -> None:
+def _cardiomegaly(canvas: ChestCanvas, chance: Chance) -> None:
     """A heart a third to a half wider."""
     factor = float(chance.uniform(1.32, 1.55))
     (z, y, x), radii = HEART
@@ -25,7 +25,7 @@ def _cardiomegaly(canvas: Canvas, chance: Chance) -> None:
     canvas.paint("Cardiomegaly", where, soft, 45.0)
 
 
-def _pericardial_effusion(canvas: Canvas, chance: Chance) -> None:
+def _pericardial_effusion(canvas: ChestCanvas, chance: Chance) -> None:
     """A shell of water around the heart, and fat outside that shows its edge."""
     thick = float(chance.uniform(11, 18))
     centre, radii = HEART
@@ -41,7 +41,7 @@ def _pericardial_effusion(canvas: Canvas, chance: Chance) -> None:
         canvas.paint("Pericardial effusion" if value == FLUID_HU else "", where, shell, value)
 
 
-def _hiatal_hernia(canvas: Canvas, chance: Chance) -> None:
+def _hiatal_hernia(canvas: ChestCanvas, chance: Chance) -> None:
     """A pouch of stomach with gas between heart and spine."""
     centre: Place = (float(chance.uniform(50, 80)), 38.0, float(chance.uniform(-8, 4)))
     size = float(chance.uniform(17, 25))
@@ -53,7 +53,7 @@ def _hiatal_hernia(canvas: Canvas, chance: Chance) -> None:
     canvas.paint("Hiatal hernia", where, gas, float(AIR_HU))
 
 
-def _lymphadenopathy(canvas: Canvas, chance: Chance) -> None:
+def _lymphadenopathy(canvas: ChestCanvas, chance: Chance) -> None:
     """Round nodes in the fat beside the trachea."""
     for _ in range(int(chance.integers(3, 6))):
         side = 1 if chance.random() < 0.5 else -1
@@ -67,14 +67,14 @@ def _lymphadenopathy(canvas: Canvas, chance: Chance) -> None:
         canvas.paint("Lymphadenopathy", where, inside & (canvas.hu[where] < 0), SOFT_HU + 10)
 
 
-def mediastinal_fat(canvas: Canvas) -> None:
+def mediastinal_fat(canvas: ChestCanvas) -> None:
     """Fat in front of and beside the trachea, in which nodes can be seen."""
     where, inside = canvas.ellipsoid((-75.0, -22.0, 0.0), (62.0, 34.0, 38.0))
     muscle = inside & (np.abs(canvas.hu[where] - 50) < 1)
     canvas.paint("", where, muscle, float(FAT_HU))
 
 
-def _medical_material(canvas: Canvas, chance: Chance) -> None:
+def _medical_material(canvas: ChestCanvas, chance: Chance) -> None:
     """A pacemaker in the chest wall, and its lead into the heart."""
     side = 1 if chance.random() < 0.7 else -1
     box: Place = (float(chance.uniform(-110, -80)), -85.0, side * float(chance.uniform(70, 95)))
@@ -89,7 +89,7 @@ def _medical_material(canvas: Canvas, chance: Chance) -> None:
         canvas.paint("Medical material", where, inside, METAL_HU)
 
 
-def _arterial_calcification(canvas: Canvas, chance: Chance) -> None:
+def _arterial_calcification(canvas: ChestCanvas, chance: Chance) -> None:
     """Plaques of lime on the wall of the aorta."""
     for _ in range(int(chance.integers(3, 7))):
         centre: Place = (float(chance.uniform(-110, 110)), 45.0, 24.0)
@@ -101,7 +101,7 @@ def _arterial_calcification(canvas: Canvas, chance: Chance) -> None:
         canvas.paint("Arterial wall calcification", where, inside, float(chance.uniform(650, 1100)))
 
 
-def _coronary_calcification(canvas: Canvas, chance: Chance) -> None:
+def _coronary_calcification(canvas: ChestCanvas, chance: Chance) -> None:
     """Specks of lime along a vessel on the front of the heart."""
     start, height = float(chance.uniform(-0.9, 0.3)), float(chance.uniform(-25, 25))
     grown = 1.4 if "Cardiomegaly" in canvas.marks else 1.0
@@ -120,7 +120,7 @@ def _coronary_calcification(canvas: Canvas, chance: Chance) -> None:
         )
 
 
-def _emphysema(canvas: Canvas, chance: Chance) -> None:
+def _emphysema(canvas: ChestCanvas, chance: Chance) -> None:
     """Many dark holes in the upper lungs."""
     for _ in range(int(chance.integers(35, 70))):
         centre = canvas.lung_place(chance, -130, 10)
@@ -129,7 +129,7 @@ def _emphysema(canvas: Canvas, chance: Chance) -> None:
         canvas.paint("Emphysema", where, inside & canvas.lung(where), -985.0)
 
 
-def _atelectasis(canvas: Canvas, chance: Chance) -> None:
+def _atelectasis(canvas: ChestCanvas, chance: Chance) -> None:
     """One or two thin plates of airless lung near the base."""
     for _ in range(int(chance.integers(1, 3))):
         centre = canvas.lung_place(chance, 0, 70)
@@ -141,7 +141,7 @@ def _atelectasis(canvas: Canvas, chance: Chance) -> None:
         canvas.paint("Atelectasis", where, inside, SOFT_HU)
 
 
-def _nodule(canvas: Canvas, chance: Chance) -> None:
+def _nodule(canvas: ChestCanvas, chance: Chance) -> None:
     """One or two round soft spots."""
     for _ in range(int(chance.integers(1, 3))):
         centre = canvas.lung_place(chance, -125, 60)
@@ -150,7 +150,7 @@ def _nodule(canvas: Canvas, chance: Chance) -> None:
         canvas.paint("Lung nodule", where, inside, SOFT_HU + 5)
 
 
-def _opacity(canvas: Canvas, chance: Chance) -> None:
+def _opacity(canvas: ChestCanvas, chance: Chance) -> None:
     """One or two patches of hazy lung through which vessels are seen."""
     for _ in range(int(chance.integers(1, 3))):
         centre = canvas.lung_place(chance, -120, 60)
@@ -164,7 +164,7 @@ def _opacity(canvas: Canvas, chance: Chance) -> None:
         )
 
 
-def _consolidation(canvas: Canvas, chance: Chance) -> None:
+def _consolidation(canvas: ChestCanvas, chance: Chance) -> None:
     """Airless lung with branches of air in it."""
     centre = canvas.lung_place(chance, -110, 60)
     radii: Place = tuple(float(r) for r in chance.uniform(26, 44, 3))  # type: ignore[assignment]
@@ -185,7 +185,7 @@ def _consolidation(canvas: Canvas, chance: Chance) -> None:
         canvas.paint("Consolidation", where, inside, -880.0)
 
 
-def _pleural_effusion(canvas: Canvas, chance: Chance) -> None:
+def _pleural_effusion(canvas: ChestCanvas, chance: Chance) -> None:
     """Fluid in the lowest, hindmost part of one side or both."""
     sides = {0: (-1,), 1: (1,), 2: (-1, 1)}[int(chance.integers(0, 3))]
     for side in sides:
@@ -196,7 +196,7 @@ def _pleural_effusion(canvas: Canvas, chance: Chance) -> None:
         canvas.paint("Pleural effusion", where, inside & lung, FLUID_HU + 2)
 
 
-PLANTERS: Final[Mapping[str, Callable[[Canvas, Chance], None]]] = MappingProxyType(
+PLANTERS: Final[Mapping[str, Callable[[ChestCanvas, Chance], None]]] = MappingProxyType(
     {
         "Cardiomegaly": _cardiomegaly,
         "Pericardial effusion": _pericardial_effusion,

@@ -15,7 +15,7 @@ from longllava_domains.adapters.phantoms.chest import (
     draw_anatomy,
     millimetre_grid,
 )
-from longllava_domains.adapters.phantoms.chest_canvas import Canvas
+from longllava_domains.adapters.phantoms.chest_canvas import ChestCanvas
 from longllava_domains.adapters.phantoms.chest_findings import PLANTERS, mediastinal_fat
 
 Split = Literal["train", "held-out"]
@@ -108,7 +108,7 @@ def labelled_chest(seed: int, *, findings: tuple[str, ...] | None = None) -> Lab
     slices = round(float(chance.uniform(285, 310)) / spacing_z)
     spacing = (spacing_z, field_mm / matrix, field_mm / matrix)
     axes = _body_axes((slices, matrix, matrix), spacing, scale, chance)
-    canvas = Canvas(np.full((slices, matrix, matrix), AIR_HU, np.float32), axes)
+    canvas = ChestCanvas(np.full((slices, matrix, matrix), AIR_HU, np.float32), axes)
     draw_anatomy(canvas.hu, *axes)
     wanted = _wanted(chance) if findings is None else findings
     if chance.random() < 0.5 or "Lymphadenopathy" in wanted:
