@@ -15,6 +15,9 @@ from longllava_domains.errors import OutputError
 
 RESEARCH_NOTICE: Final = "For research use only. Not a medical device."
 UNTRAINED_NOTICE: Final = "Untrained demonstration model: the text means nothing."
+DRAWINGS_NOTICE: Final = (
+    "Demonstration model: it learned from drawings alone, never from a patient, a slide or a place."
+)
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -31,7 +34,7 @@ _NOTICES: Final = frozenset(
     {
         RESEARCH_NOTICE,
         UNTRAINED_NOTICE,
-        "Demonstration model trained on synthetic phantoms only.",
+        DRAWINGS_NOTICE,
         "No published evidence for this model on this kind of image.",
         "Beyond the length the model was trained on.",
         "Outside the ground resolution the model was trained on.",

@@ -63,12 +63,9 @@ def chest_phantom(
     Returns:
         The phantom, int16 Hounsfield units from -1024 up.
     """
-    z, y, x = _millimetre_grid(shape, spacing_mm)
+    z, y, x = millimetre_grid(shape, spacing_mm)
     hu = np.full(shape, AIR_HU, np.float32)
-    _draw_body(hu, z, y, x)
-    _draw_lungs(hu, z, y, x)
-    _draw_organs(hu, z, y, x)
-    _draw_bones(hu, z, y, x)
+    draw_anatomy(hu, z, y, x)
     planted = {name: _plant(hu, z, y, x, name) for name in findings}
     hu += np.random.default_rng(seed).normal(0, noise_hu, shape) if noise_hu else 0
     origin = (np.array(shape) - 1) / 2 * np.array(spacing_mm)
@@ -86,12 +83,27 @@ def chest_phantom(
     )
 
 
-_Grid = NDArray[np.float32]
+Grid = NDArray[np.float32]
 
 
-def _millimetre_grid(
+def draw_anatomy(hu: Grid, z: Grid, y: Grid, x: Grid) -> None:
+    """Draw body, lungs, organs and bones into a volume of air.
+
+    Args:
+        hu: (slices, rows, columns), changed in place.
+        z: Millimetres from the centre towards the feet, as `millimetre_grid` returns them.
+        y: Millimetres backwards.
+        x: Millimetres to the patient's left.
+    """
+    _draw_body(hu, z, y, x)
+    _draw_lungs(hu, z, y, x)
+    _draw_organs(hu, z, y, x)
+    _draw_bones(hu, z, y, x)
+
+
+def millimetre_grid(
     shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]
-) -> tuple[_Grid, _Grid, _Grid]:
+) -> tuple[Grid, Grid, Grid]:
     """Return coordinates from the centre: z to the feet, y backwards, x to the patient's left."""
     axes = [
         ((np.arange(n, dtype=np.float32) - (n - 1) / 2) * step)
@@ -100,15 +112,16 @@ def _millimetre_grid(
     return axes[0][:, None, None], axes[1][None, :, None], axes[2][None, None, :]
 
 
-def _ellipsoid(
-    z: _Grid, y: _Grid, x: _Grid, centre: tuple[float, float, float], radii: tuple[float, ...]
+def ellipsoid(
+    z: Grid, y: Grid, x: Grid, centre: tuple[float, float, float], radii: tuple[float, ...]
 ) -> NDArray[np.bool_]:
+    """Return which voxels lie in an ellipsoid, all lengths in millimetres."""
     offsets = zip((z, y, x), centre, radii, strict=True)
     squares = [((axis - c) / r) ** 2 for axis, c, r in offsets]
     return np.asarray(squares[0] + squares[1] + squares[2] <= 1)
 
 
-def _draw_body(hu: _Grid, z: _Grid, y: _Grid, x: _Grid) -> None:
+def _draw_body(hu: Grid, z: Grid, y: Grid, x: Grid) -> None:
     """Skin, a rim of fat and muscle, and a table below the back."""
     trunk = (y / 115) ** 2 + (x / 165) ** 2
     everywhere = np.zeros_like(z)
@@ -117,10 +130,10 @@ def _draw_body(hu: _Grid, z: _Grid, y: _Grid, x: _Grid) -> None:
     hu[np.broadcast_to((np.abs(y - 135) < 5) & (np.abs(x) < 170), hu.shape)] = -300
 
 
-def _draw_lungs(hu: _Grid, z: _Grid, y: _Grid, x: _Grid) -> None:
+def _draw_lungs(hu: Grid, z: Grid, y: Grid, x: Grid) -> None:
     """Two lungs, the right one shorter (the liver), with vessels that thin outwards."""
-    right = _ellipsoid(z, y, x, (-35, 0, -75), (130, 82, 58))
-    left = _ellipsoid(z, y, x, (-20, 0, 78), (145, 82, 55))
+    right = ellipsoid(z, y, x, (-35, 0, -75), (130, 82, 58))
+    left = ellipsoid(z, y, x, (-20, 0, 78), (145, 82, 55))
     hu[right | left] = LUNG_HU
     for side, lung in ((-1, right), (1, left)):
         for angle in np.linspace(-1.2, 1.2, 7):
@@ -132,18 +145,18 @@ def _draw_lungs(hu: _Grid, z: _Grid, y: _Grid, x: _Grid) -> None:
             hu[vessel & lung] = BLOOD_HU
 
 
-def _draw_organs(hu: _Grid, z: _Grid, y: _Grid, x: _Grid) -> None:
+def _draw_organs(hu: Grid, z: Grid, y: Grid, x: Grid) -> None:
     """Heart and aorta to the left, liver to the right, gas in the stomach, the trachea."""
-    hu[_ellipsoid(z, y, x, (25, -22, 22), (60, 48, 52))] = BLOOD_HU
-    hu[_ellipsoid(z, y, x, (115, -10, -60), (60, 80, 82))] = LIVER_HU
-    hu[_ellipsoid(z, y, x, (125, -40, 70), (28, 25, 35))] = AIR_HU
+    hu[ellipsoid(z, y, x, (25, -22, 22), (60, 48, 52))] = BLOOD_HU
+    hu[ellipsoid(z, y, x, (115, -10, -60), (60, 80, 82))] = LIVER_HU
+    hu[ellipsoid(z, y, x, (125, -40, 70), (28, 25, 35))] = AIR_HU
     aorta = np.broadcast_to((y - 45) ** 2 + (x - 24) ** 2 <= 13**2, hu.shape)
     hu[aorta] = BLOOD_HU
     trachea = ((y - 5) ** 2 + x**2 <= 9**2) & (z < -45)
     hu[trachea] = AIR_HU
 
 
-def _draw_bones(hu: _Grid, z: _Grid, y: _Grid, x: _Grid) -> None:
+def _draw_bones(hu: Grid, z: Grid, y: Grid, x: Grid) -> None:
     """Spine with discs, sternum and slanting ribs."""
     body = np.broadcast_to((y - 75) ** 2 / 18**2 + x**2 / 22**2 <= 1, hu.shape)
     disc = np.broadcast_to(np.mod(z, 30) < 6, hu.shape)
@@ -157,13 +170,13 @@ def _draw_bones(hu: _Grid, z: _Grid, y: _Grid, x: _Grid) -> None:
     hu[ribs & (np.abs(x) > 25)] = 400
 
 
-def _plant(hu: _Grid, z: _Grid, y: _Grid, x: _Grid, finding: Finding) -> tuple[float, float, float]:
+def _plant(hu: Grid, z: Grid, y: Grid, x: Grid, finding: Finding) -> tuple[float, float, float]:
     """Draw one finding and return its centre, millimetres from the centre of the volume."""
     if finding == "nodule":
         centre = (-85.0, -15.0, -80.0)
-        hu[_ellipsoid(z, y, x, centre, (7, 7, 7))] = 40
+        hu[ellipsoid(z, y, x, centre, (7, 7, 7))] = 40
         return centre
     centre = (85.0, 70.0, 95.0)
-    fluid = _ellipsoid(z, y, x, centre, (50, 30, 40)) & (hu == LUNG_HU)
+    fluid = ellipsoid(z, y, x, centre, (50, 30, 40)) & (hu == LUNG_HU)
     hu[fluid] = 12
     return centre

@@ -9,7 +9,12 @@ from longllava_domains.model.checkpoint.load import open_checkpoint
 from longllava_domains.model.checkpoint.source import Source
 from longllava_domains.model.int8.quantize import coverage
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
-from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
+from longllava_domains.provenance import (
+    DRAWINGS_NOTICE,
+    RESEARCH_NOTICE,
+    UNTRAINED_NOTICE,
+    Provenance,
+)
 
 
 def model_provenance(
@@ -68,9 +73,4 @@ def _quantization(network: LongLlavaForConditionalGeneration) -> dict[str, objec
 def _notices(demo: bool, trained: bool) -> list[str]:
     if not demo:
         return [RESEARCH_NOTICE]
-    kind = (
-        "Demonstration model trained on synthetic phantoms only."
-        if trained
-        else "Untrained demonstration model: the text means nothing."
-    )
-    return [RESEARCH_NOTICE, kind]
+    return [RESEARCH_NOTICE, DRAWINGS_NOTICE if trained else UNTRAINED_NOTICE]

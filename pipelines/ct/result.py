@@ -21,7 +21,12 @@ from longllava_domains.export.report_content import (
 )
 from longllava_domains.export.report_json import report_json
 from longllava_domains.html.facts import facts_table, rows_table
-from longllava_domains.provenance import RESEARCH_NOTICE, UNTRAINED_NOTICE, Provenance
+from longllava_domains.provenance import (
+    DRAWINGS_NOTICE,
+    RESEARCH_NOTICE,
+    UNTRAINED_NOTICE,
+    Provenance,
+)
 from longllava_domains.visual import SlicePlace, VisualSequence
 from longllava_domains.visual.contact_sheet import contact_sheet
 
@@ -98,7 +103,7 @@ class CTReportResult:
 
     def to_text(self) -> str:
         """Return notices, the series read, findings by margin and the draft, for a terminal."""
-        lines = [f"[{notice}]" for notice in self.notices]
+        lines = self._notice_lines()
         lines += [f"[{line}]" for line in series_lines(self.provenance.get("series", {}))]
         lines += map(_withheld_line, self.withheld)
         if self.abnormalities:
@@ -106,6 +111,15 @@ class CTReportResult:
             lines += ["", *_MARGINS, *map(_margin_line, ranked)]
         draft = [f"{self._draft_title()}:", printable(self.text)]
         return "\n".join([*lines, "", *draft, "", NOT_ASSESSED])
+
+    def _notice_lines(self) -> list[str]:
+        """Return the notices, a demonstration's own on the first line, where nobody misses it."""
+        lines = [f"[{notice}]" for notice in self.notices]
+        if DRAWINGS_NOTICE in self.notices:
+            own = f"[{DRAWINGS_NOTICE}]"
+            lines.remove(own)
+            lines[0] += f" {own}"
+        return lines
 
     def evidence(self, label: str) -> Image.Image:
         """Return the slices that the model looked at most for a finding, as one picture.

@@ -55,7 +55,7 @@ def test_the_demonstration_model_answers_and_says_what_it_is(demo: LongLlava) ->
     assert all(value <= 0 for value in answer.token_logprobs)
     made = answer.provenance
     assert (made["model"], made["demo"], made["views"]) == ("demo", True, 2)
-    assert made["tokens"] > 2 * made["tokens_per_image"] == 288
+    assert made["tokens"] > 2 * made["tokens_per_image"] > 0
     assert RESEARCH_NOTICE in made["notices"]
     assert any("emonstration" in notice for notice in made["notices"])
     assert answer.to_json()["provenance"]["dtype"] == "float32"

@@ -141,7 +141,7 @@ def test_every_file_of_a_report_is_named_and_the_answer_is_printed_first(
     arguments += ["--out", str(out), "--sheet", str(sheet), "--evidence", str(evidence)]
     assert run(arguments) == 0
     told = capfd.readouterr()
-    assert "noise: this model is untrained" in told.out
+    assert "Draft report" in told.out
     assert "neither a probability nor a diagnosis" in told.out
     for path in (out, sheet, evidence):
         assert str(path) in told.err

@@ -1,0 +1,294 @@
+"""Train projector and language model on conversations about drawn phantoms, from kept features."""
+
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from conversations import Row, chest_row, padded, picture_row
+from pair import average_gradients, run_pair
+from pictures import CLASSES, Pictures, read
+from recorded import recorded_memory
+from shape import configuration, demo_tokenizer, initial
+from torch import Tensor, nn
+from torch.nn import functional
+from tower_stage import Taught
+
+from longllava_domains.model import LongLlavaForConditionalGeneration
+from longllava_domains.prompt import PromptTokenizer
+
+TOKENS = 1100  # of a batch in each process
+EVERY = 25
+HEAD_SCALE = 0.5
+QUERY_SCALE = 1.5
+BACKGROUND = 0.1
+COMMON_NOISE = 0.3
+# What a word is must outweigh what the layer before the first attention adds to it.
+LOUD, QUIET = 3.0, 0.15
+PRESENT_WEIGHT = 5.0  # in a report, where eight of nine findings are absent
+QUIETED = ("out_proj.weight", "down_proj.weight")
+MIXTURE = {"chest": 0.7, "scene": 0.17, "slide": 0.13}
+
+
+def fresh_network(tokenizer: PromptTokenizer) -> LongLlavaForConditionalGeneration:
+    """Build the network with the first values of `shape.initial`."""
+    network = LongLlavaForConditionalGeneration(configuration(tokenizer)).float()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            values = initial(name, tuple(parameter.shape))
+            parameter.copy_(torch.from_numpy(np.ascontiguousarray(values, np.float32)))
+        network.get_input_embeddings().weight.mul_(LOUD)
+        for name, parameter in network.named_parameters():
+            if "language_model.layers.0." in name and name.endswith(QUIETED):
+                parameter.mul_(QUIET)
+    begin_attention(network)
+    begin_memory(network)
+    return network
+
+
+@torch.no_grad()
+def begin_attention(network: LongLlavaForConditionalGeneration) -> None:
+    """Begin with a first attention to what is like the query: queries and keys are one projection.
+
+    A word then finds the views that the projector spells with it, before anything is learned.
+    """
+    text = network.config.text_config
+    heads, shared = text.num_attention_heads, text.num_key_value_heads
+    layers = network.model.language_model.layers
+    first = next(layer.self_attn for layer in layers if hasattr(layer, "self_attn"))
+    queries = first.k_proj.weight.unflatten(0, (shared, -1)).repeat_interleave(heads // shared, 0)
+    first.q_proj.weight.copy_(QUERY_SCALE * queries.flatten(0, 1))
+    first.o_proj.weight.mul_(LOUD)
+
+
+@torch.no_grad()
+def begin_memory(network: LongLlavaForConditionalGeneration) -> None:
+    """Begin with a memory that any token can read: what is written and read hardly depends on words.
+
+    Otherwise what one word writes another reads with a sign of its own, and an answer cannot use
+    what was found at the words of its question.
+    """
+    states = network.config.text_config.mamba_d_state
+    signs = torch.tensor([1.0, -1.0]).repeat(states // 2).unsqueeze(1)
+    for layer in network.model.language_model.layers[1:]:
+        if hasattr(layer, "mamba"):
+            weight = layer.mamba.x_proj.weight
+            for start in (weight.shape[0] - 2 * states, weight.shape[0] - states):
+                rows = weight[start : start + states]
+                rows.mul_(COMMON_NOISE).add_(signs * weight.shape[1] ** -0.5)
+
+
+@torch.no_grad()
+def begin_projector(
+    network: LongLlavaForConditionalGeneration,
+    taught: Taught,
+    features: Tensor,
+    tokenizer: PromptTokenizer,
+) -> None:
+    """Begin with what the tower already tells: evidence for a class becomes the words for it.
+
+    The first rows of the first layer are the tower's own heads, the others look at features of mean 0
+    and spread 1; the columns behind a class are the embeddings of its name.
+    """
+    projector, words = network.model.multi_modal_projector, network.get_input_embeddings().weight
+    mean, spread = features.mean((0, 1)), features.std((0, 1)) + 1e-3
+    first = projector.linear_1
+    first.weight /= spread
+    first.bias.copy_(-first.weight @ mean)
+    heads = ((taught.view_head, 0), (taught.count_head, len(CLASSES)))
+    for head, start in heads:
+        rows = slice(start, start + len(head.weight))
+        first.weight[rows] = HEAD_SCALE * head.weight
+        first.bias[rows] = HEAD_SCALE * head.bias
+    second = projector.linear_2
+    second.weight *= BACKGROUND  # or what is no evidence would drown it
+    second.bias.copy_(words[tokenizer.image_token_id])
+    for number, name in enumerate(CLASSES):
+        ids = tokenizer.encode_text(f" {name.lower()}")
+        second.weight[:, number] = words[ids].mean(0) * len(ids) ** 0.5
+
+
+def learned_parts(network: LongLlavaForConditionalGeneration) -> nn.ModuleList:
+    """Return what this stage trains: all but the tower."""
+    model = network.model
+    return nn.ModuleList([model.multi_modal_projector, model.language_model, network.lm_head])
+
+
+def most_slices(share: float, chance: np.random.Generator) -> int:
+    """Return how many slices a chest row shows at this share of the training: few at first."""
+    if share < 0.3:
+        return int(chance.integers(1, 4))
+    if share < 0.6:
+        return int(chance.integers(2, 13))
+    return 1000 if chance.random() < 0.6 else int(chance.integers(6, 40))
+
+
+class Corpus:
+    """Pictures and features of every kind, and the rows drawn from them."""
+
+    def __init__(self, folder: Path, tokenizer: PromptTokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.yes, self.no = (tokenizer.encode_text(word)[0] for word in ("Yes", "No"))
+        self.decisions = [tokenizer.encode_text(word)[0] for word in (" yes", " no")]
+        self.sources: dict[str, Pictures] = {}
+        self.features: dict[str, Tensor] = {}
+        for kind in MIXTURE:
+            files = sorted(folder.glob(f"{kind}_*.features.npy"))
+            if not files:
+                continue
+            names = [path.name.replace(".features.npy", ".npz") for path in files]
+            self.sources[kind] = read(folder, kind, names, pictures=False)
+            self.features[kind] = torch.from_numpy(
+                np.concatenate([np.load(path) for path in files])
+            )
+
+    def batch(self, share: float, chance: np.random.Generator) -> list[Row]:
+        """Draw rows of one kind until the tokens of a batch are full."""
+        kinds = list(self.sources)
+        weights = np.array([MIXTURE[kind] for kind in kinds])
+        kind = str(chance.choice(kinds, p=weights / weights.sum()))
+        source = self.sources[kind]
+        rows: list[Row] = []
+        total = 0
+        slices = most_slices(share, chance)
+        while True:
+            example = int(chance.integers(0, len(source.starts) - 1))
+            row = (
+                chest_row(source, example, slices, chance, self.tokenizer)
+                if kind == "chest"
+                else picture_row(source, example, chance, self.tokenizer)
+            )
+            tokens = len(row.seen) + len(row.asked) * max(len(ids) for ids, _ in row.asked)
+            if rows and total + tokens > TOKENS:
+                return rows
+            rows.append(row)
+            total += tokens
+
+
+def loss_of(
+    network: LongLlavaForConditionalGeneration, corpus: Corpus, rows: list[Row]
+) -> tuple[Tensor, float]:
+    """Return the mean loss of what is learned, and the share of decisions that are right (each kind counts alike)."""
+    parts = [_answers(network, corpus, row) for row in rows]
+    logits = torch.cat([part[0] for part in parts])
+    wanted, first = (torch.cat([part[n] for part in parts]) for n in (1, 2))
+    decision = torch.isin(wanted, torch.tensor(corpus.decisions))
+    present = wanted == corpus.decisions[0]
+    weights = torch.where(first | decision, 1.0, 0.15) + (PRESENT_WEIGHT - 1) * present
+    each = functional.cross_entropy(logits, wanted, reduction="none")
+    hit = (logits.argmax(-1) == wanted).float()
+    groups = (
+        [first]
+        if rows[0].kind != "chest"
+        else [
+            group
+            for group in (
+                present,
+                decision & ~present,
+                first & (wanted == corpus.yes),
+                first & (wanted == corpus.no),
+            )
+            if group.any()
+        ]
+    )
+    right = torch.stack([hit[group].mean() for group in groups]).mean()
+    return (each * weights).sum() / weights.sum(), float(right)
+
+
+def _answers(
+    network: LongLlavaForConditionalGeneration, corpus: Corpus, row: Row
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Look once, and let every question continue from there.
+
+    Returns:
+        Logits of the learned tokens, what they should be, and which of them begin an answer.
+    """
+    language, embedding = network.model.language_model, network.get_input_embeddings()
+    seen = torch.tensor([row.seen])
+    pooled = corpus.features[row.kind][row.views].float()
+    tokens = network.model.multi_modal_projector(pooled).flatten(0, 1)
+    at = (seen == corpus.tokenizer.image_token_id).unsqueeze(-1)
+    memory = recorded_memory(network.config.text_config)
+    language(
+        inputs_embeds=embedding(seen).masked_scatter(at, tokens),
+        past_key_values=memory,
+        use_cache=True,
+    )
+    ids, labels = padded(row, corpus.tokenizer.pad_id)
+    hidden = language(
+        inputs_embeds=embedding(ids), past_key_values=memory.repeat(len(ids)), use_cache=True
+    ).last_hidden_state
+    learned = labels[:, 1:] != -100
+    first = (learned & ~functional.pad(learned, (1, 0))[:, :-1])[learned]
+    return network.lm_head(hidden[:, :-1][learned]), labels[:, 1:][learned], first
+
+
+def rate(step: int, steps: int, peak: float) -> float:
+    """Return the learning rate: a short rise, then half a cosine."""
+    return (
+        peak
+        * min(1.0, (step + 1) / 30)
+        * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+    )
+
+
+def train(rank: int, folder: Path, steps: int, seed: int = 2, peak: float = 8e-4) -> None:
+    """Train, or go on where an earlier run stopped; the curve is in language.json."""
+    torch.manual_seed(seed)
+    tokenizer = demo_tokenizer()
+    corpus = Corpus(folder, tokenizer)
+    network = fresh_network(tokenizer)
+    taught = Taught(network.model.vision_tower)
+    taught.load_state_dict(torch.load(folder / "tower.pt", weights_only=True)["taught"])
+    begin_projector(network, taught, corpus.features["chest"][::50].float(), tokenizer)
+    learned = learned_parts(network)
+    optimiser = torch.optim.AdamW(
+        learned.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01
+    )
+    kept = folder / "language.pt"
+    curve: list[list[Any]] = []
+    start = 0
+    if kept.exists():
+        state = torch.load(kept, weights_only=True)
+        learned.load_state_dict(state["learned"])
+        optimiser.load_state_dict(state["optimiser"])
+        start, curve = state["step"], state["curve"]
+    began = time.perf_counter()
+    told: dict[str, list[tuple[float, float]]] = {}
+    network.train()
+    for step in range(start, steps):
+        for group in optimiser.param_groups:
+            group["lr"] = rate(step, steps, peak)
+        rows = corpus.batch(step / steps, np.random.default_rng((seed, rank, step)))
+        loss, right = loss_of(network, corpus, rows)
+        optimiser.zero_grad()
+        loss.backward()
+        average_gradients(learned)
+        nn.utils.clip_grad_norm_(learned.parameters(), 1.0)
+        optimiser.step()
+        told.setdefault(rows[0].kind, []).append((float(loss.detach()), right))
+        if (step + 1) % EVERY == 0 and rank == 0:
+            means = {
+                kind: [round(float(x), 4) for x in np.mean(pairs, 0)]
+                for kind, pairs in told.items()
+            }
+            curve.append([step + 1, means])
+            print(
+                f"language {step + 1}/{steps} {means} {time.perf_counter() - began:.0f} s",
+                flush=True,
+            )
+            told = {}
+        if (step + 1) % (2 * EVERY) == 0 and rank == 0:
+            state = {"learned": learned.state_dict(), "optimiser": optimiser.state_dict(),
+                     "step": step + 1, "curve": curve}  # fmt: skip
+            torch.save(state, kept.with_suffix(".partial"))
+            kept.with_suffix(".partial").rename(kept)
+            (folder / "language.json").write_text(json.dumps(curve))
+
+
+if __name__ == "__main__":
+    run_pair(train, Path(sys.argv[1]), Path(sys.argv[1]), int(sys.argv[2]))
