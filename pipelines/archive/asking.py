@@ -8,7 +8,7 @@ from longllava_domains.archive import Item, Scored
 from longllava_domains.export.slides.qupath import write_views
 from longllava_domains.files import write_text
 from longllava_domains.pipelines.archive.files import ItemFiles, written
-from longllava_domains.pipelines.archive.opening import Shown
+from longllava_domains.pipelines.archive.opening import ShownItem
 from longllava_domains.pipelines.archive.stages import VisionClock
 from longllava_domains.pipelines.archive.task import ArchiveTask
 from longllava_domains.pipelines.loading import load
@@ -32,7 +32,7 @@ class AskScorer:
         self._clock = VisionClock(self._model)
         self._files = ItemFiles(asked.output, spec_key)
 
-    def score(self, item: Item, prepared: Shown) -> Scored:
+    def score(self, item: Item, prepared: ShownItem) -> Scored:
         """Ask about one item."""
         question = f"{prepared.lead} {self._asked.question}".strip()
         began = time.perf_counter()

@@ -18,7 +18,7 @@ _MOST_ON_A_SHEET = 60
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownItem:
     """Views of an item for a model.
 
     Attributes:
@@ -64,7 +64,7 @@ class ShowItem:
     settings: Mapping[str, Any]
     view_format: ViewFormat | None
 
-    def __call__(self, item: Item) -> Shown:
+    def __call__(self, item: Item) -> ShownItem:
         """Return what is shown of an item."""
         domain = domains()[item.domain]
         settings = settings_for(domain, self.settings)
@@ -76,7 +76,7 @@ class ShowItem:
             bounds = getattr(content, "bounds", None)
         turned = compass is not None and not compass.is_north_up
         origin = (0, 0) if bounds is None else (bounds.x, bounds.y)
-        return Shown(sequence, str(compass) if turned else "", origin)
+        return ShownItem(sequence, str(compass) if turned else "", origin)
 
 
 @dataclass(frozen=True)

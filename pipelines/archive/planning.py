@@ -21,7 +21,7 @@ _MOST_VIEWS: Final = 256
 
 
 @dataclass(frozen=True)
-class RunPlan:
+class ArchivePlan:
     """Plan of a run.
 
     Attributes:
@@ -64,7 +64,7 @@ def plan_run(
     workers: int = 1,
     decoders: int = 1,
     deadline_hours: float | None = None,
-) -> RunPlan:
+) -> ArchivePlan:
     """Try a sample, and where the deadline is missed, coarser policies on a part of it.
 
     Args:
@@ -87,7 +87,7 @@ def plan_run(
         replace(job, build=lambda: scorer), items, sample=sample, read=read_through, **counts
     )
     if deadline_hours is None or first.meets(deadline_hours):
-        return RunPlan(first, deadline_hours, {}, workers)
+        return ArchivePlan(first, deadline_hours, {}, workers)
     tried: dict[str, Prediction] = {}
     for name, other in coarser(asked, domain).items():
         changed = replace(archive_job(other, domain), build=lambda: scorer)
@@ -95,7 +95,7 @@ def plan_run(
         tried[name] = predict(changed, items, sample=few, read=read_through, **counts)
     able = {name: tried[name] for name in in_time(tried, deadline_hours)}
     needed = None if first.bottleneck == "disk" else ceil(workers * first.hours / deadline_hours)
-    return RunPlan(first, deadline_hours, able, needed)
+    return ArchivePlan(first, deadline_hours, able, needed)
 
 
 def coarser(asked: ArchiveTask, domain: str) -> dict[str, ArchiveTask]:

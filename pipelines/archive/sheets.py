@@ -5,7 +5,7 @@ import time
 from longllava_domains.archive import Item, Scored
 from longllava_domains.files import new_file
 from longllava_domains.pipelines.archive.files import ItemFiles
-from longllava_domains.pipelines.archive.opening import Shown
+from longllava_domains.pipelines.archive.opening import ShownItem
 from longllava_domains.pipelines.archive.task import ArchiveTask
 
 
@@ -20,7 +20,7 @@ class SheetScorer:
     def __init__(self, asked: ArchiveTask, spec_key: str) -> None:
         self._files = ItemFiles(asked.output, spec_key)
 
-    def score(self, item: Item, prepared: Shown) -> Scored:
+    def score(self, item: Item, prepared: ShownItem) -> Scored:
         """Write the sheet of one item."""
         began = time.perf_counter()
         place = self._files.place(item, "views.png")

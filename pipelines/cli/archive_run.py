@@ -14,7 +14,7 @@ from longllava_domains.vision_language import LoadOptions
 if TYPE_CHECKING:
     from longllava_domains.archive import Manifest, Progress, Shard
     from longllava_domains.pipelines.archive import ArchiveTask
-    from longllava_domains.pipelines.archive.planning import RunPlan
+    from longllava_domains.pipelines.archive.planning import ArchivePlan
 
 FINISHED_WITH_FAILURES: Final = 3
 _GIB: Final = 1 << 30
@@ -197,7 +197,7 @@ def _predict(
         stdout.print(line, markup=False)
 
 
-def _told(plan: "RunPlan", workers: int) -> list[str]:
+def _told(plan: "ArchivePlan", workers: int) -> list[str]:
     """Say a prediction in lines."""
     found = plan.prediction
     stages = ", ".join(f"{name} {value:.3g} s" for name, value in found.stage_seconds.items())

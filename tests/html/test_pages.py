@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longllava_domains.html import (
-    Cell,
     Html,
     Line,
+    SortedCell,
     bar_plot,
     column_plot,
     element,
@@ -105,7 +105,8 @@ def test_columns_are_as_high_as_their_values() -> None:
 
 def test_cells_are_sorted_by_what_they_stand_for() -> None:
     text = sortable_table(
-        ("name", "size"), [("x", Cell("1.5 MB", 1500000.0, "number")), ("y", Cell("", None))]
+        ("name", "size"),
+        [("x", SortedCell("1.5 MB", 1500000.0, "number")), ("y", SortedCell("", None))],
     )
     assert re.findall(r'data-sort="(.*?)"', text) == ["1500000.0", ""]
     assert Outline(text).names.count("button") == 2

@@ -88,12 +88,7 @@ def scan_archive(
         PolicyError: An unknown domain, or the manifest belongs to another source or secret.
         OutputError: A file cannot be written.
     """
-    if domain not in DOMAINS:
-        raise PolicyError(
-            "There is no such domain.",
-            remedy=f"Use one of {', '.join(DOMAINS)}.",
-            code="archive.domain",
-        )
+    _require_domain(domain)
     start = time.monotonic()
     with writing():
         manifest.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -124,6 +119,15 @@ def scan_archive(
         )
     finally:
         index.close()
+
+
+def _require_domain(domain: str) -> None:
+    if domain not in DOMAINS:
+        raise PolicyError(
+            "There is no such domain.",
+            remedy=f"Use one of {', '.join(DOMAINS)}.",
+            code="archive.domain",
+        )
 
 
 def _listed_summary(written: "_Written", codes: Counter[str], seconds: float) -> ScanSummary:
