@@ -126,6 +126,7 @@ ALLOWED: Final[Mapping[str, Callable[[object], bool]]] = MappingProxyType(
         "protocol": _is_identifier,
         "withheld": _is_plain,
         "preset": _is_identifier,
+        "report_mode": _is_identifier,
         "tokens": _is_number,
         "tokens_per_image": _is_number,
         "trained_length": _is_number,

@@ -44,7 +44,7 @@ class Contrast:
 
     @property
     def is_visual(self) -> bool:
-        """Whether the whole interval lies above 0."""
+        """True where the whole interval lies above 0."""
         return self.interval.low > 0
 
 

@@ -15,6 +15,12 @@ from longllava_domains.visual import SlicePlace
 MANUFACTURER: Final = "longllava-domains"
 DRAFT_NOTICE: Final = "Draft written by a model. No physician has read or verified it."
 
+NOT_ASSESSED: Final = (
+    "Not assessed: pneumothorax, pulmonary embolism, fracture, dissection, and everything else "
+    "outside the 18 scored findings. What is not named as present is not thereby normal."
+)
+"""The sentence with which every report ends."""
+
 
 @dataclass(frozen=True)
 class AbnormalityFinding:

@@ -8,7 +8,7 @@ from datetime import UTC
 from importlib.resources import files
 from typing import Any, Final
 
-from longllava_domains.export.report_content import AbnormalityFinding, ReportContent
+from longllava_domains.export.report_content import NOT_ASSESSED, AbnormalityFinding, ReportContent
 
 SCHEMA_NAME: Final = "longllava-domains/ct-report@1"
 
@@ -32,6 +32,7 @@ def report_json(content: ReportContent) -> dict[str, Any]:
         "findings": content.findings or None,
         "impression": content.impression or None,
         "abnormalities": [_finding_json(finding) for finding in content.abnormalities],
+        "not_assessed": NOT_ASSESSED,
         "slices_shown": [place.to_json() for place in content.slices],
         "provenance": content.provenance.to_json(),
     }

@@ -12,7 +12,7 @@ from longllava_domains.pipelines.archive.sheets import SheetScorer
 from longllava_domains.pipelines.archive.task import ArchiveTask
 from longllava_domains.pipelines.ct.preset import CTPreset
 from longllava_domains.pipelines.domains.registry import domains, settings_for
-from longllava_domains.pipelines.remote_sensing.search_preset import SearchPreset
+from longllava_domains.pipelines.search.preset import SearchPreset
 from longllava_domains.units import content_hash
 from longllava_domains.vision_language import ViewFormat
 

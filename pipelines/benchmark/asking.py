@@ -16,7 +16,7 @@ DEFAULT_TOKENS: Final = 256
 
 @dataclass(frozen=True)
 class Decoding:
-    """How an answer is generated.
+    """Settings with which an answer is generated.
 
     Attributes:
         max_new_tokens: Longest answer.
@@ -48,7 +48,7 @@ class Decoding:
 
     @property
     def sampling(self) -> Sampling | None:
-        """How tokens are drawn; None where the most likely one is taken."""
+        """Draws of the tokens; None where the most likely one is taken."""
         if self.temperature == 0 and self.repetition_penalty == 1:
             return None
         return Sampling(self.temperature, 1.0, self.repetition_penalty, self.seed)
@@ -72,7 +72,7 @@ class Ask:
 
     @property
     def key(self) -> str:
-        """What tells this prompt from all others of a run: equal ones are generated once."""
+        """Mark that tells this prompt from all others of a run: equal ones are generated once."""
         parts: list[Any] = [self.shown, self.prompt, self.choices]
         parts += [None] if self.choices else [asdict(self.decoding)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
@@ -80,7 +80,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model made of one prompt.
+    """Answer of a model to one prompt.
 
     Attributes:
         text: The answer; empty where choices were scored.

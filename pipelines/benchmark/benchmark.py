@@ -34,7 +34,7 @@ class RunSettings:
 
     Attributes:
         max_new_tokens: Longest answer; None for the protocol's own.
-        limit: Only the first so many rows; the card then says so.
+        limit: Only the first N rows; the card then says so.
         controls: Make the blind and the shuffled run as well.
         seed: Of draws, of which other image is shown, and of the bootstrap.
         draws: Of the bootstrap.

@@ -3,10 +3,10 @@
 import random
 from collections.abc import Mapping, Sequence
 
-from longllava_domains.pipelines.benchmark.material import Item
+from longllava_domains.pipelines.benchmark.material import BenchmarkItem
 
 
-def other_images(items: Sequence[Item], seed: int) -> Mapping[str, str]:
+def other_images(items: Sequence[BenchmarkItem], seed: int) -> Mapping[str, str]:
     """Give each item the image of another group: no patient's own, and each image about as often.
 
     Args:

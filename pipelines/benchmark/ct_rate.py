@@ -15,7 +15,12 @@ from longllava_domains.evaluate import Dataset, load_dataset
 from longllava_domains.evaluate.ct_rate.volumes import parse_volume, plain_name
 from longllava_domains.evaluate.protocol import Protocol
 from longllava_domains.pipelines.benchmark.asking import Reply
-from longllava_domains.pipelines.benchmark.material import Item, Material, Question, first_rows
+from longllava_domains.pipelines.benchmark.material import (
+    AskedQuestion,
+    BenchmarkItem,
+    Material,
+    first_rows,
+)
 from longllava_domains.pipelines.ct.preset import CTPreset
 from longllava_domains.units import short_hash
 from longllava_domains.vision_language import ViewFormat
@@ -37,7 +42,7 @@ def ct_rate_material(
     Args:
         benchmark: ``"ct-rate"`` or ``"ct-rate/reports"``.
         folder: The release's root or its ``dataset`` folder, with the metadata table beside it.
-        limit: Only the first so many volumes; None for all.
+        limit: Only the first N volumes; None for all.
         view_format: Of the model that looks.
         protocols: Names of the protocols that are asked.
 
@@ -49,7 +54,7 @@ def ct_rate_material(
     whole = load_dataset(benchmark, folder)
     data = first_rows(_one_per_patient(whole) if set(protocols) <= {"longllava"} else whole, limit)
     names = [plain_name(str(row["VolumeName"])) for row in data.references]
-    items = [Item(name, name, _patient(name)) for name in names]
+    items = [BenchmarkItem(name, name, _patient(name)) for name in names]
     is_report = benchmark == "ct-rate/reports"
     return Material(
         benchmark=benchmark,
@@ -104,13 +109,15 @@ def _shown_by(
     return show
 
 
-def _finding_questions(preset: CTPreset) -> Callable[[Item, Protocol], Sequence[Question]]:
-    def questions(item: Item, protocol: Protocol) -> list[Question]:
+def _finding_questions(
+    preset: CTPreset,
+) -> Callable[[BenchmarkItem, Protocol], Sequence[AskedQuestion]]:
+    def questions(item: BenchmarkItem, protocol: Protocol) -> list[AskedQuestion]:
         # A pair of statements is for models that compare texts; ours are asked the preset's question.
         own = "finding" in protocol.prompts and "opposite" not in protocol.prompts
         template = protocol.prompts["finding"] if own else preset.finding_prompt
         return [
-            Question(template.format(question=label.lower(), label=label.lower()),
+            AskedQuestion(template.format(question=label.lower(), label=label.lower()),
                      preset.finding_choices)
             for label in CT_RATE_LABELS
         ]  # fmt: skip
@@ -118,14 +125,16 @@ def _finding_questions(preset: CTPreset) -> Callable[[Item, Protocol], Sequence[
     return questions
 
 
-def _report_question(preset: CTPreset) -> Callable[[Item, Protocol], Sequence[Question]]:
-    def questions(item: Item, protocol: Protocol) -> list[Question]:
-        return [Question(protocol.prompts.get("report", preset.report_prompt))]
+def _report_question(
+    preset: CTPreset,
+) -> Callable[[BenchmarkItem, Protocol], Sequence[AskedQuestion]]:
+    def questions(item: BenchmarkItem, protocol: Protocol) -> list[AskedQuestion]:
+        return [AskedQuestion(protocol.prompts.get("report", preset.report_prompt))]
 
     return questions
 
 
-def _findings(item: Item, replies: Sequence[Reply]) -> dict[str, Any]:
+def _findings(item: BenchmarkItem, replies: Sequence[Reply]) -> dict[str, Any]:
     """Return the share of *yes* in *yes and no* for each finding, as CT-CLIP weighs its pair."""
     shares = [1 / (1 + math.exp(-max(min(reply.margin, 700.0), -700.0))) for reply in replies]
     return {
@@ -134,6 +143,6 @@ def _findings(item: Item, replies: Sequence[Reply]) -> dict[str, Any]:
     }
 
 
-def _report(item: Item, replies: Sequence[Reply]) -> dict[str, Any]:
+def _report(item: BenchmarkItem, replies: Sequence[Reply]) -> dict[str, Any]:
     (reply,) = replies
     return {"VolumeName": item.id, "report": reply.text}

@@ -7,7 +7,12 @@ from typing import Any, Final
 from longllava_domains.evaluate import load_dataset
 from longllava_domains.evaluate.protocol import Protocol
 from longllava_domains.pipelines.benchmark.asking import Reply
-from longllava_domains.pipelines.benchmark.material import Item, Material, Question, first_rows
+from longllava_domains.pipelines.benchmark.material import (
+    AskedQuestion,
+    BenchmarkItem,
+    Material,
+    first_rows,
+)
 from longllava_domains.pipelines.benchmark.pictures import ONE_IMAGE, PictureShelf
 
 _FOLDERS: Final = (
@@ -27,7 +32,7 @@ def fit_rsfg_material(benchmark: str, folder: Path, limit: int | None) -> Materi
     Args:
         benchmark: One of the remote sensing benchmarks.
         folder: The release's root.
-        limit: Only the first so many questions; None for all.
+        limit: Only the first N questions; None for all.
 
     Raises:
         NotFoundError: The file of that task is not there.
@@ -36,7 +41,7 @@ def fit_rsfg_material(benchmark: str, folder: Path, limit: int | None) -> Materi
     whole = load_dataset(benchmark, folder)
     data = first_rows(whole, limit)
     items = [
-        Item(
+        BenchmarkItem(
             str(row["question_id"]), str(row["image_id"]), str(row["image_id"]),
             {"question": str(row["question"])},
         )
@@ -54,10 +59,10 @@ def fit_rsfg_material(benchmark: str, folder: Path, limit: int | None) -> Materi
     )
 
 
-def _question(item: Item, protocol: Protocol) -> list[Question]:
-    return [Question(protocol.prompts["question"].format(question=item.facts["question"]))]
+def _question(item: BenchmarkItem, protocol: Protocol) -> list[AskedQuestion]:
+    return [AskedQuestion(protocol.prompts["question"].format(question=item.facts["question"]))]
 
 
-def _answer(item: Item, replies: Sequence[Reply]) -> dict[str, Any]:
+def _answer(item: BenchmarkItem, replies: Sequence[Reply]) -> dict[str, Any]:
     (reply,) = replies
     return {"question_id": item.id, "answer": reply.text}

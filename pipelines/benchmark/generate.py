@@ -20,7 +20,7 @@ OnProgress = Callable[[str, int, int], None]
 
 @dataclass
 class Replies:
-    """What a model made of the prompts of a run.
+    """Answers of a model to the prompts of a run.
 
     Attributes:
         found: Key of an `Ask` -> its reply.

@@ -5,14 +5,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from longllava_domains.evaluate import Dataset
-from longllava_domains.evaluate.predictions import Row
 from longllava_domains.evaluate.protocol import Protocol
 from longllava_domains.pipelines.benchmark.asking import Reply
 from longllava_domains.visual import VisualSequence
 
 
 @dataclass(frozen=True)
-class Question:
+class AskedQuestion:
     """One question of an item, as a protocol asks it.
 
     Attributes:
@@ -25,7 +24,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Item:
+class BenchmarkItem:
     """One row of a benchmark.
 
     Attributes:
@@ -58,11 +57,11 @@ class Material:
     """
 
     benchmark: str
-    references: Dataset | Sequence[Row]
-    items: Sequence[Item]
+    references: Dataset
+    items: Sequence[BenchmarkItem]
     show: Callable[[str], VisualSequence]
-    questions: Callable[[Item, Protocol], Sequence[Question]]
-    predict: Callable[[Item, Sequence[Reply]], Mapping[str, Any]]
+    questions: Callable[[BenchmarkItem, Protocol], Sequence[AskedQuestion]]
+    predict: Callable[[BenchmarkItem, Sequence[Reply]], Mapping[str, Any]]
     views: Mapping[str, Any]
     identity: str
     notes: tuple[str, ...] = ()
@@ -87,7 +86,7 @@ def spell_options(options: Sequence[str]) -> str:
     return "\n".join(f"{chr(ord('A') + place)}. {text}" for place, text in enumerate(options))
 
 
-def said(item: Item, replies: Sequence[Reply]) -> dict[str, Any]:
+def said(item: BenchmarkItem, replies: Sequence[Reply]) -> dict[str, Any]:
     """Return the fields of a row whose prediction is one text."""
     (reply,) = replies
     return {"question_id": item.id, "prediction": reply.text}

@@ -19,7 +19,7 @@ def read_material(
     Args:
         benchmark: Name in `evaluate.PROTOCOLS`.
         folder: As distributed.
-        limit: Only the first so many rows; None for all.
+        limit: Only the first N rows; None for all.
         view_format: Of the model that looks.
         protocols: Names of the protocols that are asked.
 

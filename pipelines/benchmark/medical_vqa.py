@@ -14,9 +14,9 @@ from longllava_domains.evaluate.medical_vqa.questions import (
 from longllava_domains.evaluate.predictions import Matching
 from longllava_domains.evaluate.protocol import Protocol
 from longllava_domains.pipelines.benchmark.material import (
-    Item,
+    AskedQuestion,
+    BenchmarkItem,
     Material,
-    Question,
     first_rows,
     said,
     spell_options,
@@ -36,7 +36,7 @@ def medical_vqa_material(benchmark: str, folder: Path, limit: int | None) -> Mat
     Args:
         benchmark: ``"vqa-rad"`` or ``"path-vqa"``.
         folder: As for `evaluate.load_dataset`, with the images where the archive has them.
-        limit: Only the first so many questions; None for all.
+        limit: Only the first N questions; None for all.
 
     Raises:
         NotFoundError: The folder holds no layout that is known.
@@ -60,7 +60,7 @@ def medical_vqa_material(benchmark: str, folder: Path, limit: int | None) -> Mat
             "options": question.options,
             "yes_no": is_yes_no(question.truth),
         }
-        items.append(Item(question.id, question.image, question.image, facts))
+        items.append(BenchmarkItem(question.id, question.image, question.image, facts))
     return Material(
         benchmark=benchmark,
         references=data,
@@ -73,7 +73,7 @@ def medical_vqa_material(benchmark: str, folder: Path, limit: int | None) -> Mat
     )
 
 
-def _questions(item: Item, protocol: Protocol) -> tuple[Question, ...]:
+def _questions(item: BenchmarkItem, protocol: Protocol) -> tuple[AskedQuestion, ...]:
     """Return the question in the protocol's words; one for which it has none is asked as it is."""
     options = item.facts["options"]
     if not options and item.facts["yes_no"] and protocol.prompts.keys() == {"choice"}:
@@ -84,4 +84,4 @@ def _questions(item: Item, protocol: Protocol) -> tuple[Question, ...]:
     written = (template or "{question}").format(
         question=item.facts["question"], options=spell_options(options)
     )
-    return (Question(written),)
+    return (AskedQuestion(written),)

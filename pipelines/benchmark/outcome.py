@@ -1,4 +1,4 @@
-"""What a benchmark run leaves: results under every protocol, their card, and prediction files."""
+"""Outcome of a benchmark run: results under every protocol, their card, and prediction files."""
 
 import json
 from collections.abc import Mapping, Sequence

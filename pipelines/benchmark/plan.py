@@ -1,4 +1,4 @@
-"""What a run asks: every item under each protocol, with its image, blind, and with another image."""
+"""Prompts of a run: every item under each protocol, with its image, blind, and with another image."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from longllava_domains.evaluate.predictions.inputs import INPUTS_FIELD, input_ha
 from longllava_domains.evaluate.protocol import Protocol
 from longllava_domains.pipelines.benchmark.asking import Ask, Decoding, Reply
 from longllava_domains.pipelines.benchmark.controls import other_images
-from longllava_domains.pipelines.benchmark.material import Item, Material
+from longllava_domains.pipelines.benchmark.material import BenchmarkItem, Material
 
 RUNS: Final = ("image", "blind", "shuffled")
 """The run that is scored, and the two that stand beside it."""
@@ -77,12 +77,12 @@ class RunPlan:
             rows.append({**row, INPUTS_FIELD: inputs})
         return rows
 
-    def _shown(self, run: str) -> Iterator[tuple[Item, str | None]]:
+    def _shown(self, run: str) -> Iterator[tuple[BenchmarkItem, str | None]]:
         others = other_images(self.material.items, self.seed) if run == "shuffled" else {}
         for item in self.material.items:
             yield item, None if run == "blind" else others.get(item.id, item.shown)
 
-    def _asks(self, item: Item, shown: str | None, protocol: Protocol) -> Iterator[Ask]:
+    def _asks(self, item: BenchmarkItem, shown: str | None, protocol: Protocol) -> Iterator[Ask]:
         # A seed of its own for each question: with one for all, every answer begins with the same
         # draw.
         digest = hashlib.sha256(f"{self.seed}/{item.id}".encode()).digest()

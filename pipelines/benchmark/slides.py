@@ -11,9 +11,9 @@ from longllava_domains.evaluate.protocol import Protocol
 from longllava_domains.evaluate.slides.questions import baseline_choices, read_slide_questions
 from longllava_domains.pathology import open_slide
 from longllava_domains.pipelines.benchmark.material import (
-    Item,
+    AskedQuestion,
+    BenchmarkItem,
     Material,
-    Question,
     first_rows,
     said,
     spell_options,
@@ -32,7 +32,7 @@ def slides_material(
     Args:
         benchmark: ``"multipathqa"`` or ``"slidebench"``.
         folder: With the table of questions.
-        limit: Only the first so many questions; None for all.
+        limit: Only the first N questions; None for all.
         view_format: Of the model that looks.
 
     Raises:
@@ -43,10 +43,10 @@ def slides_material(
     data = first_rows(whole, limit)
     truths = baseline_choices(data.references)["oracle"]
     found = read_slide_questions(truths, data.references, Matching())
-    prompts = [row.get("prompt") or row.get("question", row.get("Question", ""))
+    prompts = [row.get("prompt") or row.get("question", row.get("AskedQuestion", ""))
                for row in data.references]  # fmt: skip
     items = [
-        Item(question.id, question.slide, question.slide,
+        BenchmarkItem(question.id, question.slide, question.slide,
              {"prompt": str(prompt), "options": question.options})
         for question, prompt in zip(found.rows, prompts, strict=True)
     ]  # fmt: skip
@@ -93,17 +93,17 @@ def _slides_below(folder: Path) -> Mapping[str, Path]:
     return found
 
 
-def _question(item: Item, protocol: Protocol) -> Sequence[Question]:
+def _question(item: BenchmarkItem, protocol: Protocol) -> Sequence[AskedQuestion]:
     """Return the table's own prompt where it has one, else the question in the protocol's words."""
     prompt, options = item.facts["prompt"], item.facts["options"]
     spelled = (
         _numbered(options) if "number" in protocol.prompts["choice"] else spell_options(options)
     )
     if "{options}" in prompt:
-        return [Question(prompt.replace("{options}", spelled))]
+        return [AskedQuestion(prompt.replace("{options}", spelled))]
     if not options:
-        return [Question(prompt)]
-    return [Question(protocol.prompts["choice"].format(question=prompt, options=spelled))]
+        return [AskedQuestion(prompt)]
+    return [AskedQuestion(protocol.prompts["choice"].format(question=prompt, options=spelled))]
 
 
 def _numbered(options: Sequence[Any]) -> str:

@@ -14,7 +14,7 @@ from longllava_domains.pipelines.cli.ct_documents import (
     require_picture,
     save_report,
 )
-from longllava_domains.pipelines.cli.options.ct import OPENING_CT
+from longllava_domains.pipelines.cli.options.ct import DRAFTING, OPENING_CT, DraftOptions
 from longllava_domains.pipelines.cli.options.raster import OPENING_RASTER
 from longllava_domains.pipelines.cli.options.shared import (
     LOADING,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(sharing(report, loading=LOADING, opening=OPENING_CT))
+    app.command()(sharing(report, loading=LOADING, opening=OPENING_CT, drafting=DRAFTING))
     app.command()(
         sharing(ask, loading=LOADING, opening=OPENING_CT, raster=OPENING_RASTER, slide=ASKING_SLIDE)
     )
@@ -46,7 +46,7 @@ def report(
     model: Model = None,
     loading: LoadOptions,
     opening: dict[str, Any],
-    preset: Annotated[str, typer.Option(help="Slices, windows and prompts")] = "ct-default@1",
+    drafting: DraftOptions,
     every_mm: EveryMm = None,
     max_new_tokens: Annotated[int | None, typer.Option(help="Longest draft")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write JSON here")] = None,
@@ -64,11 +64,15 @@ def report(
 ) -> None:
     """Draft a report and 18 findings from one CT. For research use only."""
     from longllava_domains.pipelines.ct.as_volume import CTOpenOptions, as_volume
+    from longllava_domains.pipelines.ct.calibration import Calibration
+    from longllava_domains.pipelines.ct.findings_first import require_mode
     from longllava_domains.pipelines.ct.preset import CTPreset
     from longllava_domains.pipelines.ct.report import PURPOSE, CTReport
     from longllava_domains.pipelines.loading import load
 
-    chosen, named = CTPreset.named(preset), require_model(model)
+    chosen, named = CTPreset.named(drafting.preset), require_model(model)
+    fitted = Calibration.from_file(drafting.calibration) if drafting.calibration else None
+    require_mode(drafting.mode, fitted)
     for replaced in (out, sheet):
         if replaced is not None:
             require_writable(replaced, overwrite=True)
@@ -81,7 +85,7 @@ def report(
     volume = as_volume(path, opened)
     if documents:
         require_document(volume, named)
-    pipeline = CTReport(load(named, loading), preset=chosen)
+    pipeline = CTReport(load(named, loading), preset=chosen, calibration=fitted, mode=drafting.mode)
     policy = pipeline.policy(spacing_mm=every_mm, kernel=opened.kernel)
     with progress() as advance:
         result = pipeline(volume, policy=policy, max_new_tokens=max_new_tokens, on_progress=advance)

@@ -30,7 +30,7 @@ from longllava_domains.pipelines.cli.console import (
     stdout,
     tolerate_any_encoding,
 )
-from longllava_domains.pipelines.cli.evaluation import benchmark, measures, own, reproduce
+from longllava_domains.pipelines.cli.evaluation import benchmark, harness, measures, own, reproduce
 from longllava_domains.pipelines.memory_remedies import out_of_memory
 
 DONE, REFUSED = 0, 2
@@ -60,7 +60,7 @@ def options(
 
 for group in (
     answer, find, views, model, plan, finetune, calibrate, evaluate, benchmark, own, measures, reproduce,
-    archive, send,
+    harness, archive, send,
 ):  # fmt: skip
     group.register(app)
 

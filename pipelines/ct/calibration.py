@@ -2,7 +2,8 @@
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from longllava_domains.errors import PolicyError
@@ -17,12 +18,18 @@ class Calibration:
         preset: Name of the preset it was fitted for: other slices or words shift the margins.
         coefficients: Label -> (slope, intercept).
         adapter_sha256: Fingerprint of the adapter that was on the weights; None without one.
+        thresholds: Label -> probability from which a finding counts as present; empty in a file
+            without them.
+        limits: What the scans had that it was fitted on: a name in ``provenance["series"]``
+            (``"body_part"``, ``"phase"``, ``"kernel"``) -> values; empty where the file does not say.
     """
 
     model_sha256: str
     preset: str
     coefficients: dict[str, tuple[float, float]]
     adapter_sha256: str | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    limits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def from_file(cls, path: str | Path) -> "Calibration":
@@ -43,6 +50,11 @@ class Calibration:
                 str(data["preset"]),
                 coefficients,
                 None if adapter is None else str(adapter),
+                {
+                    str(label): float(fit["threshold"])
+                    for label, fit in data.get("labels", {}).items()
+                },
+                {str(k): tuple(map(str, v)) for k, v in data.get("limits", {}).items()},
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise PolicyError(
@@ -73,3 +85,9 @@ class Calibration:
             return None
         slope, intercept = self.coefficients[label]
         return 1 / (1 + math.exp(-max(min(slope * margin + intercept, 700.0), -700.0)))
+
+    def present(self, label: str, probability: float | None) -> bool | None:
+        """Return whether a finding counts as present, None where no threshold was fitted."""
+        if probability is None or label not in self.thresholds:
+            return None
+        return probability >= self.thresholds[label]

@@ -32,10 +32,12 @@ def score_findings(
         question = preset.finding_prompt.format(label=label.lower())
         yes, no = session.score(question, preset.finding_choices, readout=readout)
         margin = yes.sum_logprob - no.sum_logprob
+        probability = None if calibration is None else calibration.probability(label, margin)
         yield Abnormality(
             label=label,
             yes_logit_margin=margin,
-            probability=None if calibration is None else calibration.probability(label, margin),
+            probability=probability,
+            present=None if calibration is None else calibration.present(label, probability),
             attended_slices=most_attended(session.sequence, readout.per_view),
         )
 

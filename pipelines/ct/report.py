@@ -14,6 +14,11 @@ from longllava_domains.ct_rate_labels import CT_RATE_LABELS
 from longllava_domains.pipelines.ct.as_volume import CTOpenOptions, as_volume
 from longllava_domains.pipelines.ct.calibration import Calibration
 from longllava_domains.pipelines.ct.findings import score_findings
+from longllava_domains.pipelines.ct.findings_first import (
+    conditioned_prompt,
+    outside_population,
+    require_mode,
+)
 from longllava_domains.pipelines.ct.preset import CTPreset
 from longllava_domains.pipelines.ct.reading import CTReading, ShownCT, showable, shown_ct
 from longllava_domains.pipelines.ct.result import Abnormality, CTReportResult
@@ -41,6 +46,8 @@ class CTReport:
         model: A loaded model.
         preset: Slices, windows and prompts.
         calibration: Turns margins into probabilities; without one they stay None.
+        mode: ``"direct"``, or ``"findings-first"``: the draft is written for the findings that the
+            calibration calls present.
 
     Raises:
         PolicyError: The calibration was fitted for other weights or another preset, or the model
@@ -59,8 +66,10 @@ class CTReport:
         *,
         preset: CTPreset | None = None,
         calibration: Calibration | None = None,
+        mode: str = "direct",
     ) -> None:
         refuse_a_name(model, "CTReport")
+        self.mode = require_mode(mode, calibration)
         self.model = model
         self.preset = preset or CTPreset.named()
         self.calibration = calibration
@@ -83,6 +92,7 @@ class CTReport:
         kv_cache_dtype: str = "auto",
         preset: str = "ct-default@1",
         calibration: str | Path | None = None,
+        mode: str = "direct",
     ) -> "CTReport":
         """Load a model ("demo", a folder or a hub id) and make the pipeline.
 
@@ -96,6 +106,7 @@ class CTReport:
             kv_cache_dtype: As for `load_model`.
             preset: Slices, windows and prompts, by name.
             calibration: File that `longllava calibrate` wrote for this model.
+            mode: ``"direct"`` or ``"findings-first"``, which needs a calibration.
 
         Raises:
             ModelError: The model cannot be loaded.
@@ -104,7 +115,7 @@ class CTReport:
         chosen = CTPreset.named(preset)
         fitted = None if calibration is None else Calibration.from_file(calibration)
         options = LoadOptions(adapter, tokenizer, device, dtype, quantization, kv_cache_dtype)
-        return cls(load(model, options), preset=chosen, calibration=fitted)
+        return cls(load(model, options), preset=chosen, calibration=fitted, mode=mode)
 
     def policy(
         self, *, spacing_mm: float | None = None, kernel: ReconstructionKernel | None = None
@@ -191,11 +202,11 @@ class CTReport:
         began = time.perf_counter()
         with self.model.open(sequence, watch=watch) as session:
             seen = time.perf_counter()
-            found = self._findings(session, on_progress) if evidence.is_chest else {}
+            found, outside = self._scored(session, on_progress) if evidence.is_chest else ({}, ())
             scored = time.perf_counter()
             longest = self._draft_tokens() if max_new_tokens is None else max_new_tokens
             answer = session.ask(
-                prompt or self.preset.report_prompt,
+                prompt or self._draft_prompt(found, outside),
                 max_new_tokens=longest,
                 on_text=_counted("writing the draft", longest, on_progress),
             )
@@ -204,7 +215,7 @@ class CTReport:
             abnormalities=found,
             sequence=sequence,
             provenance=self._provenance(
-                answer.provenance, [evidence.code] if evidence.code else []
+                answer.provenance, [*([evidence.code] if evidence.code else []), *outside]
             ),
             created=datetime.now(UTC),
             seconds={
@@ -260,11 +271,37 @@ class CTReport:
                 on_progress("scoring findings", len(found), len(CT_RATE_LABELS))
         return found
 
+    def _scored(
+        self, session: VisionSession, on_progress: OnProgress | None
+    ) -> tuple[dict[str, Abnormality], tuple[str, ...]]:
+        """Score the findings; presence is withheld outside the calibration's scans."""
+        found = self._findings(session, on_progress)
+        outside = self._outside(session)
+        if outside:
+            found = {label: replace(each, present=None) for label, each in found.items()}
+        return found, outside
+
+    def _outside(self, session: VisionSession) -> tuple[str, ...]:
+        """Return what of the scan is known to lie outside those that the calibration was fitted on."""
+        if self.calibration is None or session.sequence is None:
+            return ()
+        return outside_population(
+            self.calibration, session.sequence.provenance.get("series", {}) or {}
+        )
+
+    def _draft_prompt(self, found: dict[str, Abnormality], outside: tuple[str, ...]) -> str:
+        """Return the report prompt; findings that were withheld cannot come first."""
+        if self.mode == "direct" or not found or outside:
+            return self.preset.report_prompt
+        return conditioned_prompt(self.preset.report_prompt, found)
+
     def _provenance(self, made: Provenance, withheld: list[str]) -> Provenance:
         notices = list(made.get("notices", ()))
         if made.get("model") not in self.preset.published_evidence:
             notices.append("No published evidence for this model on this kind of image.")
-        return made.with_(preset=self.preset.name, withheld=withheld, notices=notices)
+        return made.with_(
+            preset=self.preset.name, report_mode=self.mode, withheld=withheld, notices=notices
+        )
 
 
 def _watch(stage: str, views: int, on_progress: OnProgress | None) -> Monitor | None:

@@ -13,7 +13,12 @@ from longllava_domains.ct import CTVolume
 from longllava_domains.errors import PolicyError
 from longllava_domains.export.dicom.sr import save_dicom_sr
 from longllava_domains.export.fhir.bundle import save_fhir
-from longllava_domains.export.report_content import AbnormalityFinding, ReportContent, printable
+from longllava_domains.export.report_content import (
+    NOT_ASSESSED,
+    AbnormalityFinding,
+    ReportContent,
+    printable,
+)
 from longllava_domains.export.report_json import report_json
 from longllava_domains.html.facts import facts_table, rows_table
 from longllava_domains.provenance import RESEARCH_NOTICE, UNTRAINED_NOTICE, Provenance
@@ -35,6 +40,8 @@ class Abnormality:
         label: The label.
         yes_logit_margin: Log-probability of "Yes" minus that of "No"; positive leans to present.
         probability: Calibrated probability, None until a calibration is loaded.
+        present: At the threshold of the calibration; None without one, or where the scan lies outside
+            the scans that it was fitted on.
         attended_slices: The slices that the answer attended to most, in falling order: where the
             model looked, not why it answered so.
     """
@@ -42,6 +49,7 @@ class Abnormality:
     label: str
     yes_logit_margin: float
     probability: float | None = None
+    present: bool | None = None
     attended_slices: tuple[SlicePlace, ...] = ()
 
     @property
@@ -92,11 +100,12 @@ class CTReportResult:
         """Return notices, the series read, findings by margin and the draft, for a terminal."""
         lines = [f"[{notice}]" for notice in self.notices]
         lines += [f"[{line}]" for line in series_lines(self.provenance.get("series", {}))]
-        lines += [f"[Chest findings withheld: {reason}]" for reason in self.withheld]
+        lines += map(_withheld_line, self.withheld)
         if self.abnormalities:
             ranked = sorted(self.abnormalities.values(), key=lambda a: -a.yes_logit_margin)
             lines += ["", *_MARGINS, *map(_margin_line, ranked)]
-        return "\n".join([*lines, "", f"{self._draft_title()}:", printable(self.text)])
+        draft = [f"{self._draft_title()}:", printable(self.text)]
+        return "\n".join([*lines, "", *draft, "", NOT_ASSESSED])
 
     def evidence(self, label: str) -> Image.Image:
         """Return the slices that the model looked at most for a finding, as one picture.
@@ -179,6 +188,7 @@ class CTReportResult:
                     label=item.label,
                     yes_logit_margin=item.yes_logit_margin,
                     probability=item.probability,
+                    present=item.present,
                     cited_slices=item.attention_slices,
                 )
                 for item in self.abnormalities.values()
@@ -234,6 +244,13 @@ def split_sections(text: str) -> tuple[str, str]:
     at_findings = before.lower().find("findings:")
     findings = before if at_findings < 0 else before[at_findings + len("findings:") :]
     return findings.strip(), after.strip()
+
+
+def _withheld_line(code: str) -> str:
+    """Return in brackets what was not said, and why."""
+    if code.startswith("calibration."):
+        return f"[Presence withheld, the scan lies outside those of the calibration: {code}]"
+    return f"[Chest findings withheld: {code}]"
 
 
 def _margin_line(item: Abnormality) -> str:

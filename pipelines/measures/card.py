@@ -10,6 +10,7 @@ from longllava_domains.html import Html, bar_plot, element, heat_map, page, tabl
 from longllava_domains.pipelines.measures.trials import Counted
 from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
 
+Grid = tuple[Sequence[str], Sequence[str], Sequence[Sequence[str]]]
 HEAD: Final = ("point", "right", "share", "95 % interval", "blind")
 
 
@@ -34,7 +35,7 @@ def save_measure(
     made: Provenance,
     settings: Mapping[str, Any],
     *,
-    grid: tuple[Sequence[str], Sequence[str], Sequence[Sequence[str]]] | None = None,
+    grid: Grid | None = None,
 ) -> list[Path]:
     """Write the card of a measure as HTML, Markdown and JSON.
 
@@ -49,18 +50,10 @@ def save_measure(
     Raises:
         OutputError: A file cannot be written.
     """
-    notes = [*made.get("notices", ()), "generated data: not comparable with a published curve"]
-    if settings.get("data") != "generated":
-        notes.pop()
-    low = [point for point, share in counted.points.items()
-           if (blind := counted.blind.get(point)) is not None and share.interval[0] <= blind.value]  # fmt: skip
-    if low:
-        notes.append(
-            f"not visual: {len(low)} of {len(counted.points)} points are not above guessing"
-        )
+    notes = _notes(counted, made, settings)
     content = {
         "title": title,
-        "notes": [*dict.fromkeys(notes)],
+        "notes": notes,
         "model": {name: made.get(name) for name in ("model", "model_sha256", "dtype", "device", "demo")},
         "settings": dict(settings),
         "points": {
@@ -71,25 +64,13 @@ def save_measure(
         "not_run": dict(counted.refused),
         "notice": RESEARCH_NOTICE,
     }  # fmt: skip
-    parts: list[Html] = [element("p", note, class_="note") for note in content["notes"]]
-    if grid is not None:
-        rows, columns, names = grid
-        values = [
-            [counted.points[n].value if n in counted.points else None for n in row] for row in names
-        ]
-        parts.append(heat_map(rows, columns, values, f"{title}: share right"))
-    elif counted.points:
-        shares = list(counted.points.values())
-        parts.append(
-            bar_plot(
-                list(counted.points), [s.value for s in shares], [s.interval for s in shares], title
-            )
-        )
+    parts: list[Html] = [element("p", note, class_="note") for note in notes]
+    parts += _plot(title, counted, grid)
     parts += [table(HEAD, share_lines(counted)), element("h2", "Choices"),
               table(("setting", "value"), [(k, json.dumps(v)) for k, v in settings.items()])]  # fmt: skip
     lines = [HEAD, ("---",) * len(HEAD), *share_lines(counted)]
     markdown = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    told = "\n".join(f"> {note}" for note in content["notes"])
+    told = "\n".join(f"> {note}" for note in notes)
     texts = {
         "card.html": page(title, *parts),
         "card.md": f"# {title}\n\n{told}\n\n{markdown}\n\n{RESEARCH_NOTICE}\n",
@@ -98,3 +79,32 @@ def save_measure(
     for name, text in texts.items():
         write_text(folder / name, text, overwrite=True)
     return [folder / name for name in texts]
+
+
+def _notes(counted: Counted, made: Provenance, settings: Mapping[str, Any]) -> list[str]:
+    notes = [*made.get("notices", ())]
+    if settings.get("data") == "generated":
+        notes.append("generated data: not comparable with a published curve")
+    low = [
+        point
+        for point, share in counted.points.items()
+        if (blind := counted.blind.get(point)) is not None and share.interval[0] <= blind.value
+    ]
+    if low:
+        notes.append(
+            f"not visual: {len(low)} of {len(counted.points)} points are not above guessing"
+        )
+    return [*dict.fromkeys(notes)]
+
+
+def _plot(title: str, counted: Counted, grid: Grid | None) -> list[Html]:
+    if grid is not None:
+        rows, columns, names = grid
+        points = counted.points
+        values = [[points[n].value if n in points else None for n in row] for row in names]
+        return [heat_map(rows, columns, values, f"{title}: share right")]
+    if not counted.points:
+        return []
+    shares = list(counted.points.values())
+    heights, ends = [share.value for share in shares], [share.interval for share in shares]
+    return [bar_plot(list(counted.points), heights, ends, title)]

@@ -63,7 +63,7 @@ class PaperTable:
 
 
 @dataclass(frozen=True)
-class Line:
+class PaperLine:
     """The paper's number beside ours.
 
     Attributes:
@@ -127,13 +127,13 @@ def paper_table(number: str, values: Path | None = None) -> PaperTable:
 
 def compare_benchmarks(
     table_: PaperTable, results: Mapping[str, Result], *, limit: int | None = None
-) -> list[Line]:
+) -> list[PaperLine]:
     """Put our results beside the paper's.
 
     Args:
         table_: The paper's.
         results: ``"BENCHMARK PROTOCOL"`` -> ours, as far as they were run.
-        limit: Only so many rows were asked: ours is shown, and nothing is compared.
+        limit: Only the first N rows were asked: ours is shown, and nothing is compared.
     """
     impossible = _impossible(table_)
     lines = []
@@ -149,7 +149,7 @@ def compare_benchmarks(
     return lines
 
 
-def compare_efficiency(table_: PaperTable, measured: Efficiency | None) -> list[Line]:
+def compare_efficiency(table_: PaperTable, measured: Efficiency | None) -> list[PaperLine]:
     """Put our times and memory beside the paper's; within a tenth counts as a match.
 
     At another length than the paper's nothing is compared: ours is shown, and that is said.
@@ -175,19 +175,19 @@ def compare_efficiency(table_: PaperTable, measured: Efficiency | None) -> list[
 
 def _line(
     row: PaperRow, ours: float | None, interval: tuple[float, float] | None, impossible: str
-) -> Line:
+) -> PaperLine:
     if impossible:
-        return Line(row, ours, interval, IMPOSSIBLE, impossible)
+        return PaperLine(row, ours, interval, IMPOSSIBLE, impossible)
     if ours is None:
-        return Line(row, None, None, NOT_RUN, "no data or no measurement of it here")
+        return PaperLine(row, None, None, NOT_RUN, "no data or no measurement of it here")
     if row.value is None:
-        return Line(
+        return PaperLine(
             row, ours, interval, NOT_RUN, "the paper's value is not on record: give --paper"
         )
     low, high = interval or (ours, ours)
     if low - 5e-4 <= row.value <= high + 5e-4:
-        return Line(row, ours, interval, MATCHES, "the paper's value lies in our interval")
-    return Line(row, ours, interval, DIFFERS, "the paper's value lies outside our interval")
+        return PaperLine(row, ours, interval, MATCHES, "the paper's value lies in our interval")
+    return PaperLine(row, ours, interval, DIFFERS, "the paper's value lies outside our interval")
 
 
 def _impossible(table_: PaperTable) -> str:
@@ -201,7 +201,7 @@ def _impossible(table_: PaperTable) -> str:
 
 
 def save_reproduction(
-    folder: Path, table_: PaperTable, lines: Sequence[Line], model: Mapping[str, Any],
+    folder: Path, table_: PaperTable, lines: Sequence[PaperLine], model: Mapping[str, Any],
     runs: Sequence[Path],
 ) -> list[Path]:  # fmt: skip
     """Write the comparison, and one archive of it with the runs' cards and predictions.

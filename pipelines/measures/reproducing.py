@@ -9,7 +9,7 @@ from longllava_domains.pipelines.benchmark.benchmark import Benchmark, RunSettin
 from longllava_domains.pipelines.benchmark.generate import OnProgress
 from longllava_domains.pipelines.measures.efficiency import measure_efficiency
 from longllava_domains.pipelines.measures.reproduce import (
-    Line,
+    PaperLine,
     PaperTable,
     compare_benchmarks,
     compare_efficiency,
@@ -20,7 +20,7 @@ from longllava_domains.vision_language import VisionLanguageModel
 def run_table(
     model: VisionLanguageModel, table: PaperTable, data: Path | None, folder: Path,
     *, tokens: int, answer: int, limit: int | None, on_progress: OnProgress | None = None,
-) -> tuple[list[Line], list[Path]]:  # fmt: skip
+) -> tuple[list[PaperLine], list[Path]]:  # fmt: skip
     """Run a table and compare.
 
     Args:
@@ -30,7 +30,7 @@ def run_table(
         folder: Where runs are kept.
         tokens: Length of the prompt of an efficiency table.
         answer: Longest answer of it.
-        limit: Only the first so many rows of each benchmark.
+        limit: Only the first N rows of each benchmark.
         on_progress: Called with (stage, done, total).
 
     Returns:

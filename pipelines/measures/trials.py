@@ -42,7 +42,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Share:
-    """How many trials were right.
+    """Number of trials that were right.
 
     Attributes:
         right: Trials that were.

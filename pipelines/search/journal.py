@@ -37,7 +37,7 @@ class SearchJournal:
 
     @property
     def path(self) -> Path:
-        """Where the file is."""
+        """Path of the file."""
         return self._lines.path
 
     def __enter__(self) -> Self:

@@ -84,29 +84,11 @@ def score_own(
         InputError: A file cannot be read, no scan has both, or no finding is in both.
         PolicyError: A choice that cannot be followed.
     """
-    if not 0 < threshold < 1 or smallest < 1 or draws < 2:
-        raise PolicyError(
-            "A threshold, a smallest cell or a number of draws cannot be followed.",
-            remedy="Give a threshold between 0 and 1, 1 patient or more, and 2 draws or more.",
-            code="own.settings",
-        )
+    _require_settings(threshold, smallest, draws)
     site = read_site_labels(labels, findings)
     model = read_scores(Path(results), site.id_column, linkage)
     both = np.array([name in model.by_scan for name in site.ids], bool)
-    if not both.any():
-        raise InputError(
-            "No scan of the table has a result.",
-            remedy="Let the table name scans as the results do.",
-            code="own.match",
-        )
-    scored = {label for scores in model.by_scan.values() for label in scores}
-    shared = [label for label in site.labels if label in scored]
-    if not shared:
-        raise InputError(
-            "No finding of the table is one that the model scored.",
-            remedy="Call the columns as the model's labels are called.",
-            code="own.labels",
-        )
+    shared = _shared_labels(site, model)
     cells, curves, calibrated = {}, {}, []
     for label in shared:
         scans, inside = _scans_of(label, site, model, threshold)
@@ -131,6 +113,33 @@ def score_own(
         },
         _notes(site, model, shared, all(calibrated)),
     )  # fmt: skip
+
+
+def _require_settings(threshold: float, smallest: int, draws: int) -> None:
+    if not 0 < threshold < 1 or smallest < 1 or draws < 2:
+        raise PolicyError(
+            "A threshold, a smallest cell or a number of draws cannot be followed.",
+            remedy="Give a threshold between 0 and 1, 1 patient or more, and 2 draws or more.",
+            code="own.settings",
+        )
+
+
+def _shared_labels(site: SiteLabels, model: ModelScores) -> list[str]:
+    if not any(name in model.by_scan for name in site.ids):
+        raise InputError(
+            "No scan of the table has a result.",
+            remedy="Let the table name scans as the results do.",
+            code="own.match",
+        )
+    scored = {label for scores in model.by_scan.values() for label in scores}
+    shared = [label for label in site.labels if label in scored]
+    if not shared:
+        raise InputError(
+            "No finding of the table is one that the model scored.",
+            remedy="Call the columns as the model's labels are called.",
+            code="own.labels",
+        )
+    return shared
 
 
 def _notes(

@@ -33,7 +33,7 @@ class Score:
 
 @dataclass(frozen=True)
 class ModelScores:
-    """What a model said of scans.
+    """Scores that a model gave to scans.
 
     Attributes:
         by_scan: Name of a scan -> label -> score.

@@ -17,6 +17,7 @@ from longllava_domains.export.codes import MARGIN, PRESENCE_CODES, PROBABILITY, 
 from longllava_domains.export.dicom.source_study import SourceInstance, SourceStudy
 from longllava_domains.export.report_content import (
     MANUFACTURER,
+    NOT_ASSESSED,
     AbnormalityFinding,
     ReportContent,
     printable,
@@ -138,7 +139,7 @@ def _finding_items(content: ReportContent, source: SourceStudy) -> list[Any]:
         if images:
             item.ContentSequence = sr.ContentSequence([_image(one, _INFERRED) for one in images])
         items.append(item)
-    return items
+    return [*items, _text(codes.DCM.Finding, NOT_ASSESSED)]
 
 
 def _section(heading: Any, items: Sequence[Any]) -> Any:

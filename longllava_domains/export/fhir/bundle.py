@@ -24,6 +24,7 @@ from longllava_domains.export.fhir import types
 from longllava_domains.export.fhir.types import Resource
 from longllava_domains.export.report_content import (
     MANUFACTURER,
+    NOT_ASSESSED,
     AbnormalityFinding,
     ReportContent,
     printable,
@@ -132,10 +133,10 @@ class _About:
 def _report(about: _About, study: Resource, observations: Sequence[Resource]) -> Resource:
     content = about.content
     notices = list(content.all_notices)
-    text = "\n".join([*notices, "", content.text])
+    text = "\n".join([*notices, "", content.text, "", NOT_ASSESSED])
     report = {
         **types.resource("DiagnosticReport"),
-        "text": types.narrative([*notices, *content.text.splitlines()]),
+        "text": types.narrative([*notices, *content.text.splitlines(), NOT_ASSESSED]),
         "status": "preliminary",
         "category": [types.concept(f"{types.TERMINOLOGY}/v2-0074", "CT", "CAT Scan")],
         "code": types.concept("http://loinc.org", "18748-4", "Diagnostic imaging study"),
@@ -143,7 +144,9 @@ def _report(about: _About, study: Resource, observations: Sequence[Resource]) ->
         **about.study_date("effectiveDateTime"),
         "issued": about.instant,
         "imagingStudy": [types.reference(study)],
-        "conclusion": printable(" ".join([*notices, content.impression or content.text])),
+        "conclusion": printable(
+            " ".join([*notices, content.impression or content.text, NOT_ASSESSED])
+        ),
         "presentedForm": [
             types.attachment("text/plain; charset=utf-8", printable(text), about.instant),
             types.attachment("application/json", json.dumps(report_json(content)), about.instant),

@@ -50,7 +50,7 @@ def _command(benchmark: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - 
             Path | None, typer.Option(help="Folder for answers, predictions and cards")
         ] = None,
         max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer")] = None,
-        limit: Annotated[int | None, typer.Option(help="Only the first so many rows")] = None,
+        limit: Annotated[int | None, typer.Option(help="Only the first N rows")] = None,
         controls: Annotated[
             bool, typer.Option(help="Also run blind and with shuffled images")
         ] = True,

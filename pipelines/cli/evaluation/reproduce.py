@@ -45,7 +45,7 @@ def paper(
     ] = None,
     tokens: Annotated[int, typer.Option(help="Table 3: length of the prompt")] = 100_000,
     answer: Annotated[int, typer.Option(help="Table 3: longest answer")] = 1000,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many rows of each")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N rows of each")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for runs and the archive")] = None,
 ) -> None:
     """Put a table of the LongLLaVA paper beside our numbers: matches, differs, impossible, not run."""

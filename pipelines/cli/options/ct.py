@@ -1,5 +1,7 @@
 """The options that commands share which open a CT: series, repairs, the rule for Hounsfield units."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -71,6 +73,42 @@ OPENING_CT: Final = OptionGroup(
                 str | None, typer.Option(help="CT: prove (the default), trust, or SLOPE,INTERCEPT")
             ],
             None,
+        ),
+    },
+)
+
+
+@dataclass(frozen=True)
+class DraftOptions:
+    """The options of a draft report.
+
+    Attributes:
+        preset: Slices, windows and prompts, by name.
+        calibration: File of `longllava calibrate`.
+        mode: ``"direct"`` or ``"findings-first"``.
+    """
+
+    preset: str
+    calibration: Path | None
+    mode: str
+
+
+DRAFTING: Final = OptionGroup(
+    DraftOptions,
+    {
+        "preset": (
+            Annotated[str, typer.Option(help="Slices, windows and prompts")],
+            "ct-default@1",
+        ),
+        "calibration": (
+            Annotated[
+                Path | None, typer.Option(help="File of longllava calibrate, for probabilities")
+            ],
+            None,
+        ),
+        "mode": (
+            Annotated[str, typer.Option(help="direct, or findings-first with a calibration")],
+            "direct",
         ),
     },
 )

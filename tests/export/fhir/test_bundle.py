@@ -13,6 +13,7 @@ import pytest
 from longllava_domains.errors import OutputError
 from longllava_domains.export.codes import CT_RATE_CODES
 from longllava_domains.export.fhir.bundle import build_fhir, save_fhir
+from longllava_domains.export.report_content import NOT_ASSESSED
 from longllava_domains.export.report_json import report_json
 from longllava_domains.provenance import RESEARCH_NOTICE
 
@@ -147,12 +148,12 @@ def test_the_report_is_a_preliminary_ct_with_its_notices_first(bundle, report) -
     (document,) = resources(bundle, "DiagnosticReport")
     assert document["status"] == "preliminary"
     assert document["conclusion"].startswith(RESEARCH_NOTICE)
-    assert document["conclusion"].endswith(report.impression)
+    assert document["conclusion"].endswith(f"{report.impression} {NOT_ASSESSED}")
     assert datetime.fromisoformat(document["issued"]) == report.created
     plain, analytic = document["presentedForm"]
     text = base64.b64decode(plain["data"]).decode()
     assert text.startswith(RESEARCH_NOTICE)
-    assert text.endswith(report.text)
+    assert text.endswith(f"{report.text}\n\n{NOT_ASSESSED}")
     assert json.loads(base64.b64decode(analytic["data"])) == report_json(report)
 
 
@@ -162,7 +163,7 @@ def test_the_narrative_is_xhtml_with_markup_escaped(bundle, report) -> None:
     assert root.tag == "{http://www.w3.org/1999/xhtml}div"
     lines = [paragraph.text for paragraph in root]
     assert lines[0] == RESEARCH_NOTICE
-    assert lines[-2:] == report.text.splitlines()
+    assert lines[-3:] == [*report.text.splitlines(), NOT_ASSESSED]
 
 
 def test_observations_carry_decision_scores_and_cited_images(bundle, report, headers) -> None:

@@ -17,6 +17,7 @@ from longllava_domains.export.codes import CT_RATE_CODES
 from longllava_domains.pipelines import CTReport
 from longllava_domains.pipelines.ct.calibration import Calibration
 from longllava_domains.pipelines.ct.findings import most_attended
+from longllava_domains.pipelines.ct.findings_first import conditioned_prompt, outside_population
 from longllava_domains.pipelines.ct.occlusion import occlusion_evidence
 from longllava_domains.pipelines.ct.preset import CTPreset
 from longllava_domains.pipelines.ct.result import split_sections
@@ -113,6 +114,58 @@ def test_chest_findings_are_withheld_where_no_lung_is_seen(pipeline) -> None:
     assert told.abnormalities == {}
     assert told.withheld == ("chest.no_lung",)
     assert "withheld: chest.no_lung" in told.to_text()
+
+
+def test_findings_come_first_where_a_calibration_calls_them_present(
+    pipeline, tmp_path: Path
+) -> None:
+    fitted = {
+        "model_sha256": pipeline.model.provenance["model_sha256"],
+        "preset": "ct-default@1",
+        "coefficients": {"Lung nodule": [0.0, 0.0], "Emphysema": [0.0, 0.0]},
+        "labels": {"Lung nodule": {"threshold": 0.4}, "Emphysema": {"threshold": 0.6}},
+    }
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps(fitted))
+    calibration = Calibration.from_file(path)
+    first = CTReport(pipeline.model, calibration=calibration, mode="findings-first")
+    told = first(PHANTOM, policy=FEW, max_new_tokens=4)
+    assert told.abnormalities["Lung nodule"].present is True
+    assert told.abnormalities["Emphysema"].present is False
+    assert told.abnormalities["Atelectasis"].present is None
+    assert told.provenance["report_mode"] == "findings-first"
+    prompt = conditioned_prompt(first.preset.report_prompt, told.abnormalities)
+    assert "present: lung nodule. Describe" in prompt
+    assert "emphysema" not in prompt
+    assert told.text == pipeline(PHANTOM, policy=FEW, prompt=prompt, max_new_tokens=4).text
+    assert [each["present"] for each in told.to_json()["abnormalities"]].count(True) == 1
+    for mode, found in (("findings-first", None), ("backwards", calibration)):
+        with pytest.raises(PolicyError):
+            CTReport(pipeline.model, calibration=found, mode=mode)
+
+
+def test_presence_is_withheld_for_a_scan_unlike_those_of_the_calibration(pipeline) -> None:
+    sha256 = pipeline.model.provenance["model_sha256"]
+    coefficients = {"Lung nodule": (0.0, 9.0)}
+    made = {
+        "thresholds": {"Lung nodule": 0.5},
+        "limits": {"body_part": ("HEAD",), "phase": ("native",)},
+    }
+    calibration = Calibration(sha256, "ct-default@1", coefficients, **made)
+    told = CTReport(pipeline.model, calibration=calibration, mode="findings-first")(
+        PHANTOM, policy=FEW, max_new_tokens=2
+    )
+    assert told.abnormalities["Lung nodule"].present is None
+    assert told.abnormalities["Lung nodule"].probability > 0.9
+    assert told.withheld[0] == "calibration.outside.body_part"
+    assert "Presence withheld" in told.to_text()
+    # What a header does not say is not held against a scan.
+    assert outside_population(calibration, {"body_part": ["head"]}) == ()
+
+
+def test_every_report_ends_with_what_was_not_assessed(result) -> None:
+    assert result.to_text().endswith("What is not named as present is not thereby normal.")
+    assert "pneumothorax" in result.to_json()["not_assessed"]
 
 
 def test_a_calibration_gives_probabilities_and_only_to_the_weights_it_was_fitted_for(
