@@ -3,13 +3,13 @@
 from longllava_domains.html.elements import Html, element, raw_text, table
 from longllava_domains.html.frame import page
 from longllava_domains.html.plots import Line, bar_plot, column_plot, heat_map, line_plot
-from longllava_domains.html.sorting import SORTING, SortableCell, sortable_table
+from longllava_domains.html.sorting import SORTING, SortedCell, sortable_table
 
 __all__ = [
     "SORTING",
     "Html",
     "Line",
-    "SortableCell",
+    "SortedCell",
     "bar_plot",
     "column_plot",
     "element",

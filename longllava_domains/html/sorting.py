@@ -28,7 +28,7 @@ document.querySelectorAll('table.sortable').forEach(table => {
 
 
 @dataclass(frozen=True)
-class SortableCell:
+class SortedCell:
     """One cell that is sorted by something else than its text.
 
     Attributes:
@@ -43,7 +43,7 @@ class SortableCell:
 
 
 def sortable_table(
-    head: Sequence[str], rows: Sequence[Sequence[SortableCell | str]], caption: str = ""
+    head: Sequence[str], rows: Sequence[Sequence[SortedCell | str]], caption: str = ""
 ) -> Html:
     """Return a table whose headings sort it, the highest first at the first press.
 
@@ -66,7 +66,7 @@ def sortable_table(
     return element("div", inner, class_="scroll")
 
 
-def _cell(cell: SortableCell | str) -> Html:
+def _cell(cell: SortedCell | str) -> Html:
     if isinstance(cell, str):
         return element("td", cell)
     sort = "" if cell.sort is None else cell.sort

@@ -146,6 +146,7 @@ def retry(
 ) -> None:
     """Drop failed outcomes, so that the next run tries their items again."""
     from longllava_domains.archive import retry as drop_outcomes
+    from longllava_domains.archive.outcome import Status
 
     statuses: list[Status] = ["failed", "refused"] if refused else ["failed"]
     dropped = drop_outcomes(results, statuses=statuses, ledger=ledger)

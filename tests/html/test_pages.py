@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from longllava_domains.html import (
     Html,
     Line,
-    SortableCell,
+    SortedCell,
     bar_plot,
     column_plot,
     element,
@@ -106,7 +106,7 @@ def test_columns_are_as_high_as_their_values() -> None:
 def test_cells_are_sorted_by_what_they_stand_for() -> None:
     text = sortable_table(
         ("name", "size"),
-        [("x", SortableCell("1.5 MB", 1500000.0, "number")), ("y", SortableCell("", None))],
+        [("x", SortedCell("1.5 MB", 1500000.0, "number")), ("y", SortedCell("", None))],
     )
     assert re.findall(r'data-sort="(.*?)"', text) == ["1500000.0", ""]
     assert Outline(text).names.count("button") == 2

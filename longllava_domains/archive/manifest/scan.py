@@ -88,12 +88,7 @@ def scan_archive(
         PolicyError: An unknown domain, or the manifest belongs to another source or secret.
         OutputError: A file cannot be written.
     """
-    if domain not in DOMAINS:
-        raise PolicyError(
-            "There is no such domain.",
-            remedy=f"Use one of {', '.join(DOMAINS)}.",
-            code="archive.domain",
-        )
+    _require_domain(domain)
     start = time.monotonic()
     with writing():
         manifest.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -106,30 +101,33 @@ def scan_archive(
             index.end_round()
             summary = _write(index, listed, domain, manifest, linkage, secret)
             return _listed_summary(summary, codes, time.monotonic() - start)
-        reader = _Reader(index, source, domain, on_files)
-        reader.run()
+        first = _Reader(index, source, domain, on_files)
+        first.run()
         gone = index.end_round()
         summary = _write(index, _grouped(index, domain, secret), domain, manifest, linkage, secret)
-        codes = reader.codes + summary.codes + Counter(index.set_aside())
-        return _read_summary(reader, summary, gone, codes, time.monotonic() - start)
+        return ScanSummary(
+            items=summary.items,
+            files=first.files,
+            read=first.read,
+            gone=gone,
+            bytes=summary.bytes,
+            expected=dict(sorted(summary.expected.items())),
+            set_aside=dict(
+                sorted((first.codes + summary.codes + Counter(index.set_aside())).items())
+            ),
+            seconds=time.monotonic() - start,
+        )
     finally:
         index.close()
 
 
-def _read_summary(
-    reader: "_Reader", written: "_Written", gone: int, codes: Counter[str], seconds: float
-) -> ScanSummary:
-    """Return the summary of a source whose files were read."""
-    return ScanSummary(
-        items=written.items,
-        files=reader.files,
-        read=reader.read,
-        gone=gone,
-        bytes=written.bytes,
-        expected=dict(sorted(written.expected.items())),
-        set_aside=dict(sorted(codes.items())),
-        seconds=seconds,
-    )
+def _require_domain(domain: str) -> None:
+    if domain not in DOMAINS:
+        raise PolicyError(
+            "There is no such domain.",
+            remedy=f"Use one of {', '.join(DOMAINS)}.",
+            code="archive.domain",
+        )
 
 
 def _listed_summary(written: "_Written", codes: Counter[str], seconds: float) -> ScanSummary:

@@ -14,7 +14,7 @@ from longllava_domains.archive.report.summary import LabelDrift, LabelFigures, R
 from longllava_domains.html import (
     SORTING,
     Html,
-    SortableCell,
+    SortedCell,
     bar_plot,
     column_plot,
     element,
@@ -196,10 +196,10 @@ def _findings(rows: ListedRows) -> list[Html]:
     cells = [
         (
             row.label,
-            SortableCell(f"{row.margin:+.3f}", row.margin, "number"),
-            SortableCell("" if row.probability is None else f"{row.probability:.3f}", row.probability, "number"),
-            SortableCell(row.item_id, row.item_id, "key"),
-            SortableCell(row.study_key, row.study_key, "key"),
+            SortedCell(f"{row.margin:+.3f}", row.margin, "number"),
+            SortedCell("" if row.probability is None else f"{row.probability:.3f}", row.probability, "number"),
+            SortedCell(row.item_id, row.item_id, "key"),
+            SortedCell(row.study_key, row.study_key, "key"),
             _links(row.files),
         )
         for row in rows.findings
@@ -214,9 +214,9 @@ def _done(rows: ListedRows) -> list[Html]:
         return []
     names = sorted({name for row in rows.done for name in row.numbers})
     with_text = any(row.text for row in rows.done)
-    cells: list[tuple[SortableCell | str, ...]] = [
+    cells: list[tuple[SortedCell | str, ...]] = [
         (
-            SortableCell(row.item_id, row.item_id, "key"),
+            SortedCell(row.item_id, row.item_id, "key"),
             row.domain,
             *([row.text] if with_text else []),
             *(_number(row.numbers.get(name)) for name in names),
@@ -236,10 +236,10 @@ def _undone(rows: ListedRows) -> list[Html]:
         (
             row.status,
             row.code,
-            SortableCell(str(row.attempts), row.attempts, "number"),
+            SortedCell(str(row.attempts), row.attempts, "number"),
             row.domain,
-            SortableCell(row.item_id, row.item_id, "key"),
-            SortableCell(row.study_key, row.study_key, "key"),
+            SortedCell(row.item_id, row.item_id, "key"),
+            SortedCell(row.study_key, row.study_key, "key"),
         )
         for row in rows.undone
     ]
@@ -254,11 +254,11 @@ def _listed(shown: int, total: int, what: str) -> str:
     return f"Of {total:,} {what} {shown:,}. The rest is in the parts."
 
 
-def _number(value: float | None) -> SortableCell:
-    return SortableCell("" if value is None else f"{value:g}", value, "number")
+def _number(value: float | None) -> SortedCell:
+    return SortedCell("" if value is None else f"{value:g}", value, "number")
 
 
-def _links(files: Sequence[str]) -> SortableCell:
+def _links(files: Sequence[str]) -> SortedCell:
     links = [element("a", name.rsplit("/", 1)[-1], href=quote(name)) for name in files]
     spaced = [part for link in links for part in (link, " ")]
-    return SortableCell(element("span", *spaced), len(files))
+    return SortedCell(element("span", *spaced), len(files))
