@@ -8,7 +8,6 @@ from typing import Any, Final
 from longllava_domains.adapters.data.check import CheckReport
 from longllava_domains.adapters.data.training_data import Terms
 from longllava_domains.adapters.recipes.base import Recipe
-from longllava_domains.provenance import RESEARCH_NOTICE
 
 # From free to restrictive; a model inherits the last that its data has. "unknown" binds most:
 # whoever publishes the model must find out first.
@@ -72,7 +71,7 @@ def write_card(made: Made) -> str:
         [
             f"---\n{front}\n---\n",
             f"# {made.recipe.name}\n",
-            f"**{RESEARCH_NOTICE}**\n",
+            f"**{made.recipe.notice}**\n",
             "No quality was measured: this card holds no result. Score the model with "
             "`longllava evaluate` on data that it was not trained on before you say anything "
             "about it.\n",

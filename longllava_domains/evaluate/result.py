@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from longllava_domains.errors import InputError, OutputError
 from longllava_domains.evaluate.predictions.pairing import Counts
 from longllava_domains.evaluate.statistic import Statistic
 from longllava_domains.files import new_file
-from longllava_domains.provenance import RESEARCH_NOTICE
+from longllava_domains.provenance import RESEARCH_NOTICE, SCENE_NOTICE
+
+_OF_SCENES: Final = ("fit-rs", "hrben")
 
 Cell = str | int | float | bool | None
 
@@ -89,6 +91,11 @@ class Result:
         settings = {**self.settings, "bootstrap": dict(drawn)}
         return replace(self, intervals={**self.intervals, **intervals}, settings=settings)
 
+    @property
+    def notice(self) -> str:
+        """The notice of research use; benchmarks of scenes speak of no medical device."""
+        return SCENE_NOTICE if any(name in self.benchmark for name in _OF_SCENES) else RESEARCH_NOTICE
+
     def to_json(self) -> dict[str, Any]:
         """Return the card as JSON; the rows stay in their own file."""
         return {
@@ -101,7 +108,7 @@ class Result:
             "counts": self.counts.to_json(),
             "settings": dict(self.settings),
             "cluster": self.cluster,
-            "notes": [*self.notes, RESEARCH_NOTICE],
+            "notes": [*self.notes, self.notice],
         }
 
     def to_markdown(self) -> str:
@@ -120,7 +127,7 @@ class Result:
             ),
             _table(("rows", "count"), [(k, str(v)) for k, v in self.counts.to_json().items()]),
             _table(("setting", "value"), [(k, json.dumps(v)) for k, v in self.settings.items()]),
-            RESEARCH_NOTICE,
+            self.notice,
         ]
         return "\n\n".join(part for part in parts if part) + "\n"
 

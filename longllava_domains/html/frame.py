@@ -29,12 +29,13 @@ details summary { cursor: pointer; color: var(--mark); }
 """
 
 
-def page(title: str, *body: Html) -> str:
+def page(title: str, *body: Html, notice: str = RESEARCH_NOTICE) -> str:
     """Return a complete document with the research notice at its foot.
 
     Args:
         title: Of the window and the first heading.
         *body: What stands between heading and foot.
+        notice: Of research use, at the foot.
     """
     head = element(
         "head",
@@ -45,5 +46,5 @@ def page(title: str, *body: Html) -> str:
         element("style", Html(_STYLE)),
     )
     main = element("main", element("h1", title), *body)
-    foot = element("footer", element("p", RESEARCH_NOTICE))
+    foot = element("footer", element("p", notice))
     return f"<!doctype html>\n{element('html', head, element('body', main, foot), lang='en')}\n"

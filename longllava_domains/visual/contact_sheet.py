@@ -7,7 +7,7 @@ from typing import Protocol
 from PIL import Image, ImageDraw, ImageFont
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.provenance import RESEARCH_NOTICE
+from longllava_domains.provenance import RESEARCH_NOTICE, SCENE_NOTICE
 from longllava_domains.visual.place import MapPlace, Place, SlicePlace
 from longllava_domains.visual.view import View
 
@@ -70,7 +70,9 @@ def contact_sheet(
     height = max(picture.height for picture in thumbnails) + _LABEL_PX + _GAP_PX
     cells = [0] + [position + lead for position in range(1, len(sequence))]
     foot = (cells[-1] // across + 1) * height + _GAP_PX
-    notice_px = math.ceil(font.getlength(RESEARCH_NOTICE)) + 2 * _GAP_PX
+    on_map = all(isinstance(view.place, MapPlace) for view in sequence)
+    notice = SCENE_NOTICE if on_map else RESEARCH_NOTICE
+    notice_px = math.ceil(font.getlength(notice)) + 2 * _GAP_PX
     size = (max(across * width + _GAP_PX, notice_px), foot + _LABEL_PX)
     if size[0] * size[1] > _MAX_PIXELS:
         raise PolicyError(
@@ -80,7 +82,7 @@ def contact_sheet(
         )
     sheet = Image.new("RGB", size, _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_GAP_PX, foot + 1), RESEARCH_NOTICE, fill=_INK, font=font)
+    draw.text((_GAP_PX, foot + 1), notice, fill=_INK, font=font)
     for cell, view, picture in zip(cells, sequence, thumbnails, strict=True):
         left = _GAP_PX + cell % across * width
         top = _GAP_PX + cell // across * height

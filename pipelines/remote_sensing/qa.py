@@ -20,6 +20,7 @@ from longllava_domains.pipelines.remote_sensing.search import (
     SearchPlan,
 )
 from longllava_domains.pipelines.remote_sensing.search_preset import SearchPreset
+from longllava_domains.provenance import notices_for
 from longllava_domains.remote_sensing import GridPolicy, Raster, open_raster
 from longllava_domains.remote_sensing.dates import dates_sequence, open_dates, told
 from longllava_domains.vision_language import TRAINED_TOKENS, LoadOptions, ViewFormat
@@ -207,10 +208,9 @@ def _dates(scene: Scene, stack: ExitStack) -> list[Raster]:
 
 def _with_notices(answer: Answer, notices: Sequence[str]) -> Answer:
     """Return the answer with the scene's notices, whatever the model recorded of them."""
-    told = dict.fromkeys((*answer.provenance.get("notices", ()), *notices))
-    if not told:
-        return answer
-    return replace(answer, provenance=answer.provenance.with_(notices=list(told)))
+    told = [*answer.provenance.get("notices", ()), *notices]
+    made = answer.provenance.with_(domain="remote-sensing", notices=told)
+    return replace(answer, provenance=made.with_(notices=notices_for(made)))
 
 
 def grid_policy(view_format: ViewFormat | None) -> GridPolicy:

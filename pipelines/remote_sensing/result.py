@@ -15,7 +15,7 @@ from longllava_domains.export.maps.geopackage import write_geopackage
 from longllava_domains.export.maps.geoparquet import write_geoparquet
 from longllava_domains.export.maps.stac import write_stac_item
 from longllava_domains.html.facts import facts_table, rows_table
-from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
+from longllava_domains.provenance import Provenance, notices_for
 from longllava_domains.remote_sensing.detections.detection import from_text
 from longllava_domains.remote_sensing.detections.detections import Detections
 from longllava_domains.visual import MapPlace, VisualSequence
@@ -46,8 +46,7 @@ class SceneAnswer:
     @property
     def notices(self) -> tuple[str, ...]:
         """What a reader must know before reading, the research notice first."""
-        told = self.provenance.get("notices", ())
-        return (RESEARCH_NOTICE, *(notice for notice in told if notice != RESEARCH_NOTICE))
+        return notices_for(self.provenance)
 
     def boxes_on_map(self, dialect: Dialect = "fit-rs") -> list[dict[str, Any]]:
         """Return the boxes of the text, read in per cent of the global view, in map coordinates.

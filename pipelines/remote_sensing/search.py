@@ -12,7 +12,7 @@ from longllava_domains.errors import ModelError, PolicyError
 from longllava_domains.pipelines.remote_sensing.journal import Journal
 from longllava_domains.pipelines.remote_sensing.result import SceneDetections
 from longllava_domains.pipelines.remote_sensing.search_preset import SearchPreset
-from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
+from longllava_domains.provenance import SCENE_NOTICE, Provenance, notices_for
 from longllava_domains.remote_sensing import Raster
 from longllava_domains.remote_sensing.detections.detection import (
     Detection,
@@ -122,7 +122,7 @@ class Search:
                 "dialect": preset.dialect,
             },
             layout="images",
-            notices=[RESEARCH_NOTICE, *self.warnings, *raster.notices],
+            notices=[SCENE_NOTICE, *self.warnings, *raster.notices],
         )
 
     def plan(self, chip_s: float | None = None) -> SearchPlan:
@@ -274,11 +274,11 @@ class Search:
         """Return the provenance of the whole search from that of its answers."""
         kept = {key: value for key, value in made.items() if key not in _PER_ANSWER}
         kept.setdefault("prompt_sha256", content_hash([self.question.encode()]))
-        notices = dict.fromkeys((*self.shown["notices"], *kept.get("notices", ())))
+        notices = [*self.shown["notices"], *kept.get("notices", ())]
         kept |= {
             "views": asked,
             "left_out": {"nodata": skipped},
             "seconds": seconds,
-            "notices": list(notices),
+            "notices": notices_for({**kept, "notices": notices}),
         }
         return Provenance(**kept)

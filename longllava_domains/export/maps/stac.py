@@ -14,7 +14,7 @@ from longllava_domains.export.maps.features import FOOTPRINT_SEGMENTS, require_m
 from longllava_domains.export.maps.geojson import geometry
 from longllava_domains.export.maps.globe import globe_box
 from longllava_domains.files import write_text
-from longllava_domains.provenance import RESEARCH_NOTICE
+from longllava_domains.provenance import SCENE_NOTICE
 from longllava_domains.remote_sensing.detections.detections import Detections
 from longllava_domains.remote_sensing.detections.polygons import lonlat_ring, view_ring
 
@@ -78,7 +78,7 @@ def stac_item(item_id: str, findings: Detections) -> dict[str, Any]:
         **_times(made, created),
         "created": _utc(created),
         "processing:software": {"longllava-domains": version("longllava-domains")},
-        "longllava:notice": RESEARCH_NOTICE,
+        "longllava:notice": SCENE_NOTICE,
         "longllava:notices": list(findings.notices),
         "longllava:thing": findings.category,
         "longllava:detections": len(findings.detections),
