@@ -62,7 +62,9 @@ def html_card(result: Result) -> str:
         element("h2", "Choices"),
         table(("setting", "value"), [(k, json.dumps(v)) for k, v in result.settings.items()]),
     ]
-    return page(f"{result.benchmark}, {result.protocol.partition('@')[0]}", *body, notice=result.notice)
+    return page(
+        f"{result.benchmark}, {result.protocol.partition('@')[0]}", *body, notice=result.notice
+    )
 
 
 def _headline(result: Result) -> Html:

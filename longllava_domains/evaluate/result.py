@@ -94,7 +94,9 @@ class Result:
     @property
     def notice(self) -> str:
         """The notice of research use; benchmarks of scenes speak of no medical device."""
-        return SCENE_NOTICE if any(name in self.benchmark for name in _OF_SCENES) else RESEARCH_NOTICE
+        return (
+            SCENE_NOTICE if any(name in self.benchmark for name in _OF_SCENES) else RESEARCH_NOTICE
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the card as JSON; the rows stay in their own file."""

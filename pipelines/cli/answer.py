@@ -165,7 +165,9 @@ def find(
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer about a chip")] = 768,
     out: Annotated[
         list[Path] | None,
-        typer.Option(help="Write .geojson, .gpkg, .parquet or .json (STAC); repeat for several"),
+        typer.Option(
+            help="Write .geojson, .gpkg, .parquet, .json (STAC) or a drawing (.png, .jpg); repeat for several"
+        ),
     ] = None,
     keep_in: Annotated[
         Path | None,
@@ -179,14 +181,14 @@ def find(
     from longllava_domains.pipelines.domains.registry import domains, settings_for
     from longllava_domains.pipelines.loading import load
     from longllava_domains.pipelines.remote_sensing.qa import RemoteSensingQA
-    from longllava_domains.pipelines.remote_sensing.saving import require_savable, save
+    from longllava_domains.pipelines.remote_sensing.saving import require_savable, save_all
 
     named, domain = require_model(model), domains()["remote_sensing"]
     journal = keep_in or (out[0].with_name(f"{out[0].name}.answers.jsonl") if out else None)
     with domain.open([scene], settings_for(domain, raster)) as opened:
         for path in out or ():
             require_apart(path, scene)
-            require_savable(opened, path)
+        require_savable(opened, *(out or ()))
         pipeline = RemoteSensingQA(load(named, loading))
         with progress() as advance:
             found = pipeline.find(
@@ -200,11 +202,10 @@ def find(
                 on_plan=lambda plan: stderr.print(str(plan), markup=False),
                 on_progress=advance,
             )
-    # Printed first: a file that cannot be written must not take the detections with it.
-    stdout.print_object(found.to_json())
-    for path in out or ():
-        save(found, path)
-        written(path)
+        # Printed first: a file that cannot be written must not take the detections with it.
+        stdout.print_object(found.to_json())
+        if out:
+            written(*save_all(found, out, opened))
     if journal is not None and keep_in is None:
         journal.unlink(missing_ok=True)  # everything it kept is saved
     stderr.print(found.summary(), markup=False)

@@ -23,6 +23,9 @@ MEDIA_TYPES: Final[Mapping[str, str]] = {
     ".gpkg": "application/geopackage+sqlite3",
     ".parquet": "application/vnd.apache.parquet",
     ".json": "application/json",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
 }
 
 _LONG_AGO: Final = "0001-01-01"
@@ -143,7 +146,8 @@ def _asset(file: Path, folder: Path) -> tuple[str, dict[str, Any]]:
             remedy="Save the findings first, then pass the files that were written.",
             code="export.asset",
         ) from None
-    if file.suffix not in MEDIA_TYPES:
+    suffix = file.suffix.lower()
+    if suffix not in MEDIA_TYPES:
         raise OutputError(
             "An asset of the STAC item is of a kind that findings are not saved as.",
             remedy=f"Pass files that end in {', '.join(MEDIA_TYPES)}.",
@@ -151,8 +155,8 @@ def _asset(file: Path, folder: Path) -> tuple[str, dict[str, Any]]:
         )
     return file.name, {
         "href": href,
-        "type": MEDIA_TYPES[file.suffix],
-        "roles": ["data"],
+        "type": MEDIA_TYPES[suffix],
+        "roles": ["overview" if MEDIA_TYPES[suffix].startswith("image/") else "data"],
         "file:size": len(data),
         # A multihash: 0x12 for SHA-256, 0x20 for its 32 bytes.
         "file:checksum": f"1220{hashlib.sha256(data).hexdigest()}",

@@ -235,9 +235,17 @@ def test_assets_must_exist_and_be_known(tmp_path, asset) -> None:
     assert not (tmp_path / "a.json").exists()
 
 
-@pytest.mark.parametrize("kind", [write_geojson, write_geopackage, write_geoparquet, write_stac_item])
-def test_no_file_of_a_scene_speaks_of_a_medical_device(kind, tmp_path) -> None:
-    path = tmp_path / "ships.json"
+@pytest.mark.parametrize(
+    ("kind", "ending"),
+    [
+        (write_geojson, "geojson"),
+        (write_geopackage, "gpkg"),
+        (write_geoparquet, "parquet"),
+        (write_stac_item, "json"),
+    ],
+)
+def test_no_file_of_a_scene_speaks_of_a_medical_device(kind, ending, tmp_path) -> None:
+    path = tmp_path / f"ships.{ending}"
     kind(path, findings())
     for file in tmp_path.iterdir():
         assert b"research use only" in file.read_bytes()
