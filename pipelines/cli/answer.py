@@ -14,25 +14,34 @@ from longllava_domains.pipelines.cli.ct_documents import (
     save_report,
 )
 from longllava_domains.pipelines.cli.options.ct import OPENING_CT
+from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.raster import OPENING_RASTER
+from longllava_domains.pipelines.cli.options.sampling import SAMPLING
 from longllava_domains.pipelines.cli.options.shared import (
     LOADING,
     AsJson,
     DomainName,
     EveryMm,
+    MaxTokens,
     Model,
     ShowPaths,
     sharing,
 )
-from longllava_domains.vision_language import LoadOptions
+from longllava_domains.pipelines.cli.options.slide import OPENING_SLIDE
+from longllava_domains.vision_language import LoadOptions, Sampling
 
 WITH_FAILURES: Final = 3  # exit code: finished, and some items failed
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(sharing(report, loading=LOADING, opening=OPENING_CT))
-    app.command()(sharing(ask, loading=LOADING, opening=OPENING_CT, raster=OPENING_RASTER))
+    app.command()(sharing(report, loading=LOADING, opening=OPENING_CT, sampling=SAMPLING))
+    app.command()(
+        sharing(
+            ask, loading=LOADING, opening=OPENING_CT, raster=OPENING_RASTER, slide=OPENING_SLIDE,
+            sampling=SAMPLING,
+        )
+    )  # fmt: skip
     app.command()(sharing(find, loading=LOADING, raster=OPENING_RASTER))
 
 
@@ -44,7 +53,10 @@ def report(
     opening: dict[str, Any],
     preset: Annotated[str, typer.Option(help="Slices, windows and prompts")] = "ct-default@1",
     every_mm: EveryMm = None,
-    max_new_tokens: Annotated[int | None, typer.Option(help="Longest draft")] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(help="Longest draft", callback=at_least(1))
+    ] = None,
+    sampling: Sampling | None,
     out: Annotated[Path | None, typer.Option(help="Also write JSON here")] = None,
     sheet: Annotated[
         Path | None, typer.Option(help="Also write the views shown as one picture, PNG or JPEG")
@@ -80,7 +92,10 @@ def report(
     pipeline = CTReport(load(named, loading), preset=chosen)
     policy = pipeline.policy(spacing_mm=every_mm, kernel=opened.kernel)
     with progress() as advance:
-        result = pipeline(volume, policy=policy, max_new_tokens=max_new_tokens, on_progress=advance)
+        result = pipeline(
+            volume, policy=policy, max_new_tokens=max_new_tokens, sampling=sampling,
+            on_progress=advance,
+        )  # fmt: skip
     # Printed first: a file that cannot be written must not take the answer with it.
     if as_json:
         stdout.print_object(result.to_json())
@@ -104,13 +119,13 @@ def ask(
     opening: dict[str, Any],
     every_mm: EveryMm = None,
     raster: dict[str, Any],
-    mpp: Annotated[float | None, typer.Option(help="Slide: microns per pixel of level 0")] = None,
-    protocol: Annotated[
-        str | None, typer.Option(help="Slide: joint-lowmag@1, native-tiles@1, ...")
+    slide: dict[str, Any],
+    most: Annotated[
+        int | None, typer.Option(help="Slide: largest number of views", callback=at_least(1))
     ] = None,
-    most: Annotated[int | None, typer.Option(help="Slide: largest number of views")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Raster: tokens of the prompt")] = None,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer")] = 256,
+    max_tokens: MaxTokens = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer", callback=at_least(1))] = 256,
+    sampling: Sampling | None,
     as_json: AsJson = False,
     show_paths: ShowPaths = False,
 ) -> None:
@@ -129,8 +144,8 @@ def ask(
         )
     decided = decide_domain(sources[0], domain)
     wished = {
-        **opening, **raster, "spacing_mm": every_mm, "max_tokens": max_tokens, "mpp": mpp,
-        "protocol": protocol, "max_views": most,
+        **opening, **raster, **slide, "spacing_mm": every_mm, "max_tokens": max_tokens,
+        "max_views": most,
     }  # fmt: skip
     settings, named = settings_for(decided, wished), require_model(model)
     with decided.open(sources, settings) as opened, progress() as advance:
@@ -141,6 +156,7 @@ def ask(
             decided,
             settings,
             max_new_tokens=max_new_tokens,
+            sampling=sampling,
             on_progress=advance,
         )
     if as_json:
@@ -159,10 +175,16 @@ def find(
     model: Model = None,
     loading: LoadOptions,
     raster: dict[str, Any],
-    chip_px: Annotated[int | None, typer.Option(help="Side of a chip, raster pixels")] = None,
-    overlap: Annotated[int | None, typer.Option(help="Pixels that chips share")] = None,
+    chip_px: Annotated[
+        int | None, typer.Option(help="Side of a chip, raster pixels", callback=at_least(1))
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option(help="Pixels that chips share", callback=at_least(0))
+    ] = None,
     dialect: Annotated[str, typer.Option(help="Words and boxes: fit-rs or geochat")] = "fit-rs",
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer about a chip")] = 768,
+    max_new_tokens: Annotated[
+        int, typer.Option(help="Longest answer about a chip", callback=at_least(1))
+    ] = 768,
     out: Annotated[
         list[Path] | None,
         typer.Option(

@@ -6,7 +6,8 @@ failed items, 130 interrupted.
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -29,6 +30,7 @@ from longllava_domains.pipelines.cli.console import (
     stdout,
     tolerate_any_encoding,
 )
+from longllava_domains.pipelines.cli.remedies import typed
 from longllava_domains.pipelines.memory_remedies import out_of_memory
 
 DONE, REFUSED = 0, 2
@@ -82,8 +84,28 @@ def run(arguments: list[str]) -> int:
     return DONE
 
 
+@cache
+def _command_line() -> Any:
+    return typer.main.get_command(app)
+
+
+def running(arguments: Sequence[str]) -> tuple[str, frozenset[str]]:
+    """Return the name of the command that arguments call, such as "archive scan", and its options."""
+    command, names = _command_line(), []
+    for argument in arguments:
+        below = getattr(command, "commands", {}).get(argument)
+        if below is None:
+            break
+        command = below
+        names.append(argument)
+    options = frozenset(name for parameter in command.params for name in parameter.opts)
+    return " ".join(names), options | {"--help"}
+
+
 def _refuse(error: LongLlavaError, arguments: list[str]) -> int:
-    stderr.print(f"Refused: {error.message}", style="bold red", markup=False)
-    stderr.print(f"  {error.remedy}", markup=False)
+    command, options = running(arguments)
+    message, remedy = (typed(text, command, options) for text in (error.message, error.remedy))
+    stderr.print(f"Refused: {message}", style="bold red", markup=False)
+    stderr.print(f"  {remedy}", markup=False)
     reveal_paths(arguments, str(error))
     return REFUSED

@@ -1,7 +1,6 @@
 """Commands that reckon before they run: `plan`, `plan train`; and `verify`, `convert`."""
 
 import json
-import math
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ from rich.table import Table
 from longllava_domains.errors import PolicyError
 from longllava_domains.files import require_writable, write_text
 from longllava_domains.pipelines.cli.console import stdout
+from longllava_domains.pipelines.cli.options.numbers import above_zero
 from longllava_domains.pipelines.cli.options.shared import AsJson, Checkpoint
 from longllava_domains.units import human_bytes
 from longllava_domains.vision_language import TRAINED_TOKENS
@@ -18,30 +18,19 @@ from longllava_domains.vision_language import TRAINED_TOKENS
 planning = typer.Typer(help="What fits in a memory, before anything runs.")
 
 
-def _above_zero(option: typer.CallbackParam, value: float | None) -> float | None:
-    """Refuse numbers that no device and no body has."""
-    if value is not None and not (math.isfinite(value) and value > 0):
-        raise PolicyError(
-            f"{option.opts[0]} cannot be {value:g}.",
-            remedy="Give a finite number above 0.",
-            code="cli.number",
-        )
-    return value
-
-
 _Model = Annotated[str, typer.Option(help='"9b", "53b", "demo", a folder or a hub id')]
 _Gigabytes = Annotated[
     float,
-    typer.Option("--gpu-memory", help="Memory of one device, GB (1e9)", callback=_above_zero),
+    typer.Option("--gpu-memory", help="Memory of one device, GB (1e9)", callback=above_zero),
 ]
 _ExtentMm = Annotated[
-    float | None, typer.Option(help="Length of a volume, for spacing", callback=_above_zero)
+    float | None, typer.Option(help="Length of a volume, for spacing", callback=above_zero)
 ]
 _Tflops = Annotated[
-    float | None, typer.Option(help="What the device achieves, TFLOP/s", callback=_above_zero)
+    float | None, typer.Option(help="What the device achieves, TFLOP/s", callback=above_zero)
 ]
 _Bandwidth = Annotated[
-    float | None, typer.Option(help="Its memory's speed, GB/s", callback=_above_zero)
+    float | None, typer.Option(help="Its memory's speed, GB/s", callback=above_zero)
 ]
 
 
@@ -116,7 +105,7 @@ def train(
     epochs: Annotated[int, typer.Option(help="Passes over the data")] = 1,
     views_per_row: Annotated[int, typer.Option(help="Views in a row")] = 0,
     tflops: Annotated[
-        float, typer.Option(help="What one GPU achieves, TFLOP/s", callback=_above_zero)
+        float, typer.Option(help="What one GPU achieves, TFLOP/s", callback=above_zero)
     ] = 120,
     as_json: AsJson = False,
 ) -> None:
@@ -152,7 +141,7 @@ def convert(
     down_scale: Annotated[
         float,
         typer.Option(
-            help="Factor on the dense down_proj; the original used 0.045", callback=_above_zero
+            help="Factor on the dense down_proj; the original used 0.045", callback=above_zero
         ),
     ] = 1.0,
     adapter: Annotated[Path | None, typer.Option(help="PEFT adapter to merge")] = None,

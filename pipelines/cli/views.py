@@ -9,8 +9,16 @@ from longllava_domains.files import new_file, require_apart, require_writable
 from longllava_domains.pipelines.cli.console import stdout
 from longllava_domains.pipelines.cli.ct_documents import require_picture
 from longllava_domains.pipelines.cli.options.ct import OPENING_CT, WantedKernel
+from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.raster import OPENING_RASTER
-from longllava_domains.pipelines.cli.options.shared import DomainName, EveryMm, ShowPaths, sharing
+from longllava_domains.pipelines.cli.options.shared import (
+    DomainName,
+    EveryMm,
+    MaxTokens,
+    ShowPaths,
+    sharing,
+)
+from longllava_domains.pipelines.cli.options.slide import OPENING_SLIDE
 from longllava_domains.units import counted
 
 _MOST_VIEWS: Final = 60
@@ -18,7 +26,7 @@ _MOST_VIEWS: Final = 60
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(sharing(views, opening=OPENING_CT, raster=OPENING_RASTER))
+    app.command()(sharing(views, opening=OPENING_CT, raster=OPENING_RASTER, slide=OPENING_SLIDE))
     app.command()(series)
 
 
@@ -33,9 +41,15 @@ def views(
         list[str] | None, typer.Option(help="CT: window preset; repeat for several")
     ] = None,
     every_mm: EveryMm = None,
+    slide: dict[str, Any],
     most: Annotated[
-        int | None, typer.Option(help="CT: largest number of views on the sheet, 60 by default")
+        int | None,
+        typer.Option(
+            help="CT, slide: largest number of views on the sheet, 60 by default",
+            callback=at_least(1),
+        ),
     ] = None,
+    max_tokens: MaxTokens = None,
     show_paths: ShowPaths = False,
 ) -> None:
     """Write a contact sheet of exactly what a model would see."""
@@ -48,8 +62,8 @@ def views(
     require_apart(out, path)
     decided = decide_domain(path, domain)
     wished = {
-        **opening, **raster, "windows": tuple(window) if window else None, "spacing_mm": every_mm,
-        "max_views": most,
+        **opening, **raster, **slide, "windows": tuple(window) if window else None,
+        "spacing_mm": every_mm, "max_views": most, "max_tokens": max_tokens,
     }  # fmt: skip
     if most is None and hasattr(decided.settings, "max_views"):
         wished["max_views"] = _MOST_VIEWS

@@ -24,6 +24,7 @@ from longllava_domains.provenance import UNTRAINED_NOTICE, Provenance
 from longllava_domains.vision_language import (
     LoadOptions,
     Monitor,
+    Sampling,
     VisionLanguageModel,
     VisionSession,
 )
@@ -130,6 +131,7 @@ class CTReport:
         policy: ct.SlicePolicy | None = None,
         prompt: str | None = None,
         max_new_tokens: int | None = None,
+        sampling: Sampling | None = None,
         series: int | str | None = None,
         on_progress: OnProgress | None = None,
     ) -> CTReportResult:
@@ -145,6 +147,8 @@ class CTReport:
             prompt: What to ask for; the preset's report prompt by default.
             max_new_tokens: Longest draft, tokens; the preset's by default, and 24 for a model that
                 says that it is untrained.
+            sampling: How the draft's tokens are drawn; None for the most likely one. Findings are
+                scored, never drawn.
             series: Which series of a folder, see `ct.list_series`; the best one of the policy's
                 kernel by default.
             on_progress: Called with (stage, done, total).
@@ -165,6 +169,7 @@ class CTReport:
             answer = session.ask(
                 prompt or self.preset.report_prompt,
                 max_new_tokens=longest,
+                sampling=sampling,
                 on_text=_counted("writing the draft", longest, on_progress),
             )
         assert session.sequence is not None
@@ -189,6 +194,7 @@ class CTReport:
         *,
         policy: ct.SlicePolicy | None = None,
         max_new_tokens: int = 256,
+        sampling: Sampling | None = None,
         series: int | str | None = None,
         on_progress: OnProgress | None = None,
     ) -> Answer:
@@ -198,7 +204,7 @@ class CTReport:
         """
         opened, chosen = self._opened(volume, policy, series)
         with self._look(opened, chosen, on_progress) as session:
-            return session.ask(question, max_new_tokens=max_new_tokens)
+            return session.ask(question, max_new_tokens=max_new_tokens, sampling=sampling)
 
     def _opened(
         self, volume: Any, policy: ct.SlicePolicy | None, series: int | str | None

@@ -13,7 +13,7 @@ from longllava_domains.pipelines.domains.domain import OnProgress, only_one
 from longllava_domains.pipelines.domains.evidence import SLIDE_SOP_CLASS, Claim, Evidence
 from longllava_domains.pipelines.memory_remedies import with_view_count_remedy
 from longllava_domains.pipelines.pathology.qa import PathologyQA, tile_policy
-from longllava_domains.vision_language import ViewFormat, VisionLanguageModel
+from longllava_domains.vision_language import Sampling, ViewFormat, VisionLanguageModel
 from longllava_domains.visual import VisualSequence
 
 
@@ -78,8 +78,9 @@ class PathologyDomain:
         policy: TilePolicy,
         *,
         max_new_tokens: int,
+        sampling: Sampling | None,
         on_progress: OnProgress | None,
     ) -> Answer:
         """Ask as `PathologyQA` does."""
         slide_qa = PathologyQA(model, policy=policy)
-        return slide_qa(opened, question, max_new_tokens=max_new_tokens).answer
+        return slide_qa(opened, question, max_new_tokens=max_new_tokens, sampling=sampling).answer

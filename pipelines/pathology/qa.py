@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ from longllava_domains.pipelines.pathology.result import SlideAnswer
 from longllava_domains.vision_language import (
     TAG_TOKENS,
     LoadOptions,
+    Sampling,
     ViewFormat,
     VisionLanguageModel,
 )
@@ -80,6 +81,7 @@ class PathologyQA:
         regions: Regions = (),
         mpp: float | None = None,
         max_new_tokens: int = 256,
+        sampling: Sampling | None = None,
     ) -> SlideAnswer:
         """Ask one question about a slide, or about regions of it.
 
@@ -90,6 +92,7 @@ class PathologyQA:
             regions: As for `Slide.to_sequence`; two are compared in one question.
             mpp: As for `open_slide`, where a path is given.
             max_new_tokens: Longest answer.
+            sampling: How tokens are drawn; None for the most likely one.
 
         Raises:
             InputError: The slide cannot be read, or holds no tissue.
@@ -104,6 +107,7 @@ class PathologyQA:
             regions=regions,
             mpp=mpp,
             max_new_tokens=max_new_tokens,
+            sampling=sampling,
         )
         return answer
 
@@ -116,12 +120,14 @@ class PathologyQA:
         regions: Regions = (),
         mpp: float | None = None,
         max_new_tokens: int = 256,
+        sampling: Sampling | None = None,
     ) -> list[SlideAnswer]:
         """Ask several questions, each for itself; the model looks at the slide only once.
 
         Arguments and errors as in `__call__`.
         """
         chosen = policy or self.policy
+        wished: dict[str, Any] = {"max_new_tokens": max_new_tokens, "sampling": sampling}
         with ExitStack() as stack:
             opened = slide
             if not isinstance(opened, Slide):
@@ -129,29 +135,29 @@ class PathologyQA:
             sequence = opened.to_sequence(chosen, regions=regions)
             origin = (opened.bounds.x, opened.bounds.y)
         if chosen.protocol == "vote-patches@1":
-            voted = [self._vote(sequence, question, max_new_tokens) for question in questions]
+            voted = [self._vote(sequence, question, wished) for question in questions]
             return [SlideAnswer(answer, sequence, votes, origin) for answer, votes in voted]
         with with_view_count_remedy():
-            answers = list(self._answers(sequence, questions, max_new_tokens))
+            answers = list(self._answers(sequence, questions, wished))
         return [SlideAnswer(_told(answer), sequence, {}, origin) for answer in answers]
 
     def _answers(
-        self, sequence: VisualSequence, questions: Iterable[str], max_new_tokens: int
+        self, sequence: VisualSequence, questions: Iterable[str], wished: Mapping[str, Any]
     ) -> Iterator[Answer]:
         with self.model.open(sequence) as session:
             for question in questions:
                 with session.fork() as fork:
-                    yield fork.ask(question, max_new_tokens=max_new_tokens)
+                    yield fork.ask(question, **wished)
 
     def _vote(
-        self, sequence: VisualSequence, question: str, max_new_tokens: int
+        self, sequence: VisualSequence, question: str, wished: Mapping[str, Any]
     ) -> tuple[Answer, dict[str, int]]:
         """Ask every patch alone; return the first answer of the most frequent text."""
         answers: dict[str, Answer] = {}
         votes: Counter[str] = Counter()
         for view in sequence:
             alone = VisualSequence((view,), provenance=sequence.provenance.with_(views=1))
-            answer = self.model.answer(alone, question, max_new_tokens=max_new_tokens)
+            answer = self.model.answer(alone, question, **wished)
             text = " ".join(answer.text.lower().split())
             answers.setdefault(text, answer)
             votes[text] += 1

@@ -23,7 +23,7 @@ from longllava_domains.pipelines.remote_sensing.search_preset import SearchPrese
 from longllava_domains.provenance import notices_for
 from longllava_domains.remote_sensing import GridPolicy, Raster, open_raster
 from longllava_domains.remote_sensing.dates import dates_sequence, open_dates, told
-from longllava_domains.vision_language import TRAINED_TOKENS, LoadOptions, ViewFormat
+from longllava_domains.vision_language import TRAINED_TOKENS, LoadOptions, Sampling, ViewFormat
 
 Scene = Raster | str | Path | Sequence[str | Path | Raster]
 
@@ -92,6 +92,7 @@ class RemoteSensingQA:
         *,
         policy: GridPolicy | None = None,
         max_new_tokens: int = 256,
+        sampling: Sampling | None = None,
     ) -> SceneAnswer:
         """Ask one question about a whole scene, or about one place at several dates.
 
@@ -102,6 +103,7 @@ class RemoteSensingQA:
                 where north is.
             policy: How the scene is shown; the pipeline's own by default.
             max_new_tokens: Longest answer; FIT-RSFG uses 256.
+            sampling: How tokens are drawn; None for the most likely one, as protocols ask for.
 
         Raises:
             InputError: The scene cannot be read.
@@ -122,7 +124,8 @@ class RemoteSensingQA:
         if compass is not None and not compass.is_north_up:
             question = f"{compass} {question}"
         with with_token_budget_remedy(chosen):
-            answer = self.model.answer(sequence, question, max_new_tokens=max_new_tokens)
+            drawn: dict[str, Any] = {} if sampling is None else {"sampling": sampling}
+            answer = self.model.answer(sequence, question, max_new_tokens=max_new_tokens, **drawn)
         notices = [notice for raster in rasters for notice in raster.notices]
         return SceneAnswer(_with_notices(answer, notices), sequence)
 
