@@ -9,10 +9,10 @@ from rich.table import Table
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.files import require_writable, write_text
-from longllava_domains.pipelines.cli.console import stdout
+from longllava_domains.pipelines.cli.console import refuse_together, stdout, written
 from longllava_domains.pipelines.cli.options.numbers import above_zero
 from longllava_domains.pipelines.cli.options.shared import AsJson, Checkpoint
-from longllava_domains.units import human_bytes
+from longllava_domains.units import decimal_bytes
 from longllava_domains.vision_language import TRAINED_TOKENS
 
 planning = typer.Typer(help="What fits in a memory, before anything runs.")
@@ -87,7 +87,7 @@ def plan(
         return
     table = Table("term", "size", "share of the memory")
     for term, size in found.terms:
-        table.add_row(term, human_bytes(size), f"{size / found.memory_bytes:.1%}")
+        table.add_row(term, decimal_bytes(size), f"{size / found.memory_bytes:.1%}")
     stdout.print(table)
     for line in found.lines():
         stdout.print(line, markup=False)
@@ -122,12 +122,14 @@ def train(
         return
     table = Table("on each GPU", "size")
     for term, size in budget.terms.items():
-        table.add_row(term, human_bytes(size))
-    table.add_row("peak", human_bytes(budget.peak))
+        table.add_row(term, decimal_bytes(size))
+    table.add_row("peak", decimal_bytes(budget.peak))
     stdout.print(table)
     fits = "yes" if budget.peak <= gpu_memory * 1e9 else "no"
     stdout.print(f"trained parameters: {budget.trained_parameters:,}")
-    stdout.print(f"fits: {fits} ({human_bytes(budget.peak)} of {gpu_memory:g} GB)")
+    stdout.print(
+        f"fits: {fits} ({decimal_bytes(budget.peak)} of {decimal_bytes(gpu_memory * 1e9)})"
+    )
     stdout.print(f"operations: {budget.flops / 1e15:,.1f} PFLOP")
     stdout.print(f"time: {hours:,.1f} h at {tflops:g} TFLOP/s on each of {gpus} GPUs (given)")
 
@@ -155,7 +157,7 @@ def convert(
         locate(model).folder, output, experts=experts, down_scale=down_scale, adapter=adapter,
         quantization=quantization,
     )  # fmt: skip
-    stdout.print("written")
+    written(output)
 
 
 def verify(
@@ -165,17 +167,24 @@ def verify(
     precision: Annotated[str, typer.Option(help="bfloat16, float32 or int8")] = "bfloat16",
 ) -> None:
     """Prove a model on a device: kernels, chunks, batches, 8 bits, needle, speed and memory."""
+    from longllava_domains.model.budget.known_models import network_of
+    from longllava_domains.model.checkpoint.source import locate
     from longllava_domains.model.devices.placement import resolve_device
     from longllava_domains.model.verify.verify import verify_model
 
-    require_writable(out, overwrite=True)
+    refuse_together(
+        lambda: network_of(locate(model).folder, precision),
+        lambda: resolve_device(device),
+        lambda: require_writable(out, overwrite=True),
+    )
     found = verify_model(model, resolve_device(device), precision=precision)
     write_text(out, json.dumps(found.to_json(), indent=2) + "\n", overwrite=True)
     table = Table("check", "result", "numbers")
     for check in found.checks:
         numbers = ", ".join(f"{name} {value:.4g}" for name, value in check.numbers.items())
         colour = {"pass": "green", "fail": "red"}.get(check.status, "yellow")
-        table.add_row(check.name, f"[{colour}]{check.status}[/]", numbers or check.reason)
+        told = "; ".join(part for part in (numbers, check.reason) if part)
+        table.add_row(check.name, f"[{colour}]{check.status}[/]", told)
     stdout.print(table)
     if not found.passed:
         raise typer.Exit(2)
