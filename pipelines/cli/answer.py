@@ -10,6 +10,7 @@ from longllava_domains.files import require_apart, require_writable
 from longllava_domains.pipelines.cli.console import progress, require_model, stderr, stdout, written
 from longllava_domains.pipelines.cli.ct_documents import (
     require_document,
+    require_evidence_folder,
     require_picture,
     save_report,
 )
@@ -28,6 +29,7 @@ from longllava_domains.pipelines.cli.options.shared import (
     sharing,
 )
 from longllava_domains.pipelines.cli.options.slide import OPENING_SLIDE
+from longllava_domains.pipelines.cli.outputs import require_replaceable
 from longllava_domains.vision_language import LoadOptions, Sampling
 
 WITH_FAILURES: Final = 3  # exit code: finished, and some items failed
@@ -77,16 +79,15 @@ def report(
     from longllava_domains.pipelines.loading import load
 
     chosen, named = CTPreset.named(preset), require_model(model)
-    for replaced in (out, sheet):
-        if replaced is not None:
-            require_writable(replaced, overwrite=True)
-            require_apart(replaced, path)
     require_picture(sheet)
+    for replaced in (out, sheet):
+        require_replaceable(replaced, path)
     documents = [record for record in (sr, fhir) if record is not None]
     for record in documents:
         require_writable(record)
     opened = CTOpenOptions(**{"kernel": chosen.kernel, "purpose": PURPOSE, **opening})
     volume = as_volume(path, opened)
+    require_evidence_folder(evidence)
     if documents:
         require_document(volume, named)
     pipeline = CTReport(load(named, loading), preset=chosen)

@@ -9,6 +9,7 @@ from longllava_domains.errors import OutputError, PolicyError
 from longllava_domains.formats.regular_file import open_regular
 from longllava_domains.pipelines.cli.console import require_model, stderr, stdout
 from longllava_domains.pipelines.cli.options.shared import LOADING, EveryMm, Model, sharing
+from longllava_domains.units import counted, human_bytes
 from longllava_domains.vision_language import LoadOptions
 
 if TYPE_CHECKING:
@@ -69,17 +70,17 @@ def scan(
     """List what an archive holds. The manifest holds paths: keep it apart from results."""
     from longllava_domains.archive import SiteSecret, scan_archive
     from longllava_domains.archive.manifest.secret import default_secret
-    from longllava_domains.units import human_bytes
 
     _require_manifest(output)
     own = SiteSecret.load(secret or default_secret())
     found = scan_archive(source, domain, output, secret=own, linkage=linkage)
     stdout.print(
-        f"{found.items} items, {human_bytes(found.bytes)}; {found.files} files, {found.read} read, "
-        f"{found.gone} gone, in {found.seconds:.1f} s"
+        f"{counted(found.items, 'item')}, {human_bytes(found.bytes)}; "
+        f"{counted(found.files, 'file')}, {found.read} read, {found.gone} gone, "
+        f"in {found.seconds:.1f} s"
     )
-    for title, counted in (("refusals to expect", found.expected), ("set aside", found.set_aside)):
-        for code, count in counted.items():
+    for title, codes in (("refusals to expect", found.expected), ("set aside", found.set_aside)):
+        for code, count in codes.items():
             stdout.print(f"  {title}: {count} {code}", markup=False)
 
 
@@ -116,7 +117,7 @@ def run(
             job, items, sample=sample, workers=max(1, workers), decoders=decoders
         )
         stdout.print(
-            f"{found.items} items, {found.hours:.2f} h ({found.items_per_hour:.0f} an hour, "
+            f"{counted(found.items, 'item')}, {found.hours:.2f} h ({found.items_per_hour:.0f} an hour, "
             f"{found.bytes_per_second / 1e6:.1f} MB/s); bottleneck: {found.bottleneck}"
         )
         return
@@ -159,8 +160,8 @@ def status(results: ResultsFolder) -> None:
     """Count items by outcome, for each spec."""
     from longllava_domains.archive import counts
 
-    for spec, counted in counts(results).items():
-        parts = ", ".join(f"{count} {status}" for status, count in sorted(counted.items()))
+    for spec, outcomes in counts(results).items():
+        parts = ", ".join(f"{count} {status}" for status, count in sorted(outcomes.items()))
         stdout.print(f"{spec}: {parts or 'nothing yet'}", markup=False)
 
 
@@ -168,7 +169,8 @@ def retry(results: ResultsFolder, ledger: LedgerFolder = None) -> None:
     """Drop failed outcomes, so that the next run tries their items again."""
     from longllava_domains.archive import retry as drop_failures
 
-    stdout.print(f"{drop_failures(results, ledger=ledger)} items will be tried again")
+    dropped = drop_failures(results, ledger=ledger)
+    stdout.print(f"to be tried again: {counted(dropped, 'item')}")
 
 
 def report(
@@ -210,4 +212,5 @@ def forget(
     """Remove a study from results, manifest and linkage; the archive itself is not touched."""
     from longllava_domains.archive import forget as remove
 
-    stdout.print(f"{remove(key, manifest, linkage, results)} rows of results removed")
+    removed = remove(key, manifest, linkage, results)
+    stdout.print(f"removed: {counted(removed, 'row')} of results")

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.table import Table
@@ -14,11 +14,17 @@ from longllava_domains.evaluate.datasets import Dataset, load_dataset
 from longllava_domains.evaluate.dispatch import explain_settings, find_protocol
 from longllava_domains.evaluate.explain import DifferingRow, explain
 from longllava_domains.evaluate.result import Result
-from longllava_domains.files import require_apart, require_writable, write_text
+from longllava_domains.files import write_text
 from longllava_domains.pipelines.cli.console import stdout
 from longllava_domains.pipelines.cli.options.shared import AsJson
+from longllava_domains.pipelines.cli.outputs import require_replaceable
+from longllava_domains.units import counted
 
 evaluating = typer.Typer(help="Scores whose protocol is named. No model is loaded.")
+
+# How a table of rows, and rows as JSON Lines, begin where we wrote them.
+_TABLES: Final = (b"PAR1", b"id,", b"id\n")
+_ROWS: Final = (b"{",)
 
 _Benchmark = Annotated[str, typer.Argument(help="vqa-rad, path-vqa, ct-rate ...: see `protocols`")]
 _Predictions = Annotated[Path, typer.Argument(help=".jsonl, .json, .csv, .tsv or .parquet")]
@@ -59,10 +65,9 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score a prediction file and show it beside constants, oracle, blind and shuffled runs."""
-    for place in (out, rows):
-        if place is not None:
-            require_writable(place, overwrite=True)
-            require_apart(place, predictions, references, data, blind, shuffled)
+    inputs = (predictions, references, data, blind, shuffled)
+    require_replaceable(out, *inputs)
+    require_replaceable(rows, *inputs, ours=_TABLES)
     truth = _truth(benchmark, references, data)
     own = {**_settings(settings), **_given(missing), "synthetic": synthetic}
     result = scoring.score(benchmark, predictions, truth, protocol=protocol, **own)
@@ -110,7 +115,7 @@ def explain_file(
     stdout.print(found.note, markup=False)
     for name, reason in found.skipped.items():
         stdout.print(f"{name} was not applied: {reason}", markup=False)
-    stdout.print(f"{len(found.rows):,} rows are scored differently", markup=False)
+    stdout.print(f"{counted(len(found.rows), 'row')} scored differently", markup=False)
     for row in found.rows[:shown]:
         _show_row(row)
 
@@ -141,11 +146,13 @@ def data(
 ) -> None:
     """Say which build a folder holds, its hashes, its terms, and what leaks between its splits."""
     if disjoint is not None:
-        require_apart(disjoint, folder)
+        require_replaceable(disjoint, folder, ours=_ROWS)
     found = load_dataset(benchmark, folder)
     stdout.print(f"{found.benchmark}, build {found.build}", markup=False)
     for name, rows in found.splits.items():
-        stdout.print(f"  {name}: {len(rows):,} rows, sha256 {found.hashes[name]}", markup=False)
+        stdout.print(
+            f"  {name}: {counted(len(rows), 'row')}, sha256 {found.hashes[name]}", markup=False
+        )
     for name, count in (found.leakage or {}).items():
         stdout.print(f"  {name}: {count:,}", markup=False)
     for note in (*found.notes, f"terms: {found.licence}"):

@@ -10,6 +10,7 @@ import typer
 from longllava_domains.errors import PolicyError
 from longllava_domains.pipelines.cli.console import progress, require_model, stdout
 from longllava_domains.pipelines.cli.options.shared import Model
+from longllava_domains.units import counted
 
 if TYPE_CHECKING:
     from longllava_domains.adapters.data.encode import Encoder
@@ -83,9 +84,9 @@ def finetune(
             say=lambda line: stdout.print(line, markup=False),
             on_row=lambda rows: advance("check", rows, rows),
         )  # fmt: skip
-    stdout.print(f"saved: {made.steps} steps, last loss {made.loss:.4f}")
+    stdout.print(f"saved: {counted(made.steps, 'step')}, last loss {made.loss:.4f}")
     if made.damaged:
-        stdout.print(f"{made.damaged} samples were not learned: their pictures are damaged")
+        stdout.print(f"{counted(made.damaged, 'sample')} not learned: pictures are damaged")
 
 
 @data_commands.command()
@@ -117,8 +118,10 @@ def check(
         return
     for line in found.report.lines():
         stdout.print(line, markup=False)
-    stdout.print(f"{int(found.views.sum()):,} views, {int(found.tokens.sum()):,} tokens, ", end="")
-    stdout.print(f"{int(found.learned.sum()):,} of them learned")
+    views, tokens = counted(int(found.views.sum()), "view"), int(found.tokens.sum())
+    stdout.print(
+        f"{views}, {counted(tokens, 'token')}, {int(found.learned.sum()):,} of them learned"
+    )
     stdout.print(f"Terms ({opened.terms.licence}): {opened.terms.conditions}", markup=False)
 
 

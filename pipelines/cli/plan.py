@@ -8,10 +8,11 @@ import typer
 from rich.table import Table
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.files import require_writable, write_text
+from longllava_domains.files import write_text
 from longllava_domains.pipelines.cli.console import refuse_together, stdout, written
 from longllava_domains.pipelines.cli.options.numbers import above_zero
 from longllava_domains.pipelines.cli.options.shared import AsJson, Checkpoint
+from longllava_domains.pipelines.cli.outputs import require_replaceable
 from longllava_domains.units import decimal_bytes
 from longllava_domains.vision_language import TRAINED_TOKENS
 
@@ -175,7 +176,7 @@ def verify(
     refuse_together(
         lambda: network_of(locate(model).folder, precision),
         lambda: resolve_device(device),
-        lambda: require_writable(out, overwrite=True),
+        lambda: require_replaceable(out),
     )
     found = verify_model(model, resolve_device(device), precision=precision)
     write_text(out, json.dumps(found.to_json(), indent=2) + "\n", overwrite=True)

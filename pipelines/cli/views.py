@@ -5,7 +5,6 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from longllava_domains.files import new_file, require_apart, require_writable
 from longllava_domains.pipelines.cli.console import stdout
 from longllava_domains.pipelines.cli.ct_documents import require_picture
 from longllava_domains.pipelines.cli.options.ct import OPENING_CT, WantedKernel
@@ -19,6 +18,7 @@ from longllava_domains.pipelines.cli.options.shared import (
     sharing,
 )
 from longllava_domains.pipelines.cli.options.slide import OPENING_SLIDE
+from longllava_domains.pipelines.cli.outputs import require_replaceable, save_picture
 from longllava_domains.units import counted
 
 _MOST_VIEWS: Final = 60
@@ -58,8 +58,7 @@ def views(
     from longllava_domains.visual.contact_sheet import contact_sheet
 
     require_picture(out)
-    require_writable(out, overwrite=True)
-    require_apart(out, path)
+    require_replaceable(out, path)
     decided = decide_domain(path, domain)
     wished = {
         **opening, **raster, **slide, "windows": tuple(window) if window else None,
@@ -68,8 +67,7 @@ def views(
     if most is None and hasattr(decided.settings, "max_views"):
         wished["max_views"] = _MOST_VIEWS
     sequence = views_of(path, domain=decided.name, **wished)
-    with new_file(out, overwrite=True) as temporary:
-        contact_sheet(sequence).save(temporary)
+    save_picture(contact_sheet(sequence), out)
     left_out = sum(sequence.left_out.values())
     stdout.print(f"{counted(len(sequence), 'view')}, {left_out} left out: {out}", markup=False)
 
