@@ -123,6 +123,8 @@ def check(
         f"{views}, {counted(tokens, 'token')}, {int(found.learned.sum()):,} of them learned"
     )
     stdout.print(f"Terms ({opened.terms.licence}): {opened.terms.conditions}", markup=False)
+    if not found.report.kept:
+        raise typer.Exit(2)
 
 
 @data_commands.command(name="show")
