@@ -89,7 +89,8 @@ def contact_sheet(
         sheet.paste(picture, (left, top))
         below, side = top + picture.height + 1, 0
         if isinstance(view.place, SlicePlace):
-            side = _mark_sides(draw, font, left, below, picture.width)
+            wide = max(picture.width, _caption_px(view.place, font))
+            side = _mark_sides(draw, font, left, below, wide)
         draw.text((left + side, below), label(view.place), fill=_INK, font=font)
         if isinstance(view.place, MapPlace) and view.place.north_deg is not None:
             right = left + math.ceil(font.getlength(label(view.place)))
