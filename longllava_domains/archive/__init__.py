@@ -58,3 +58,7 @@ __all__ = [
     "where",
     "write_metrics",
 ]
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -15,3 +15,7 @@ __all__ = [
     "raw_text",
     "table",
 ]
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

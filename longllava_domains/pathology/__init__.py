@@ -5,3 +5,7 @@ from longllava_domains.pathology.slide import Slide
 from longllava_domains.pathology.views.policy import TilePolicy
 
 __all__ = ["Slide", "TilePolicy", "open_slide"]
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -5,3 +5,7 @@ from longllava_domains.visual.sequence import Layout, VisualSequence
 from longllava_domains.visual.view import View
 
 __all__ = ["Layout", "MapPlace", "Place", "SlicePlace", "SlidePlace", "View", "VisualSequence"]
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
