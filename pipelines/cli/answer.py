@@ -203,8 +203,11 @@ def find(
     """Look for a thing chip by chip, and put what is found on the map."""
     from longllava_domains.pipelines.domains.registry import domains, settings_for
     from longllava_domains.pipelines.loading import load
+    from longllava_domains.pipelines.remote_sensing.journal import require_journal
     from longllava_domains.pipelines.remote_sensing.qa import RemoteSensingQA
     from longllava_domains.pipelines.remote_sensing.saving import require_savable, save_all
+    from longllava_domains.pipelines.remote_sensing.search import require_searchable
+    from longllava_domains.pipelines.remote_sensing.search_preset import SearchPreset
 
     named, domain = require_model(model), domains()["remote_sensing"]
     journal = keep_in or (out[0].with_name(f"{out[0].name}.answers.jsonl") if out else None)
@@ -212,6 +215,9 @@ def find(
         for path in out or ():
             require_apart(path, scene)
         require_savable(opened, *(out or ()))
+        preset = SearchPreset.named(dialect).with_chips(chip_px, overlap)
+        require_searchable(opened, category, preset)
+        require_journal(journal)
         pipeline = RemoteSensingQA(load(named, loading))
         with progress() as advance:
             found = pipeline.find(

@@ -9,13 +9,14 @@ from rich.table import Table
 
 from longllava_domains import evaluate as scoring
 from longllava_domains.errors import PolicyError
-from longllava_domains.evaluate.card import save_card
+from longllava_domains.evaluate.card import require_card, save_card
 from longllava_domains.evaluate.datasets import Dataset, load_dataset
 from longllava_domains.evaluate.dispatch import explain_settings, find_protocol
 from longllava_domains.evaluate.explain import DifferingRow, explain
 from longllava_domains.evaluate.result import Result
 from longllava_domains.files import write_text
 from longllava_domains.pipelines.cli.console import stdout
+from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.shared import AsJson
 from longllava_domains.pipelines.cli.outputs import require_replaceable
 from longllava_domains.units import counted
@@ -60,7 +61,9 @@ def score(
     synthetic: _Synthetic = False,
     out: Annotated[Path | None, typer.Option(help="The card: .html, .md or .json")] = None,
     rows: Annotated[Path | None, typer.Option(help="The table of rows: .parquet or .csv")] = None,
-    draws: Annotated[int, typer.Option(help="Draws of the bootstrap; 0 for no intervals")] = 2000,
+    draws: Annotated[
+        int, typer.Option(help="Draws of the bootstrap; 0 for no intervals", callback=at_least(0))
+    ] = 2000,
     seed: Annotated[int, typer.Option(help="Of the draws")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -68,6 +71,8 @@ def score(
     inputs = (predictions, references, data, blind, shuffled)
     require_replaceable(out, *inputs)
     require_replaceable(rows, *inputs, ours=_TABLES)
+    if out is not None:
+        require_card(out)
     truth = _truth(benchmark, references, data)
     own = {**_settings(settings), **_given(missing), "synthetic": synthetic}
     result = scoring.score(benchmark, predictions, truth, protocol=protocol, **own)
@@ -101,7 +106,7 @@ def explain_file(
     missing: _Missing = None,
     settings: _Set = None,
     synthetic: _Synthetic = False,
-    shown: Annotated[int, typer.Option(help="Differing rows to print")] = 20,
+    shown: Annotated[int, typer.Option(help="Differing rows to print", callback=at_least(0))] = 20,
 ) -> None:
     """Score a file under every protocol and print, row by row, why they differ."""
     truth = _truth(benchmark, references, data)

@@ -9,6 +9,7 @@ import typer
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.pipelines.cli.console import progress, require_model, stdout
+from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.shared import Model
 from longllava_domains.units import counted
 
@@ -52,8 +53,12 @@ def finetune(
     ] = None,
     evaluation: _Evaluation = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest one")] = False,
-    save_every_steps: Annotated[int, typer.Option(help="Steps between checkpoints")] = 400,
-    threads: Annotated[int, typer.Option(help="Threads that load pictures")] = 2,
+    save_every_steps: Annotated[
+        int, typer.Option(help="Steps between checkpoints", callback=at_least(1))
+    ] = 400,
+    threads: Annotated[
+        int, typer.Option(help="Threads that load pictures", callback=at_least(1))
+    ] = 2,
     report_to: Annotated[str, typer.Option(help="none, tensorboard, wandb, ...")] = "none",
     show: Annotated[bool, typer.Option("--show", help="Print the recipe and stop")] = False,
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import longllava_domains
-from longllava_domains.errors import LongLlavaError
+from longllava_domains.errors import LongLlavaError, PolicyError
 from longllava_domains.pipelines.cli import (
     answer,
     archive,
@@ -71,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; no error of ours shows a traceback."""
     try:
+        _require_no_empty(arguments)
         app(args=arguments)
     except LongLlavaError as error:
         return _refuse(error, arguments)
@@ -82,6 +83,20 @@ def run(arguments: list[str]) -> int:
     except SystemExit as request:
         return request.code if isinstance(request.code, int) else DONE
     return DONE
+
+
+def _require_no_empty(arguments: Sequence[str]) -> None:
+    """Refuse an empty argument: as a path it would mean the folder that the shell stands in.
+
+    Raises:
+        PolicyError: One is empty.
+    """
+    if "" in arguments:
+        raise PolicyError(
+            "An argument of the command is empty.",
+            remedy="Write it out; a shell's variable may be unset. The folder you are in is a dot.",
+            code="cli.empty",
+        )
 
 
 @cache

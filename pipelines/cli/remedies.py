@@ -47,9 +47,6 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (r", or raise memory_limit_bytes", ("",)),
     (r"Leave max_new_tokens out", ("Leave --max-new-tokens out",)),
     (r"\bspacing_mm\b", ("--every-mm",)),
-    (r"^(temperature|seed) cannot", (r"--\1 cannot",)),
-    (r"^top_p cannot", ("--top-p cannot",)),
-    (r"^repetition_penalty cannot", ("--repetition-penalty cannot",)),
     (r"\bmax_views\b", ("--most",)),
     # how a slide or a raster is opened
     (r"Pass mpp= with the microns", ("Give --mpp with the microns",)),
@@ -57,13 +54,14 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (r'[Pp]ass crs="EPSG:\.\.\." to open_raster', ("Give --crs EPSG:CODE",)),
     (r'crs="EPSG:\.\.\."', ("--crs EPSG:CODE",)),
     (r"with crs=(?=[ ,.])", ("with --crs",)),
+    (r", or a Stretch\b", ("",)),
     (r'stretch="percentile", a preset or a Stretch', ("--stretch percentile, or another name",)),
     (r"bands=\(([^)]*)\)", (r"--bands \1",)),
     (r'bands="([^"]+)"', (r"--bands \1",)),
     (r"; scenes beside each other are one open_raster\(\[\.\.\.\]\)",
      ("; join scenes beside each other with gdalbuildvrt",)),
     # how a model is loaded
-    (r"dtype='(\w+)'(?: or '(\w+)')?", (r"--dtype \1", r"--precision \1", r"\1")),
+    (r"(?<!\w)dtype='(\w+)'(?: or '(\w+)')?", (r"--dtype \1", r"--precision \1", r"\1")),
     (r"""quantization=['"](\w+)['"]""", (r"--quantization \1", r"--precision \1", r"\1")),
     (r"kv_cache_dtype='int8', or 'auto'", ("--kv-cache-dtype int8, or auto",)),
     (r"Pass tower=FOLDER with the weights of (\S+?)\.?$",
@@ -91,6 +89,8 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (r'\b([a-z_]+)="([^"]+)"', (r"--set \1=\2",)),
 )  # fmt: skip
 
+# "chunk_tokens cannot be 0": the setting has an option of its own name.
+_SETTING: Final = re.compile(r"^([a-z][a-z0-9_]*)(?= (?:cannot be|has no effect) )")
 _COMPILED: Final = tuple((re.compile(python), shell) for python, shell in _TABLE)
 
 
@@ -107,6 +107,10 @@ def typed(text: str, command: str, options: Collection[str]) -> str:
             if set(_options_of_this(wording)) <= set(options):
                 text = python.sub(wording, text)
                 break
+    named = _SETTING.match(text)
+    option = f"--{named[1].replace('_', '-')}" if named else ""
+    if named and option in options:
+        text = option + text[named.end() :]
     return text.replace("longllava COMMAND", f"longllava {command}".rstrip())
 
 

@@ -10,9 +10,35 @@ from typing import IO, Any, Final, Self
 
 from longllava_domains.answer import Answer
 from longllava_domains.errors import OutputError
+from longllava_domains.files import require_writable
+from longllava_domains.formats.regular_file import open_regular
 from longllava_domains.provenance import Provenance
 
 _KIND: Final = "longllava-find@1"
+
+
+def require_journal(path: Path | None) -> None:
+    """Refuse a file that keeps no search, or a place for none, before a model is loaded.
+
+    Raises:
+        OutputError: It holds something else, or cannot be written.
+    """
+    if path is None:
+        return
+    require_writable(path, overwrite=True)
+    if path.exists() and path.stat().st_size:
+        with open_regular(path) as opened:
+            if _KIND.encode() not in opened.read(4096):
+                raise _other()
+
+
+def _other() -> OutputError:
+    return OutputError(
+        "The file that shall keep the search holds something else, or another search.",
+        remedy="Name a new file; a search goes on only with the same scene, model, question "
+        "and chips.",
+        code="find.journal_other",
+    )
 
 
 class Journal:
@@ -99,12 +125,7 @@ class Journal:
         except (ValueError, KeyError, TypeError, AttributeError):
             fits = False
         if not fits:
-            raise OutputError(
-                "The file that shall keep the search holds something else, or another search.",
-                remedy="Name a new file; a search goes on only with the same scene, model, question "
-                "and chips.",
-                code="find.journal_other",
-            )
+            raise _other()
         return whole
 
 

@@ -164,11 +164,9 @@ class RemoteSensingQA:
             PolicyError: The chips cannot be cut, or the resolution is refused.
             ModelError: The model cannot run on a chip.
         """
-        preset = SearchPreset.named(dialect)
+        preset = SearchPreset.named(dialect).with_chips(size_px, overlap_px)
         preset = replace(
             preset,
-            chip_px=preset.chip_px if size_px is None else size_px,
-            overlap_px=preset.overlap_px if overlap_px is None else overlap_px,
             max_new_tokens=max_new_tokens or preset.max_new_tokens,
             trained_resolution_m=self.trained_resolution_m or preset.trained_resolution_m,
         )

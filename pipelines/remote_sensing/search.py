@@ -84,6 +84,16 @@ class SearchPlan:
         return "; ".join((shown, f"ground resolution {ground}", expected, *self.warnings))
 
 
+def require_searchable(raster: Raster, category: str, preset: SearchPreset) -> None:
+    """Refuse a search that cannot begin, before a model is loaded for it.
+
+    Raises:
+        PolicyError: Chips that cannot be cut, or a thing that cannot be asked for.
+    """
+    preset.ask(category)
+    Chips(raster, preset.chip_px, preset.overlap_px)
+
+
 class Search:
     """One search of one scene.
 
