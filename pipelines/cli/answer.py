@@ -90,9 +90,9 @@ def report(
     require_evidence_folder(evidence)
     if documents:
         require_document(volume, named)
-    pipeline = CTReport(load(named, loading), preset=chosen)
-    policy = pipeline.policy(spacing_mm=every_mm, kernel=opened.kernel)
     with progress() as advance:
+        pipeline = CTReport(load(named, loading, advance), preset=chosen)
+        policy = pipeline.policy(spacing_mm=every_mm, kernel=opened.kernel)
         result = pipeline(
             volume, policy=policy, max_new_tokens=max_new_tokens, sampling=sampling,
             on_progress=advance,
@@ -151,7 +151,7 @@ def ask(
     settings, named = settings_for(decided, wished), require_model(model)
     with decided.open(sources, settings) as opened, progress() as advance:
         answer = ask_input(
-            load(named, loading),
+            load(named, loading, advance),
             opened,
             question,
             decided,
@@ -218,8 +218,8 @@ def find(
         preset = SearchPreset.named(dialect).with_chips(chip_px, overlap)
         require_searchable(opened, category, preset)
         require_journal(journal)
-        pipeline = RemoteSensingQA(load(named, loading))
         with progress() as advance:
+            pipeline = RemoteSensingQA(load(named, loading, advance))
             found = pipeline.find(
                 opened,
                 category,

@@ -120,7 +120,8 @@ def explain_file(
     stdout.print(found.note, markup=False)
     for name, reason in found.skipped.items():
         stdout.print(f"{name} was not applied: {reason}", markup=False)
-    stdout.print(f"{counted(len(found.rows), 'row')} scored differently", markup=False)
+    verb = "is" if len(found.rows) == 1 else "are"
+    stdout.print(f"{counted(len(found.rows), 'row')} {verb} scored differently", markup=False)
     for row in found.rows[:shown]:
         _show_row(row)
 

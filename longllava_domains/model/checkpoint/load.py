@@ -1,5 +1,6 @@
 """`load_checkpoint`: a folder of weights becomes a network, strictly and one shard at a time."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from longllava_domains.model.int8.upcast_linear import upcast_products
 from longllava_domains.model.network.config import LongLlavaConfig, from_released, from_stock_llava
 from longllava_domains.model.network.config_entries import data_entries
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
+from longllava_domains.vision_language import Progress
 
 _RELEASED_KEYS = frozenset({"mm_vision_tower", "mm_hidden_size", "mm_projector_type"})
 # What building a configuration or a network from entries of the wrong kind raises.
@@ -118,6 +120,7 @@ def load_checkpoint(
     quantization: str | None = None,
     allow_unexpected: str | None = None,
     tower: str | Path | None = None,
+    on_progress: Progress | None = None,
 ) -> LongLlavaForConditionalGeneration:
     """Load a released, stock transformers or own checkpoint, strictly.
 
@@ -133,6 +136,7 @@ def load_checkpoint(
         allow_unexpected: Regular expression; left-over tensors in whose names it is found are
             excused. The network records it as ``allowed_unexpected``.
         tower: Folder of a CLIP vision model, used where the checkpoint has no tower.
+        on_progress: Called with the number of tensors read and of all.
 
     Returns:
         The network, in evaluation mode.
@@ -158,10 +162,13 @@ def load_checkpoint(
     sources = [(checkpoint.files, match.placements)]
     if checkpoint.tower_files is not None:
         sources.append((checkpoint.tower_files, match.tower_placements))
-    for files, placements in sources:
-        for destination, tensor in _stream(files, placements):
-            where = device_for(devices, destination.parameter)
-            fill(network, destination, tensor, config.dtype, where)
+    tensors = itertools.chain.from_iterable(_stream(*source) for source in sources)
+    total = sum(len(placements) for _, placements in sources)
+    for done, (destination, tensor) in enumerate(tensors, 1):
+        where = device_for(devices, destination.parameter)
+        fill(network, destination, tensor, config.dtype, where)
+        if on_progress is not None:
+            on_progress(done, total)
     _restore_buffers(network, device_for(devices, _TOWER))
     network.tie_weights()
     upcast_products(network)
