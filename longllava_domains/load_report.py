@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What a loader found, set aside, repaired and proved.
+    """Record of what a loader found, set aside, repaired and proved.
 
     Attributes:
         source_kind: What was read, such as ``"dicom"``, ``"nifti"``, ``"raster"`` or ``"mosaic"``.

@@ -33,7 +33,7 @@ _FAMILIES: Final = (
 
 
 class Silenced:
-    """How many log records of level warning or above there were."""
+    """Number of log records of level warning or above."""
 
     count = 0
 

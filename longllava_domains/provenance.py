@@ -1,4 +1,4 @@
-"""How a result was made, as an allow-list: a key that is not listed here cannot be recorded.
+"""Provenance of a result, as an allow-list: a key that is not listed here cannot be recorded.
 
 Provenance travels with every sequence, answer and exported file, so it must never
 hold patient data. Each key has a *kind* that says which values it takes; free text has
@@ -25,6 +25,9 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9_.+\-/@:=,()\[\]<>%*]{0,200}\Z")
 _PATTERN = re.compile(r"[!-~]{0,200}\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _DATETIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?)?\Z")
+LEFT_OUT_TEXT_NOTICE: Final = (
+    "Text of the source header is left out: its character set does not explain it."
+)
 _NOTICES: Final = frozenset(
     {
         RESEARCH_NOTICE,
@@ -47,6 +50,8 @@ _NOTICES: Final = frozenset(
         "Heights, not a photograph: the encoder learned from photographs.",
         "The two dates were taken to one grid by resampling.",
         "The dates are paired by pixels: nothing says that they show one place.",
+        # of slides
+        "The model's card names no training on pathology slides.",
         # of computed tomography
         "Slices are shown as they were acquired, without a grid: the gantry was tilted.",
         "Slices are shown as they were acquired, without a grid: slices are missing between them.",
@@ -56,6 +61,7 @@ _NOTICES: Final = frozenset(
         "The headers say that the series has more images than were found.",
         "A part of a series was read, as asked: other images of it lie outside.",
         "Other series of the study cover other ranges, which were not read.",
+        LEFT_OUT_TEXT_NOTICE,
     }
 )
 
@@ -149,6 +155,7 @@ ALLOWED: Final[Mapping[str, Callable[[object], bool]]] = MappingProxyType(
         "adapter_sha256": _is_sha256,
         "demo": _is_number,
         "trained": _is_number,
+        "trained_domains": _is_plain,
         "allowed_unexpected": _is_pattern,
         "dtype": _is_identifier,
         "device": _is_identifier,

@@ -67,7 +67,7 @@ class ViewFormat:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the tokens of an answer are drawn.
+    """Settings by which the tokens of an answer are drawn.
 
     Without it the most likely token is taken each time, as published protocols do.
 

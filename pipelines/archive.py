@@ -21,7 +21,7 @@ PreparedCT = tuple[NDArray[np.int16], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class CTTask:
-    """What is asked of every CT of an archive.
+    """Task for every CT of an archive.
 
     Attributes:
         task: ``"ct-findings"``, or ``"ct-report"`` for a draft text, too.

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from longllava_domains.answer import Answer
-from longllava_domains.pipelines.domains.domain import Domain, OnProgress
+from longllava_domains.pipelines.domains.domain import Domain, OnProgress, Told
 from longllava_domains.units import counted
 from longllava_domains.vision_language import Sampling, VisionLanguageModel
 
@@ -18,7 +17,7 @@ def ask_input(
     max_new_tokens: int = 256,
     sampling: Sampling | None = None,
     on_progress: OnProgress | None = None,
-) -> Answer:
+) -> Told:
     """Ask one question of an open input, shown as its domain's default shows it.
 
     Args:
@@ -47,7 +46,7 @@ def ask_input(
     )
 
 
-def shown_line(answer: Answer) -> str:
+def shown_line(answer: Told) -> str:
     """Return in one line how many views the model saw, how sharp, and what was left out."""
     made = answer.provenance
     line = f"Shown: {counted(int(made.get('views', 0)), 'view')}"

@@ -84,6 +84,7 @@ def _device(device: str) -> Diagnostic:
     """Prove a device by a forward of the packaged model, not by an import."""
 
     def forward() -> str:
+        """Run one forward and check that its logits are finite."""
         import torch
 
         from longllava_domains.model import load_model

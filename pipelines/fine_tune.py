@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from longllava_domains.adapters.data.check import Catalogue, check_data
 from longllava_domains.adapters.data.encode import Encoder
-from longllava_domains.adapters.data.loader import RowLoader, Shard
-from longllava_domains.adapters.data.mixture import Part, mixture_of
+from longllava_domains.adapters.data.loader import ProcessShare, RowLoader
+from longllava_domains.adapters.data.mixture import MixturePart, mixture_of
 from longllava_domains.adapters.data.open import open_data
 from longllava_domains.adapters.data.packing import PackingPolicy, fill_of, plan_epoch
 from longllava_domains.adapters.data.training_data import TrainingData
@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class FineTuned:
-    """What a training left.
+    """Result of a training.
 
     Attributes:
         folder: The adapter, or the whole model; its README.md is the card.
@@ -124,7 +124,7 @@ class FineTune:
         evaluation: Sequence[TrainingData] = (),
         decode: bool = False,
         on_row: Callable[[int], None] | None = None,
-    ) -> Part:
+    ) -> MixturePart:
         """Go through the data: which rows can be used, how long they are, what is wrong.
 
         Args:
@@ -142,7 +142,7 @@ class FineTune:
             opened, encoder, max_tokens=self.recipe.tokens_per_row, evaluation=evaluation,
             decode=decode, on_row=on_row,
         )  # fmt: skip
-        return Part(found, encoder)
+        return MixturePart(found, encoder)
 
     def __call__(
         self,
@@ -188,12 +188,8 @@ class FineTune:
         if process.is_main_process:
             require_free(place) if checkpoint is None else sweep(place)
         part = self.check(data, evaluation=evaluation, on_row=on_row)
-        told(f"Terms of {part.catalogue.data.name}: {part.catalogue.data.terms.conditions}")
-        for line in part.catalogue.report.lines():
-            told(line)
         loader = self._loader(part, process, threads)
-        told(self._fill(part.catalogue, loader))
-        told(self._planned(part.catalogue, loader))
+        self._tell(part.catalogue, loader, told)
         made = self._trainer(loader, place, told, {"save_every_steps": save_every_steps, **trainer})
         if checkpoint is None:
             made.train()
@@ -205,6 +201,14 @@ class FineTune:
         return FineTuned(
             place, self.recipe, made.state.global_step, _last_loss(made), loader.damaged
         )
+
+    def _tell(self, found: Catalogue, loader: RowLoader, told: Say) -> None:
+        """Say the terms of the data, what the check found, how full rows are, and the memory."""
+        told(f"Terms of {found.data.name}: {found.data.terms.conditions}")
+        for line in found.report.lines():
+            told(line)
+        told(self._fill(found, loader))
+        told(self._planned(found, loader))
 
     def _save(
         self, made: "RowTrainer", place: Path, found: Catalogue, evaluation: list[str]
@@ -221,14 +225,14 @@ class FineTune:
         facts = self._made(found, evaluation, figures)
         save_result(made.model, place, facts, made.state.log_history, self.tokenizer)
 
-    def _loader(self, part: Part, process: Any, threads: int) -> RowLoader:
+    def _loader(self, part: MixturePart, process: Any, threads: int) -> RowLoader:
         recipe, world = self.recipe, process.num_processes
         return RowLoader(
             mixture_of([part], recipe.seed),
             PackingPolicy(recipe.packing, recipe.tokens_per_row),
             epochs=recipe.epochs,
             seed=recipe.seed,
-            shard=Shard(process.process_index, world),
+            shard=ProcessShare(process.process_index, world),
             threads=threads,
             rows_per_step=max(1, round(recipe.rows_per_step / world)),
         )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.vision_language import LoadOptions, VisionLanguageModel
@@ -49,3 +50,43 @@ def refuse_a_name(model: object, pipeline: str) -> None:
             remedy=f"Use {pipeline}.from_pretrained(...), which loads it.",
             code="pipeline.model",
         )
+
+
+class AsksAModel:
+    """Base of the pipelines that are made of a model and nothing else that must be given.
+
+    Args:
+        model: A loaded model.
+    """
+
+    def __init__(self, model: Any) -> None:
+        refuse_a_name(model, type(self).__name__)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | Path,
+        *,
+        adapter: str | Path | None = None,
+        tokenizer: str | Path | None = None,
+        device: Any = None,
+        dtype: Any = "auto",
+        quantization: str | None = None,
+        kv_cache_dtype: str = "auto",
+    ) -> Self:
+        """Load a model and make the pipeline.
+
+        Args:
+            model: ``"demo"``, a folder or a hub id.
+            adapter: As for `load_model`.
+            tokenizer: As for `load_model`.
+            device: As for `load_model`.
+            dtype: As for `load_model`.
+            quantization: As for `load_model`.
+            kv_cache_dtype: As for `load_model`.
+
+        Raises:
+            ModelError: The model cannot be loaded.
+        """
+        options = LoadOptions(adapter, tokenizer, device, dtype, quantization, kv_cache_dtype)
+        return cls(load(model, options))

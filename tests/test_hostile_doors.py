@@ -12,8 +12,8 @@ import pytest
 from longllava_domains.errors import LongLlavaError
 
 # What one input of a slow door takes sets how many there are.
-FEW = {"nifti": 12, "tokenizer": 6, "config": 8, "safetensors": 20, "bin": 12}
-INPUTS = 30
+FEW = {"tokenizer": 6, "config": 8, "safetensors": 15, "bin": 12}
+INPUTS = 20
 
 
 @pytest.fixture(autouse=True)
@@ -33,11 +33,11 @@ def test_damage_ends_in_our_words(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(12)
     counts: Counter[str] = Counter()
     for _ in range(FEW.get(name, INPUTS)):
-        door.target.write_bytes(hostile_doors.mutate(door.data, rng))
+        door.target.write_bytes(hostile_doors.damage(door.data, rng))
         try:
             counts[door.judge(door.enter())] += 1
         except LongLlavaError as error:  # anything else is a failure
             counts["leaked" if str(door.target) in str(error) else "refused"] += 1
     assert counts["leaked"] == 0
-    assert counts["zero-filled"] == 0
+    assert counts["zero-filled"] == counts["cut"] == 0
     assert counts.total() == FEW.get(name, INPUTS)

@@ -13,6 +13,9 @@ from rasterio.transform import from_origin
 
 from longllava_domains import ct, pipelines, remote_sensing
 from longllava_domains.answer import Answer
+from longllava_domains.evaluate.predictions.pairing import Counts
+from longllava_domains.evaluate.result import Result
+from longllava_domains.pipelines.pathology.result import SlideAnswer
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +44,16 @@ def shown(scene: Path, ct_reports: ModuleType, tmp_path_factory: pytest.TempPath
         "raster": raster,
         "scene_answer": pipelines.RemoteSensingQA(model)(scene, "What is this?"),
         "answer": Answer("Yes <script>", ()),
+        "slide_answer": SlideAnswer(
+            Answer("Yes <script>", ()), volume.to_sequence(), {"Yes <script>": 3}
+        ),
+        "result": Result("b", "p@1 <script>", {"accuracy": 0.5}, Counts(2, 2, 2)),
         "found": pipelines.RemoteSensingQA(model).find(scene, "ship"),
     }
 
 
-NAMES = ["volume", "sequence", "report", "raster", "scene_answer", "answer", "found"]
+NAMES = ["volume", "sequence", "report", "raster", "scene_answer", "answer", "found", "slide_answer",
+         "result"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,7 +70,9 @@ def test_it_is_a_table_and_a_line_without_identifiers(
             assert value not in line
 
 
-@pytest.mark.parametrize("name", ["volume", "sequence", "report", "raster", "scene_answer"])
+@pytest.mark.parametrize(
+    "name", ["volume", "sequence", "report", "raster", "scene_answer", "slide_answer"]
+)
 def test_show_is_a_picture_and_the_table_holds_none(name: str, shown: Any) -> None:
     assert isinstance(shown[name].show(), Image.Image)
     assert "<img" not in shown[name]._repr_html_()

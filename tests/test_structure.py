@@ -9,6 +9,7 @@ FOLDERS = ("longllava_domains", "adapters", "pipelines")
 NAME = "longllava_domains"
 MOST_FILES = 14
 MOST_LINES = 330
+MOST_LINES_OF_A_FUNCTION = 60
 
 
 def sources() -> Iterator[Path]:
@@ -117,3 +118,24 @@ def test_no_folder_holds_more_files_than_a_reader_keeps_in_mind() -> None:
 def test_no_file_of_the_code_is_longer_than_a_reader_bears() -> None:
     lines = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in sources()}
     assert {path: count for path, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_each_function_fits_a_screen() -> None:
+    long = {}
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines > MOST_LINES_OF_A_FUNCTION:
+                    long[f"{path.relative_to(ROOT)}: {node.name}"] = lines
+    assert long == {}
+
+
+def test_a_class_name_means_one_thing() -> None:
+    """One word, one meaning (docs/glossary.md); a rectangle is a `Box` wherever it lies."""
+    homes: dict[str, list[str]] = {}
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name for name, paths in homes.items() if len(paths) > 1} == {"Box"}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from longllava_domains.adapters.data.encode import Encoded, Encoder
 from longllava_domains.adapters.data.leakage import Evaluated
-from longllava_domains.adapters.data.records import Place
+from longllava_domains.adapters.data.records import RowPosition
 from longllava_domains.adapters.data.sample import REASONS, RowError, Sample
 from longllava_domains.adapters.data.training_data import TrainingData
 from longllava_domains.errors import LongLlavaError
@@ -27,7 +27,7 @@ _EXAMPLES: Final = 5
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What was found in a data set.
+    """Report of a check of a data set.
 
     Attributes:
         name: The data set.
@@ -78,11 +78,11 @@ class CheckReport:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Where the usable rows of a data set stand, and how long each is.
+    """Positions of the usable rows of a data set, and their lengths.
 
     Attributes:
         data: The data set.
-        places: int64 (rows, 3): file, start and length, see `Place`.
+        places: int64 (rows, 3): file, start and length, see `RowPosition`.
         tokens: int32 (rows,): tokens of each row.
         learned: int32 (rows,): positions that are learned.
         views: int32 (rows,): views of each row.
@@ -101,12 +101,12 @@ class Catalogue:
 
     def sample(self, number: int) -> Sample:
         """Read one usable row again."""
-        return self.data.read(Place(*(int(value) for value in self.places[number])))
+        return self.data.read(RowPosition(*(int(value) for value in self.places[number])))
 
 
 @dataclass
 class _Count:
-    """What has been seen so far."""
+    """Counts of what has been seen so far."""
 
     rows: int = 0
     trimmed: int = 0
@@ -118,6 +118,7 @@ class _Count:
     seen: set[bytes] = field(default_factory=set)
 
     def drop(self, fault: RowError) -> None:
+        """Count a row that is left out, and keep a few as examples."""
         reason = fault.reason
         self.dropped[reason] += 1
         if fault.field:
@@ -157,7 +158,7 @@ def check_data(
     """
     evaluated = Evaluated.of(evaluation)
     count = _Count()
-    places: list[Place] = []
+    places: list[RowPosition] = []
     lengths: list[tuple[int, int, int]] = []
     for place, found in data:
         count.rows += 1

@@ -21,7 +21,7 @@ DEFAULT_SLICES = SlicePolicy(count=100)
 
 
 @dataclass(frozen=True)
-class Volume:
+class VolumePicture:
     """A CT volume: slices times windows of a policy.
 
     Attributes:
@@ -78,7 +78,7 @@ class Volume:
 
 
 @dataclass(frozen=True)
-class Scene:
+class ScenePicture:
     """A satellite or aerial scene: a global view and a grid of tiles.
 
     Attributes:
@@ -143,7 +143,7 @@ def picture_of(
     path = root / name
     lower = name.lower()
     if lower.endswith((".nii", ".nii.gz")) or path.is_dir():
-        return Volume(path, name, slices)
+        return VolumePicture(path, name, slices)
     if lower.endswith((".tif", ".tiff")):
-        return Scene(path, name, grid or GridPolicy(max_tokens=40960 // 4))
+        return ScenePicture(path, name, grid or GridPolicy(max_tokens=40960 // 4))
     return ImageFile(path, name)

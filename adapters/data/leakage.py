@@ -1,4 +1,4 @@
-"""What stands in evaluation sets, so that training rows can be held against it.
+"""Content of evaluation sets, so that training rows can be compared with it.
 
 Images are compared by their bytes, because the same image has other names in other data sets;
 only those whose size occurs in an evaluation set are hashed.

@@ -40,8 +40,8 @@ _AHEAD: Final = 2
 
 
 @dataclass(frozen=True)
-class Shard:
-    """Which of several processes this is.
+class ProcessShare:
+    """Share of one process among several.
 
     Attributes:
         rank: Counted from 0.
@@ -80,7 +80,7 @@ class RowLoader:
         *,
         epochs: int = 1,
         seed: int = 0,
-        shard: Shard = Shard(),
+        shard: ProcessShare = ProcessShare(),
         threads: int = 2,
         augment: Augmentation | None = None,
         rows_per_step: int = 1,

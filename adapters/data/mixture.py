@@ -14,7 +14,7 @@ from longllava_domains.errors import PolicyError
 
 
 @dataclass(frozen=True)
-class Part:
+class MixturePart:
     """One data set of a mixture.
 
     Attributes:
@@ -44,7 +44,7 @@ class Mixture:
         PolicyError: There is nothing to train on.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[MixturePart, ...]
     seed: int = 0
     _where: NDArray[np.int64] = field(init=False, repr=False)
     tokens: NDArray[np.int32] = field(init=False, repr=False)
@@ -87,7 +87,7 @@ class Mixture:
         return digest.hexdigest()
 
 
-def mixture_of(parts: Sequence[Part], seed: int = 0) -> Mixture:
+def mixture_of(parts: Sequence[MixturePart], seed: int = 0) -> Mixture:
     """Join data sets.
 
     Raises:
@@ -96,7 +96,7 @@ def mixture_of(parts: Sequence[Part], seed: int = 0) -> Mixture:
     return Mixture(tuple(parts), seed)
 
 
-def _why(parts: Sequence[Part]) -> str:
+def _why(parts: Sequence[MixturePart]) -> str:
     """Say for what rows were dropped, and which fields they lack: ``": 3 damaged_row"``."""
     reports = [part.catalogue.report for part in parts]
     dropped = [f"{n:,} {reason}" for each in reports for reason, n in each.dropped.items()]

@@ -26,7 +26,7 @@ RowPlan = tuple[int, ...]
 
 @dataclass(frozen=True)
 class PackingPolicy:
-    """How samples are put into rows.
+    """Rules by which samples are put into rows.
 
     Attributes:
         packing: ``"isolated"`` packs tightly, and the network keeps samples apart; ``"paper"``

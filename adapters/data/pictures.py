@@ -1,4 +1,4 @@
-"""What a training row looks at: an image file, or an image whose bytes stand in a table.
+"""Picture of a training row: an image file, or an image whose bytes stand in a table.
 
 Nothing is opened before it is asked for. Volumes and rasters, which become many views, are in
 `domain_pictures`.
@@ -23,7 +23,7 @@ _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError
 
 @dataclass(frozen=True)
 class Shape:
-    """How many views a picture becomes, and how they belong together.
+    """Number of views that a picture becomes, and how they belong together.
 
     Attributes:
         views: Number of views.
@@ -44,7 +44,7 @@ class Picture(Protocol):
 
     @property
     def name(self) -> str:
-        """What tells it from others in its data set; may hold a file name, so never print it."""
+        """Name of the picture in its data set; may hold a file name, so never print it."""
         ...
 
     def is_there(self) -> bool:

@@ -23,8 +23,8 @@ _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _MARK: Final = b"\xef\xbb\xbf"  # the byte order mark that some editors put first
 
 
-class Place(NamedTuple):
-    """Where a row stands.
+class RowPosition(NamedTuple):
+    """Position of a row.
 
     Attributes:
         file: Number of the file.
@@ -45,11 +45,11 @@ class Records(Protocol):
         """The data files."""
         ...
 
-    def __iter__(self) -> Iterator[tuple[Place, Any]]:
+    def __iter__(self) -> Iterator[tuple[RowPosition, Any]]:
         """Yield every row in order, with its place; a row that is not JSON is None."""
         ...
 
-    def read(self, place: Place) -> Any:
+    def read(self, place: RowPosition) -> Any:
         """Return one row again."""
         ...
 
@@ -64,7 +64,7 @@ class JsonRecords:
 
     files: tuple[Path, ...]
 
-    def __iter__(self) -> Iterator[tuple[Place, Any]]:
+    def __iter__(self) -> Iterator[tuple[RowPosition, Any]]:
         """Yield every row with its place; a line that is not JSON is None.
 
         Raises:
@@ -77,9 +77,9 @@ class JsonRecords:
                 is_list = _first_sign(file) == b"["
                 rows = _listed(file, number) if is_list else _lines(file)
                 for start, length, row in rows:
-                    yield Place(number, start, length), row
+                    yield RowPosition(number, start, length), row
 
-    def read(self, place: Place) -> Any:
+    def read(self, place: RowPosition) -> Any:
         """Parse one row again; None where it is not JSON.
 
         Raises:
@@ -102,12 +102,12 @@ class TableRecords:
     files: tuple[Path, ...]
     rows: Sequence[Any]
 
-    def __iter__(self) -> Iterator[tuple[Place, Any]]:
+    def __iter__(self) -> Iterator[tuple[RowPosition, Any]]:
         """Yield every row with its number."""
         for number, row in enumerate(self.rows):
-            yield Place(0, number), row
+            yield RowPosition(0, number), row
 
-    def read(self, place: Place) -> Any:
+    def read(self, place: RowPosition) -> Any:
         """Return one row again."""
         return self.rows[place.start]
 

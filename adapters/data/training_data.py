@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from longllava_domains.adapters.data.pictures import file_sha256
-from longllava_domains.adapters.data.records import Place, Records
+from longllava_domains.adapters.data.records import Records, RowPosition
 from longllava_domains.adapters.data.sample import RowError, Sample
 
 LossOn = Literal["all", "last"]
@@ -46,7 +46,7 @@ class TrainingData:
     loss_on: LossOn = "all"
     terms: Terms = OWN_TERMS
 
-    def __iter__(self) -> Iterator[tuple[Place, Sample | RowError]]:
+    def __iter__(self) -> Iterator[tuple[RowPosition, Sample | RowError]]:
         """Yield every row in order: the sample, or why there is none.
 
         Raises:
@@ -59,7 +59,7 @@ class TrainingData:
             except RowError as fault:
                 yield place, fault
 
-    def read(self, place: Place) -> Sample:
+    def read(self, place: RowPosition) -> Sample:
         """Return one sample again.
 
         Raises:
@@ -71,7 +71,7 @@ class TrainingData:
         """Return the SHA-256 of every data file, images not included."""
         return tuple(file_sha256(path) for path in self.records.files)
 
-    def _sample(self, row: Any, place: Place) -> Sample:
+    def _sample(self, row: Any, place: RowPosition) -> Sample:
         if row is None:
             raise RowError("damaged_row")
         return self.convert(row, f"{place.file}:{place.start}")

@@ -20,7 +20,7 @@ _HUB_LICENCE: Final = {"unknown": "other"}
 
 @dataclass(frozen=True)
 class Made:
-    """How a model was made.
+    """Facts of how a model was made.
 
     Attributes:
         recipe: The run.

@@ -23,8 +23,8 @@ _PROJECTOR: Final = "multi_modal_projector"
 
 
 @dataclass(frozen=True)
-class Coverage:
-    """What an adapter sits on.
+class AdapterCoverage:
+    """Matrices that an adapter sits on.
 
     Attributes:
         adapted: Part of the network -> (tensors with an adapter, tensors of that part).
@@ -61,7 +61,7 @@ def attach_lora(
     settings: LoraSettings,
     *,
     typed: Iterable[str] = (),
-) -> tuple[Any, Coverage]:
+) -> tuple[Any, AdapterCoverage]:
     """Put an adapter on a network.
 
     Args:
@@ -105,7 +105,7 @@ def attach_lora(
         for part in parts
         if _count(chosen, part)
     }
-    return adapted, Coverage(counts, left_out, trained)
+    return adapted, AdapterCoverage(counts, left_out, trained)
 
 
 def require_gradients(model: nn.Module) -> None:

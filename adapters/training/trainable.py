@@ -1,4 +1,4 @@
-"""Which parameters a recipe trains: an adapter, the projector, or the language model."""
+"""Parameters that a recipe trains: an adapter, the projector, or the language model."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What makes a result what it is: the item and everything that was asked of which model.
+"""The identity of a result: the item, and everything that was asked of which model.
 
 Two results with one fingerprint are the same result; a changed prompt, policy, adapter or model
 gives other fingerprints, and so never mixes with what is there.

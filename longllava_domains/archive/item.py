@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Item:
-    """What a manifest says about one item.
+    """One item of a manifest.
 
     Attributes:
         item_id: Keyed digest of what the item holds, 32 hexadecimal digits; the same wherever the

@@ -1,4 +1,4 @@
-"""How an item ended: an outcome, not an exception.
+"""The end of an item: an outcome, not an exception.
 
 One bad study never stops a run. What does stop it is an output that cannot be written: every
 further item would be lost, too.

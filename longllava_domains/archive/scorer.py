@@ -1,4 +1,4 @@
-"""What an engine needs to know about scoring: prepare an item, score it, and how to begin.
+"""The scorer that an engine needs: it prepares an item, scores it, and says how to begin.
 
 An engine moves items and rows. It knows no model and no domain; a pipeline gives it a `Job`.
 """
@@ -28,7 +28,7 @@ class FindingScore:
 
 @dataclass(frozen=True)
 class Scored:
-    """What a scorer says about one item.
+    """Result of a scorer for one item.
 
     Attributes:
         text: Generated text; empty where the task has none.

@@ -12,6 +12,7 @@ from longllava_domains.boxes.geometry import (
     polygon_iou,
 )
 from longllava_domains.boxes.merge import Merged, merge_boxes
+from longllava_domains.boxes.score import SCORE_KIND, answer_score
 from longllava_domains.boxes.text import (
     FIT_RS_MIN_SIDE,
     PROBLEMS,
@@ -27,6 +28,7 @@ __all__ = [
     "FIT_RS_MIN_SIDE",
     "PROBLEMS",
     "QUANTUM",
+    "SCORE_KIND",
     "Box",
     "BoxText",
     "Dialect",
@@ -35,6 +37,7 @@ __all__ = [
     "NamedBox",
     "Point",
     "ViewBox",
+    "answer_score",
     "box_iou",
     "clip_half_plane",
     "enclosing_box",

@@ -1,4 +1,4 @@
-"""Which boxes of different views are one object, and which of them count."""
+"""Pairing of boxes: those of different views that are one object, and those that count."""
 
 import math
 from collections.abc import Sequence

@@ -30,7 +30,7 @@ _SAME_PART: Final = ({"CHEST", "THORAX", "LUNG", "HEART"}, {"ABDOMEN", "LIVER", 
 
 @dataclass(frozen=True)
 class Purpose:
-    """What a series is chosen for.
+    """Purpose for which a series is chosen.
 
     Attributes:
         regions: Regions that serve it; empty where any does.

@@ -22,7 +22,7 @@ _CHEST_REGIONS = ("CHEST", "THORAX", "LUNG", "HEART", "WHOLEBODY")
 
 @dataclass(frozen=True)
 class ChestEvidence:
-    """What speaks for a chest.
+    """Evidence for a chest.
 
     Attributes:
         is_chest: The verdict.

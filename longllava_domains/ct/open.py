@@ -113,7 +113,7 @@ def list_series(
 
 
 def _is_nifti(place: Path) -> bool:
-    """Tell NIfTI by its name, or by its magic where the name says nothing."""
+    """Recognise NIfTI by its name, or by its magic if the name says nothing."""
     if place.name.lower().endswith(_NIFTI_NAMES):
         return True
     try:

@@ -1,4 +1,4 @@
-"""Tell soft from sharp reconstruction kernels by the names that vendors give them."""
+"""Classify reconstruction kernels as soft or sharp by the names that vendors give them."""
 
 import re
 from typing import Final

@@ -14,7 +14,7 @@ At = Literal["grid", "acquired"]
 
 
 class SliceSource(Protocol):
-    """Where the slices of a volume come from.
+    """Source of the slices of a volume.
 
     Guarantees: `shape` is (slices, rows, columns), head first, anterior first, patient right
     first; `read` returns int16 Hounsfield units (len(indices), rows, columns) in the order

@@ -8,7 +8,7 @@ from longllava_domains.evaluate.datasets import Dataset, load_dataset
 from longllava_domains.evaluate.dispatch import PROTOCOLS, score
 from longllava_domains.evaluate.explain import explain
 from longllava_domains.evaluate.result import Result
-from longllava_domains.evaluate.visual import baselines, stand_beside
+from longllava_domains.evaluate.visual import baselines, score_beside, stand_beside
 
 __all__ = [
     "PROTOCOLS",
@@ -24,6 +24,7 @@ __all__ = [
     "load_dataset",
     "save_card",
     "score",
+    "score_beside",
     "stand_beside",
     "with_intervals",
 ]

@@ -41,7 +41,7 @@ class Difference:
 
     @property
     def includes_zero(self) -> bool:
-        """Whether 0 lies in the interval."""
+        """True if 0 lies in the interval."""
         return self.interval.low <= 0 <= self.interval.high
 
 
@@ -118,6 +118,11 @@ def difference(
     )
     interval = _interval(both.contributions, both, drawn, level)
     return Difference(metric, both.value, interval, clusters)
+
+
+def can_be_drawn(result: Result) -> bool:
+    """Return whether there are two patients, images or rows at least, so that drawing says anything."""
+    return _clusters(result)[1] >= 2
 
 
 def main_metric(result: Result) -> str:
@@ -200,8 +205,12 @@ def _acceleration(without_one: Floats) -> float:
     """Return how the spread changes with the value, from leaving out one cluster at a time."""
     finite = without_one[np.isfinite(without_one)]
     away = finite.mean() - finite if len(finite) else np.zeros(1)
-    spread = float((away**2).sum())
-    return 0.0 if spread == 0 else float((away**3).sum() / (6 * spread**1.5))
+    # The bend does not depend on the scale, and the cube of a tiny number would be none at all.
+    largest = float(np.abs(away).max())
+    if largest == 0:
+        return 0.0
+    away = away / largest
+    return float((away**3).sum() / (6 * float((away**2).sum()) ** 1.5))
 
 
 def _common_rows(first: Result, second: Result) -> list[NDArray[np.int64]]:

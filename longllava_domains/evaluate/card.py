@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from longllava_domains.evaluate.result import Result, suffix_error
+from longllava_domains.evaluate.result import Result, contrast_line, suffix_error
 from longllava_domains.evaluate.roc import roc_curve
 from longllava_domains.evaluate.statistic import Floats
 from longllava_domains.files import write_text
@@ -53,17 +53,20 @@ def save_card(result: Result, path: str | Path, *, overwrite: bool = False) -> N
     write_text(path, text, overwrite=overwrite)
 
 
-def html_card(result: Result) -> str:
+def html_card(result: Result, more: Sequence[Html] = ()) -> str:
     """Return the card as a page.
 
     Args:
         result: With intervals and with results beside it, where they were made.
+        more: What stands between the result and its details.
     """
     body = [
         element("p", f"{result.protocol}, {result.counts.scored:,} rows scored"),
+        *_model(result),
         *(element("p", note, class_="note") for note in result.notes),
         _headline(result),
         *_beside(result),
+        *more,
         *_per_class(result),
         *_curves(result),
         _folded("All metrics", table(("metric", "value"), list(result.metrics.items()))),
@@ -76,6 +79,15 @@ def html_card(result: Result) -> str:
     return page(
         f"{result.benchmark}, {result.protocol.partition('@')[0]}", *body, notice=result.notice
     )
+
+
+def _model(result: Result) -> Sequence[Html]:
+    """Say who answered, where the result knows."""
+    made = result.settings.get("model")
+    if not made:
+        return ()
+    told = ", ".join(f"{name} {value}" for name, value in made.items() if name != "model")
+    return (element("p", f"Model: {made.get('model', 'not named')} ({told})"),)
 
 
 def _headline(result: Result) -> Html:
@@ -96,7 +108,12 @@ def _beside(result: Result) -> Sequence[Html]:
     names = result.headline
     rows = [("this result", *(result.metrics[name] for name in names))]
     rows += [(key, *(each.metrics.get(n) for n in names)) for key, each in result.beside.items()]
-    return element("h2", "Beside it"), table(("result", *names), rows)
+    parts = [element("h2", "Beside it"), table(("result", *names), rows)]
+    if result.contrasts:
+        lines = [contrast_line(contrast) for contrast in result.contrasts]
+        head = ("is it visual?", "difference", "interval", "")
+        parts.append(table(head, lines, "The score less that of a run without the right image"))
+    return parts
 
 
 def _per_class(result: Result) -> Sequence[Html]:

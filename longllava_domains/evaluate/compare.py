@@ -15,8 +15,8 @@ from longllava_domains.evaluate.bootstrap import (
 from longllava_domains.evaluate.predictions.inputs import PROMPT_MISMATCH
 from longllava_domains.evaluate.result import Interval, Result
 
-_MAY_DIFFER: Final = ("bootstrap", "thresholds")
-"""Settings that are outcomes or presentation, not choices about the score."""
+_MAY_DIFFER: Final = ("bootstrap", "thresholds", "model", "run")
+"""Settings that are outcomes, presentation or the model itself, not choices about the score."""
 
 
 @dataclass(frozen=True)

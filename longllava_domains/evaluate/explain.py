@@ -14,8 +14,8 @@ from longllava_domains.evaluate.visual import scored_under
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What one protocol says about one row.
+class RowVerdict:
+    """Verdict of one protocol on one row.
 
     Attributes:
         score: From 0 to 1.
@@ -40,7 +40,7 @@ class DifferingRow:
     id: str
     truth: Cell
     answer: Cell
-    verdicts: Mapping[str, Verdict]
+    verdicts: Mapping[str, RowVerdict]
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _kept(source: Source) -> Source:
 
 
 def _differing(results: Mapping[str, Result]) -> tuple[DifferingRow, ...]:
-    verdicts: dict[str, dict[str, Verdict]] = {}
+    verdicts: dict[str, dict[str, RowVerdict]] = {}
     texts: dict[str, tuple[Cell, Cell]] = {}
     for name, result in results.items():
         for row in result.rows:
@@ -115,7 +115,7 @@ def _differing(results: Mapping[str, Result]) -> tuple[DifferingRow, ...]:
             if not isinstance(found, (int, float)):
                 continue
             key = str(row["id"])
-            verdicts.setdefault(key, {})[name] = Verdict(float(found), str(row.get("why", "")))
+            verdicts.setdefault(key, {})[name] = RowVerdict(float(found), str(row.get("why", "")))
             texts.setdefault(key, (row.get("truth"), row.get("answer")))
     return tuple(
         DifferingRow(key, *texts[key], each)

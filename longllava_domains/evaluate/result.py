@@ -12,6 +12,7 @@ from longllava_domains.errors import InputError, OutputError
 from longllava_domains.evaluate.predictions.pairing import Counts
 from longllava_domains.evaluate.statistic import Statistic
 from longllava_domains.files import new_file
+from longllava_domains.html.facts import facts_table
 from longllava_domains.provenance import RESEARCH_NOTICE, SCENE_NOTICE
 
 _OF_SCENES: Final = ("fit-rs", "hrben")
@@ -25,6 +26,28 @@ class Interval:
 
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One metric less that of a run without the right image, on the same rows.
+
+    Attributes:
+        metric: Name.
+        against: ``"blind"`` or ``"shuffled"``.
+        value: The score less the other.
+        interval: Of that difference.
+    """
+
+    metric: str
+    against: str
+    value: float
+    interval: Interval
+
+    @property
+    def is_visual(self) -> bool:
+        """Whether the whole interval lies above 0."""
+        return self.interval.low > 0
 
 
 @dataclass(frozen=True)
@@ -48,6 +71,7 @@ class Result:
         intervals: Metric -> its interval, where one was drawn; see `bootstrap.with_intervals`.
         beside: What the score must be read beside: ``"oracle"``, ``"always yes"``, ``"blind"`` ...
             -> its result under the same protocol.
+        contrasts: The score less the runs without the right image.
 
     Raises:
         InputError: Nothing was scored.
@@ -65,6 +89,7 @@ class Result:
     headline: tuple[str, ...] = ()
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     beside: Mapping[str, "Result"] = field(default_factory=dict, repr=False)
+    contrasts: tuple[Contrast, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.metrics:
@@ -107,11 +132,27 @@ class Result:
             "metrics": dict(self.metrics),
             "intervals": {name: [i.low, i.high] for name, i in self.intervals.items()},
             "beside": {name: dict(each.metrics) for name, each in self.beside.items()},
+            "contrasts": [
+                {
+                    "metric": c.metric,
+                    "against": c.against,
+                    "value": c.value,
+                    "interval": [c.interval.low, c.interval.high],
+                    "visual": c.is_visual,
+                }
+                for c in self.contrasts
+            ],
             "counts": self.counts.to_json(),
             "settings": dict(self.settings),
             "cluster": self.cluster,
             "notes": [*self.notes, self.notice],
         }
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook: the notices, and each metric with its interval."""
+        lines = {name: " ".join(self._line(name)[1:]).strip() for name in self._order()}
+        notes = " ".join((*self.notes, self.notice))
+        return facts_table(f"{self.benchmark}, {self.protocol}", {"notices": notes, **lines})
 
     def to_markdown(self) -> str:
         """Return the card as Markdown."""
@@ -126,6 +167,10 @@ class Result:
                     (name, *(_spell(each.metrics.get(metric)) for metric in shown))
                     for name, each in self.beside.items()
                 ],
+            ),
+            _table(
+                ("is it visual?", "difference", "interval", ""),
+                [contrast_line(contrast) for contrast in self.contrasts],
             ),
             _table(("rows", "count"), [(k, str(v)) for k, v in self.counts.to_json().items()]),
             _table(("setting", "value"), [(k, json.dumps(v)) for k, v in self.settings.items()]),
@@ -179,6 +224,17 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _spell(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
+
+
+def contrast_line(contrast: Contrast) -> tuple[str, str, str, str]:
+    """Return what was taken from what, the difference, its interval, and the verdict."""
+    low, high = contrast.interval.low, contrast.interval.high
+    return (
+        f"{contrast.metric} less {contrast.against}",
+        f"{contrast.value:+.4f}",
+        f"{low:+.4f} to {high:+.4f}",
+        "visual" if contrast.is_visual else "not visual",
+    )
 
 
 def suffix_error(what: str, suffixes: tuple[str, ...]) -> OutputError:

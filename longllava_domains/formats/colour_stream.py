@@ -1,4 +1,4 @@
-"""What a compressed colour tile says of its own colours, read before a decoder sees the bytes.
+"""Colours as a compressed tile declares them, read before a decoder sees the bytes.
 
 The codestream wins over the label around it. JPEG: the Adobe marker, component ids R, G, B, then
 JFIF (T.871 6.1: always YCbCr). JPEG 2000: the component transform byte of the COD marker (T.800

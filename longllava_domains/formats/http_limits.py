@@ -123,6 +123,7 @@ def within(seconds: float, work: Callable[[], Result]) -> Result | None:
     errors: list[BaseException] = []
 
     def run() -> None:
+        """Do the work and keep its result or its error."""
         from longllava_domains.privacy import silenced
 
         try:

@@ -44,7 +44,7 @@ _STARTS: Final[tuple[tuple[bytes, Kind], ...]] = (
 
 @dataclass(frozen=True)
 class Magic:
-    """What a file begins like.
+    """Kind of file that the first bytes show.
 
     Attributes:
         kind: By its first bytes; a gzip file that holds NIfTI is ``"nifti"``.

@@ -4,6 +4,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from longllava_domains.model.checkpoint.adapter.merge import adapter_sha256
+from longllava_domains.model.checkpoint.card import card_domains
 from longllava_domains.model.checkpoint.load import open_checkpoint
 from longllava_domains.model.checkpoint.source import Source
 from longllava_domains.model.int8.quantize import coverage
@@ -35,6 +36,7 @@ def model_provenance(
         "model_sha256": fingerprint,
         "demo": config.demo,
         "trained": config.trained,
+        "trained_domains": card_domains(source.folder, adapter),
         "allowed_unexpected": network.allowed_unexpected,
         "dtype": str(config.dtype).removeprefix("torch."),
         "quantization": _quantization(network),

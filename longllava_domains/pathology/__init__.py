@@ -2,9 +2,10 @@
 
 from longllava_domains.pathology.open import open_slide
 from longllava_domains.pathology.slide import Slide
+from longllava_domains.pathology.views.closer import ZoomPolicy
 from longllava_domains.pathology.views.policy import TilePolicy
 
-__all__ = ["Slide", "TilePolicy", "open_slide"]
+__all__ = ["Slide", "TilePolicy", "ZoomPolicy", "open_slide"]
 
 
 def __dir__() -> list[str]:

@@ -27,7 +27,7 @@ _INCH, _CENTIMETRE = 2, 3
 
 @dataclass(frozen=True)
 class MppEvidence:
-    """What one field of a file says about resolution.
+    """Resolution as one field of a file states it.
 
     Attributes:
         field: Name of the field: ``"aperio_mpp"``, ``"ome_physical_size"``,

@@ -8,6 +8,7 @@ from typing import Final
 
 from longllava_domains.errors import NotFoundError, UnsupportedInputError
 from longllava_domains.extras import require_extra
+from longllava_domains.formats.regular_file import open_regular
 from longllava_domains.load_report import LoadReport
 from longllava_domains.pathology.mpp import (
     MppEvidence,
@@ -24,7 +25,7 @@ _OWN_TIFF: Final = (None, "aperio", "generic-tiff")
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedSlide:
     """A source of pixels, with what the file says of it.
 
     Attributes:
@@ -91,11 +92,11 @@ def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None) -> Sli
     )  # fmt: skip
 
 
-def _open(path: str) -> Opened:
+def _open(path: str) -> OpenedSlide:
     try:
         if Path(path).is_dir():
             return _open_dicom(path)
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             head = file.read(132)
     except (OSError, ValueError):  # ValueError: a null character in the path
         raise NotFoundError(
@@ -105,7 +106,7 @@ def _open(path: str) -> Opened:
         ) from None
     if head[128:132] == b"DICM" or head[:4] == b"PK\x03\x04":
         return _open_dicom(path)
-    from longllava_domains.pathology.sources.openslide import detect_format
+    from longllava_domains.pathology.sources.openslide_jailed import detect_format
 
     if head[:4] not in _TIFF_HEADS:
         return _open_with_openslide(path, "only_openslide")
@@ -120,8 +121,8 @@ def _open(path: str) -> Opened:
         return _open_with_openslide(path, "codec")
 
 
-def _open_tiff(path: str) -> Opened:
-    from longllava_domains.pathology.sources.tiff import TiffSource
+def _open_tiff(path: str) -> OpenedSlide:
+    from longllava_domains.pathology.sources.tiff import TiffSlideSource
     from longllava_domains.pathology.sources.tiff_index import read_index
 
     index = read_index(path)
@@ -134,29 +135,29 @@ def _open_tiff(path: str) -> Opened:
             numbers["objective_power_hint"] = value
     codes = {"backend.tiff": 1, "reason.tiles_decoded_once": 1, f"vendor.{index.vendor}": 1}
     codes |= _found(index.withheld, has_icc=index.has_icc)
-    return Opened(TiffSource(index), evidence, codes, numbers, (path,))
+    return OpenedSlide(TiffSlideSource(index), evidence, codes, numbers, (path,))
 
 
-def _open_dicom(path: str) -> Opened:
+def _open_dicom(path: str) -> OpenedSlide:
     from longllava_domains.pathology.sources.dicom_index import read_index
-    from longllava_domains.pathology.sources.dicom_wsi import DicomSource
+    from longllava_domains.pathology.sources.dicom_wsi import DicomSlideSource
 
     index = read_index(path)
     codes = {"backend.dicom": 1, "reason.codestream_decides_colour": 1, **index.codes}
     codes |= _found(index.withheld, has_icc=index.has_icc)
     files = (path,) if Path(path).is_file() else ()
-    return Opened(DicomSource(index), index.evidence, codes, dict(index.numbers), files)
+    return OpenedSlide(DicomSlideSource(index), index.evidence, codes, dict(index.numbers), files)
 
 
-def _open_with_openslide(path: str, reason: str) -> Opened:
-    from longllava_domains.pathology.sources.openslide import OpenSlideSource
+def _open_with_openslide(path: str, reason: str) -> OpenedSlide:
+    from longllava_domains.pathology.sources.openslide_jailed import open_with_openslide
 
-    source = OpenSlideSource(path)
+    source = open_with_openslide(path)
     codes = {"backend.openslide": 1, f"reason.{reason}": 1, f"vendor.{source.vendor}": 1}
     codes |= _found(source.withheld, has_icc=source.has_icc)
     power = source.objective_power
     numbers = {} if power is None else {"objective_power_hint": power}
-    return Opened(source, source.mpp_evidence, codes, numbers, (path,), source.bounds)
+    return OpenedSlide(source, source.mpp_evidence, codes, numbers, (path,), source.bounds)
 
 
 def _found(withheld: int, *, has_icc: bool) -> dict[str, int]:

@@ -81,7 +81,7 @@ class SlidePyramid:
 
     @property
     def report(self) -> LoadReport:
-        """What was found on opening, and what was met while reading so far."""
+        """Report of what was found on opening, and of what was met while reading so far."""
         return self._report.with_({**self.source.counts(), **self._counts})
 
     def read(
@@ -165,7 +165,7 @@ class SlidePyramid:
 
     @property
     def provenance(self) -> Provenance:
-        """What is recorded of the slide: numbers, decisions and a checksum; no name, no label."""
+        """Record of the slide: numbers, decisions and a checksum; no name, no label."""
         known: dict[str, Any] = {}
         if self.input_sha256 is not None:
             known["input_sha256"] = self.input_sha256

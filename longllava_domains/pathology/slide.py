@@ -19,7 +19,7 @@ class Slide(SlidePyramid):
 
     @cached_property
     def tissue(self) -> TissueMask:
-        """Where tissue is, found on an overview; see `views.tissue`."""
+        """Tissue mask, found on an overview; see `views.tissue`."""
         return find_tissue(self)
 
     def to_sequence(

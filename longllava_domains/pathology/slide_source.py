@@ -1,8 +1,8 @@
-"""What every source of slide pixels promises, and the small types that travel from it."""
+"""Interface of every source of slide pixels, and the small types that travel from it."""
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class Level:
 
 
 class SlideSource(Protocol):
-    """Where the pixels of a slide come from.
+    """Source of the pixels of a slide.
 
     Guarantees: RGB as the scanner meant it, transparent and missing parts white; nothing is made
     up for a tile that cannot be decoded; every missing or damaged tile is counted once.
@@ -67,6 +67,16 @@ class SlideSource(Protocol):
 
     def counts(self) -> Counter[str]:
         """Return report codes of what was met while reading: tiles missing and damaged."""
+        ...
+
+    def header(self) -> Any:
+        """Read the DICOM header of level 0 again, for files of the same study; None without one.
+
+        It identifies the patient: nothing but such a file may take from it.
+
+        Raises:
+            InputError: It cannot be read any more, or has changed.
+        """
         ...
 
     def close(self) -> None:

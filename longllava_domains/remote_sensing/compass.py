@@ -1,4 +1,4 @@
-"""Where north is in a picture of the ground, in degrees and in words."""
+"""Direction of north in a picture of the ground, in degrees and in words."""
 
 import math
 from dataclasses import dataclass

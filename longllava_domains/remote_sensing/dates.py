@@ -11,7 +11,7 @@ from longllava_domains.remote_sensing.mosaic.mosaic import common_grid, mosaic
 from longllava_domains.remote_sensing.open import cores, make_rendering, open_files
 from longllava_domains.remote_sensing.percentiles import Fitted
 from longllava_domains.remote_sensing.raster import Raster
-from longllava_domains.remote_sensing.scene import Origin
+from longllava_domains.remote_sensing.scene import SceneOrigin
 from longllava_domains.remote_sensing.stretch import Stretch
 from longllava_domains.remote_sensing.views.policy import GridPolicy
 from longllava_domains.visual import MapPlace, View, VisualSequence
@@ -64,7 +64,7 @@ def open_dates(
     for file, (rendering, fitted) in zip(seen, rendered, strict=True):
         report = LoadReport("raster", file.codes, file.numbers).with_(codes, numbers)
         report = report.with_(fitted.codes, fitted.numbers)
-        origin = Origin(file.hrefs, file.files, file.stac_id, file.acquired)
+        origin = SceneOrigin(file.hrefs, file.files, file.stac_id, file.acquired)
         rasters.append(Raster(file.source, file.place, rendering, report, origin, cores()))
     return rasters
 

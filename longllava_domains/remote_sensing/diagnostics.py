@@ -1,4 +1,4 @@
-"""What makes a raster slow to read, how long it will take, and the command that mends it."""
+"""Find why a raster is slow to read, how long it will take, and the command that mends it."""
 
 import time
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _UNSEEN: Final = (0, 0, 0)
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """How a raster is laid out, and what that costs.
+    """Layout of a raster, and what it costs.
 
     Attributes:
         layout: Such as ``"tiles of 512 x 512"``, of the first file.

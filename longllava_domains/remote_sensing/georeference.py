@@ -1,4 +1,4 @@
-"""Where pixels lie on Earth: affine, control points, rational polynomials, or nowhere.
+"""Position of pixels on Earth: affine, control points, rational polynomials, or none.
 
 Pixel coordinates are (column, row) with (0, 0) at the outer corner of the first pixel, as
 GDAL counts them; the centre of that pixel is (0.5, 0.5). Map coordinates are (x, y) in the
@@ -28,7 +28,7 @@ class PixelMap(Protocol):
 
     @property
     def kind(self) -> str:
-        """How the map was made, such as ``"affine"``."""
+        """Kind of the map, such as ``"affine"``."""
         ...
 
     def forward(self, column: float, row: float) -> Point:

@@ -1,4 +1,4 @@
-"""What a reader of any answer about a scene must know, from the codes of its load report."""
+"""Notices for a reader of any answer about a scene, from the codes of its load report."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -13,7 +13,7 @@ from longllava_domains.remote_sensing.mosaic.mosaic import mosaic
 from longllava_domains.remote_sensing.percentiles import Fitted, fit_stretch, look_for_nodata
 from longllava_domains.remote_sensing.raster import Raster
 from longllava_domains.remote_sensing.recognise import is_collection, member_names, require_apart
-from longllava_domains.remote_sensing.scene import Origin, Rendering
+from longllava_domains.remote_sensing.scene import Rendering, SceneOrigin
 from longllava_domains.remote_sensing.stac.item import is_stac, open_item
 from longllava_domains.remote_sensing.stac.read import stac_items
 from longllava_domains.remote_sensing.stretch import Stretch, preset
@@ -58,7 +58,7 @@ def open_raster(
     rendering, fitted = make_rendering(opened, stretch)
     report = LoadReport("raster" if len(files) == 1 else "mosaic", opened.codes, opened.numbers)
     report = report.with_(fitted.codes, fitted.numbers)
-    origin = Origin(opened.hrefs, opened.files, opened.stac_id, opened.acquired)
+    origin = SceneOrigin(opened.hrefs, opened.files, opened.stac_id, opened.acquired)
     return Raster(opened.source, opened.place, rendering, report, origin, threads or cores())
 
 

@@ -1,15 +1,16 @@
-"""Which inputs are rasters, by what is in them; and the rasters of a folder or an archive."""
+"""Recognise rasters by what is in them, and list the rasters of a folder or an archive."""
 
 import os
 import re
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from longllava_domains.errors import AmbiguousInputError, LongLlavaError, NotFoundError
+from longllava_domains.formats.regular_file import open_regular
+from longllava_domains.formats.zip_index import file_entries, is_zip_archive, open_zip
 from longllava_domains.privacy import silenced
-from longllava_domains.remote_sensing.io.gdal import open_dataset
+from longllava_domains.remote_sensing.io.datasets.open import open_dataset
 from longllava_domains.remote_sensing.io.href import is_remote
 from longllava_domains.remote_sensing.io.opened_file import Opened
 from longllava_domains.units import short_hash
@@ -50,10 +51,10 @@ def is_raster(source: str | os.PathLike[str]) -> bool:
     if is_remote(name) or (_NAME_OF_GDAL.match(name) and not os.path.exists(name)):
         return True
     try:
-        if os.path.isdir(name) or zipfile.is_zipfile(name):
+        if os.path.isdir(name) or is_zip_archive(name):
             members = member_names(name)[:_LOOKED_AT]
             return bool(members) and all(map(_is_georeferenced, members))
-        with open(name, "rb") as file:
+        with open_regular(name) as file:
             head = file.read(512)
     except (OSError, NotFoundError):
         return False
@@ -65,7 +66,7 @@ def is_raster(source: str | os.PathLike[str]) -> bool:
 def is_collection(source: str | os.PathLike[str]) -> bool:
     """Return whether a source is a local folder or a zip archive, to be opened as what is in it."""
     name = os.fspath(source)
-    return os.path.isdir(name) or (os.path.isfile(name) and zipfile.is_zipfile(name))
+    return os.path.isdir(name) or (os.path.isfile(name) and is_zip_archive(name))
 
 
 def member_names(source: str | os.PathLike[str]) -> list[str]:
@@ -113,9 +114,9 @@ def require_apart(files: Sequence[Opened]) -> None:
 
 def _archived(name: str) -> list[str]:
     try:
-        with zipfile.ZipFile(name) as archive:
-            entries = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
-    except (zipfile.BadZipFile, OSError):
+        with open_zip(name) as archive:
+            entries = [entry.filename for entry in file_entries(archive)]
+    except OSError:
         return []
     return sorted(entry for entry in entries if entry.lower().endswith(_MEMBERS))
 

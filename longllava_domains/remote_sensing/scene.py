@@ -36,7 +36,7 @@ def _stamps(names: tuple[str, ...]) -> list[Stamp | None]:
 
 @dataclass(frozen=True)
 class Rendering:
-    """How stored values become what is shown; the same for the whole scene.
+    """Conversion of stored values to what is shown; the same for the whole scene.
 
     Attributes:
         stretch: Low and high of each channel, physical units.
@@ -52,8 +52,8 @@ class Rendering:
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Where a scene came from; only `hrefs` is ever written down.
+class SceneOrigin:
+    """Origin of a scene; only `hrefs` is ever written down.
 
     Attributes:
         hrefs: Sources without credentials and queries.
@@ -70,7 +70,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Ground:
-    """What a place needs to know of the raster.
+    """Facts of the raster that a place needs.
 
     Attributes:
         resolution_m: Ground metres per raster pixel; None where unknown.
@@ -122,7 +122,7 @@ class Scene:
         georeference: Georeference,
         rendering: Rendering,
         report: LoadReport,
-        origin: Origin,
+        origin: SceneOrigin,
         threads: int,
     ) -> None:
         self.source = source
@@ -208,7 +208,7 @@ class Scene:
 
     @property
     def ground(self) -> Ground:
-        """What places of views need to know."""
+        """Facts of the raster that places of views need."""
         if self.georeference.kind == "none":
             return Ground(None, None, None)
         north_deg = None if self.compass is None else self.compass.north_deg
@@ -216,7 +216,7 @@ class Scene:
 
     @property
     def notices(self) -> list[str]:
-        """What a reader of any answer about the scene must know."""
+        """Notices for a reader of any answer about the scene."""
         return notices_of(self.report.codes)
 
     def painter(self, fill: tuple[int, int, int]) -> Painter:
@@ -259,7 +259,7 @@ class Scene:
 
     @property
     def provenance(self) -> Provenance:
-        """What is recorded of the scene: hrefs, ids, checksum, stretch and the report."""
+        """Record of the scene: hrefs, ids, checksum, stretch and the report."""
         entries: dict[str, Any] = {
             "source_href": " ".join(self.origin.hrefs),
             "stac_id": self.origin.stac_id,

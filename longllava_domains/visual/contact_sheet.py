@@ -1,14 +1,14 @@
 """One picture of a whole sequence, labelled, so that a person can check what the model sees."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from PIL import Image, ImageDraw, ImageFont
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.provenance import RESEARCH_NOTICE, SCENE_NOTICE
-from longllava_domains.visual.place import MapPlace, Place, SlicePlace
+from longllava_domains.visual.place import ImagePlace, MapPlace, Place, SlicePlace
 from longllava_domains.visual.view import View
 
 _BACKGROUND = (24, 24, 24)
@@ -21,7 +21,7 @@ _MAX_PIXELS = 89_000_000
 
 
 class Views(Protocol):
-    """What can be drawn: `VisualSequence` is one."""
+    """Interface of what can be drawn: `VisualSequence` is one."""
 
     @property
     def grid(self) -> tuple[int, int] | None:
@@ -34,7 +34,11 @@ class Views(Protocol):
 
 
 def contact_sheet(
-    sequence: Views, *, columns: int | None = None, cell_px: int = 224
+    sequence: Views,
+    *,
+    columns: int | None = None,
+    cell_px: int = 224,
+    captions: Sequence[str] = (),
 ) -> Image.Image:
     """Draw every view of a sequence in order, left to right, with its place below it.
 
@@ -46,6 +50,7 @@ def contact_sheet(
         sequence: What to draw.
         columns: Views in a row; by default as wide as high, or the grid's own.
         cell_px: Longer side of a view on the sheet; smaller views are not enlarged.
+        captions: Stands in front of the place of each view, such as a share of attention.
 
     Returns:
         An RGB image.
@@ -65,8 +70,9 @@ def contact_sheet(
     lead = across - 1 if grid and columns is None else 0
     thumbnails = [_thumbnail(view, cell_px) for view in sequence]
     font = ImageFont.load_default(size=11)
-    captions = max(_caption_px(view.place, font) for view in sequence)
-    width = max(*(picture.width for picture in thumbnails), captions, 96) + _GAP_PX
+    texts = _texts(sequence, captions)
+    wide = max(_caption_px(v.place, text, font) for v, text in zip(sequence, texts, strict=True))
+    width = max(*(picture.width for picture in thumbnails), wide, 96) + _GAP_PX
     height = max(picture.height for picture in thumbnails) + _LABEL_PX + _GAP_PX
     cells = [0] + [position + lead for position in range(1, len(sequence))]
     foot = (cells[-1] // across + 1) * height + _GAP_PX
@@ -83,19 +89,33 @@ def contact_sheet(
     sheet = Image.new("RGB", size, _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     draw.text((_GAP_PX, foot + 1), notice, fill=_INK, font=font)
-    for cell, view, picture in zip(cells, sequence, thumbnails, strict=True):
+    for cell, view, picture, text in zip(cells, sequence, thumbnails, texts, strict=True):
         left = _GAP_PX + cell % across * width
         top = _GAP_PX + cell // across * height
         sheet.paste(picture, (left, top))
-        below, side = top + picture.height + 1, 0
-        if isinstance(view.place, SlicePlace):
-            wide = max(picture.width, _caption_px(view.place, font))
-            side = _mark_sides(draw, font, left, below, wide)
-        draw.text((left + side, below), label(view.place), fill=_INK, font=font)
-        if isinstance(view.place, MapPlace) and view.place.north_deg is not None:
-            right = left + math.ceil(font.getlength(label(view.place)))
-            _draw_north(draw, right, below, view.place.north_deg, font)
+        _draw_caption(draw, view.place, text, (left, top + picture.height + 1), picture.width, font)
     return sheet
+
+
+def _texts(sequence: Views, captions: Sequence[str]) -> list[str]:
+    """Return the line below each view."""
+    texts = [label(view.place) for view in sequence]
+    if not captions:
+        return texts
+    return [f"{said}  {text}" for said, text in zip(captions, texts, strict=True)]
+
+
+def _draw_caption(
+    draw: ImageDraw.ImageDraw, place: Place, text: str, at: tuple[int, int], width: int,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+) -> None:  # fmt: skip
+    """Write the line below a view, with the patient's sides or the arrow to the north."""
+    left, below = at
+    side = _mark_sides(draw, font, left, below, width) if isinstance(place, SlicePlace) else 0
+    draw.text((left + side, below), text, fill=_INK, font=font)
+    if isinstance(place, MapPlace) and place.north_deg is not None:
+        right = left + math.ceil(font.getlength(text))
+        _draw_north(draw, right, below, place.north_deg, font)
 
 
 def label(place: Place) -> str:
@@ -111,6 +131,8 @@ def label(place: Place) -> str:
         if place.acquired is not None:
             parts.append(place.acquired)
         return "  ".join(parts)
+    if isinstance(place, ImagePlace):
+        return f"{place.width}x{place.height}"
     return f"{place.x},{place.y}  {place.mpp:.3g} um/px"
 
 
@@ -134,12 +156,12 @@ def _thumbnail(view: View, cell_px: int) -> Image.Image:
     return picture
 
 
-def _caption_px(place: Place, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> int:
+def _caption_px(place: Place, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> int:
     """Return the width of a caption, the north arrow beside it included."""
     beside = 2 * _side_px(font) if isinstance(place, SlicePlace) else 0
     if isinstance(place, MapPlace) and place.north_deg is not None:
         beside = _NORTH_PX
-    return math.ceil(font.getlength(label(place))) + beside
+    return math.ceil(font.getlength(text)) + beside
 
 
 def _side_px(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> int:

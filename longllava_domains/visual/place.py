@@ -1,4 +1,4 @@
-"""Where a view lies in its source: a CT slice, a region of a slide, a window of a raster."""
+"""Place of a view in its source: a CT slice, a region of a slide, a window of a raster, an image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -64,6 +64,23 @@ class SlidePlace:
 
 
 @dataclass(frozen=True, slots=True)
+class ImagePlace:
+    """The whole of an ordinary image, without a place in a body or on a map.
+
+    Attributes:
+        width: Pixels of the image.
+        height: Pixels of the image.
+    """
+
+    width: int
+    height: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the place as JSON."""
+        return {"kind": "image", "width": self.width, "height": self.height}
+
+
+@dataclass(frozen=True, slots=True)
 class MapPlace:
     """A window of a raster.
 
@@ -113,4 +130,4 @@ class MapPlace:
         }
 
 
-Place = SlicePlace | SlidePlace | MapPlace
+Place = SlicePlace | SlidePlace | MapPlace | ImagePlace

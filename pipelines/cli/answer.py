@@ -1,7 +1,8 @@
-"""Commands that ask a model: `report`, `ask`, `find`."""
+"""Commands that ask a model a question of a whole input: `report`, `ask`."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,11 +29,12 @@ from longllava_domains.pipelines.cli.options.shared import (
     ShowPaths,
     sharing,
 )
-from longllava_domains.pipelines.cli.options.slide import OPENING_SLIDE
+from longllava_domains.pipelines.cli.options.slide import ASKING_SLIDE
 from longllava_domains.pipelines.cli.outputs import require_replaceable
 from longllava_domains.vision_language import LoadOptions, Sampling
 
-WITH_FAILURES: Final = 3  # exit code: finished, and some items failed
+if TYPE_CHECKING:
+    from longllava_domains.pipelines.domains.domain import Told
 
 
 def register(app: typer.Typer) -> None:
@@ -40,11 +42,10 @@ def register(app: typer.Typer) -> None:
     app.command()(sharing(report, loading=LOADING, opening=OPENING_CT, sampling=SAMPLING))
     app.command()(
         sharing(
-            ask, loading=LOADING, opening=OPENING_CT, raster=OPENING_RASTER, slide=OPENING_SLIDE,
+            ask, loading=LOADING, opening=OPENING_CT, raster=OPENING_RASTER, slide=ASKING_SLIDE,
             sampling=SAMPLING,
         )
     )  # fmt: skip
-    app.command()(sharing(find, loading=LOADING, raster=OPENING_RASTER))
 
 
 def report(
@@ -110,7 +111,7 @@ def ask(
         list[str],
         typer.Argument(
             metavar="INPUT... QUESTION",
-            help="A CT, a slide or a raster (two for two dates of one place), then the question",
+            help="A CT, a slide, a raster (two for two dates of one place) or pictures, then the question",
         ),
     ],
     *,
@@ -127,15 +128,47 @@ def ask(
     max_tokens: MaxTokens = None,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer", callback=at_least(1))] = 256,
     sampling: Sampling | None,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Slide: also write .json, .geojson (views for QuPath) or a sheet of them as .png"
+        ),
+    ] = None,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(help="Slide: also write where the answer looked, beside random fields"),
+    ] = None,
     as_json: AsJson = False,
     show_paths: ShowPaths = False,
 ) -> None:
-    """Ask one question of a CT, a slide or a raster; the domain is decided by evidence."""
-    from longllava_domains.export.report_content import printable
-    from longllava_domains.pipelines.ask import ask_input, shown_line
+    """Ask one question of a CT, a slide, a raster or pictures; the domain is decided by evidence."""
+    from longllava_domains.pipelines.ask import ask_input
     from longllava_domains.pipelines.domains.registry import decide_domain, settings_for
     from longllava_domains.pipelines.loading import load
 
+    sources, question = _split(inputs)
+    decided = decide_domain(sources[0], domain)
+    wished = {
+        **opening, **raster, **slide, "spacing_mm": every_mm, "max_tokens": max_tokens,
+        "max_views": most,
+        **({} if decided.name == "pathology" else {"out": tuple(out or ()), "evidence": evidence}),
+    }  # fmt: skip
+    settings, named = settings_for(decided, wished), require_model(model)
+    _require_files(out or (), evidence, sources)
+    with decided.open(sources, settings) as opened, progress() as advance:
+        answer = ask_input(
+            load(named, loading, advance), opened, question, decided, settings,
+            max_new_tokens=max_new_tokens, sampling=sampling, on_progress=advance,
+        )  # fmt: skip
+        if as_json:
+            stdout.print_object(answer.to_json())
+        else:
+            _print_answer(answer)
+        _save_files(answer, out or (), evidence)
+
+
+def _split(inputs: list[str]) -> tuple[list[str], str]:
+    """Return the inputs and the question, which is the last word on the line."""
     *sources, question = inputs
     if not sources or not question.strip():
         raise PromptError(
@@ -143,100 +176,36 @@ def ask(
             remedy='Write: longllava ask INPUT "QUESTION" --model MODEL.',
             code="cli.question",
         )
-    decided = decide_domain(sources[0], domain)
-    wished = {
-        **opening, **raster, **slide, "spacing_mm": every_mm, "max_tokens": max_tokens,
-        "max_views": most,
-    }  # fmt: skip
-    settings, named = settings_for(decided, wished), require_model(model)
-    with decided.open(sources, settings) as opened, progress() as advance:
-        answer = ask_input(
-            load(named, loading, advance),
-            opened,
-            question,
-            decided,
-            settings,
-            max_new_tokens=max_new_tokens,
-            sampling=sampling,
-            on_progress=advance,
-        )
-    if as_json:
-        stdout.print_object(answer.to_json())
-        return
+    return sources, question
+
+
+def _require_files(out: Sequence[Path], evidence: Path | None, sources: list[str]) -> None:
+    from longllava_domains.pipelines.pathology.saving import require_answer_file
+
+    for path in (*out, *([] if evidence is None else [evidence])):
+        require_answer_file(path, picture=path == evidence)
+        require_apart(path, *sources)
+
+
+def _save_files(answer: "Told", out: Sequence[Path], evidence: Path | None) -> None:
+    from longllava_domains.pipelines.pathology.saving import save_answer, save_evidence
+
+    for path in out:
+        save_answer(answer, path)
+        written(path)
+    if evidence is not None:
+        save_evidence(answer, evidence)
+        written(evidence)
+
+
+def _print_answer(answer: "Told") -> None:
+    from longllava_domains.export.report_content import printable
+    from longllava_domains.pipelines.ask import shown_line
+    from longllava_domains.pipelines.pathology.result import SlideAnswer
+
     for notice in answer.provenance.get("notices", ()):
         stdout.print(f"[{notice}]", markup=False)
     stdout.print(printable(answer.text), markup=False)
     stderr.print(shown_line(answer), markup=False)
-
-
-def find(
-    scene: Annotated[str, typer.Argument(help="A raster: file, URL or STAC item")],
-    category: Annotated[str, typer.Argument(help="What to look for, such as ship")],
-    *,
-    model: Model = None,
-    loading: LoadOptions,
-    raster: dict[str, Any],
-    chip_px: Annotated[
-        int | None, typer.Option(help="Side of a chip, raster pixels", callback=at_least(1))
-    ] = None,
-    overlap: Annotated[
-        int | None, typer.Option(help="Pixels that chips share", callback=at_least(0))
-    ] = None,
-    dialect: Annotated[str, typer.Option(help="Words and boxes: fit-rs or geochat")] = "fit-rs",
-    max_new_tokens: Annotated[
-        int, typer.Option(help="Longest answer about a chip", callback=at_least(1))
-    ] = 768,
-    out: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Write .geojson, .gpkg, .parquet, .json (STAC) or a drawing (.png, .jpg); repeat for several"
-        ),
-    ] = None,
-    keep_in: Annotated[
-        Path | None,
-        typer.Option(
-            help="Keep every answer here as it comes, beside --out by default; a stopped search goes on"
-        ),
-    ] = None,
-    show_paths: ShowPaths = False,
-) -> None:
-    """Look for a thing chip by chip, and put what is found on the map."""
-    from longllava_domains.pipelines.domains.registry import domains, settings_for
-    from longllava_domains.pipelines.loading import load
-    from longllava_domains.pipelines.remote_sensing.journal import require_journal
-    from longllava_domains.pipelines.remote_sensing.qa import RemoteSensingQA
-    from longllava_domains.pipelines.remote_sensing.saving import require_savable, save_all
-    from longllava_domains.pipelines.remote_sensing.search import require_searchable
-    from longllava_domains.pipelines.remote_sensing.search_preset import SearchPreset
-
-    named, domain = require_model(model), domains()["remote_sensing"]
-    journal = keep_in or (out[0].with_name(f"{out[0].name}.answers.jsonl") if out else None)
-    with domain.open([scene], settings_for(domain, raster)) as opened:
-        for path in out or ():
-            require_apart(path, scene)
-        require_savable(opened, *(out or ()))
-        preset = SearchPreset.named(dialect).with_chips(chip_px, overlap)
-        require_searchable(opened, category, preset)
-        require_journal(journal)
-        with progress() as advance:
-            pipeline = RemoteSensingQA(load(named, loading, advance))
-            found = pipeline.find(
-                opened,
-                category,
-                dialect=cast(Any, dialect),
-                size_px=chip_px,
-                overlap_px=overlap,
-                max_new_tokens=max_new_tokens,
-                keep_in=journal,
-                on_plan=lambda plan: stderr.print(str(plan), markup=False),
-                on_progress=advance,
-            )
-        # Printed first: a file that cannot be written must not take the detections with it.
-        stdout.print_object(found.to_json())
-        if out:
-            written(*save_all(found, out, opened))
-    if journal is not None and keep_in is None:
-        journal.unlink(missing_ok=True)  # everything it kept is saved
-    stderr.print(found.summary(), markup=False)
-    if found.outcomes["failed"]:
-        raise typer.Exit(WITH_FAILURES)
+    for line in answer.shown() if isinstance(answer, SlideAnswer) else ():
+        stderr.print(f"  {line}", markup=False)

@@ -13,14 +13,16 @@ from longllava_domains.evaluate.card import require_card, save_card
 from longllava_domains.evaluate.datasets import Dataset, load_dataset
 from longllava_domains.evaluate.dispatch import explain_settings, find_protocol
 from longllava_domains.evaluate.explain import DifferingRow, explain
-from longllava_domains.evaluate.result import Result
+from longllava_domains.evaluate.result import Result, contrast_line
+from longllava_domains.evaluate.visual import score_beside
 from longllava_domains.files import write_text
-from longllava_domains.pipelines.cli.console import stdout
+from longllava_domains.pipelines.cli.console import stdout, written
 from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.shared import AsJson
 from longllava_domains.pipelines.cli.outputs import require_replaceable
 from longllava_domains.units import counted
 
+_WIDTH = 400
 evaluating = typer.Typer(help="Scores whose protocol is named. No model is loaded.")
 
 # How a table of rows, and rows as JSON Lines, begin where we wrote them.
@@ -74,19 +76,13 @@ def score(
     if out is not None:
         require_card(out)
     truth = _truth(benchmark, references, data)
-    own = {**_settings(settings), **_given(missing), "synthetic": synthetic}
-    result = scoring.score(benchmark, predictions, truth, protocol=protocol, **own)
-    if draws:
-        result = scoring.with_intervals(result, draws=draws, seed=seed)
-    beside: dict[str, Result] = {}
-    if find_protocol(benchmark, protocol).baselines is not None:
-        known = predictions if truth is None else truth
-        beside |= scoring.baselines(benchmark, known, protocol=protocol, **own)
-    for name, path in (("blind", blind), ("shuffled", shuffled)):
-        if path is not None:
-            beside[name] = scoring.score(benchmark, path, truth, protocol=protocol, **own)
-    if beside:
-        result = scoring.stand_beside(result, beside, draws=draws or 2000, seed=seed)
+    own = {**read_settings(settings), **_given(missing), "synthetic": synthetic}
+    controls = {
+        name: path for name, path in (("blind", blind), ("shuffled", shuffled)) if path is not None
+    }
+    result = score_beside(
+        benchmark, predictions, truth, controls, protocol=protocol, draws=draws, seed=seed, **own
+    )
     if out is not None:
         save_card(result, out, overwrite=True)
     if rows is not None:
@@ -94,7 +90,7 @@ def score(
     if as_json:
         stdout.print_object(result.to_json())
         return
-    _show(result)
+    show_result(result)
 
 
 @evaluating.command("explain")
@@ -110,7 +106,7 @@ def explain_file(
 ) -> None:
     """Score a file under every protocol and print, row by row, why they differ."""
     truth = _truth(benchmark, references, data)
-    own = {**_settings(settings), **_given(missing), "synthetic": synthetic}
+    own = {**read_settings(settings), **_given(missing), "synthetic": synthetic}
     found = explain(benchmark, predictions, truth, **own)
     table = Table("protocol", "scored", "headline")
     for result in found.results.values():
@@ -170,6 +166,18 @@ def data(
 
 
 @evaluating.command()
+def phantom(
+    benchmark: _Benchmark,
+    folder: Annotated[Path, typer.Argument(help="A new folder")],
+    size: Annotated[int, typer.Option(help="Images, patients or slides")] = 4,
+) -> None:
+    """Write a small benchmark of phantoms in the exact layout of a real one, to try a run."""
+    from longllava_domains.adapters.phantoms.benchmarks import write_benchmark
+
+    written(write_benchmark(benchmark, folder, size=size))
+
+
+@evaluating.command()
 def check(
     prevalence: Annotated[float, typer.Option(help="Share of positives, 0 to 1")],
     accuracy: Annotated[float | None, typer.Option(help="0 to 1")] = None,
@@ -198,7 +206,7 @@ def _given(missing: str | None) -> dict[str, Any]:
     return {} if missing is None else {"missing": missing}
 
 
-def _settings(pairs: list[str] | None) -> dict[str, Any]:
+def read_settings(pairs: list[str] | None) -> dict[str, Any]:
     """Read ``name=value`` pairs; a value is JSON where it can be, and text where it cannot."""
     found: dict[str, Any] = {}
     for pair in pairs or ():
@@ -216,23 +224,37 @@ def _settings(pairs: list[str] | None) -> dict[str, Any]:
     return found
 
 
-def _show(result: Result) -> None:
+def show_result(result: Result) -> None:
+    """Print a result, what stands beside it, and its notes."""
     stdout.print(f"{result.benchmark}, {result.protocol}", style="bold", markup=False)
-    names = result.headline
-    table = Table("", *names)
-    table.add_row("this file", *(f"{result.metrics[name]:.4f}" for name in names))
-    if result.intervals:
-        spans = [result.intervals.get(name) for name in names]
+    names = result.headline or tuple(result.metrics)[:1]
+    table = Table("metric", "this file", "interval", *result.beside)
+    for name in names:
+        found = result.intervals.get(name)
+        interval = "" if found is None else f"{found.low:.4f} to {found.high:.4f}"
+        others = (each.metrics.get(name) for each in result.beside.values())
         table.add_row(
-            "interval", *("" if s is None else f"{s.low:.4f} to {s.high:.4f}" for s in spans)
-        )
-    for key, each in result.beside.items():
-        table.add_row(key, *(f"{each.metrics[n]:.4f}" if n in each.metrics else "" for n in names))
-    stdout.print(table)
+            name, f"{result.metrics[name]:.4f}", interval,
+            *("" if value is None else f"{value:.4f}" for value in others),
+        )  # fmt: skip
+    print_table(table)
+    for contrast in result.contrasts:
+        stdout.print("  ".join(contrast_line(contrast)), markup=False)
     counts = ", ".join(f"{name} {count:,}" for name, count in result.counts.to_json().items())
     stdout.print(counts, markup=False)
     for note in result.notes:
         stdout.print(f"note: {note}", markup=False)
+
+
+def print_table(table: Table) -> None:
+    """Print a table with every cell whole, wider than the terminal where need be."""
+    for column in table.columns:
+        column.no_wrap = True
+    own_width, stdout.width = stdout.width, _WIDTH
+    try:
+        stdout.print(table, crop=False)
+    finally:
+        stdout.width = own_width
 
 
 def _show_row(row: DifferingRow) -> None:

@@ -18,6 +18,7 @@ from longllava_domains.pipelines.cli import (
     archive,
     calibrate,
     evaluate,
+    find,
     finetune,
     model,
     plan,
@@ -30,7 +31,8 @@ from longllava_domains.pipelines.cli.console import (
     stdout,
     tolerate_any_encoding,
 )
-from longllava_domains.pipelines.cli.remedies import typed
+from longllava_domains.pipelines.cli.evaluation import benchmark, measures, own, reproduce
+from longllava_domains.pipelines.cli.options.remedies import typed
 from longllava_domains.pipelines.memory_remedies import out_of_memory
 
 DONE, REFUSED = 0, 2
@@ -58,7 +60,10 @@ def options(
     """LongLLaVA for CT, pathology and remote sensing. For research use only."""
 
 
-for group in (answer, views, model, plan, finetune, calibrate, evaluate, archive, send):
+for group in (
+    answer, find, views, model, plan, finetune, calibrate, evaluate, benchmark, own, measures, reproduce,
+    archive, send,
+):  # fmt: skip
     group.register(app)
 
 

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from longllava_domains.pipelines.cli.console import stdout
+from longllava_domains.files import require_apart, require_writable
+from longllava_domains.pipelines.cli.console import stdout, written
 from longllava_domains.pipelines.cli.ct_documents import require_picture
 from longllava_domains.pipelines.cli.options.ct import OPENING_CT, WantedKernel
 from longllava_domains.pipelines.cli.options.numbers import at_least
@@ -37,11 +38,11 @@ def views(
     domain: DomainName = None,
     opening: dict[str, Any],
     raster: dict[str, Any],
+    slide: dict[str, Any],
     window: Annotated[
         list[str] | None, typer.Option(help="CT: window preset; repeat for several")
     ] = None,
     every_mm: EveryMm = None,
-    slide: dict[str, Any],
     most: Annotated[
         int | None,
         typer.Option(
@@ -50,6 +51,9 @@ def views(
         ),
     ] = None,
     max_tokens: MaxTokens = None,
+    geojson: Annotated[
+        Path | None, typer.Option(help="Slide: also write the views as QuPath annotations")
+    ] = None,
     show_paths: ShowPaths = False,
 ) -> None:
     """Write a contact sheet of exactly what a model would see."""
@@ -60,14 +64,26 @@ def views(
     require_picture(out)
     require_replaceable(out, path)
     decided = decide_domain(path, domain)
+    if geojson is not None:
+        require_writable(geojson)
+        require_apart(geojson, path)
     wished = {
         **opening, **raster, **slide, "windows": tuple(window) if window else None,
         "spacing_mm": every_mm, "max_views": most, "max_tokens": max_tokens,
     }  # fmt: skip
+    if decided.name != "pathology":
+        wished["geojson"] = geojson
     if most is None and hasattr(decided.settings, "max_views"):
         wished["max_views"] = _MOST_VIEWS
     sequence = views_of(path, domain=decided.name, **wished)
     save_picture(contact_sheet(sequence), out)
+    if geojson is not None:
+        from longllava_domains.export.slides.qupath import write_views
+
+        # QuPath counts from the corner of what was scanned.
+        origin = sequence.provenance["policy"]["bounds"][:2]
+        write_views(geojson, sequence, origin=(origin[0], origin[1]))
+        written(geojson)
     left_out = sum(sequence.left_out.values())
     stdout.print(f"{counted(len(sequence), 'view')}, {left_out} left out: {out}", markup=False)
 

@@ -11,7 +11,7 @@ from longllava_domains.visual import SlicePlace, VisualSequence
 
 
 @dataclass(frozen=True)
-class Evidence:
+class OcclusionEvidence:
     """The effect on a finding if one part of the scan is left out.
 
     Attributes:
@@ -33,7 +33,7 @@ def occlusion_evidence(
     preset: CTPreset,
     *,
     parts: int = 8,
-) -> tuple[Evidence, ...]:
+) -> tuple[OcclusionEvidence, ...]:
     """Leave out one part of the scan after the other and score the finding again.
 
     Args:
@@ -59,7 +59,9 @@ def occlusion_evidence(
     question = preset.finding_prompt.format(label=label.lower())
     whole = _margin(model, sequence, question, preset)
     return tuple(
-        Evidence(*_extent(sequence, left_out), whole - _margin(model, rest, question, preset))
+        OcclusionEvidence(
+            *_extent(sequence, left_out), whole - _margin(model, rest, question, preset)
+        )
         for left_out, rest in _without_each(sequence, indices, parts)
     )
 

@@ -4,13 +4,31 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from longllava_domains.answer import Answer
 from longllava_domains.errors import PolicyError
 from longllava_domains.pipelines.domains.evidence import Claim, Evidence
+from longllava_domains.provenance import Provenance
 from longllava_domains.vision_language import Sampling, ViewFormat, VisionLanguageModel
 from longllava_domains.visual import VisualSequence
 
 OnProgress = Callable[[str, int, int], None]
+
+
+class Told(Protocol):
+    """Answer of a domain: an `Answer`, or a result of its own that says as much."""
+
+    @property
+    def text(self) -> str:
+        """The words of the model."""
+        ...
+
+    @property
+    def provenance(self) -> Provenance:
+        """Record of how the answer was made."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as JSON, with the research notice."""
+        ...
 
 
 class Domain(Protocol):
@@ -87,7 +105,7 @@ class Domain(Protocol):
         max_new_tokens: int,
         sampling: Sampling | None,
         on_progress: OnProgress | None,
-    ) -> Answer:
+    ) -> Told:
         """Ask one question of an open input, as the domain's pipeline asks it.
 
         Raises:

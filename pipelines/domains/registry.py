@@ -17,19 +17,25 @@ from longllava_domains.errors import (
 from longllava_domains.pipelines.domains.ct import CTDomain
 from longllava_domains.pipelines.domains.domain import Domain
 from longllava_domains.pipelines.domains.evidence import evidence_of
+from longllava_domains.pipelines.domains.image import ImageDomain
 from longllava_domains.pipelines.domains.pathology import PathologyDomain
 from longllava_domains.pipelines.domains.remote_sensing import RemoteSensingDomain
 
 ENTRY_POINTS: Final = "longllava_domains.domains"
 
 # Settings whose option has another name on the command line.
-_OPTIONS: Final = {"spacing_mm": "--every-mm", "windows": "--window", "max_views": "--most"}
+_OPTIONS: Final = {
+    "spacing_mm": "--every-mm",
+    "windows": "--window",
+    "max_views": "--most",
+    "regions": "--region",
+}
 
 
 @cache
 def domains() -> Mapping[str, Domain]:
     """Return the domains by name: ours, then those that other packages add."""
-    ours = (CTDomain(), PathologyDomain(), RemoteSensingDomain())
+    ours = (CTDomain(), PathologyDomain(), RemoteSensingDomain(), ImageDomain())
     found = {domain.name: cast(Domain, domain) for domain in ours}
     for entry in entry_points(group=ENTRY_POINTS):
         domain = cast(Domain, entry.load())
@@ -76,9 +82,9 @@ def decide_domain(source: str | Path, name: str | None = None) -> Domain:
 def _undecided(found: set[str]) -> AmbiguousInputError:
     names = [f"--domain {known}" for known in domains()]
     return AmbiguousInputError(
-        "Nothing in this input says whether it is a CT, a slide or a raster."
+        "Nothing in this input says whether it is a CT, a slide, a raster or a picture."
         if not found
-        else f"This input holds files of several domains: {', '.join(sorted(found))}.",
+        else f"This input can be of several domains: {', '.join(sorted(found))}.",
         remedy=f"Name it: {', '.join(names[:-1])} or {names[-1]}.",
         code="domain.undecided",
     )

@@ -1,4 +1,4 @@
-"""Where a report can go and how: STOW-RS (PS3.18 10.5) and C-STORE (PS3.4 annex B)."""
+"""Transports of a report: STOW-RS (PS3.18 10.5) and C-STORE (PS3.4 annex B)."""
 
 import re
 from dataclasses import dataclass

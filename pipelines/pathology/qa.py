@@ -1,35 +1,46 @@
 """`PathologyQA`: questions about a slide, answered over large fields seen together."""
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from longllava_domains.answer import Answer
-from longllava_domains.pathology import Slide, TilePolicy, open_slide
+from longllava_domains.boxes import Dialect
+from longllava_domains.errors import PolicyError
+from longllava_domains.pathology import Slide, TilePolicy, ZoomPolicy
 from longllava_domains.pathology.regions import Region
-from longllava_domains.pipelines.loading import load, refuse_a_name
+from longllava_domains.pathology.views.sweep import FieldSweep
+from longllava_domains.pathology.views.tissue import TissueMask
+from longllava_domains.pipelines.loading import AsksAModel
 from longllava_domains.pipelines.memory_remedies import with_view_count_remedy
-from longllava_domains.pipelines.pathology.result import SlideAnswer
+from longllava_domains.pipelines.pathology.found import SlideDetections
+from longllava_domains.pipelines.pathology.notices import told, untrained_notices
+from longllava_domains.pipelines.pathology.result import SlideAnswer, field_positions
+from longllava_domains.pipelines.pathology.search import (
+    SlideSearch,
+    SlideSearchPlan,
+    slide_preset,
+)
+from longllava_domains.pipelines.pathology.slide_input import GivenSlide, SlideInput
+from longllava_domains.pipelines.pathology.zoom import ClosestLook, first_look, look_closer
+from longllava_domains.pipelines.search.asking import OnProgress
 from longllava_domains.vision_language import (
     TAG_TOKENS,
-    LoadOptions,
     Sampling,
     ViewFormat,
     VisionLanguageModel,
 )
 from longllava_domains.visual import VisualSequence
 
-SlideInput = Slide | str | os.PathLike[str]
 Regions = Sequence[Region | tuple[int, int, int, int]]
+Tissue = TissueMask | Region | None
 
 _RESERVED_TOKENS: Final = 1024  # kept free for the question and the answer
-_NO_EVIDENCE: Final = "No published evidence for this model on this kind of image."
 
 
-class PathologyQA:
+class PathologyQA(AsksAModel):
     """Ask about pathology slides. For research use only.
 
     By default the model sees the whole slide once, and then large fields at the finest resolution
@@ -48,37 +59,19 @@ class PathologyQA:
     """
 
     def __init__(self, model: VisionLanguageModel, *, policy: TilePolicy | None = None) -> None:
-        refuse_a_name(model, "PathologyQA")
+        super().__init__(model)
         self.model = model
         self.policy = policy or tile_policy(model.view_format)
 
-    @classmethod
-    def from_pretrained(
-        cls,
-        model: str | Path,
-        *,
-        adapter: str | Path | None = None,
-        tokenizer: str | Path | None = None,
-        device: Any = None,
-        dtype: Any = "auto",
-        quantization: str | None = None,
-        kv_cache_dtype: str = "auto",
-    ) -> "PathologyQA":
-        """Load a model ("demo", a folder or a hub id) and make the pipeline.
-
-        Raises:
-            ModelError: The model cannot be loaded.
-        """
-        options = LoadOptions(adapter, tokenizer, device, dtype, quantization, kv_cache_dtype)
-        return cls(load(model, options))
-
     def __call__(
         self,
-        slide: SlideInput,
+        slide: GivenSlide,
         question: str,
         *,
         policy: TilePolicy | None = None,
         regions: Regions = (),
+        tissue: Tissue = None,
+        zoom: ZoomPolicy | None = None,
         mpp: float | None = None,
         max_new_tokens: int = 256,
         sampling: Sampling | None = None,
@@ -90,6 +83,9 @@ class PathologyQA:
             question: Sent as it stands.
             policy: How the slide is shown; the pipeline's own by default.
             regions: As for `Slide.to_sequence`; two are compared in one question.
+            tissue: As for `Slide.to_sequence`: the user's own drawing of the tissue.
+            zoom: After a first answer, show fields closer and ask again; the answer returned is the
+                last. The first look leaves room for the closer ones within ``policy.max_views``.
             mpp: As for `open_slide`, where a path is given.
             max_new_tokens: Longest answer.
             sampling: How tokens are drawn; None for the most likely one.
@@ -105,6 +101,8 @@ class PathologyQA:
             [question],
             policy=policy,
             regions=regions,
+            tissue=tissue,
+            zoom=zoom,
             mpp=mpp,
             max_new_tokens=max_new_tokens,
             sampling=sampling,
@@ -113,41 +111,135 @@ class PathologyQA:
 
     def ask(
         self,
-        slide: SlideInput,
+        slide: GivenSlide,
         questions: Iterable[str],
         *,
         policy: TilePolicy | None = None,
         regions: Regions = (),
+        tissue: Tissue = None,
+        zoom: ZoomPolicy | None = None,
         mpp: float | None = None,
         max_new_tokens: int = 256,
         sampling: Sampling | None = None,
     ) -> list[SlideAnswer]:
         """Ask several questions, each for itself; the model looks at the slide only once.
 
-        Arguments and errors as in `__call__`.
+        With `zoom`, each question has its own closer looks. Arguments and errors as in `__call__`.
         """
         chosen = policy or self.policy
         wished: dict[str, Any] = {"max_new_tokens": max_new_tokens, "sampling": sampling}
-        with ExitStack() as stack:
-            opened = slide
-            if not isinstance(opened, Slide):
-                opened = stack.enter_context(open_slide(opened, mpp=mpp))
-            sequence = opened.to_sequence(chosen, regions=regions)
+        chosen = chosen if zoom is None else _with_room(chosen, zoom)
+        source = SlideInput(slide, mpp)
+        with source.opened() as opened:
+            sequence = opened.to_sequence(chosen, regions=regions, tissue=tissue)
             origin = (opened.bounds.x, opened.bounds.y)
-        if chosen.protocol == "vote-patches@1":
-            voted = [self._vote(sequence, question, wished) for question in questions]
-            return [SlideAnswer(answer, sequence, votes, origin) for answer, votes in voted]
-        with with_view_count_remedy():
-            answers = list(self._answers(sequence, questions, wished))
-        return [SlideAnswer(_told(answer), sequence, {}, origin) for answer in answers]
+            if chosen.protocol == "vote-patches@1":
+                voted = [self._vote(sequence, question, wished) for question in questions]
+                return [
+                    SlideAnswer(answer, sequence, votes, origin, source=source)
+                    for answer, votes in voted
+                ]
+            with with_view_count_remedy():
+                return [
+                    SlideAnswer(
+                        told(self.model, look, zoom),
+                        shown,
+                        origin=origin,
+                        rounds=look.rounds,
+                        attention=look.attention,
+                        source=source,
+                    )
+                    for look, shown in self._looks(
+                        opened, sequence, questions, chosen, zoom, tissue, wished
+                    )
+                ]
 
-    def _answers(
-        self, sequence: VisualSequence, questions: Iterable[str], wished: Mapping[str, Any]
-    ) -> Iterator[Answer]:
+    def find(
+        self,
+        slide: GivenSlide,
+        category: str,
+        *,
+        view_mpp: float | None = None,
+        overlap_px: int | None = None,
+        region: Region | tuple[int, int, int, int] | None = None,
+        tissue: Tissue = None,
+        dialect: Dialect = "fit-rs",
+        mpp: float | None = None,
+        max_new_tokens: int | None = None,
+        on_plan: Callable[[SlideSearchPlan], None] | None = None,
+        on_progress: OnProgress | None = None,
+        keep_in: str | Path | None = None,
+    ) -> SlideDetections:
+        """Look for one kind of thing in every field of a slide that holds tissue.
+
+        Fields overlap; a thing that two of them show is counted once.
+
+        Args:
+            slide: An open `Slide`, or what `open_slide` takes.
+            category: What to look for, singular, with a plain s in the plural: ``"gland"``.
+            view_mpp: Microns per pixel of the views; the slide's own by default.
+            overlap_px: Pixels of a view that its neighbour shows too, a fifth by default. A thing
+                longer than this may be shown whole by no field, and is then stitched.
+            region: Look only here: a level-0 box, or what `Slide.region` returned.
+            tissue: The user's own drawing of the tissue, in place of the detector.
+            dialect: How the model was taught to be asked and to write boxes.
+            mpp: As for `open_slide`, where a path is given.
+            max_new_tokens: Longest answer about one field; 768 by default, enough for 20 boxes.
+            on_plan: Told the number of fields before the first, and the expected time after it.
+            on_progress: Called with (stage, fields done, fields in all).
+            keep_in: File that keeps every answer as it comes, so that a search that was stopped
+                goes on with the fields that are left.
+
+        Raises:
+            InputError: The slide cannot be read, or holds no tissue.
+            OutputError: ``keep_in`` is another search's file, or cannot be written.
+            PolicyError: The fields cannot be cut, or the thing cannot be asked for.
+            ModelError: The model cannot run on the first field; later failures are counted.
+        """
+        source = SlideInput(slide, mpp)
+        preset = slide_preset(dialect, self.policy.view_px, overlap_px)
+        preset = replace(preset, max_new_tokens=max_new_tokens or preset.max_new_tokens)
+        preset.ask(category)  # refused before the slide is read
+        with source.opened() as opened:
+            sweep = FieldSweep(
+                opened,
+                opened.tissue if tissue is None else tissue,
+                mpp=opened.mpp if view_mpp is None else view_mpp,
+                view_px=preset.chip_px,
+                overlap_px=preset.overlap_px,
+                region=region,
+            )
+            search = SlideSearch(
+                self.model, opened, category, preset, sweep, untrained_notices(self.model)
+            )
+            return SlideDetections.of(search.run(on_plan, on_progress, keep_in), source)
+
+    def _looks(
+        self,
+        slide: Slide,
+        sequence: VisualSequence,
+        questions: Iterable[str],
+        policy: TilePolicy,
+        zoom: ZoomPolicy | None,
+        tissue: Tissue,
+        wished: Mapping[str, Any],
+    ) -> Iterator[tuple[ClosestLook, VisualSequence]]:
+        """Yield the last answer to each question, and all that was shown for it."""
         with self.model.open(sequence) as session:
             for question in questions:
                 with session.fork() as fork:
-                    yield fork.ask(question, **wished)
+                    if zoom is None:
+                        yield first_look(fork, question, **wished), sequence
+                        continue
+                    known = tissue
+                    if known is None and policy.uses_tissue:
+                        known = slide.tissue
+                    look = look_closer(
+                        slide, fork, question, zoom, field_positions(sequence),
+                        view_px=policy.view_px, tissue=known, **wished,
+                    )  # fmt: skip
+                    shown = fork.sequence or sequence
+                    yield look, replace(shown, left_out=sequence.left_out)
 
     def _vote(
         self, sequence: VisualSequence, question: str, wished: Mapping[str, Any]
@@ -162,16 +254,26 @@ class PathologyQA:
             answers.setdefault(text, answer)
             votes[text] += 1
         ((winner, _),) = votes.most_common(1)
-        chosen = _told(answers[winner])
+        chosen = told(self.model, ClosestLook(answers[winner], ()))
         made = chosen.provenance.with_(views=len(sequence))
-        return Answer(chosen.text, chosen.token_ids, chosen.stopped, (), made), dict(votes)
+        return replace(chosen, token_logprobs=(), provenance=made), dict(votes)
 
 
-def _told(answer: Answer) -> Answer:
-    """Return the answer with the notice that no model here was trained on whole slides."""
-    notices = [*answer.provenance.get("notices", ()), _NO_EVIDENCE]
-    made = answer.provenance.with_(notices=list(dict.fromkeys(notices)))
-    return Answer(answer.text, answer.token_ids, answer.stopped, answer.token_logprobs, made)
+def _with_room(policy: TilePolicy, zoom: ZoomPolicy) -> TilePolicy:
+    """Return the policy of the first look, which leaves room for the closer ones.
+
+    Raises:
+        PolicyError: The closer looks alone fill the budget, or patches are asked one by one.
+    """
+    room = policy.max_views - zoom.views
+    if policy.protocol == "vote-patches@1" or room < 2:
+        raise PolicyError(
+            f"Closer looks of {zoom.views} views do not go with a budget of {policy.max_views} "
+            f"and {policy.protocol}.",
+            remedy="See fewer fields closer, raise max_views, or use joint-lowmag@1.",
+            code="slide.zoom",
+        )
+    return replace(policy, max_views=room)
 
 
 def tile_policy(view_format: ViewFormat | None) -> TilePolicy:

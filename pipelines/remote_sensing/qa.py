@@ -9,26 +9,21 @@ from typing import Any
 
 from longllava_domains.answer import Answer
 from longllava_domains.boxes import Dialect
-from longllava_domains.pipelines.loading import load, refuse_a_name
+from longllava_domains.pipelines.loading import AsksAModel
 from longllava_domains.pipelines.memory_remedies import with_token_budget_remedy
 from longllava_domains.pipelines.remote_sensing.result import Count, SceneAnswer, SceneDetections
-from longllava_domains.pipelines.remote_sensing.search import (
-    AnsweringModel,
-    OnProgress,
-    Outside,
-    Search,
-    SearchPlan,
-)
-from longllava_domains.pipelines.remote_sensing.search_preset import SearchPreset
+from longllava_domains.pipelines.remote_sensing.search import Outside, Search, SearchPlan
+from longllava_domains.pipelines.search.asking import AnsweringModel, OnProgress
+from longllava_domains.pipelines.search.preset import SearchPreset
 from longllava_domains.provenance import notices_for
 from longllava_domains.remote_sensing import GridPolicy, Raster, open_raster
 from longllava_domains.remote_sensing.dates import dates_sequence, open_dates, told
-from longllava_domains.vision_language import TRAINED_TOKENS, LoadOptions, Sampling, ViewFormat
+from longllava_domains.vision_language import TRAINED_TOKENS, Sampling, ViewFormat
 
 Scene = Raster | str | Path | Sequence[str | Path | Raster]
 
 
-class RemoteSensingQA:
+class RemoteSensingQA(AsksAModel):
     """Ask about satellite and aerial scenes. For research use only.
 
     Two kinds of question. *What is this?* is asked once, of a global view and a grid of tiles.
@@ -59,31 +54,11 @@ class RemoteSensingQA:
         trained_resolution_m: tuple[float, float] | None = None,
         outside: Outside = "warn",
     ) -> None:
-        refuse_a_name(model, "RemoteSensingQA")
+        super().__init__(model)
         self.model = model
         self.policy = policy or grid_policy(getattr(model, "view_format", None))
         self.trained_resolution_m = trained_resolution_m
         self.outside: Outside = outside
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        model: str | Path,
-        *,
-        adapter: str | Path | None = None,
-        tokenizer: str | Path | None = None,
-        device: Any = None,
-        dtype: Any = "auto",
-        quantization: str | None = None,
-        kv_cache_dtype: str = "auto",
-    ) -> "RemoteSensingQA":
-        """Load a model ("demo", a folder or a hub id) and make the pipeline.
-
-        Raises:
-            ModelError: The model cannot be loaded.
-        """
-        options = LoadOptions(adapter, tokenizer, device, dtype, quantization, kv_cache_dtype)
-        return cls(load(model, options))
 
     def __call__(
         self,

@@ -1,4 +1,4 @@
-"""What `RemoteSensingQA` returns: an answer about a scene, or things on its map."""
+"""Results of `RemoteSensingQA`: an answer about a scene, or things on its map."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -38,17 +38,17 @@ class SceneAnswer:
 
     @property
     def text(self) -> str:
-        """What the model said."""
+        """Text of the answer, as the model said it."""
         return self.answer.text
 
     @property
     def provenance(self) -> Provenance:
-        """How the answer was made."""
+        """Provenance of the answer."""
         return self.answer.provenance
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What a reader must know before reading, the research notice first."""
+        """Notices to read before the answer, the research notice first."""
         return notices_for(self.provenance)
 
     def boxes_on_map(self, dialect: Dialect = "fit-rs") -> list[dict[str, Any]]:
@@ -198,7 +198,7 @@ class SceneDetections(Detections):
 
 @dataclass(frozen=True)
 class Count:
-    """How many of a thing there are, as far as the model saw.
+    """Count of one kind of thing, as far as the model saw.
 
     Attributes:
         findings: What was counted.

@@ -1,4 +1,4 @@
-"""Which files a search is saved as, and whether they can be, asked before the first chip."""
+"""Choice of the files that a search is saved as, checked before the first chip."""
 
 import math
 from collections.abc import Mapping, Sequence

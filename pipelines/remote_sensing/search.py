@@ -3,16 +3,24 @@
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from longllava_domains.answer import Answer
-from longllava_domains.errors import ModelError, PolicyError
-from longllava_domains.pipelines.remote_sensing.journal import Journal
+from longllava_domains.errors import PolicyError
 from longllava_domains.pipelines.remote_sensing.result import SceneDetections
-from longllava_domains.pipelines.remote_sensing.search_preset import SearchPreset
-from longllava_domains.provenance import SCENE_NOTICE, Provenance, notices_for
+from longllava_domains.pipelines.search.asking import (
+    AnsweringModel,
+    OnProgress,
+    ask_view,
+    judged,
+    model_identity,
+    sealed,
+)
+from longllava_domains.pipelines.search.journal import SearchJournal
+from longllava_domains.pipelines.search.preset import SearchPreset
+from longllava_domains.provenance import SCENE_NOTICE
 from longllava_domains.remote_sensing import Raster
 from longllava_domains.remote_sensing.detections.detection import (
     Detection,
@@ -23,40 +31,21 @@ from longllava_domains.remote_sensing.detections.detection import (
 from longllava_domains.remote_sensing.detections.detections import ChipOutcome
 from longllava_domains.remote_sensing.detections.merge import merge
 from longllava_domains.remote_sensing.views.chips import Chips
-from longllava_domains.units import content_hash, counted
-from longllava_domains.visual import MapPlace, View, VisualSequence
+from longllava_domains.units import counted
+from longllava_domains.visual import MapPlace, View
 from longllava_domains.visual.strips import Mask
 
 OUTSIDE_NOTICE: Final = "Outside the ground resolution the model was trained on."
 
 Outside = Literal["warn", "refuse"]
-OnProgress = Callable[[str, int, int], None]
 
 # Published ranges are round numbers; a map's scale alone varies by some per cent over a scene.
 _LEEWAY: Final = 1.1
 
-# Facts of one answer, which mean nothing for all of them together.
-_PER_ANSWER: Final = ("stop", "tokens", "beyond_trained_length")
-
-# What makes a model's answers its own.
-_MODEL_IDENTITY: Final = (
-    "model", "model_sha256", "model_revision", "adapter", "adapter_sha256", "dtype", "quantization",
-)  # fmt: skip
-
-
-class AnsweringModel(Protocol):
-    """What a pipeline needs of a model; `LongLlava` is one."""
-
-    def answer(
-        self, sequence: VisualSequence | None, question: str, *, max_new_tokens: int = ...
-    ) -> Answer:
-        """Answer one question about a sequence of views."""
-        ...
-
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What a search will cost, told before it begins.
+    """Cost of a search, told before it begins.
 
     Attributes:
         chips: Chips to look at, at most; those without data are skipped.
@@ -193,48 +182,39 @@ class Search:
         skipped = [ChipOutcome(place, "skipped", "nodata") for place in self.chips.skipped]
         outcomes = sorted([*outcomes, *skipped], key=lambda o: (o.place.row, o.place.column))
         seen = [outcome.place for outcome in outcomes if outcome.status == "seen"]
-        seconds = round(time.perf_counter() - began, 3)
+        facts = {
+            "views": len(outcomes) - len(skipped),
+            "left_out": {"nodata": len(skipped)},
+            "seconds": round(time.perf_counter() - began, 3),
+        }
         return SceneDetections(
             category=self.category,
             detections=merge(found, seen, dialect=self.preset.dialect),
             chips=tuple(outcomes),
             size=(self.raster.width, self.raster.height),
-            provenance=self._sealed(made, len(outcomes) - len(skipped), len(skipped), seconds),
+            provenance=sealed(made, self.question, self.shown["notices"], **facts),
         )
 
-    def _journal(self, path: str | Path) -> Journal:
+    def _journal(self, path: str | Path) -> SearchJournal:
         """Return the file of this very search: scene, model, question and chips."""
-        model = getattr(self.model, "provenance", {})
         scene = {key: value for key, value in self.shown.items() if key != "notices"}
-        identity = {key: model[key] for key in _MODEL_IDENTITY if key in model}
         words = {"question": self.question, "max_new_tokens": self.preset.max_new_tokens}
-        return Journal(path, {"scene": scene, "model": identity, **words})
+        return SearchJournal(path, {"scene": scene, "model": model_identity(self.model), **words})
 
     def _answer(
-        self, view: View, journal: Journal | None, *, is_first: bool
+        self, view: View, journal: SearchJournal | None, *, is_first: bool
     ) -> tuple[Answer | None, str]:
         """Return the answer that was kept, or ask and keep it."""
         assert isinstance(view.place, MapPlace)
         name = view_id(view.place)
         if journal is not None and name in journal.answers:
             return journal.answers[name], ""
-        answer, failure = self._ask(view, is_first=is_first)
+        answer, failure = ask_view(
+            self.model, view, self.question, self.preset, self.shown, is_first=is_first
+        )
         if journal is not None and answer is not None:
             journal.keep(name, answer)
         return answer, failure
-
-    def _ask(self, view: View, *, is_first: bool) -> tuple[Answer | None, str]:
-        """Return the answer, or the code of the model's error; the first error is raised."""
-        sequence = VisualSequence((view,), provenance=self.shown)
-        try:
-            answer = self.model.answer(
-                sequence, self.question, max_new_tokens=self.preset.max_new_tokens
-            )
-        except ModelError as error:
-            if is_first:
-                raise
-            return None, error.code
-        return answer, ""
 
     def _read(
         self, place: MapPlace, valid: Mask | None, answer: Answer
@@ -248,20 +228,16 @@ class Search:
             dialect=self.preset.dialect,
             token_logprobs=answer.token_logprobs,
         )
-        text = answer.text.lower()
         boxes = len(reading.detections)
+        verdict = judged(answer, self.preset, boxes, reading.problems)
         outcome = ChipOutcome(
             place,
-            status="seen",
-            reason="found" if boxes else "nothing",
+            status=verdict.status,
+            reason=verdict.reason,
             boxes=boxes,
             problems=reading.problems,
-            incomplete=answer.stopped == "length"
-            or any(phrase in text for phrase in self.preset.says_not_all),
+            incomplete=verdict.incomplete,
         )
-        says_nothing = any(phrase in text for phrase in self.preset.says_nothing)
-        if not boxes and (reading.problems or not says_nothing):
-            outcome = replace(outcome, status="failed", reason="unreadable")
         return reading, outcome
 
     def _doubts(self, outside: Outside) -> tuple[str, ...]:
@@ -279,16 +255,3 @@ class Search:
                 facts={"resolution_m": ground_m, "trained_resolution_m": trained},
             )
         return (OUTSIDE_NOTICE,)
-
-    def _sealed(self, made: Provenance, asked: int, skipped: int, seconds: float) -> Provenance:
-        """Return the provenance of the whole search from that of its answers."""
-        kept = {key: value for key, value in made.items() if key not in _PER_ANSWER}
-        kept.setdefault("prompt_sha256", content_hash([self.question.encode()]))
-        notices = [*self.shown["notices"], *kept.get("notices", ())]
-        kept |= {
-            "views": asked,
-            "left_out": {"nodata": skipped},
-            "seconds": seconds,
-            "notices": notices_for({**kept, "notices": notices}),
-        }
-        return Provenance(**kept)

@@ -11,7 +11,7 @@ from longllava_domains.formats.decoding.worker import serve
 from longllava_domains.formats.dicom.codecs import decode_frame
 
 
-def crash(data: bytes) -> tuple[Any, int]:
+def crash(data: bytes, *_: object) -> tuple[Any, int]:
     ctypes.string_at(0)
     return data, 0
 
@@ -53,4 +53,4 @@ def tell_environment(data: bytes) -> tuple[Any, int]:
 if __name__ == "__main__":
     functions = (crash, hang, grow, complain, give_little, chat, tell_environment)
     tasks = {function.__name__: function for function in functions}
-    serve(int(sys.argv[1]), {**tasks, "frame": decode_frame})
+    serve(int(sys.argv[1]), {**tasks, "frame": decode_frame, "describe": crash, "detect": crash})

@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 from longllava_domains.adapters.data.check import check_data
 from longllava_domains.adapters.data.encode import Encoder
 from longllava_domains.adapters.data.loader import RowLoader
-from longllava_domains.adapters.data.mixture import Part, mixture_of
+from longllava_domains.adapters.data.mixture import MixturePart, mixture_of
 from longllava_domains.adapters.data.open import open_data
 from longllava_domains.adapters.data.packing import PackingPolicy
 from longllava_domains.adapters.recipes.base import Recipe
@@ -76,7 +76,7 @@ def trainer_of(
     encoder = Encoder(model.processor.tokenizer, model.processor.config, how.loss_on or "all")
     found = check_data(open_data(data, "pubmedvision"), encoder, max_tokens=how.tokens_per_row)
     loader = RowLoader(
-        mixture_of([Part(found, encoder)]),
+        mixture_of([MixturePart(found, encoder)]),
         PackingPolicy(how.packing, how.tokens_per_row),
         epochs=how.epochs,
         seed=how.seed,

@@ -164,3 +164,15 @@ def test_a_score_that_a_blind_run_reaches_is_labelled_not_visual() -> None:
     other = evaluate.score("vqa-rad", answers(bool), REFERENCES, protocol="first-yes-no")
     with pytest.raises(PolicyError):
         evaluate.stand_beside(seen, {"blind": other})
+
+
+def test_a_metric_of_nearly_nothing_has_an_interval() -> None:
+    """Smoothed BLEU of noise was 5e-157, whose cube is 0."""
+    tiny = np.array([5e-157, 2e-157, 4e-157, 3e-157, 5e-157] * 8)
+    rows = [{"id": k} for k in range(len(tiny))]
+    bare = evaluate.Result(
+        "b", "p", {"m": float(tiny.mean())}, Counts(40, 40, 40), rows=rows,
+        statistics={"m": mean_statistic(tiny)},
+    )  # fmt: skip
+    found = evaluate.with_intervals(bare, draws=200).intervals["m"]
+    assert 2e-157 <= found.low < found.high <= 5e-157

@@ -14,7 +14,7 @@ from longllava_domains.formats.colour_stream import parse_colour_stream
 from longllava_domains.pathology import open_slide
 from longllava_domains.pathology.slide_source import Rgb
 from longllava_domains.pathology.sources.decode import decode_codestream, to_rgb
-from longllava_domains.pathology.sources.dicom_wsi import colour_of
+from longllava_domains.pathology.sources.dicom_wsi import colour_of, contradicts
 
 IMAGE = builder.tissue(300, 260, seed=5)
 # codec, photometric interpretation, samples converted before, transformed by the codec.
@@ -46,6 +46,15 @@ MATRIX = [
     ("raw", "RGB", False, False),
     ("raw", "YBR_FULL", True, False),
 ]
+# The codestream is silent and the tag is wrong: pixels that cannot be what it says decide.
+LYING_TAGS = [
+    ("jpeg", "RGB", True, False),
+    ("jpeg", "YBR_FULL_422", False, False),
+    ("jpeg2000", "RGB", True, False),
+    ("jpeg2000", "YBR_FULL_422", False, False),
+    ("jpeg-ls", "RGB", True, False),
+    ("jpeg-ls", "YBR_FULL_422", False, False),
+]
 
 
 def write(folder: Path, codec: str, photometric: str, ycbcr: bool, transform: bool) -> Path:
@@ -65,6 +74,29 @@ def test_every_codec_tag_and_transform_gives_the_true_colours(
     difference = np.abs(shown.astype(int) - IMAGE)
     assert difference.mean() < 1.5
     assert np.abs(shown[:40, :40].mean(axis=(0, 1)) - builder.GLASS).max() < 1.5
+
+
+@pytest.mark.parametrize(("codec", "photometric", "ycbcr", "transform"), LYING_TAGS)
+def test_a_tag_that_the_pixels_contradict_is_overruled_and_reported(
+    tmp_path: Path, codec: str, photometric: str, ycbcr: bool, transform: bool
+) -> None:
+    path = write(tmp_path / "slide", codec, photometric, ycbcr, transform)
+    with open_slide(path) as slide:
+        shown = slide.read(0, 0, 300, 260, mpp=0.5)
+        told = slide.report.codes
+    assert np.abs(shown.astype(int) - IMAGE).mean() < 1.5
+    assert told[f"colour.tag_contradicted.{'ycbcr' if ycbcr else 'rgb'}"] == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("islands", [0, 2, 40])
+def test_true_tags_are_never_contradicted(seed: int, islands: int) -> None:
+    image = builder.tissue(200, 160, seed, islands=islands)
+    red = np.full((160, 200, 3), (241, 128, 130), np.uint8)  # as YCbCr this would be glass
+    red[40:120] = red[40:120] * 0.6
+    for rgb in (image, red, image[..., ::-1], 255 - image):
+        assert not contradicts(rgb.reshape(-1, 3), "rgb")
+        assert not contradicts(builder.to_ycbcr(rgb).reshape(-1, 3), "ycbcr")
 
 
 def test_openslide_shows_aperio_33003_in_dicom_pink_and_we_do_not(tmp_path: Path) -> None:

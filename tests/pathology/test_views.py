@@ -13,7 +13,7 @@ from longllava_domains.errors import AmbiguousInputError, LongLlavaError, Policy
 from longllava_domains.pathology import TilePolicy, open_slide
 from longllava_domains.pathology.regions import box_region
 from longllava_domains.pathology.slide_source import Box
-from longllava_domains.pathology.sources.tiff import TiffSource
+from longllava_domains.pathology.sources.tiff import TiffSlideSource
 from longllava_domains.pathology.views.fields import (
     evenly,
     joint_grid,
@@ -286,13 +286,13 @@ def test_tiles_without_tissue_are_never_decoded(tmp_path: Path, monkeypatch) -> 
     image[850:1150, 1250:1550] = builder.tissue(300, 300, islands=1, seed=1)
     path = builder.tiff(tmp_path / "a.tif", image)
     decoded: set[tuple[int, int]] = set()
-    real = TiffSource.decode
+    real = TiffSlideSource.decode
 
     def noted(self, level: int, index: int) -> Any:
         decoded.add((level, index))
         return real(self, level, index)
 
-    monkeypatch.setattr(TiffSource, "decode", noted)
+    monkeypatch.setattr(TiffSlideSource, "decode", noted)
     with open_slide(path) as slide:
         drawn = box_region((1250, 850, 300, 300), slide.size)
         shown = slide.to_sequence(TilePolicy("native-tiles@1", view_px=128), tissue=drawn)

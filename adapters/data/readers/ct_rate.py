@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from longllava_domains.adapters.data.domain_pictures import DEFAULT_SLICES, Volume
+from longllava_domains.adapters.data.domain_pictures import DEFAULT_SLICES, VolumePicture
 from longllava_domains.adapters.data.readers.llava import text_field
 from longllava_domains.adapters.data.readers.tables import first_present, read_csv
 from longllava_domains.adapters.data.records import TableRecords
@@ -113,7 +113,7 @@ def _sample(
     if path is None:
         raise RowError("damaged_row")
     patient = "_".join(name.split("_")[:2])
-    volume = Volume(path, path.name, slices, hu)
+    volume = VolumePicture(path, path.name, slices, hu)
     return Sample(key, ((question, answer),), (volume,), group=f"CT-RATE/{patient}")
 
 

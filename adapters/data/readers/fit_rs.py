@@ -28,7 +28,7 @@ _TASK = re.compile(r"train_instruction_([a-z]+)_?\d*k?\.json\Z")
 
 
 class Chip(NamedTuple):
-    """Where a chip lies in its STAR scene.
+    """Position of a chip in its STAR scene.
 
     Attributes:
         scene: Number of the scene, as its file is named.
@@ -80,6 +80,7 @@ def read_fit_rs(folder: Path, part: str = "381k", images: Path | None = None) ->
     tasks = [_TASK.match(path.name) for path in found]
 
     def convert(row: Any, key: str) -> Sample:
+        """Return the sample of a row, with its task and its chip's position."""
         task = tasks[int(key.partition(":")[0])]
         name = row.get("image") if isinstance(row, dict) else None
         chip = chip_of(name) if isinstance(name, str) else None

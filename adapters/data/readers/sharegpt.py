@@ -57,6 +57,7 @@ def read_sharegpt(folder: Path, name: str | None = None) -> TrainingData:
     messages = str(columns.get("messages", "conversations"))
 
     def convert(row: Any, key: str) -> Sample:
+        """Return the sample of a row; raise `RowError` if it cannot be used."""
         if not isinstance(row, dict):
             raise RowError("damaged_row")
         turns = turns_of(row, messages, tags["role_tag"], tags["content_tag"])

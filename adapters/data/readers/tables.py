@@ -117,6 +117,7 @@ class _PlainUnpickler(pickle.Unpickler):
     """Reads numbers, texts, lists and dictionaries; refuses every name."""
 
     def find_class(self, module: str, name: str) -> NoReturn:
+        """Refuse the name, whatever it is."""
         raise pickle.UnpicklingError("a pickle of plain data names nothing")
 
 

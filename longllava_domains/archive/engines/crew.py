@@ -20,7 +20,7 @@ from longllava_domains.archive.scorer import Job, Scored, Scorer
 
 @dataclass(frozen=True)
 class Attempt:
-    """How one try at an item went.
+    """Result of one try at an item.
 
     Attributes:
         item: The item.

@@ -99,7 +99,7 @@ class Decoders:
         return few and taken + item.decoded_bytes <= self._budget_bytes
 
     def submit(self, item: Item) -> None:
-        """Take in an item that there is room for."""
+        """Take in an item that fits in the memory kept for it."""
         self._waiting.append(_Place(item))
         self._begin_next()
 
@@ -160,6 +160,7 @@ class _Decoder:
         self._began = 0.0
 
     def begin(self, item: Item) -> None:
+        """Send the item to the process; the time starts now."""
         self._began = time.monotonic()
         try:
             self._pipe.send(item)
@@ -187,6 +188,7 @@ class _Decoder:
             return None
 
     def end(self) -> None:
+        """Kill the process and close the pipe."""
         self._process.kill()
         self._process.join()
         self._pipe.close()

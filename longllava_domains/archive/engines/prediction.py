@@ -24,7 +24,7 @@ _PREPARE, _SCORE = "prepare", "score"
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a run over a manifest would take.
+    """Estimate of what a run over a manifest would take.
 
     Attributes:
         items: In the manifest.

@@ -124,7 +124,7 @@ def _own_folder(output: Path) -> Path:
 
 
 class _Actor:
-    """What runs in an actor's process."""
+    """Work of one actor, in its own process."""
 
     def __init__(self, job: Job) -> None:
         self._job = job

@@ -1,4 +1,4 @@
-"""How an engine runs, and what it says on the way. None of it changes a result."""
+"""Settings of an engine, and its reports of progress. None of it changes a result."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ PREFETCH_BYTES: Final = 8 * GIB
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run a job.
+    """Settings of a run.
 
     Attributes:
         output: Folder of the results.
@@ -52,7 +52,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands.
+    """Progress of a run.
 
     Attributes:
         counts: Items by status, earlier runs included.

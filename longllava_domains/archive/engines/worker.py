@@ -91,6 +91,7 @@ class _Worker:
         self.total = 0
 
     def progress(self) -> Progress:
+        """Return how far the run is, by the ledger."""
         counts = self._store.ledger.counts()
         return Progress(counts, self.total, self._finished, time.monotonic() - self._began)
 

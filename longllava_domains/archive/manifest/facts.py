@@ -1,4 +1,4 @@
-"""What a scan keeps of one file: its kind and, for DICOM, the headers of its images.
+"""The facts that a scan keeps of one file: its kind and, for DICOM, the headers of its images.
 
 Headers are kept as the CT loader reads them: names, dates and descriptions never, identifiers as
 digests. The study UID alone is kept as it is, for the linkage file.
@@ -31,7 +31,7 @@ _DEFAULTS: Final = {field.name: field.default for field in _KEPT}
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What one file is.
+    """Kind and content of one file.
 
     Attributes:
         code: Report code that sets it aside; empty for part of an item.

@@ -48,7 +48,7 @@ READ_FROM: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class IdcPlan:
-    """What a run over the index would do.
+    """Extent of a run over the index.
 
     Attributes:
         index_series: Series of the whole index.

@@ -48,7 +48,7 @@ class IndexedFile:
 
 
 class ScanIndex:
-    """What is known of each file.
+    """Index of what is known of each file.
 
     Args:
         path: The database; made if need be.

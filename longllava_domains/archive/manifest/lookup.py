@@ -20,7 +20,7 @@ from longllava_domains.errors import NotFoundError
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an item comes from; patient data.
+    """Source of an item; patient data.
 
     Attributes:
         item_id: The item.

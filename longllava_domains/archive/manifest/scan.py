@@ -38,7 +38,7 @@ _TELL_FILES: Final = 1000
 
 @dataclass(frozen=True)
 class ScanSummary:
-    """What a scan found; no path and no name.
+    """Summary of a scan; no path and no name.
 
     Attributes:
         items: In the manifest.
@@ -153,6 +153,7 @@ class _Reader:
         self.read = 0
 
     def run(self) -> None:
+        """Enter every file that is new or changed into the index."""
         is_file = REMOTE not in self._source and Path(self._source).is_file()
         container = str(Path(self._source).parent) if is_file else self._source
         for entry in walk(self._source, self.codes):

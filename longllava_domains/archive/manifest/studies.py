@@ -46,7 +46,7 @@ class _File:
 
     @property
     def identity(self) -> str:
-        """What the file holds, wherever it lies."""
+        """Identity of the file's content, independent of its path."""
         first = self.headers[0]
         return f"{first.instance or self.file.member}:{self.file.size}"
 

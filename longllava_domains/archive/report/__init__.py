@@ -1,1 +1,1 @@
-"""What a run did: a report to read, and metrics for a monitor."""
+"""Account of a run: a report to read, and metrics for a monitor."""

@@ -26,7 +26,7 @@ _NOTABLE_ERRORS: Final = 3.0
 
 @dataclass(frozen=True)
 class LabelFigures:
-    """How often a label was found.
+    """Frequency of a label.
 
     Attributes:
         items: Items that were asked for it.
@@ -48,7 +48,7 @@ class LabelFigures:
 
 @dataclass(frozen=True)
 class StageFigures:
-    """How long a stage took for an item, in seconds."""
+    """Time that a stage took for an item, in seconds."""
 
     items: int
     median: float
@@ -93,7 +93,7 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class LabelDrift:
-    """How a label's prevalence differs from an earlier run.
+    """Difference of a label's prevalence from an earlier run.
 
     Attributes:
         before: Prevalence in the earlier run.
@@ -107,7 +107,7 @@ class LabelDrift:
 
     @property
     def is_notable(self) -> bool:
-        """Whether the difference is more than chance."""
+        """True if the difference is more than chance."""
         return abs(self.standard_errors) > _NOTABLE_ERRORS
 
 

@@ -1,4 +1,4 @@
-"""What is under way: leases, attempts and rows that wait for their part, in SQLite.
+"""Work under way: leases, attempts and rows that wait for their part, in SQLite.
 
 One ledger serves several processes on one machine. It only ever speeds up and orders work; what
 is done is decided by the parts, and a ledger that is lost is rebuilt from them. Every change is
@@ -39,7 +39,7 @@ _MOST_PARAMETERS: Final = 300
 
 @dataclass(frozen=True)
 class Attempts:
-    """How an item fared so far.
+    """Attempts at an item so far.
 
     Attributes:
         failed: Times that it ended in an error.

@@ -1,4 +1,4 @@
-"""Whether a process still lives, without a clock: it holds a lock that its death releases.
+"""Proof that a process still lives, without a clock: it holds a lock that its death releases.
 
 The lock is `flock` on a file of its own. The kernel lets it go however the process ends, and no
 jump of a clock, no reuse of a process id and no long pause looks like a death. It holds on one

@@ -159,7 +159,7 @@ def writing() -> Iterator[None]:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise OutputError(
             f"A result cannot be written ({os.strerror(error.errno or 0)}).",
-            remedy="Make room, or give a folder that you may write to, and run again: what is "
+            remedy="Free space, or give a folder that you may write to, and run again: what is "
             "done stays done.",
             code="archive.disk_full" if full else "archive.output",
         ) from None

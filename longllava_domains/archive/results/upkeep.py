@@ -1,4 +1,4 @@
-"""What is done to results between runs: count them, let failures be tried again, forget studies."""
+"""Upkeep of results between runs: count them, let failures be tried again, forget studies."""
 
 import json
 import re

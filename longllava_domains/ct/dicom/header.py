@@ -25,7 +25,7 @@ CT_CLASSES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class SliceHeader:
-    """What one image says about itself; one frame of it where it has several.
+    """Header of one image; one frame of it if it has several.
 
     Attributes:
         file: The file it came from.
@@ -116,7 +116,7 @@ class SliceHeader:
 
 @dataclass(frozen=True, slots=True)
 class NotAnImage:
-    """Why a file is set aside.
+    """Reason why a file is set aside.
 
     Attributes:
         code: Report code.
@@ -156,11 +156,6 @@ def parse_header(file: SourceFile, found: ParsedElements) -> SliceHeader | NotAn
 
 
 def _image(file: SourceFile, found: ParsedElements, values: Elements) -> SliceHeader:
-    rows, columns = values.short("Rows"), values.short("Columns")
-    padding = (values.short("PixelPaddingValue"), values.short("PixelPaddingRangeLimit"))
-    frames = values.integer("NumberOfFrames")
-    # The identity of a patient: both parts, so that an emptied id does not make two people one.
-    patient = values.raw("PatientID") + b"/" + values.raw("PatientBirthDate")
     return SliceHeader(
         file=file,
         syntax=found.syntax,
@@ -168,13 +163,13 @@ def _image(file: SourceFile, found: ParsedElements, values: Elements) -> SliceHe
         pixel_offset=found.pixel_offset,
         pixel_length=found.pixel_length,
         # Zero frames beside pixel data is a known slip of converters; the length is checked later.
-        frames=max(1, frames or 1),
+        frames=max(1, values.integer("NumberOfFrames") or 1),
         sop_class=values.text("SOPClassUID"),
         modality=values.text("Modality").upper(),
         instance=values.token("SOPInstanceUID"),
         series=values.digest("SeriesInstanceUID"),
         study=values.token("StudyInstanceUID"),
-        patient=keyed_hash(patient),
+        patient=_patient(values),
         frame_of_reference=values.digest("FrameOfReferenceUID"),
         image_type=values.words("ImageType"),
         kernel=values.words("ConvolutionKernel"),
@@ -197,15 +192,15 @@ def _image(file: SourceFile, found: ParsedElements, values: Elements) -> SliceHe
         position_mm=values.decimals("ImagePositionPatient", 3),
         orientation=values.decimals("ImageOrientationPatient", 6),
         pixel_spacing_mm=values.decimals("PixelSpacing", 2),
-        rows=rows,
-        columns=columns,
+        rows=values.short("Rows"),
+        columns=values.short("Columns"),
         samples=values.short("SamplesPerPixel") or 1,
         photometric=values.text("PhotometricInterpretation").upper(),
         bits_allocated=values.short("BitsAllocated"),
         bits_stored=values.short("BitsStored"),
         high_bit=values.short("HighBit"),
         signed=values.short("PixelRepresentation") == 1,
-        padding=tuple(value for value in padding if value is not None),
+        padding=_padding(values),
         slope=values.decimal("RescaleSlope"),
         intercept=values.decimal("RescaleIntercept"),
         rescale_type=values.text("RescaleType").upper(),
@@ -219,3 +214,13 @@ def _image(file: SourceFile, found: ParsedElements, values: Elements) -> SliceHe
         window_function=_WINDOW_FUNCTIONS.get(values.text("VOILUTFunction").upper(), "linear"),
         bad=tuple(sorted(values.bad)),
     )
+
+
+def _patient(values: Elements) -> str:
+    """Return the digest of id and birth date: an emptied id does not make two people one."""
+    return keyed_hash(values.raw("PatientID") + b"/" + values.raw("PatientBirthDate"))
+
+
+def _padding(values: Elements) -> tuple[int, ...]:
+    found = values.short("PixelPaddingValue"), values.short("PixelPaddingRangeLimit")
+    return tuple(value for value in found if value is not None)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longllava_domains.ct.body_part import parse_purpose
-from longllava_domains.ct.dicom.geometry.slice_grid import arrange, parse_repair
-from longllava_domains.ct.dicom.geometry.stack import Arrangement, common_size
+from longllava_domains.ct.dicom.geometry.repair import parse_repair
+from longllava_domains.ct.dicom.geometry.slice_grid import arrange
+from longllava_domains.ct.dicom.geometry.stack import SliceArrangement, common_size
 from longllava_domains.ct.dicom.header import SliceHeader
 from longllava_domains.ct.dicom.rescale import scales
 from longllava_domains.ct.dicom.series.completeness import account_for
@@ -86,7 +87,7 @@ def open_dicom(
 
 
 def _on_grid(
-    stacks: Arrangement,
+    stacks: SliceArrangement,
     acquired: DicomSource,
     placed: PlacedSlices | None,
     scale_of: Callable[[SliceHeader], HuScale],

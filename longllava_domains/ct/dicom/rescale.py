@@ -42,7 +42,7 @@ _TRUST: Final = 'Pass hu=(slope, intercept), or hu="trust" if you know that they
 
 @dataclass
 class ScaleRule:
-    """How slices are rescaled.
+    """Rule by which slices are rescaled.
 
     Attributes:
         scale_of: Returns the rescale of a slice.

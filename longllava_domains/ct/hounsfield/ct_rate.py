@@ -14,7 +14,7 @@ _NEEDED = ("VolumeName", "RescaleSlope", "RescaleIntercept", "XYSpacing", "ZSpac
 
 @dataclass(frozen=True, slots=True)
 class CtRateVolume:
-    """What CT-RATE's table says of one volume.
+    """Row of CT-RATE's table for one volume.
 
     Attributes:
         rescale_slope: Slope from stored values to Hounsfield units.

@@ -40,7 +40,7 @@ _VALUES: Final = np.arange(-32768, 32768)
 
 @dataclass(frozen=True)
 class HuEvidence:
-    """What a volume's values say about their unit.
+    """Evidence in a volume's values for their unit.
 
     Attributes:
         verdict: ``"air"`` (air and soft tissue where Hounsfield units put them), ``"tissue"``

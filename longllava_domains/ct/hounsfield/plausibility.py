@@ -22,7 +22,7 @@ AIR_HU: Final = -1000.0
 # Air this far off its place is reported, and farther it is refused.
 AIR_NOTED_HU: Final = 30.0
 AIR_REFUSED_HU: Final = 200.0
-# A crowd is where so much of the volume lies within so many HU.
+# A crowd is this share of the volume within this width.
 _CROWD_WIDTH_HU: Final = 101
 _CROWD_SHARE: Final = 0.02
 # Beside air, soft tissue outweighs both the valley towards lung and the bone above.
@@ -52,7 +52,7 @@ _FACTORS: Final = (2.0, 0.5, 10.0, 0.1)
 
 @dataclass(frozen=True)
 class Plausibility:
-    """What values say about a unit that a header vouches for.
+    """Evidence of values for or against a unit that a header vouches for.
 
     Attributes:
         code: ``"air"`` (air or lung, and soft tissue, where Hounsfield units put them),

@@ -124,7 +124,7 @@ def _decide(taken: NDArray[Any], header: Scale, rule: HuRule) -> tuple[Scale, Hu
 def _decide_ct_rate(
     taken: NDArray[Any], header: Scale, as_header: HuEvidence, scan: CtRateVolume
 ) -> tuple[Scale, HuEvidence, str]:
-    """Tell CT-RATE v1 (stored values, scale in the CSV) from v2 (Hounsfield units in the file)."""
+    """Decide between CT-RATE v1 (stored values, scale in the CSV) and v2 (HU in the file)."""
     listed = Scale(scan.rescale_slope, scan.rescale_intercept)
     as_listed = assess_hu(_apply(taken, listed))
     if as_header.plausible and as_listed.plausible and listed != header:

@@ -25,7 +25,7 @@ _UNITS_MM: Final = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 
 @dataclass(frozen=True)
 class NiftiHeader:
-    """What a NIfTI header claims.
+    """Claims of a NIfTI header.
 
     Attributes:
         shape: Voxels along i, j, k (fastest first).

@@ -28,7 +28,7 @@ _CHUNK: Final = 2**16
 
 @dataclass(frozen=True)
 class NiftiFiles:
-    """Where header and voxels are, one file or two, as they were when they were read.
+    """Header and voxel files, one or two, as they were when they were read.
 
     Attributes:
         paths: The file, or header and voxels of a pair.

@@ -1,4 +1,4 @@
-"""What a reader of views must know: which series they show, on what grid, and what is missing."""
+"""Notices for a reader of views: which series they show, on what grid, and what is missing."""
 
 from typing import Any, Final
 

@@ -24,7 +24,7 @@ MAX_VIEW_PX: Final = 4096
 
 @dataclass(frozen=True)
 class SlicePolicy:
-    """Which slices are shown, how, and in which windows; recorded with every result.
+    """Choice of slices, their order and windows; recorded with every result.
 
     Slices are chosen in this order: the range, then the spacing or the count, then the budget.
     No slice is interpolated: a spacing picks the nearest source slices, so each view can name
@@ -34,7 +34,7 @@ class SlicePolicy:
         windows: One window or several, in order: `Window`, `RgbWindow`, a preset's name,
             ``"width/level"``, or ``"header"`` for the one that the source recommends first,
             ``"header-2"`` for its second and so on.
-        spacing_mm: Show the slices nearest to every so many millimetres; None for no rule.
+        spacing_mm: Show a slice at every multiple of it, the nearest; None for no rule.
         count: Show this many slices, spread evenly from first to last; None for no rule.
         sampling: How `count` spreads: ``"uniform"`` (first and last included) or ``"medgemma"``
             (MedGemma 1.5: round(i / count * (slices - 1)) for i from 1, the first never shown).

@@ -1,4 +1,4 @@
-"""Which slices of a volume a policy shows, and a policy that shows no more than a memory holds."""
+"""Select the slices that a policy shows, and find a policy that shows no more than memory holds."""
 
 import math
 from dataclasses import replace
@@ -56,7 +56,7 @@ def medgemma_indices(slices: int, count: int = 85) -> list[int]:
 
 
 def within_views(volume: SliceStack, policy: SlicePolicy, views: int) -> SlicePolicy:
-    """Return the policy with the closest spacing that shows a volume in at most so many views.
+    """Return the policy with the closest spacing that shows a volume in at most `views` views.
 
     Args:
         volume: What is shown; nothing is decoded.
@@ -106,7 +106,7 @@ def _count(left_out: dict[str, int], reason: str, slices: int) -> None:
 
 
 def _spaced(slices: PlacedSlices, chosen: list[int], spacing_mm: float) -> list[int]:
-    """Return positions nearest to every so many millimetres, each once; all where that is less."""
+    """Return the positions nearest to multiples of the spacing, each once; all if it is finer."""
     if slices.spacing_mm is None:
         return _nearest(slices.z_mm[chosen], spacing_mm)
     wanted = np.arange(0, len(chosen) - 0.5, max(spacing_mm / slices.spacing_mm, 1.0))
@@ -114,7 +114,7 @@ def _spaced(slices: PlacedSlices, chosen: list[int], spacing_mm: float) -> list[
 
 
 def _nearest(z_mm: NDArray[np.float64], spacing_mm: float) -> list[int]:
-    """Return the positions nearest to every so many millimetres from the first, each once."""
+    """Return the positions nearest to multiples of the spacing from the first, each once."""
     wanted = np.arange(z_mm[0], z_mm[-1] - 0.5 * spacing_mm, -spacing_mm)
     return sorted({int(np.abs(z_mm - place).argmin()) for place in wanted})
 

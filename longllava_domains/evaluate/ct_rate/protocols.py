@@ -1,4 +1,4 @@
-"""How papers and challenges score the 18 findings of CT-RATE."""
+"""Protocols by which papers and challenges score the 18 findings of CT-RATE."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final

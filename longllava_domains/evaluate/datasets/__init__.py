@@ -1,18 +1,29 @@
 """Benchmarks as they are distributed, from the user's own disk; nothing is fetched."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.evaluate.datasets.ct_rate import load_ct_rate
+from longllava_domains.evaluate.datasets.ct_rate import load_ct_rate, load_ct_rate_reports
 from longllava_domains.evaluate.datasets.dataset import Dataset
+from longllava_domains.evaluate.datasets.fit_rsfg import load_fit_rsfg
 from longllava_domains.evaluate.datasets.path_vqa import load_path_vqa
+from longllava_domains.evaluate.datasets.slides import load_slide_questions
 from longllava_domains.evaluate.datasets.vqa_rad import load_vqa_rad
+from longllava_domains.evaluate.fit_rsfg.scoring import SCORERS as FIT_RSFG
 
 LOADERS: Final[Mapping[str, Callable[[Path], Dataset]]] = MappingProxyType(
-    {"vqa-rad": load_vqa_rad, "path-vqa": load_path_vqa, "ct-rate": load_ct_rate}
+    {
+        "vqa-rad": load_vqa_rad,
+        "path-vqa": load_path_vqa,
+        "ct-rate": load_ct_rate,
+        "ct-rate/reports": load_ct_rate_reports,
+        **{name: partial(load_slide_questions, name) for name in ("multipathqa", "slidebench")},
+        **{name: partial(load_fit_rsfg, name) for name in FIT_RSFG},
+    }
 )
 
 
@@ -20,7 +31,7 @@ def load_dataset(benchmark: str, folder: str | Path) -> Dataset:
     """Read a benchmark from a folder.
 
     Args:
-        benchmark: ``"vqa-rad"``, ``"path-vqa"`` or ``"ct-rate"``.
+        benchmark: Name in `PROTOCOLS`.
         folder: Where the user keeps it, as distributed.
 
     Raises:

@@ -1,4 +1,4 @@
-"""CT-RATE's label tables: the 18 findings of each volume, as the gated release lays them out."""
+"""CT-RATE's tables of labels and of reports, as the gated release lays them out."""
 
 from pathlib import Path
 from typing import Final
@@ -48,6 +48,25 @@ def load_ct_rate(folder: Path) -> Dataset:
     names = {split: {str(row.get("VolumeName")) for row in rows} for split, rows in splits.items()}
     leaks = {"volumes in both splits": len(names["valid"] & names.get("train", set()))}
     return Dataset("ct-rate", "release", splits, LICENCE, tuple(notes), leaks)
+
+
+def load_ct_rate_reports(folder: Path) -> Dataset:
+    """Read the reports of CT-RATE's validation split.
+
+    Args:
+        folder: The release's root, its ``dataset`` folder or the folder of the tables.
+
+    Raises:
+        NotFoundError: The table is not there.
+        DamagedInputError: It cannot be read.
+    """
+    places = ("dataset/radiology_text_reports", "radiology_text_reports", ".")
+    path = first_file(folder, [f"{place}/validation_reports.csv" for place in places])
+    if path is None:
+        raise not_found("CT-RATE", "radiology_text_reports/validation_reports.csv")
+    rows = tuple(dict(row) for row in read_table(path).rows)
+    notes = (f"{len(rows):,} reports of {_patients(rows):,} patients",)
+    return Dataset("ct-rate/reports", "release", {"valid": rows}, LICENCE, notes)
 
 
 def _rows(path: Path) -> Rows:

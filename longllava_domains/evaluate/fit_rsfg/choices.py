@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from longllava_domains.evaluate.fit_rsfg.equality import plain_form
-from longllava_domains.evaluate.fit_rsfg.rows import Item, ProtocolName, Scored, Verdict
+from longllava_domains.evaluate.fit_rsfg.rows import ItemToScore, ProtocolName, ScoredRows, Verdict
 from longllava_domains.evaluate.statistic import defined, mean_statistic
 
 CATEGORIES: Final = ("relationship", "object", "subject", "exist")
@@ -16,7 +16,7 @@ _LETTER = re.compile(r"\b([A-E])\b")
 _STATED = re.compile(r"\s*[(\[]?([A-Ea-e])(?:[)\].:]|\s*$)")
 
 
-def score_choices(items: Sequence[Item], protocol: ProtocolName) -> Scored:
+def score_choices(items: Sequence[ItemToScore], protocol: ProtocolName) -> ScoredRows:
     """Score FIT-RSRC: ``accuracy`` over questions, ``accuracy/CATEGORY`` for each category.
 
     Rows of one question id and category are one question (CircularEval): it is right when all
@@ -44,10 +44,10 @@ def score_choices(items: Sequence[Item], protocol: ProtocolName) -> Scored:
         ]
     )
     metrics = {name: found.value for name, found in statistics.items()}
-    return Scored(metrics, verdicts, statistics, (_turns(rows),) if rows else ())
+    return ScoredRows(metrics, verdicts, statistics, (_turns(rows),) if rows else ())
 
 
-def _verdict(item: Item, protocol: ProtocolName) -> Verdict:
+def _verdict(item: ItemToScore, protocol: ProtocolName) -> Verdict:
     truth = item.truth.lower()
     if protocol == "official":
         if _category(item) not in CATEGORIES:
@@ -64,7 +64,7 @@ def _verdict(item: Item, protocol: ProtocolName) -> Verdict:
     return Verdict(float(right), "" if said else "the answer does not begin with a letter alone")
 
 
-def _category(item: Item) -> str:
+def _category(item: ItemToScore) -> str:
     return item.category.strip().lower()
 
 

@@ -7,7 +7,13 @@ import numpy as np
 
 from longllava_domains.evaluate.fit_rsfg.complex.task_score import precision_recall_f1
 from longllava_domains.evaluate.fit_rsfg.equality import plain_form
-from longllava_domains.evaluate.fit_rsfg.rows import Item, ProtocolName, Scored, Verdict, f1
+from longllava_domains.evaluate.fit_rsfg.rows import (
+    ItemToScore,
+    ProtocolName,
+    ScoredRows,
+    Verdict,
+    f1,
+)
 from longllava_domains.evaluate.statistic import Floats, Statistic, defined, mean_statistic
 
 SINGLE_ENDING: Final = "Answer in one word or a short phrase."
@@ -17,7 +23,7 @@ Mode = Literal["single", "multi"]
 NO_MODE: Final = "the prompt's ending says neither one class nor all classes"
 
 
-def score_classification(items: Sequence[Item], protocol: ProtocolName) -> Scored:
+def score_classification(items: Sequence[ItemToScore], protocol: ProtocolName) -> ScoredRows:
     """Score classes: ``single/accuracy``, and ``multi/P``, ``multi/R``, ``multi/F1``.
 
     The end of the prompt says which it is. Officially a prompt without either ending takes the
@@ -39,7 +45,7 @@ def score_classification(items: Sequence[Item], protocol: ProtocolName) -> Score
             verdicts.append(Verdict(f1(*counts[index]), "" if said else "the answer is empty"))
     statistics = _statistics(modes, verdicts, counts)
     metrics = {name: found.value for name, found in statistics.items()}
-    return Scored(metrics, verdicts, statistics)
+    return ScoredRows(metrics, verdicts, statistics)
 
 
 def _statistics(
@@ -56,7 +62,7 @@ def _statistics(
     return found
 
 
-def _modes_official(items: Sequence[Item]) -> list[Mode | None]:
+def _modes_official(items: Sequence[ItemToScore]) -> list[Mode | None]:
     modes: list[Mode | None] = []
     mode: Mode | None = None
     for item in items:
@@ -65,17 +71,17 @@ def _modes_official(items: Sequence[Item]) -> list[Mode | None]:
     return modes
 
 
-def _mode(item: Item) -> Mode:
+def _mode(item: ItemToScore) -> Mode:
     return _ending(item) or ("multi" if "," in item.truth else "single")
 
 
-def _ending(item: Item) -> Mode | None:
+def _ending(item: ItemToScore) -> Mode | None:
     if item.question.endswith(SINGLE_ENDING):
         return "single"
     return "multi" if item.question.endswith(MULTI_ENDING) else None
 
 
-def _single(item: Item, protocol: ProtocolName) -> Verdict:
+def _single(item: ItemToScore, protocol: ProtocolName) -> Verdict:
     if protocol == "official":
         return Verdict(float(item.answer.lower() == item.truth.lower()))
     said, meant = plain_form(item.answer), plain_form(item.truth)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from longllava_domains.errors import DamagedInputError
-from longllava_domains.evaluate.fit_rsfg.rows import Item, ProtocolName, Scored, Verdict
+from longllava_domains.evaluate.fit_rsfg.rows import ItemToScore, ProtocolName, ScoredRows, Verdict
 from longllava_domains.evaluate.predictions import Row, read_table
 from longllava_domains.evaluate.statistic import (
     Floats,
@@ -24,7 +24,7 @@ HRBEN_TYPES: Final = ("presence", "comp")
 _EDGES: Final = string.punctuation + string.whitespace
 
 
-def score_vqa(items: Sequence[Item], protocol: ProtocolName) -> Scored:
+def score_vqa(items: Sequence[ItemToScore], protocol: ProtocolName) -> ScoredRows:
     """Score FIT-RSFG questions: ``accuracy`` over all, ``accuracy/CATEGORY`` for each category.
 
     Officially texts are compared in lower case and otherwise as they are: "yes." is not "yes",
@@ -35,7 +35,7 @@ def score_vqa(items: Sequence[Item], protocol: ProtocolName) -> Scored:
     return _accuracies(items, verdicts)
 
 
-def score_hrben(items: Sequence[Item], protocol: ProtocolName) -> Scored:
+def score_hrben(items: Sequence[ItemToScore], protocol: ProtocolName) -> ScoredRows:
     """Score the second test set of RSVQA-HR: as `score_vqa`, and the mean over question types.
 
     Officially there are two types, presence and comp; a question of another type makes the
@@ -52,7 +52,9 @@ def score_hrben(items: Sequence[Item], protocol: ProtocolName) -> Scored:
     types = set(HRBEN_TYPES) if protocol == "official" else {_category(item) for item in items}
     average = _average(items, verdicts, types - {""})
     statistics = {**scored.statistics, **defined([("average_accuracy", average)])}
-    return Scored({name: found.value for name, found in statistics.items()}, verdicts, statistics)
+    return ScoredRows(
+        {name: found.value for name, found in statistics.items()}, verdicts, statistics
+    )
 
 
 def hrben_references(questions: str | Path, answers: str | Path) -> list[Row]:
@@ -96,7 +98,7 @@ def plain_form(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().strip(_EDGES).split())
 
 
-def _verdict(item: Item, protocol: ProtocolName) -> Verdict:
+def _verdict(item: ItemToScore, protocol: ProtocolName) -> Verdict:
     if protocol == "official":
         return Verdict(float(item.answer.lower() == item.truth.lower()))
     said, meant = plain_form(item.answer), plain_form(item.truth)
@@ -105,11 +107,11 @@ def _verdict(item: Item, protocol: ProtocolName) -> Verdict:
     return Verdict(float(said == meant), "" if said else "the answer is empty")
 
 
-def _category(item: Item) -> str:
+def _category(item: ItemToScore) -> str:
     return item.category.strip().lower()
 
 
-def _accuracies(items: Sequence[Item], verdicts: Sequence[Verdict]) -> Scored:
+def _accuracies(items: Sequence[ItemToScore], verdicts: Sequence[Verdict]) -> ScoredRows:
     categories = sorted({_category(item) for item in items} - {""})
     statistics = defined(
         [
@@ -121,7 +123,7 @@ def _accuracies(items: Sequence[Item], verdicts: Sequence[Verdict]) -> Scored:
         ]
     )
     metrics = {name: found.value for name, found in statistics.items()}
-    return Scored(metrics, verdicts, statistics)
+    return ScoredRows(metrics, verdicts, statistics)
 
 
 def _mean(verdicts: Sequence[Verdict], chosen: Sequence[bool]) -> Statistic:
@@ -132,7 +134,7 @@ def _mean(verdicts: Sequence[Verdict], chosen: Sequence[bool]) -> Statistic:
 
 
 def _average(
-    items: Sequence[Item], verdicts: Sequence[Verdict], types: Collection[str]
+    items: Sequence[ItemToScore], verdicts: Sequence[Verdict], types: Collection[str]
 ) -> Statistic:
     """Return the mean of the accuracies of the types; NaN where one of them has no row."""
     parts = [_mean(verdicts, [_category(item) == name for item in items]) for name in sorted(types)]

@@ -1,10 +1,12 @@
 """The two protocols of each remote sensing benchmark, and the rows on which they differ."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
 from longllava_domains.errors import InputError
+from longllava_domains.evaluate.fit_rsfg.baselines import baseline_answers
 from longllava_domains.evaluate.fit_rsfg.scoring import SCORERS, score_caption_file, score_file
 from longllava_domains.evaluate.protocol import Protocol
 from longllava_domains.evaluate.result import Cell, Result
@@ -21,6 +23,12 @@ _SUMMARIES: Final = {
 _PROMPTS: Final = {"question": "{question}"}
 _DECODING: Final = {"do_sample": False, "max_new_tokens": 256}
 
+_CONSTANTS: Final = {
+    "fit-rsfg/vqa": ("yes", "no"),
+    "hrben": ("yes", "no"),
+    "fit-rsrc": ("A",),
+}
+
 PROTOCOLS: Final = tuple(
     Protocol(
         benchmark=benchmark,
@@ -30,6 +38,7 @@ PROTOCOLS: Final = tuple(
         score=score_caption_file if benchmark.endswith("-caption") else score_file,
         prompts=_PROMPTS,
         decoding=_DECODING,
+        baselines=partial(baseline_answers, constants=_CONSTANTS.get(benchmark, ())),
     )
     for benchmark in SCORERS
     for name, summary in _SUMMARIES.items()

@@ -11,7 +11,7 @@ ProtocolName = Literal["official", "strict"]
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ItemToScore:
     """One row of an answer file.
 
     Attributes:
@@ -35,7 +35,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one protocol says of one row.
+    """Verdict of one protocol on one row.
 
     Attributes:
         score: From 0 to 1; None where the row does not count.
@@ -47,7 +47,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredRows:
     """The score of all rows under one protocol.
 
     Attributes:
@@ -65,10 +65,10 @@ class Scored:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
-def items_of(pairing: Pairing) -> list[Item]:
+def items_of(pairing: Pairing) -> list[ItemToScore]:
     """Return the rows of a pairing; a field that is no text is read as empty."""
     return [
-        Item(
+        ItemToScore(
             position=pair.position,
             id=pair.id,
             image=_text(pair.reference.get("image_id", pair.reference.get("image"))),

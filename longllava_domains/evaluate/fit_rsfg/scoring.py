@@ -11,13 +11,13 @@ from longllava_domains.evaluate.fit_rsfg.choices import score_choices
 from longllava_domains.evaluate.fit_rsfg.classification import score_classification
 from longllava_domains.evaluate.fit_rsfg.complex import score_complex
 from longllava_domains.evaluate.fit_rsfg.equality import score_hrben, score_vqa
-from longllava_domains.evaluate.fit_rsfg.rows import Item, Scored, Verdict, items_of
+from longllava_domains.evaluate.fit_rsfg.rows import ItemToScore, ScoredRows, Verdict, items_of
 from longllava_domains.evaluate.predictions import Matching, Row, Source, pair_texts, read_table
 from longllava_domains.evaluate.predictions.fields import ID_FIELDS, first_field, id_of
 from longllava_domains.evaluate.protocol import Protocol
 from longllava_domains.evaluate.result import Cell, Result
 
-SCORERS: Final[Mapping[str, Callable[..., Scored]]] = MappingProxyType(
+SCORERS: Final[Mapping[str, Callable[..., ScoredRows]]] = MappingProxyType(
     {
         "fit-rsfg/vqa": score_vqa,
         "fit-rsfg/classification": score_classification,
@@ -104,6 +104,7 @@ def _score(
         statistics=scored.statistics,
         cluster="image" if any(item.image for item in items) else None,
         notes=(*given.notes, *pairing.notes, *scored.notes),
+        headline=tuple(name for name in scored.metrics if not name.startswith("accuracy/")),
     )
 
 
@@ -118,7 +119,7 @@ def _with_ids(rows: Sequence[Row], chosen: str | None) -> Sequence[Row]:
     ]
 
 
-def _cells(item: Item, verdict: Verdict) -> dict[str, Cell]:
+def _cells(item: ItemToScore, verdict: Verdict) -> dict[str, Cell]:
     return {
         "id": item.id,
         "position": item.position,

@@ -13,7 +13,7 @@ from longllava_domains.evaluate.statistic import defined, mean_statistic
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a protocol says about one answer.
+    """Judgement of a protocol on one answer.
 
     Attributes:
         scores: Metric -> 0 to 1, only of metrics that count this question, the one that says

@@ -100,6 +100,7 @@ def score_huatuo(
     rescued = 0
 
     def judge(question: Question) -> Judgement:
+        """Compare the option that an answer is read as with the true one."""
         nonlocal rescued
         options = question.options
         if not options and yes_no_options and is_yes_no(question.truth):
@@ -142,6 +143,7 @@ def _scorer(
         build: str = "auto",
         closed: str = closed_by,
     ) -> Result:
+        """Pair the rows and judge each question."""
         questions = read_questions(
             predictions, references, how, benchmark=protocol.benchmark, build=build, closed=closed
         )

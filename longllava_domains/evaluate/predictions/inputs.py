@@ -1,4 +1,4 @@
-"""What a prediction was made from, as hashes: whether it is what the protocol asks for."""
+"""Hashes of what a prediction was made from, checked against what the protocol asks for."""
 
 import json
 from collections import Counter

@@ -56,7 +56,7 @@ class Matching:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many rows there were, and what became of them.
+    """Numbers of rows, and what became of them.
 
     Attributes:
         references: Rows that could be scored.

@@ -1,4 +1,4 @@
-"""Whether reports have collapsed: fluent, alike, and silent about rare findings."""
+"""Signs that reports have collapsed: fluent, alike, and silent about rare findings."""
 
 from collections import Counter
 from collections.abc import Sequence

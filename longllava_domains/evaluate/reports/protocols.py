@@ -1,4 +1,4 @@
-"""How generated CT reports are scored by the VLM3D challenge, and what it does not say."""
+"""Scores of generated CT reports by the VLM3D challenge, and what it does not say."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -13,12 +13,12 @@ from longllava_domains.evaluate.multilabel import Booleans, statistics
 from longllava_domains.evaluate.predictions import Matching, Source
 from longllava_domains.evaluate.protocol import Protocol
 from longllava_domains.evaluate.reports.collapse import recall_by_prevalence, template_shares
-from longllava_domains.evaluate.reports.tables import ReportPairs, read_reports
-from longllava_domains.evaluate.result import Result
+from longllava_domains.evaluate.reports.tables import ReportPairs, baseline_reports, read_reports
+from longllava_domains.evaluate.result import Cell, Result
 from longllava_domains.evaluate.statistic import Statistic, defined, mean_statistic
+from longllava_domains.evaluate.text_overlap import coco_java
 from longllava_domains.evaluate.text_overlap.bleu import pycocoevalcap_bleu
 from longllava_domains.evaluate.text_overlap.cider import pycocoevalcap_cider
-from longllava_domains.evaluate.text_overlap.coco_java import meteor_scores, ptb_tokens
 from longllava_domains.evaluate.text_overlap.ngrams import count_ngrams
 from longllava_domains.evaluate.text_overlap.rouge import pycocoevalcap_rouge_l
 
@@ -26,6 +26,7 @@ Labeller = Callable[[Sequence[str]], Sequence[Mapping[str, float]]]
 """From reports to the score of each label, from 0 to 1: RadBERT, a rule set, anything."""
 
 LONGEST: Final = 4
+_BLEU: Final = tuple(f"bleu_{size}" for size in range(1, LONGEST + 1))
 TOKENIZERS: Final = ("blanks", "ptb")
 
 
@@ -67,28 +68,13 @@ def score_reports(
     if not meteor:
         notes.append("METEOR is absent: it was not asked for, and needs pycocoevalcap and Java")
     metrics = {name: statistic.value for name, statistic in found.items()}
-    metrics["bleu_mean"] = float(np.mean([metrics[f"bleu_{k}"] for k in range(1, LONGEST + 1)]))
+    metrics["bleu_mean"] = float(np.mean([metrics[name] for name in _BLEU]))
     metrics |= template_shares(pairs.generated)
-    headline = [*(f"bleu_{k}" for k in range(1, LONGEST + 1)), "bleu_mean", "rouge_l", "cider"]
-    if labeller is not None:
-        called = _labels_of(labeller, pairs.generated)
-        truth = _true_labels(labeller, pairs, reference_labels)
-        of_labels = {
-            f"labels/{name}": statistic
-            for name, statistic in statistics(truth, called, CT_RATE_LABELS).items()
-        }
-        found |= of_labels
-        metrics |= {name: statistic.value for name, statistic in of_labels.items()}
-        metrics |= recall_by_prevalence(truth, called)
-        headline += [name for name in ("labels/macro/f1", "labels/crg") if name in metrics]
-    elif reference_labels is not None:
-        raise PolicyError(
-            "Labels of the references say nothing without a labeller for the reports.",
-            remedy="Pass labeller=, a function from reports to the scores of their labels.",
-            code="reports.labeller",
-        )
-    else:
-        notes.append("no label scores: no labeller was given")
+    headline = [*_BLEU, "bleu_mean", "rouge_l", "cider"]
+    of_labels, extra, absent = _label_statistics(labeller, pairs, reference_labels)
+    found |= of_labels
+    metrics |= {name: statistic.value for name, statistic in of_labels.items()} | extra
+    headline += [name for name in ("labels/macro/f1", "labels/crg") if name in metrics]
     patients = pairs.patients()
     return Result(
         benchmark=protocol.benchmark,
@@ -96,15 +82,44 @@ def score_reports(
         metrics=metrics,
         headline=tuple(headline),
         counts=pairs.counts,
-        rows=[
-            {"id": name, "patient": None if patients is None else patients[index],
-             "generated": pairs.generated[index], "written": pairs.written[index]}
-            for index, name in enumerate(pairs.names)
-        ],
+        rows=_rows(pairs, patients),
         statistics=found,
         cluster=None if patients is None else "patient",
-        notes=(*pairs.notes, *notes),
-    )  # fmt: skip
+        notes=(*pairs.notes, *notes, *absent),
+    )
+
+
+def _rows(pairs: ReportPairs, patients: Sequence[str] | None) -> list[dict[str, Cell]]:
+    return [
+        {
+            "id": name,
+            "patient": None if patients is None else patients[index],
+            "generated": pairs.generated[index],
+            "written": pairs.written[index],
+        }
+        for index, name in enumerate(pairs.names)
+    ]
+
+
+def _label_statistics(
+    labeller: Labeller | None, pairs: ReportPairs, reference_labels: Source | None
+) -> tuple[dict[str, Statistic], dict[str, float], tuple[str, ...]]:
+    """Return the statistics of the labels, recall by prevalence, and a note if there are none."""
+    if labeller is None:
+        if reference_labels is not None:
+            raise PolicyError(
+                "Labels of the references say nothing without a labeller for the reports.",
+                remedy="Pass labeller=, a function from reports to the scores of their labels.",
+                code="reports.labeller",
+            )
+        return {}, {}, ("no label scores: no labeller was given",)
+    called = _labels_of(labeller, pairs.generated)
+    truth = _true_labels(labeller, pairs, reference_labels)
+    found = {
+        f"labels/{name}": statistic
+        for name, statistic in statistics(truth, called, CT_RATE_LABELS).items()
+    }
+    return found, recall_by_prevalence(truth, called), ()
 
 
 def _text_statistics(pairs: ReportPairs, tokenizer: str, *, meteor: bool) -> dict[str, Statistic]:
@@ -118,7 +133,7 @@ def _text_statistics(pairs: ReportPairs, tokenizer: str, *, meteor: bool) -> dic
     written = [_clean(text) for text in pairs.written]
     generated = [_clean_generated(text) for text in pairs.generated]
     if tokenizer == "ptb":
-        generated, written = ptb_tokens(generated), ptb_tokens(written)
+        generated, written = (coco_java.ptb_tokens(texts) for texts in (generated, written))
     words, others = ([text.split() for text in texts] for texts in (generated, written))
     counts = count_ngrams(words, others, LONGEST)
     lengths, other_lengths = (
@@ -132,7 +147,7 @@ def _text_statistics(pairs: ReportPairs, tokenizer: str, *, meteor: bool) -> dic
     found["rouge_l"] = mean_statistic(rouge)
     found["cider"] = mean_statistic(pycocoevalcap_cider(counts, len(words)))
     if meteor:
-        found["meteor"] = mean_statistic(meteor_scores(generated, written))
+        found["meteor"] = mean_statistic(coco_java.meteor(generated, written)[1])
     return defined(found.items())
 
 
@@ -178,5 +193,6 @@ PROTOCOLS: Final = (
         "BLEU, ROUGE-L, CIDEr, label F1 and CRG (VLM3D challenge)",
         score_reports,
         {"report": "Write the findings of this CT scan."},
+        baselines=baseline_reports,
     ),
 )

@@ -1,5 +1,6 @@
 """Reports as CT-RATE and the VLM3D challenge lay them out, beside generated ones."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -90,6 +91,23 @@ def read_reports(
         counts=pairing.counts,
         notes=pairing.notes,
     )
+
+
+def baseline_reports(references: Source) -> dict[str, list[dict[str, Any]]]:
+    """Return reports that need no model: the written ones, and the commonest of them everywhere.
+
+    Args:
+        references: As `read_reports`; of CT-RATE's table the findings are taken.
+    """
+    rows = [_named(row) for row in _unwrapped(read_table(references).rows)]
+    field = _written_field(rows, Matching())
+    texts = [_report(row, field, "findings") for row in rows]
+    ids = [{name: row[name] for name in VOLUME_FIELDS if name in row} for row in rows]
+    ((commonest, _),) = Counter(texts).most_common(1)
+    return {
+        "oracle": [{**own, "report": text} for own, text in zip(ids, texts, strict=True)],
+        "always the commonest report": [{**own, "report": commonest} for own in ids],
+    }
 
 
 def _unwrapped(rows: Sequence[Row]) -> Sequence[Row]:

@@ -1,4 +1,4 @@
-"""How questions about slides are scored, with and without the answers that cannot be read."""
+"""Scores of questions about slides, with and without the answers that cannot be read."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -124,6 +124,7 @@ def _balanced(truths: Sequence[int | None], scores: Floats) -> Statistic:
     split = len(classes)
 
     def combine(sums: Floats) -> Floats:
+        """Return balanced accuracy from the sums of hits and of members of each class."""
         sizes = sums[..., split:]
         recalls = divide(sums[..., :split], sizes)
         present = (sizes > 0).sum(axis=-1)

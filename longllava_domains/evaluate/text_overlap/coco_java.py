@@ -1,65 +1,105 @@
-"""METEOR and the Penn Treebank tokenizer: only through a pycocoevalcap and Java of the user's own."""
+"""METEOR and the Penn Treebank tokenizer, through a pycocoevalcap and a Java that the user installed.
 
+Both are Java programs inside pycocoevalcap; nothing of them is part of this package, and nothing
+is fetched.
+"""
+
+import contextlib
 import importlib.util
+import io
+import re
 import shutil
 from collections.abc import Sequence
+from typing import Any, Final
 
 from longllava_domains.errors import PolicyError
 
+_LINE_BREAKS: Final = re.compile(r"[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_WITHOUT: Final = "choose another tokenizer, and do without METEOR"
 
-def meteor_scores(generated: Sequence[str], written: Sequence[str]) -> list[float]:
-    """Return METEOR of each text with its one reference.
+
+def absent_tool() -> str | None:
+    """Return what is missing for METEOR and the official tokenizer, None if both are there."""
+    if importlib.util.find_spec("pycocoevalcap") is None:
+        return "pycocoevalcap is not installed"
+    return None if shutil.which("java") else "Java is not installed"
+
+
+def ptb_tokens(texts: Sequence[str]) -> list[str]:
+    """Return texts in lower case as Stanford's PTBTokenizer 3.4.1 parts them, without punctuation.
+
+    Each text is passed as one line, whatever line breaks it holds; the official script gives the
+    texts after a stray carriage return to the wrong rows.
+
+    Returns:
+        For each text its tokens, parted by blanks.
+
+    Raises:
+        PolicyError: pycocoevalcap or Java is absent, or fails.
+    """
+    _require_tools()
+    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
+    captions = {
+        number: [{"caption": _LINE_BREAKS.sub(" ", text)}] for number, text in enumerate(texts)
+    }
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            found: dict[int, list[str]] = PTBTokenizer().tokenize(captions)
+    except (OSError, ValueError) as error:
+        raise _failed("The official tokenizer", error) from None
+    return [found.get(number, [""])[0] for number in captions]
+
+
+def meteor(generated: Sequence[str], written: Sequence[str]) -> tuple[float, list[float]]:
+    """Return METEOR 1.5 of all texts, and of each with its one reference, from 0 to 1.
 
     Args:
         generated: Texts, tokens parted by blanks.
         written: Likewise.
 
     Raises:
-        PolicyError: pycocoevalcap or Java is not installed, or Java fails.
+        PolicyError: pycocoevalcap or Java is absent, or fails.
     """
-    _require_java()
+    _require_tools()
     from pycocoevalcap.meteor.meteor import Meteor
 
+    said, meant = (
+        # Three bars part the fields of a line that METEOR's Java program reads.
+        {number: [text.replace("|||", "")] for number, text in enumerate(texts)}
+        for texts in (generated, written)
+    )
+    scorer: Any = Meteor()
     try:
-        _, scores = Meteor().compute_score(_numbered(written), _numbered(generated))
+        score, scores = scorer.compute_score(meant, said)
     except (OSError, ValueError) as error:
-        raise _java_failed(error) from None
-    return [float(score) for score in scores]
+        raise _failed("METEOR", error) from None
+    finally:
+        _end(scorer)
+    return float(score), [float(one) for one in scores]
 
 
-def ptb_tokens(texts: Sequence[str]) -> list[str]:
-    """Return texts in lower case, tokens parted by blanks, without punctuation.
-
-    Raises:
-        PolicyError: pycocoevalcap or Java is not installed, or Java fails.
-    """
-    _require_java()
-    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
-
-    captions = {number: [{"caption": text}] for number, text in enumerate(texts)}
-    try:
-        found = PTBTokenizer().tokenize(captions)
-    except (OSError, ValueError) as error:
-        raise _java_failed(error) from None
-    return [found[number][0] for number in range(len(texts))]
+def _end(scorer: Any) -> None:
+    """Let go of the Java process; after an error its own end would wait for its lock for ever."""
+    if scorer.lock.locked():
+        scorer.lock.release()
+    for pipe in (scorer.meteor_p.stdout, scorer.meteor_p.stderr):
+        pipe.close()
 
 
-def _require_java() -> None:
-    if importlib.util.find_spec("pycocoevalcap") is None or shutil.which("java") is None:
+def _require_tools() -> None:
+    missing = absent_tool()
+    if missing is not None:
         raise PolicyError(
-            "pycocoevalcap or Java is not installed.",
-            remedy='Install Java and "pycocoevalcap", or do without METEOR and tokenizer="ptb".',
-            code="reports.java",
+            f"METEOR and the official tokenizer cannot be run: {missing}.",
+            remedy=f'Install Java and "longllava-domains[eval]", or {_WITHOUT}.',
+            code="evaluate.coco_tools",
         )
 
 
-def _numbered(texts: Sequence[str]) -> dict[int, list[str]]:
-    return {number: [text] for number, text in enumerate(texts)}
-
-
-def _java_failed(error: Exception) -> PolicyError:
+def _failed(what: str, error: Exception) -> PolicyError:
     return PolicyError(
-        f"Java did not score the reports ({type(error).__name__}).",
-        remedy='Check the Java that pycocoevalcap finds, or do without METEOR and tokenizer="ptb".',
-        code="reports.java_failed",
+        f"{what} failed ({type(error).__name__}).",
+        remedy=f"Check that Java runs, or {_WITHOUT}.",
+        code="evaluate.coco_tools",
     )

@@ -11,7 +11,7 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class NgramCounts:
-    """How often each run of n words stands in each text.
+    """Count of each run of n words in each text.
 
     Attributes:
         text: (entries,) index of the text, ascending.

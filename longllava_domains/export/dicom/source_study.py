@@ -16,6 +16,7 @@ from longllava_domains.export.dicom.source_text import (
     require_decodable,
 )
 from longllava_domains.privacy import silenced
+from longllava_domains.provenance import LEFT_OUT_TEXT_NOTICE
 from longllava_domains.units import short_hash
 from longllava_domains.visual import SlicePlace
 
@@ -53,11 +54,18 @@ class SourceStudy:
         values: DICOM keyword -> text, for the attributes asked for; absent ones are ``""``.
         procedures: Codes of the procedure that was performed.
         instances: Short hash of the SOP Instance UID -> the instances that have it.
+        left_out: Values and codes that are absent because their text cannot be decoded.
     """
 
     values: Mapping[str, str]
     procedures: tuple[Code, ...]
     instances: Mapping[str, tuple[SourceInstance, ...]]
+    left_out: int = 0
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Notices to add to a report: that text of the header is left out, if any is."""
+        return (LEFT_OUT_TEXT_NOTICE,) if self.left_out else ()
 
     def cited(self, places: Iterable[SlicePlace]) -> tuple[SourceInstance, ...]:
         """Return the instances behind these slices, each once with its frames, in order.
@@ -112,8 +120,8 @@ def read_source(headers: Sequence[Any] | None, keywords: Iterable[str]) -> Sourc
         try:
             instances = _instances(headers)
             _one_study(headers)
-            values = {keyword: _value(headers[0], keyword) for keyword in keywords}
-            procedures = tuple(_codes(headers[0], "ProcedureCodeSequence"))
+            found = {keyword: _value(headers[0], keyword) for keyword in keywords}
+            coded = list(_codes(headers[0], "ProcedureCodeSequence"))
         except UndecodableTextError:
             raise OutputError(
                 "The name of the patient, or another identifier, has characters that the header's "
@@ -129,17 +137,20 @@ def read_source(headers: Sequence[Any] | None, keywords: Iterable[str]) -> Sourc
                 remedy="Repair the headers of the series, or use to_json.",
                 code="export.damaged_source",
             ) from None
-    return SourceStudy(values, procedures, instances)
+    values = {keyword: text or "" for keyword, text in found.items()}
+    procedures = tuple(code for code in coded if code is not None)
+    left_out = [*found.values(), *coded].count(None)
+    return SourceStudy(values, procedures, instances, left_out)
 
 
-def _value(header: Any, keyword: str) -> str:
-    """Return a value to copy; one that may be left out is, where its text cannot be read."""
+def _value(header: Any, keyword: str) -> str | None:
+    """Return a value to copy; None for one that may be left out and whose text is unreadable."""
     try:
         return _text(header, keyword)
     except UndecodableTextError:
         if keyword in _IDENTIFYING:
             raise
-        return ""
+        return None
 
 
 def _instances(headers: Sequence[Any]) -> dict[str, tuple[SourceInstance, ...]]:
@@ -204,8 +215,8 @@ def _text(header: Any, keyword: str, parent: Any = None) -> str:
     return normal(keyword, text)
 
 
-def _codes(header: Any, keyword: str) -> Iterator[Code]:
-    """Return the codes of a sequence; one whose text cannot be read is left out."""
+def _codes(header: Any, keyword: str) -> Iterator[Code | None]:
+    """Return the codes of a sequence; None in place of one whose text cannot be read."""
     for item in header.get(keyword) or ():
         try:
             code = Code(
@@ -214,6 +225,7 @@ def _codes(header: Any, keyword: str) -> Iterator[Code]:
                 meaning=_text(item, "CodeMeaning", header),
             )
         except UndecodableTextError:
+            yield None
             continue
         if code.value and code.scheme and code.meaning:
             yield code

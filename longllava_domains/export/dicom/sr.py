@@ -7,6 +7,7 @@ report is saved; text is stored as UTF-8. `highdicom` and `dciodvfy` read and ac
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ def build_dicom_sr(
 
     refuse_unfit(content, allow_demo=allow_demo)
     source = read_source(headers, KEYWORDS)
+    content = replace(content, notices=(*content.notices, *source.notices))
     series_uid = str(generate_uid(None))
     with silenced():
         shown = sr_content.cited_instances(content, source)

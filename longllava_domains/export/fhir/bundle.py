@@ -8,7 +8,7 @@ from the source headers, re-read when the report is saved.
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -86,6 +86,7 @@ def build_fhir(
     """
     refuse_unfit(content, allow_demo=allow_demo)
     source = read_source(headers, _KEYWORDS)
+    content = replace(content, notices=(*content.notices, *source.notices))
     if not source.values["PatientID"]:
         raise OutputError(
             "The source headers have no patient ID, which a FHIR report must name.",
@@ -116,6 +117,7 @@ class _About:
 
     @property
     def instant(self) -> str:
+        """Time of the report, ISO 8601 in UTC, to the second."""
         return self.content.created.astimezone(UTC).isoformat(timespec="seconds")
 
     def study_date(self, key: str) -> Resource:

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
+from longllava_domains.boxes import SCORE_KIND
 from longllava_domains.errors import OutputError
 from longllava_domains.export.maps.globe import within_globe
 from longllava_domains.remote_sensing.crs import parse_crs
-from longllava_domains.remote_sensing.detections.detection import SCORE_KIND
 from longllava_domains.remote_sensing.detections.detections import Detections
 from longllava_domains.remote_sensing.detections.polygons import Ring, lonlat_ring, map_ring
 

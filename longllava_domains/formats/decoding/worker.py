@@ -18,18 +18,15 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 
 from longllava_domains.errors import LongLlavaError
+from longllava_domains.formats.colour_codecs import decode_colour
 from longllava_domains.formats.dicom.codecs import decode_frame
-from longllava_domains.units import MIB
 
 Task = Callable[..., tuple[Any, int]]
 
-# Codecs are loaded before the limits are set, so that limits count what decoding takes.
+# They are loaded before the limits are set, so that limits count what decoding takes.
 _CODECS: Final = (
     "dicomrle_decode", "htj2k_decode", "jpeg2k_decode", "jpeg8_decode", "jpegls_decode",
 )  # fmt: skip
-_BASE_BYTES: Final = 256 * MIB
-# OpenJPEG holds 32-bit samples, wavelet lines and its own copy of the image.
-_BYTES_PER_PIXEL: Final = 32
 
 
 class _Complaints:
@@ -43,14 +40,25 @@ class _Complaints:
         self.count += 1
 
 
-def serve(memory: int, tasks: Mapping[str, Task]) -> None:
+def load_codecs() -> None:
+    """Load the codecs of frames and tiles."""
+    import imagecodecs
+
+    for name in _CODECS:
+        getattr(imagecodecs, name, None)
+
+
+def serve(memory: int, tasks: Mapping[str, Task], load: Callable[[], None] = load_codecs) -> None:
     """Answer requests until the parent closes its end.
 
     Args:
         memory: Number of the inherited file that is mapped.
         tasks: What may be asked. Each takes the bytes and plain arguments, and returns pixels and
             one number.
+        load: Imports what the tasks need.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    load()
     requests, answers = _prepare()
     complaints = _Complaints()
     shared = mmap.mmap(-1, 1)
@@ -62,7 +70,7 @@ def serve(memory: int, tasks: Mapping[str, Task]) -> None:
         if len(shared) != request["mapped"]:
             shared.close()
             shared = mmap.mmap(memory, request["mapped"])
-        _limit(before + len(shared), request["pixels"], request["cpu_seconds"])
+        _limit(before + len(shared), request["most_bytes"], request["cpu_seconds"])
         complaints.count = 0
         try:
             answer = _run(tasks, request, shared)
@@ -93,7 +101,7 @@ def _run(tasks: Mapping[str, Task], request: dict[str, Any], shared: mmap.mmap) 
     return {"number": int(number)}
 
 
-def _limit(base_bytes: int, pixels: int, cpu_seconds: float) -> None:
+def _limit(base_bytes: int, most_bytes: int, cpu_seconds: float) -> None:
     """Bound the memory and processor time that the next request may take."""
     import resource
 
@@ -101,7 +109,7 @@ def _limit(base_bytes: int, pixels: int, cpu_seconds: float) -> None:
     until = int(used.ru_utime + used.ru_stime + cpu_seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (until, resource.RLIM_INFINITY))
     if base_bytes:
-        most = base_bytes + _BASE_BYTES + _BYTES_PER_PIXEL * pixels
+        most = base_bytes + most_bytes
         resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
 
 
@@ -115,14 +123,9 @@ def _address_space() -> int:
 
 
 def _prepare() -> tuple[BinaryIO, BinaryIO]:
-    """Load the codecs, give up what decoding does not need, and return the two pipes."""
+    """Give up what decoding does not need, and return the two pipes."""
     import resource
 
-    import imagecodecs
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
-    for name in _CODECS:
-        getattr(imagecodecs, name, None)
     # A core file would hold pixels of a patient; and nothing here writes files.
     for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
         resource.setrlimit(limit, (0, 0))
@@ -134,4 +137,4 @@ def _prepare() -> tuple[BinaryIO, BinaryIO]:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), {"frame": decode_frame})
+    serve(int(sys.argv[1]), {"frame": decode_frame, "colour": decode_colour})

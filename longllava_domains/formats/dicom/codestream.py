@@ -21,7 +21,7 @@ _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 
 @dataclass(frozen=True)
 class Codestream:
-    """What a codestream says about itself.
+    """Header of a codestream.
 
     Attributes:
         family: Which decoder it needs.

@@ -24,7 +24,7 @@ _RLE_START: Final = b"\x02\x00\x00\x00\x40\x00\x00\x00"
 
 @dataclass(frozen=True)
 class Fragments:
-    """Where the fragments of one file's pixel data lie.
+    """Offsets of the fragments of one file's pixel data.
 
     Attributes:
         spans: (offset, length) of each fragment in the file, the offset table left out.

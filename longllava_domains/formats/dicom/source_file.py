@@ -29,7 +29,7 @@ class SourceFile:
 
     @property
     def label(self) -> str:
-        """How messages name this file."""
+        """Name of this file in messages."""
         return f"file {self.position} ({self.token})"
 
 

@@ -6,7 +6,6 @@ entries are read in pieces: zipfile gives no more than the declared size, and ch
 
 import threading
 import zipfile
-import zlib
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import BinaryIO, Final, cast
 from longllava_domains.errors import DamagedInputError, UnsupportedInputError
 from longllava_domains.formats.dicom.source_file import Found, SourceFile, changed
 from longllava_domains.formats.regular_file import open_regular, stamp_of
+from longllava_domains.formats.zip_index import ZIP_ERRORS, file_entries, open_zip
 from longllava_domains.units import short_hash
 
 MAX_ENTRIES: Final = 100_000
@@ -23,9 +23,6 @@ MAX_TOTAL_BYTES: Final = 32 * 1024**3
 # Deflate reaches 1032:1 on constant bytes; whole archives of images stay far below this.
 MAX_RATIO: Final = 200
 _RATIO_FROM_BYTES: Final = 64 * 1024**2
-_ZIP_ERRORS: Final = (
-    zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, zlib.error, OSError,
-)  # fmt: skip
 _PIECE_BYTES: Final = 1024**2
 _NESTED: Final = (".zip", ".gz", ".tar", ".7z", ".rar", ".tgz")
 
@@ -47,14 +44,14 @@ def find_in_zip(path: Path) -> Found:
     """
     try:
         # Kept open for as long as its files are: reading the index again for each would be quadratic.
-        archive = zipfile.ZipFile(path)
-        entries = archive.infolist()
-    except _ZIP_ERRORS:
+        archive = open_zip(path)
+    except OSError:
         raise DamagedInputError(
             "The zip archive cannot be read; it is cut short or damaged.",
             remedy="Copy or download it again.",
             code="zip.damaged",
         ) from None
+    entries = file_entries(archive)
     _check_limits(entries, path.stat().st_size)
     found = Found()
     opened = _Archive(archive)
@@ -62,7 +59,7 @@ def find_in_zip(path: Path) -> Found:
         reason = _set_aside(entry)
         if reason:
             found.codes[reason] += 1
-        elif not entry.is_dir():
+        else:
             position = len(found.files) + 1
             found.files.append(
                 SourceFile(
@@ -108,7 +105,7 @@ class _Archive:
             with self._archive.open(entry) as stream:
                 while piece := stream.read(_PIECE_BYTES):
                     pieces.append(piece)
-        except _ZIP_ERRORS:
+        except ZIP_ERRORS:
             raise OSError("entry cannot be read") from None
         return b"".join(pieces)
 
@@ -116,8 +113,6 @@ class _Archive:
 def _set_aside(entry: zipfile.ZipInfo) -> str | None:
     name = entry.filename.lower()
     last = name.rsplit("/", 1)[-1]
-    if entry.is_dir():
-        return None
     if entry.flag_bits & 1:
         return "file.encrypted"
     if name.startswith("__macosx/") or last in (".ds_store", "thumbs.db") or last.startswith("._"):

@@ -1,4 +1,4 @@
-"""Where the blocks of a plain local TIFF lie in its file, and how each is decoded.
+"""Layout of a plain local TIFF: the offset of each block in its file, and how it is decoded.
 
 GDAL decodes through a block cache, one block after another. For the layouts that most scenes
 have, the index of the file and a codec are enough, and blocks decode side by side. Whatever is

@@ -1,11 +1,5 @@
 """The weight files of a folder: which they are, what their headers say, and their tensors."""
 
-import io
-import pickle
-import pickletools
-import re
-import struct
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +11,7 @@ from torch import Tensor
 
 from longllava_domains.errors import CheckpointError
 from longllava_domains.formats import regular_file as document
+from longllava_domains.model.checkpoint.pickled import damaged, load_pickled
 from longllava_domains.units import content_hash
 
 # In the order in which transformers looks for them.
@@ -34,23 +29,6 @@ _DTYPES: Final[dict[str, torch.dtype]] = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
-
-# An unpickler that reads bytes which are no pickle stumbles in many ways.
-_UNPICKLING_ERRORS: Final = (
-    pickle.UnpicklingError,
-    struct.error,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-
-# How torch's reader of tensors alone says that a pickle asks for something else.
-_FORBIDDEN: Final = re.compile(r"unsupported global|unsupported class|blocked", re.IGNORECASE)
 
 _SAMPLE_BYTES: Final = 4096
 _SAMPLES: Final = 64
@@ -110,7 +88,7 @@ class WeightFiles:
                 for name in opened.keys():  # noqa: SIM118 - not a dictionary
                     yield name, opened.get_tensor(name)
         except (SafetensorError, OSError):
-            raise _damaged(self._describe(position), path) from None  # it may quote the path
+            raise damaged(self._describe(position), path) from None  # it may quote the path
 
     def tensor(self, name: str) -> Tensor:
         """Read one tensor, on the CPU."""
@@ -123,7 +101,7 @@ class WeightFiles:
                 tensor: Tensor = opened.get_tensor(name)
                 return tensor
         except (SafetensorError, OSError) as error:
-            raise _damaged(self._describe(position), path) from error
+            raise damaged(self._describe(position), path) from error
 
     def fingerprint(self) -> str:
         """Return a SHA-256 that tells checkpoints apart without reading them whole.
@@ -146,7 +124,7 @@ class WeightFiles:
                     header = opened.get_slice(name)
                     yield name, tuple(header.get_shape()), _DTYPES.get(header.get_dtype())
         except (SafetensorError, OSError):
-            raise _damaged(self._describe(position), path) from None  # it may quote the path
+            raise damaged(self._describe(position), path) from None  # it may quote the path
 
     def _describe(self, position: int) -> str:
         return f"Weight file {position + 1} of {len(self.files)}"
@@ -218,73 +196,6 @@ def _shards(folder: Path, index: str) -> list[Path]:
             facts={"absent": tuple(absent), "shards": len(names)},
         )
     return [folder / name for name in names]
-
-
-def load_pickled(path: Path, described: str) -> dict[str, Tensor]:
-    """Load a .bin file of tensors; memory-mapped where its format allows, so headers cost nothing.
-
-    Args:
-        path: The file.
-        described: What the error calls it.
-
-    Raises:
-        CheckpointError: It is damaged, or asks for other objects than tensors; nothing of it was run.
-    """
-    try:
-        loaded = torch.load(
-            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-        )
-    except _UNPICKLING_ERRORS as error:
-        if _asks_for_objects(path, str(error)):
-            raise _hostile(described) from None
-        raise _damaged(described, path) from None
-    if not isinstance(loaded, dict) or not all(isinstance(t, Tensor) for t in loaded.values()):
-        raise _damaged(described, path)
-    return loaded
-
-
-def _asks_for_objects(path: Path, refusal: str) -> bool:
-    """Return True for a pickle that wants more than tensors built; torch built nothing of it."""
-    if _FORBIDDEN.search(refusal) is not None:
-        return True
-    try:  # a protocol that torch does not write, and refuses without saying what for
-        with _pickle_in(path) as opened:
-            while opened.peek(1):  # an old file holds several pickles
-                if any(code.name == "STACK_GLOBAL" for code, _, _ in pickletools.genops(opened)):
-                    return True
-    except (*_UNPICKLING_ERRORS, zipfile.BadZipFile):
-        pass  # what follows the pickles is no pickle, or the file is cut off
-    return False
-
-
-def _pickle_in(path: Path) -> io.BufferedReader:
-    if not zipfile.is_zipfile(path):
-        return path.open("rb")
-    with zipfile.ZipFile(path) as archive:
-        name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-        return io.BufferedReader(io.BytesIO(archive.read(name)))
-
-
-def _hostile(described: str) -> CheckpointError:
-    return CheckpointError(
-        f"{described} is a pickle that asks for other objects than tensors, as one that runs code "
-        "does; nothing of it was run.",
-        remedy="Open it with no other tool; take .safetensors weights from a publisher you trust.",
-        code="checkpoint.pickle",
-    )
-
-
-def _damaged(described: str, path: Path) -> CheckpointError:
-    size = path.stat().st_size if path.exists() else 0
-    remedy = "Download or copy it again; it may have been cut off."
-    if size < 1024 and path.exists() and path.read_bytes().startswith(b"version https://git-lfs"):
-        remedy = "It is a Git LFS pointer: run `git lfs pull` in the checkpoint."
-    return CheckpointError(
-        f"{described} ({size} bytes) is truncated or not a weight file.",
-        remedy=remedy,
-        code="checkpoint.damaged",
-        facts={"bytes": size},
-    )
 
 
 def _samples(path: Path) -> Iterator[bytes]:

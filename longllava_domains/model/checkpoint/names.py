@@ -64,7 +64,7 @@ _DERIVED = re.compile(r".*\.embeddings\.position_ids\Z")
 
 @dataclass(frozen=True)
 class Destination:
-    """Where one tensor of a checkpoint goes.
+    """Destination of one tensor of a checkpoint.
 
     Attributes:
         parameter: Name of the parameter in our network.

@@ -37,7 +37,7 @@ _UNITS: Final = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**
 
 
 class ReleasedConfig(LongLlavaConfig):
-    """What `AutoConfig` finds for ``llava_jamba``; reading one gives a `LongLlavaConfig`."""
+    """Class that `AutoConfig` finds for ``llava_jamba``; reading one gives a `LongLlavaConfig`."""
 
     model_type = "llava_jamba"
 

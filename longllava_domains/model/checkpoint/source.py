@@ -24,9 +24,11 @@ _FOLDERS: Final = frozenset(
     }
 )  # fmt: skip
 # Data only: nothing executable is ever fetched.
-_PATTERNS: Final = ("*.json", "*.safetensors")
+_PATTERNS: Final = ("*.json", "*.safetensors", "README.md")
 _PICKLED: Final = ("*.bin",)
-_ADAPTER: Final = ("adapter_config.json", "adapter_model.*", "non_lora_trainables.bin")
+_ADAPTER: Final = (
+    "adapter_config.json", "adapter_model.*", "non_lora_trainables.bin", "README.md",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where a model lives and in what precision: names to torch devices and dtypes."""
+"""Device and precision of a model: names to torch devices and dtypes."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Where one sample ends and the next begins in a packed row of tokens.
+"""Boundaries of the samples in a packed row of tokens.
 
 Three spellings of the same thing: a *segment id* per token, cumulative lengths (`cu_seqlens`)
 of one row, and *resets*, true at the first token of every segment, which is what the scan and

@@ -1,4 +1,4 @@
-"""What of a configuration is data: keys that name code are dropped, and sizes are bounded.
+"""The data of a configuration: keys that name code are dropped, and sizes are bounded.
 
 transformers reads some keys as orders: an attention implementation may be the name of a hub
 repository whose kernels it fetches and runs.

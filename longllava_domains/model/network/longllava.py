@@ -253,7 +253,7 @@ class LongLlavaForConditionalGeneration(LlavaForConditionalGeneration):
 
     @property
     def input_device(self) -> torch.device:
-        """Where token ids and hidden states go, also while weights wait elsewhere."""
+        """Device of token ids and hidden states, also while weights wait elsewhere."""
         embedding = self.get_input_embeddings()
         return device_of(embedding, embedding.weight)
 

@@ -1,4 +1,4 @@
-"""How a network reaches the code that reads and writes checkpoints, which stands above it.
+"""Access of a network to the code that reads and writes checkpoints, which stands above it.
 
 `longllava_domains.model` sets it when it is imported; so the Auto classes, which know the network
 alone, load every layout as `load_checkpoint` does.

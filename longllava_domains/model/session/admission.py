@@ -1,4 +1,4 @@
-"""What a piece of work asks of memory, before it runs; who answers stands above the sessions."""
+"""Requests for memory, made before work runs; the code that answers stands above the sessions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

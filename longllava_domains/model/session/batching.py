@@ -7,6 +7,7 @@ import torch
 
 from longllava_domains.answer import Answer
 from longllava_domains.errors import PolicyError
+from longllava_domains.model.loaded import LoadedModel
 from longllava_domains.model.session.answers import build_answer
 from longllava_domains.model.session.cache import SessionCache
 from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, decode, require_length
@@ -44,14 +45,7 @@ def answer_many(
     require_length(max_new_tokens)
     if not asks:
         return ()
-    models = {id(session.model): session.model for session, _ in asks}
-    if len(models) > 1:
-        raise PolicyError(
-            f"The sessions belong to {len(models)} models.",
-            remedy="Answer the sessions of one model at a time.",
-            code="session.models",
-        )
-    (model,) = models.values()
+    model = _one_model([session for session, _ in asks])
     began = time.perf_counter()
     prompts = [session.prompt(question) for session, question in asks]
     caches, hidden = _read(asks, prompts, max_new_tokens, cancelled)
@@ -78,6 +72,18 @@ def answer_many(
         )
         for (session, _), prompt, decoded in zip(asks, prompts, results, strict=True)
     )
+
+
+def _one_model(sessions: Sequence[Session]) -> LoadedModel:
+    models = {id(session.model): session.model for session in sessions}
+    if len(models) > 1:
+        raise PolicyError(
+            f"The sessions belong to {len(models)} models.",
+            remedy="Answer the sessions of one model at a time.",
+            code="session.models",
+        )
+    (model,) = models.values()
+    return model
 
 
 def _read(

@@ -74,7 +74,7 @@ class Session:
 
     @property
     def sequence(self) -> VisualSequence | None:
-        """What the model looks at: all views shown so far."""
+        """All views shown so far, in order."""
         return self._shown.sequence
 
     def ask(
@@ -238,17 +238,17 @@ class Session:
         """Show more views, after those already seen; only the new ones are encoded.
 
         Before the first question they join the views there; later they stand before the next
-        question.
+        question, in a layout of their own.
 
         Args:
-            more: Views of the same layout; a grid is whole and cannot be extended.
+            more: Views; where they join others in one turn, of the same layout, and no grid.
             on_progress: Called with tokens done and in total.
             cancelled: Asked between chunks and layers; true stops.
 
         Raises:
             SessionError: The session is closed, or the work was cancelled; the session is then as
                 it was.
-            PolicyError: The layouts do not match, or are grids.
+            PolicyError: In one turn, the layouts do not match, or are grids.
             MemoryBudgetError: The views exceed the memory that is free; nothing was run.
         """
         memory, model = self._open()

@@ -1,4 +1,4 @@
-"""Which views were shown at which turn of a conversation, and how each turn spells them."""
+"""Views shown at each turn of a conversation, and how each turn spells them."""
 
 from dataclasses import dataclass, replace
 
@@ -60,26 +60,27 @@ class Shown:
         """Return the conversation with more views at a turn, counted from 0.
 
         Raises:
-            PolicyError: The layouts do not match, or are grids.
+            PolicyError: In one turn, the layouts do not match, or are grids.
         """
         if more is None:
             raise PolicyError(
                 "There are no views to add.", remedy="Pass a VisualSequence.", code="session.layout"
             )
         require_sequence(more)
-        seen = self.sequence
-        if more.layout == "grid" or (seen is not None and seen.layout != more.layout):
-            raise PolicyError(
-                "Only separate images or frames can be extended, and by their own kind.",
-                remedy="Open a new session for another layout.",
-                code="session.layout",
-            )
         turns = [*self.turns, *[None] * (turn + 1 - len(self.turns))]
         there = turns[turn]
+        if there is not None and (more.layout == "grid" or there.layout != more.layout):
+            raise PolicyError(
+                "Only separate images or frames can be extended, and by their own kind.",
+                remedy="Show another layout after a question, or open a new session.",
+                code="session.layout",
+            )
         turns[turn] = more if there is None else _joined(there, more)
         return replace(self, turns=tuple(turns))
 
 
 def _joined(before: VisualSequence, more: VisualSequence) -> VisualSequence:
+    """Join what was shown; turns of different layouts, each spelled by itself, become images."""
     views = (*before.views, *more.views)
-    return VisualSequence(views, before.layout, provenance=before.provenance)
+    layout = before.layout if before.layout == more.layout != "grid" else "images"
+    return VisualSequence(views, layout, provenance=before.provenance)

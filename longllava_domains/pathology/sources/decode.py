@@ -11,12 +11,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from longllava_domains.errors import DamagedInputError, UnsupportedInputError
 from longllava_domains.formats.colour_stream import (
     Colour,
     ColourStream,
     parse_colour_stream,
     scan_end,
 )
+from longllava_domains.formats.decoding.frames import decode_colour
 from longllava_domains.pathology.slide_source import Rgb
 
 # imagecodecs' own errors are RuntimeErrors.
@@ -61,15 +63,16 @@ def decode_codestream(
     if stream.components != 3 or stream.precision != 8 or stream.signed:
         raise NoDecoderError
     colour = header.colour or labelled
+    if stream.family != "jpeg":
+        image = decode_jailed(data[stream.start :], stream.family, rows, columns)
+        return to_rgb(image, colour)
+    # libjpeg-turbo stays in this process: see docs/decisions/0013.
     try:
-        if stream.family == "jpeg":
-            return _decode_jpeg(data, header, colour, tables)
-        image = _decode_other(data, header)
+        return _decode_jpeg(data, header, colour, tables)
     except ImportError:
         raise NoDecoderError from None
     except _DECODER_ERRORS:
         raise BadTileError from None
-    return to_rgb(_interleaved(image, rows, columns), colour)
 
 
 def to_rgb(image: NDArray[Any], colour: Colour) -> Rgb:
@@ -127,45 +130,22 @@ def _jpeg(data: bytes, colour: Colour, tables: bytes | None) -> Rgb:
     return image
 
 
-def _decode_other(data: bytes, header: ColourStream) -> NDArray[Any]:
-    import imagecodecs
+def decode_jailed(data: bytes, family: str, rows: int, columns: int) -> Rgb:
+    """Decode a tile that is no ordinary JPEG, in a child process.
 
-    stream = header.stream
-    if stream.family == "jpeg-lossless":
-        image = imagecodecs.jpeg8_decode(data, colorspace="rgb", outcolorspace="rgb")
-    elif stream.family == "jpeg-ls":
-        image = imagecodecs.jpegls_decode(data)
-    elif stream.family == "jpeg2000":
-        image = imagecodecs.jpeg2k_decode(data[stream.start :])
-    else:
-        image = _decode_htj2k(data[stream.start :], stream.rows, stream.columns)
-    decoded: NDArray[Any] = image
-    return decoded
+    Args:
+        data: The codestream, or DICOM's run-length data.
+        family: As `formats.colour_codecs.decode_colour` takes it.
+        rows: Rows that the index gives.
+        columns: Columns that it gives.
 
-
-def _decode_htj2k(data: bytes, rows: int, columns: int) -> Rgb:
-    """Decode high-throughput JPEG 2000, noticing where the decoder gave up.
-
-    imagecodecs drops an error of OpenJPH in the middle of an image and returns what it has; lines
-    come from the top, so a last row that was never written tells.
+    Raises:
+        BadTileError: It cannot be decoded whole.
+        NoDecoderError: No decoder, or too many pixels.
     """
-    import imagecodecs
-
-    image = np.empty((rows, columns, 3), np.uint8)
-    unwritten = ((np.arange(columns) * 37 + 11) % 101).astype(np.uint8)
-    image[-1] = unwritten[:, None]
-    imagecodecs.htj2k_decode(data, out=image)
-    if (image[-1] == unwritten[:, None]).all(axis=0).any():
-        raise BadTileError
-    return image
-
-
-def _interleaved(image: NDArray[Any], rows: int, columns: int) -> Rgb:
-    """Return (rows, columns, 3), from planes where the codec returns planes."""
-    if image.dtype != np.uint8:
-        raise BadTileError
-    if image.shape == (3, rows, columns):
-        image = np.moveaxis(image, 0, -1)
-    if image.shape != (rows, columns, 3):
-        raise BadTileError
-    return np.ascontiguousarray(image)
+    try:
+        return decode_colour(data, family, rows, columns)
+    except DamagedInputError:
+        raise BadTileError from None
+    except UnsupportedInputError:
+        raise NoDecoderError from None

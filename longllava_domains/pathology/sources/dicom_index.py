@@ -54,7 +54,7 @@ class DicomLevel:
 
 @dataclass(frozen=True)
 class DicomIndex:
-    """What the headers of a DICOM slide say.
+    """Index of a DICOM slide, from its headers.
 
     Attributes:
         levels: Largest first.

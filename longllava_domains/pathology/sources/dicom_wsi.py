@@ -9,16 +9,18 @@ from numpy.typing import NDArray
 
 from longllava_domains.errors import DamagedInputError
 from longllava_domains.formats.colour_stream import Colour, parse_colour_stream
-from longllava_domains.formats.dicom.codecs import DECODER_ERRORS, NATIVE, RLE
+from longllava_domains.formats.dicom.codecs import NATIVE, RLE
 from longllava_domains.formats.dicom.fragments import locate_frames
+from longllava_domains.formats.dicom.pydicom_parser import UnparsableError, read_with_pixels
 from longllava_domains.pathology.slide_source import Rgb, make_levels
 from longllava_domains.pathology.sources.decode import (
     BadTileError,
     NoDecoderError,
     decode_codestream,
+    decode_jailed,
     to_rgb,
 )
-from longllava_domains.pathology.sources.dicom_header import Part
+from longllava_domains.pathology.sources.dicom_header import Part, damaged
 from longllava_domains.pathology.sources.dicom_index import DicomIndex, DicomLevel
 from longllava_domains.pathology.sources.tiled import TiledSource, TileGrid
 
@@ -28,9 +30,13 @@ _SAMPLED_TILES: Final = 12
 _OUTSIDE_SHARE: Final = 0.02
 _OUTSIDE_LEVELS: Final = 24
 _CORRELATED: Final = 0.5
+# Glass stored as YCbCr: bright, both chroma channels near 128; at least this share of the slide.
+_BRIGHT, _NEUTRAL_CHROMA, _GLASS_SHARE = 210, 10, 0.05
+# Glass stored as RGB: white. Below this share there is none.
+_WHITE_LEAST, _WHITE_SHARE = 190, 0.001
 
 
-class DicomSource(TiledSource):
+class DicomSlideSource(TiledSource):
     """A DICOM slide.
 
     Args:
@@ -50,6 +56,16 @@ class DicomSource(TiledSource):
         self._spans: dict[tuple[int, int], list[_Spans]] = {}
         self._turn = threading.Lock()
         self._by_pixels: Colour | None = None
+        self._tag_is_wrong = False
+        self._trusted: set[int] = set()
+
+    def header(self) -> Any:
+        """Read the header of level 0 again; see `SlideSource.header`."""
+        try:
+            dataset, _, _ = read_with_pixels(self.index.levels[0].parts[0].file)
+        except (OSError, UnparsableError):
+            raise damaged("its header cannot be read any more") from None
+        return dataset
 
     def close(self) -> None:
         """Drop decoded tiles and close files."""
@@ -63,7 +79,8 @@ class DicomSource(TiledSource):
         """Return what was met while reading, and whether pixels had to decide about colours."""
         counts = super().counts()
         if self._by_pixels is not None:
-            counts[f"colour.by_pixels.{self._by_pixels}"] = 1
+            why = "tag_contradicted" if self._tag_is_wrong else "by_pixels"
+            counts[f"colour.{why}.{self._by_pixels}"] = 1
         return counts
 
     def decode(self, level: int, index: int) -> Rgb | None:
@@ -72,10 +89,25 @@ class DicomSource(TiledSource):
         place = shown.places.get(index)
         if place is None:
             return None
-        label = shown.label or self._by_pixels
-        if label is None and not self._says_its_colours(level, shown, place):
-            label = self._by_pixels = self._colour_by_pixels()
-        return self._decode(level, shown, place, label or "rgb")
+        self._ask_pixels(level, shown, place)
+        return self._decode(level, shown, place, self._by_pixels or shown.label or "rgb")
+
+    def _ask_pixels(self, level: int, shown: DicomLevel, place: tuple[int, int]) -> None:
+        """Let the pixels decide, once, where a codestream is silent about its colours.
+
+        They decide where the tag names a transform that is not there, and where they cannot be what
+        the tag says. One frame speaks for all of its level, unless the tag says nothing.
+        """
+        if self._by_pixels is not None or (shown.label is not None and level in self._trusted):
+            return
+        if not self._says_its_colours(level, shown, place):
+            samples = self._samples()
+            if shown.label is None:
+                self._by_pixels = colour_of(samples)
+            elif contradicts(samples, shown.label):
+                self._by_pixels = "ycbcr" if shown.label == "rgb" else "rgb"
+                self._tag_is_wrong = True
+        self._trusted.add(level)
 
     def _says_its_colours(self, level: int, shown: DicomLevel, place: tuple[int, int]) -> bool:
         part = shown.parts[place[0]]
@@ -92,7 +124,7 @@ class DicomSource(TiledSource):
             return to_rgb(self._uncompressed(part, place[1], rows, columns), label)
         data = self._bytes(part, self._frame_spans(level, place[0], part)[place[1]])
         if part.syntax == RLE:
-            return to_rgb(_decode_rle(data, rows, columns), label)
+            return to_rgb(decode_jailed(data, "rle", rows, columns), label)
         return decode_codestream(data, label, rows, columns)
 
     def _uncompressed(self, part: Part, frame: int, rows: int, columns: int) -> NDArray[Any]:
@@ -144,8 +176,8 @@ class DicomSource(TiledSource):
             self._open_files[key] = part.file.open()
         return self._open_files[key]
 
-    def _colour_by_pixels(self) -> Colour:
-        """Decide between RGB and YCbCr where the label names a transform that is not there."""
+    def _samples(self) -> NDArray[np.uint8]:
+        """Return pixels as stored, from tiles spread over the smallest level."""
         level = len(self.index.levels) - 1
         shown = self.index.levels[level]
         tiles = sorted(shown.places)
@@ -158,11 +190,11 @@ class DicomSource(TiledSource):
                 continue
         if not samples:
             raise BadTileError
-        return colour_of(np.concatenate([sample.reshape(-1, 3) for sample in samples]))
+        return np.concatenate([sample.reshape(-1, 3) for sample in samples])
 
 
 def colour_of(samples: NDArray[np.uint8]) -> Colour:
-    """Tell RGB from YCbCr by the pixels of a slide.
+    """Decide between RGB and YCbCr by the pixels of a slide.
 
     Glass is (240, 240, 240) in RGB; taken for YCbCr that lies far outside RGB. And in RGB the
     three channels darken together where there is tissue; in YCbCr only the first does.
@@ -170,29 +202,43 @@ def colour_of(samples: NDArray[np.uint8]) -> Colour:
     Args:
         samples: uint8 (pixels, 3), as stored.
     """
+    if _cannot_be_ycbcr(samples) or _darken_together(samples):
+        return "rgb"
+    return "ycbcr"
+
+
+def contradicts(samples: NDArray[np.uint8], label: Colour) -> bool:
+    """Return whether pixels cannot be what the tag says; a doubt is no contradiction.
+
+    Taken for YCbCr, RGB glass lies far outside RGB. Taken for RGB, YCbCr glass is one salmon red that
+    no white stands beside, and the channels of what is stained do not darken together.
+
+    Args:
+        samples: uint8 (pixels, 3), as stored.
+        label: What the tag says they are.
+    """
+    if label == "ycbcr":
+        return _cannot_be_ycbcr(samples)
+    bright = samples[:, 0] > _BRIGHT
+    neutral = (np.abs(samples[:, 1:].astype(np.int16) - 128) < _NEUTRAL_CHROMA).all(axis=1)
+    white = (samples > _WHITE_LEAST).all(axis=1)
+    glass = float((bright & neutral).mean()) > _GLASS_SHARE
+    return glass and float(white.mean()) < _WHITE_SHARE and not _darken_together(samples)
+
+
+def _cannot_be_ycbcr(samples: NDArray[np.uint8]) -> bool:
+    """Return whether many pixels, taken for YCbCr, lie far outside RGB."""
     y, cb, cr = (samples[:, channel].astype(np.float32) for channel in range(3))
     cb, cr = cb - 128, cr - 128
     rgb = np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb])
     outside = (rgb < -_OUTSIDE_LEVELS) | (rgb > 255 + _OUTSIDE_LEVELS)
-    if float(outside.any(axis=0).mean()) > _OUTSIDE_SHARE:
-        return "rgb"
-    varied = min(float(np.std(channel)) for channel in (y, cb, cr)) > 1
-    darken_together = varied and min(np.corrcoef(y, cb)[0, 1], np.corrcoef(y, cr)[0, 1])
-    return "rgb" if darken_together > _CORRELATED else "ycbcr"
+    return float(outside.any(axis=0).mean()) > _OUTSIDE_SHARE
 
 
-def _decode_rle(data: bytes, rows: int, columns: int) -> NDArray[Any]:
-    """Decode run-length encoded samples of 8 bits, three segments (PS3.5 annex G)."""
-    import imagecodecs
-
-    size = rows * columns * 3
-    if len(data) <= 64 or int.from_bytes(data[:4], "little") != 3:
-        raise BadTileError
-    try:
-        planes = imagecodecs.dicomrle_decode(data, np.dtype("u1"), out=size)
-    except DECODER_ERRORS:
-        raise BadTileError from None
-    if len(planes) != size:
-        raise BadTileError
-    stacked = np.frombuffer(planes, np.uint8).reshape(3, rows, columns)
-    return np.ascontiguousarray(np.moveaxis(stacked, 0, -1))
+def _darken_together(samples: NDArray[np.uint8]) -> bool:
+    """Return whether the three channels vary, and vary together."""
+    first, second, third = (samples[:, channel].astype(np.float32) for channel in range(3))
+    if min(float(np.std(channel)) for channel in (first, second, third)) <= 1:
+        return False
+    alike = min(np.corrcoef(first, second)[0, 1], np.corrcoef(first, third)[0, 1])
+    return bool(alike > _CORRELATED)

@@ -43,7 +43,7 @@ class OpenSlideSource:
         sizes = self._slide.level_dimensions
         factors = self._slide.level_downsamples
         if not sizes or min(sizes[0]) < 1:
-            raise _damaged()
+            raise damaged_slide()
         self._factors = tuple(float(factor) for factor in factors)
         self.levels = tuple(
             _level(size, factor, by_size)
@@ -72,13 +72,13 @@ class OpenSlideSource:
 
     @property
     def mpp_evidence(self) -> tuple[MppEvidence, ...]:
-        """What OpenSlide found out about resolution."""
+        """Evidence for the resolution that OpenSlide found."""
         x, y = (number(self._slide.properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
         return () if x is None or y is None else (MppEvidence("openslide_mpp", x, y),)
 
     @property
     def objective_power(self) -> float | None:
-        """What the header says of the objective: a hint."""
+        """Objective power by the header: a hint."""
         return number(self._slide.properties.get("openslide.objective-power"))
 
     @property
@@ -120,6 +120,14 @@ class OpenSlideSource:
     def counts(self) -> Counter[str]:
         """Return how many pieces could not be read."""
         return Counter({"tiles.damaged": len(self._damaged)} if self._damaged else {})
+
+    def header(self) -> Any:
+        """Return None: OpenSlide hands no DICOM header on; see `SlideSource.header`."""
+        return None
+
+    def forget_damage(self) -> None:
+        """Begin to count anew."""
+        self._damaged.clear()
 
     def close(self) -> None:
         """Close the file."""
@@ -176,11 +184,6 @@ def detect_format(path: str) -> str | None:
     return None if found is None else str(found)
 
 
-def has_scanner(path: str) -> bool:
-    """Return True if OpenSlide knows the file as a scanner's own, not merely as a tiled TIFF."""
-    return detect_format(path) not in (None, "generic-tiff")
-
-
 def _open(path: str) -> Any:
     import openslide
 
@@ -193,7 +196,7 @@ def _open(path: str) -> Any:
             code="slide.format",
         ) from None
     except openslide.OpenSlideError:
-        raise _damaged() from None
+        raise damaged_slide() from None
     except OSError:
         raise NotFoundError(
             "The slide cannot be read.",
@@ -202,7 +205,8 @@ def _open(path: str) -> Any:
         ) from None
 
 
-def _damaged() -> DamagedInputError:
+def damaged_slide() -> DamagedInputError:
+    """Return the error for a slide that cannot be opened though its format is known."""
     return DamagedInputError(
         "OpenSlide knows the format of the slide, and cannot open it.",
         remedy="The file is truncated, damaged, or lacks its companion files: copy it again.",

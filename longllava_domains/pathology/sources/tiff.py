@@ -17,7 +17,7 @@ from longllava_domains.pathology.sources.tiled import TiledSource, TileGrid
 _PREMULTIPLIED = 1
 
 
-class TiffSource(TiledSource):
+class TiffSlideSource(TiledSource):
     """A slide TIFF.
 
     Args:

@@ -52,7 +52,7 @@ class TiffPage:
 
 @dataclass(frozen=True)
 class TiffIndex:
-    """What the index of a slide TIFF says.
+    """Index of a slide TIFF.
 
     Attributes:
         pages: Its levels, largest first.

@@ -1,4 +1,4 @@
-"""Where fields lie: grids in level-0 pixels, what is left out of them, and which go first."""
+"""Positions of fields: grids in level-0 pixels, what is left out of them, and which go first."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -106,7 +106,7 @@ def most_tissue(shares: NDArray[np.float64], most: int) -> NDArray[np.intp]:
 
 
 def evenly(count: int, most: int) -> NDArray[np.intp]:
-    """Return places spread evenly over so many fields."""
+    """Return at most `most` positions, spread evenly over `count` fields."""
     if count <= most:
         return np.arange(count)
     return ((np.arange(most) + 0.5) * count / most).astype(np.intp)

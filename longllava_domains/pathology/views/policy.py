@@ -1,4 +1,4 @@
-"""How much of a slide the model sees, at which resolution, by which named protocol."""
+"""Amount of a slide that the model sees, at which resolution, by which named protocol."""
 
 import json
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ _MOST_OVERLAP: Final = 0.75
 
 @dataclass(frozen=True)
 class TilePolicy:
-    """Which views of a slide are shown.
+    """Choice of the views of a slide.
 
     Attributes:
         protocol: ``"joint-lowmag@1"``: a global view, then large fields in rows, at the finest

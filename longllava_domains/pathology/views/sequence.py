@@ -83,6 +83,7 @@ def to_sequence(
     provenance = slide.provenance.with_(
         policy=policy.to_json()
         | {
+            "bounds": list(slide.bounds),
             "regions": [region.to_json() for region in chosen],
             "views_of_regions": [len(part.views) for part in shown],
             "view_mpp": sorted({view.place.to_json()["mpp"] for view in views}),

@@ -1,4 +1,4 @@
-"""Where a slide holds tissue, found on an overview of about a thousand pixels.
+"""Find the tissue of a slide on an overview of about a thousand pixels.
 
 Otsu's threshold cuts every image in two, also one that is all tissue or all glass, and loses pale
 fat beside dark stain. Here glass is what glass looks like on this slide (its white point and its
@@ -40,7 +40,7 @@ _FEWEST_CELLS: Final = 12
 
 @dataclass(frozen=True, eq=False)
 class TissueMask:
-    """Where tissue is.
+    """Mask of the tissue.
 
     Attributes:
         mask: (rows, columns) of cells.
@@ -133,7 +133,7 @@ def user_tissue(slide: SlidePyramid, region: Region) -> TissueMask:
 
 
 def tissue_of(overview: Rgb, cell_um: float) -> Mask:
-    """Tell tissue from glass, borders and pen.
+    """Separate tissue from glass, borders and pen.
 
     Args:
         overview: uint8 (rows, columns, 3).

@@ -1,6 +1,5 @@
 """`Detection`: one object that a model boxed in one view, with its corners on every grid."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,13 +7,18 @@ from typing import Any, Final
 
 import numpy as np
 
-from longllava_domains.boxes import Box, Dialect, Point, enclosing_box, parse_boxes
+from longllava_domains.boxes import (
+    SCORE_KIND,
+    Box,
+    Dialect,
+    Point,
+    answer_score,
+    enclosing_box,
+    parse_boxes,
+)
 from longllava_domains.remote_sensing.detections.polygons import Ring, lonlat_ring, map_ring
 from longllava_domains.visual.place import MapPlace
 from longllava_domains.visual.strips import Mask
-
-SCORE_KIND: Final = "token-probability, uncalibrated"
-"""What a `Detection.score` is: never the probability that the object is there."""
 
 # Per cent of the view's side. A box this near to an edge may go on beyond it: 2.5 of 512 pixels.
 _CUT_MARGIN: Final = 0.5
@@ -100,7 +104,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class ViewReading:
-    """What one answer about one view says.
+    """Reading of one answer about one view.
 
     Attributes:
         detections: Its well-formed boxes.
@@ -146,9 +150,7 @@ def from_text(
         token_logprobs: Log-probability of each token of the answer.
     """
     read = parse_boxes(text, dialect=dialect)
-    score = None
-    if token_logprobs:
-        score = math.exp(math.fsum(token_logprobs) / len(token_logprobs))
+    score = answer_score(token_logprobs)
     asked = {None, category, f"{category}s"}
     kept: list[Detection] = []
     problems = Counter(read.problems)

@@ -17,7 +17,7 @@ Status = Literal["seen", "skipped", "failed"]
 
 @dataclass(frozen=True)
 class ChipOutcome:
-    """What became of one view.
+    """Outcome of one view.
 
     Attributes:
         place: Where it lies.
@@ -79,7 +79,7 @@ class Detections:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What a reader must know before reading, the research notice first."""
+        """Notices to read before the result, the research notice first."""
         return notices_for(self.provenance.with_(domain="remote-sensing"))
 
     @property

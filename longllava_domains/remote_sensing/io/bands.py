@@ -1,4 +1,4 @@
-"""Which bands are red, green and blue: by colour, name, sensor or number, never by guess."""
+"""Find the red, green and blue bands: by colour, name, sensor or number, never by guess."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ _NO_COLOUR: Final = ("gray", "undefined")
 
 @dataclass(frozen=True)
 class BandFacts:
-    """What a file says of its bands, in order; one entry per band.
+    """Facts of a file about its bands, in order; one entry per band.
 
     Attributes:
         colours: Lower-case colour interpretations, such as ``"red"``, ``"alpha"``, ``"undefined"``.

@@ -1,4 +1,4 @@
-"""What a header claims against what the file holds, before anything is allocated for it."""
+"""Check a header's claims against what the file holds, before anything is allocated for it."""
 
 import os
 from typing import Any, Final

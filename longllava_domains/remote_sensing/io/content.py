@@ -1,4 +1,4 @@
-"""What a raster shows where it is no photograph: classes, radar, heat or heights.
+"""Content of a raster that is no photograph: classes, radar, heat or heights.
 
 The encoder learned from photographs; what looks bright in these means something else. Only what the
 file or its STAC item says counts, never its looks.

@@ -1,6 +1,6 @@
-"""The one door to rasterio: settings in force while GDAL works, and its errors renamed."""
+"""GDAL's settings while it works, and its errors renamed; files are opened by `datasets.open`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -8,23 +8,13 @@ from longllava_domains.errors import (
     DamagedInputError,
     LongLlavaError,
     NetworkError,
-    NotFoundError,
-    UnsupportedInputError,
 )
-from longllava_domains.formats.regular_file import open_regular
 from longllava_domains.privacy import silenced
 from longllava_domains.remote_sensing.io.href import is_remote
-from longllava_domains.remote_sensing.io.vrt import holds_vrt, require_plain_vrt
 from longllava_domains.units import MIB, short_hash
 
 # Rows are read in block order, so the cache holds one row of blocks, not 5 % of the memory.
 CACHE_BYTES: Final = 64 * MIB
-# Formats that hold pixels themselves. Left out are descriptions that name servers or other files
-# (WMS, WMTS, WCS, GTI, MRF, STACIT ...), databases, and what no scene comes in.
-_FORMATS: Final = (
-    "GTiff", "JP2OpenJPEG", "PNG", "JPEG", "WEBP", "BMP", "GIF", "HFA", "NITF", "ENVI", "EHdr",
-    "AAIGrid", "SRTMHGT", "DTED", "netCDF", "HDF5", "HDF5Image", "SENTINEL2", "SAFE", "DIMAP",
-)  # fmt: skip
 # A local file may still hold links, in sidecars and metadata. GDAL's network file systems then find
 # no file that is allowed, and everything else that speaks HTTP only a proxy that is not there.
 _OFFLINE: Final = {
@@ -33,7 +23,6 @@ _OFFLINE: Final = {
     "GDAL_HTTPS_PROXY": "http://127.0.0.1:1",
     "VRT_NUM_THREADS": "1",  # settings hold in this thread only
 }
-_TIFF_MAGIC: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @contextmanager
@@ -45,8 +34,9 @@ def gdal_settings(
     Args:
         threads: Threads that decode blocks.
         cache_bytes: Size of the block cache.
-        remote: The network may be used, because the user named a link. Look sidecars (.ovr, .msk, .aux.xml) up by name instead of listing the folder;
-            hiding them altogether would lose masks without a word.
+        remote: The network may be used, because the user named a link. Look sidecars (.ovr, .msk,
+            .aux.xml) up by name instead of listing the folder; hiding them altogether would lose
+            masks without a word.
     """
     import rasterio
 
@@ -107,85 +97,14 @@ def damaged(href: str, where: str, row: int) -> LongLlavaError:
     )
 
 
-def open_dataset(name: str, **options: Any) -> Any:
-    """Open a rasterio dataset.
+def open_here(name: str, formats: Sequence[str]) -> Any:
+    """Open a rasterio dataset in this process, with the settings in force.
 
-    Raises:
-        NotFoundError: No such local file.
-        NetworkError: A remote file cannot be reached.
-        DamagedInputError: A TIFF that GDAL cannot open.
-        UnsupportedInputError: No format that is read here, or a VRT that names more than files.
+    Args:
+        name: What GDAL opens.
+        formats: The drivers that may.
     """
     from rasterio._path import _parse_path
     from rasterio.io import DatasetReader
 
-    remote = is_remote(name)
-    if not remote:
-        _require_plain(name)
-    # A VRT from a server could name files of this machine.
-    formats = [*_FORMATS] if remote else [*_FORMATS, "VRT"]
-    try:
-        with gdal_settings(remote=remote), silenced():
-            return DatasetReader(_parse_path(name), driver=formats, sharing=False, **options)
-    except gdal_errors():
-        raise _unopened(name) from None
-
-
-def _require_plain(name: str) -> None:
-    """Refuse local pipes and devices, which may never end, and files that lead elsewhere."""
-    import os
-
-    if os.path.exists(name) and not (os.path.isfile(name) or os.path.isdir(name)):
-        raise _unopened(name)
-    if holds_vrt(name):
-        require_plain_vrt(name)
-    for sidecar in (f"{name}.ovr", f"{name}.msk"):
-        if os.path.isfile(sidecar) and not _looks_like_tiff(sidecar):
-            raise UnsupportedInputError(
-                f"Overviews or mask beside the raster {short_hash(name)} are no TIFF file.",
-                remedy="Remove the .ovr or .msk file, or build it again with GDAL.",
-                code="raster.sidecar",
-            )
-
-
-def _unopened(name: str) -> LongLlavaError:
-    import os
-
-    token = short_hash(name)
-    if is_remote(name):
-        return NetworkError(
-            f"The remote raster {token} could not be opened.",
-            remedy="Check the link, its permission and the network.",
-            code="raster.unreachable",
-        )
-    if name.startswith("/vsi"):
-        return NotFoundError(
-            f"Nothing GDAL can open is at the virtual path {token}.",
-            remedy="Check the archive and the name inside it.",
-            code="raster.not_found",
-        )
-    if not os.path.isfile(name) and not os.path.isdir(name):
-        return NotFoundError(
-            f"There is no raster file {token}.",
-            remedy="Check the path.",
-            code="raster.not_found",
-        )
-    if _looks_like_tiff(name):
-        return DamagedInputError(
-            f"The TIFF file {token} cannot be opened.",
-            remedy="It is truncated or damaged: fetch it again.",
-            code="raster.damaged",
-        )
-    return UnsupportedInputError(
-        f"The file {token} is in no raster format that GDAL reads here.",
-        remedy="Pass a GeoTIFF, COG, VRT or STAC item; gdalinfo shows what GDAL makes of it.",
-        code="raster.format",
-    )
-
-
-def _looks_like_tiff(name: str) -> bool:
-    try:
-        with open_regular(name) as file:
-            return file.read(4) in _TIFF_MAGIC
-    except OSError:
-        return False
+    return DatasetReader(_parse_path(name), driver=[*formats], sharing=False)

@@ -1,4 +1,4 @@
-"""What one rasterio dataset says of itself: bands, palette, acquisition time."""
+"""Metadata of one rasterio dataset: bands, palette, acquisition time."""
 
 import re
 from typing import Any

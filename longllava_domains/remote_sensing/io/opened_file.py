@@ -10,7 +10,8 @@ from longllava_domains.remote_sensing.georeference import Georeference
 from longllava_domains.remote_sensing.io.bands import choose_bands
 from longllava_domains.remote_sensing.io.claims import require_plausible
 from longllava_domains.remote_sensing.io.content import content_of
-from longllava_domains.remote_sensing.io.gdal import open_dataset, reading
+from longllava_domains.remote_sensing.io.datasets.open import open_dataset
+from longllava_domains.remote_sensing.io.gdal import reading
 from longllava_domains.remote_sensing.io.href import gdal_name, is_remote, local_file, recordable
 from longllava_domains.remote_sensing.io.metadata import (
     acquired,
@@ -31,7 +32,7 @@ Bands = str | int | Sequence[int | str] | None
 
 @dataclass(frozen=True)
 class Acquired:
-    """When a scene was taken, ISO 8601; nothing where no one says it.
+    """Acquisition time of a scene, ISO 8601; nothing if no one says it.
 
     Attributes:
         time: The moment.
@@ -119,9 +120,10 @@ def open_one(
         with reading(name):  # damaged directories show on the first question about the bands
             opened = _described(name, dataset, bands, crs, nodata)
             opened = replace(opened, files=_hashed_files(name, dataset, read))
-    if warned.count == 0:
+    warnings = warned.count + getattr(dataset, "warnings", 0)  # in the jail, and here
+    if warnings == 0:
         return opened
-    return replace(opened, codes={**opened.codes, "gdal.warnings": warned.count})
+    return replace(opened, codes={**opened.codes, "gdal.warnings": warnings})
 
 
 def _described(

@@ -1,4 +1,4 @@
-"""What every source of pixels promises, and the small types that travel from it."""
+"""Interface of every source of pixels, and the small types that travel from it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Paint(Protocol):
 
 
 class PixelSource(Protocol):
-    """Where the pixels of a raster come from.
+    """Source of the pixels of a raster.
 
     Guarantees: all reads give the same channels in the same type; `read` of a window inside
     the raster equals `rasterio.read(window=...)`; `sweep` gives every row once, top to bottom,

@@ -1,4 +1,4 @@
-"""Where a dataset lies: geotransform, control points or RPC, and the proof that it can be so."""
+"""Position of a dataset: geotransform, control points or RPC, and the proof that it can be so."""
 
 import math
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""What a local VRT may point to: plain raster files on this machine, and nothing else.
+"""Targets that a local VRT may have: plain raster files on this machine, and nothing else.
 
 GDAL follows whatever a VRT names: servers, other descriptions that name servers, and with raw bands
 any file at all, as pixels. So it is read here first. Sources are looked at by their first bytes.

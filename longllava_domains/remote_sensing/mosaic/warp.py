@@ -4,10 +4,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from longllava_domains.errors import GeoreferenceError
-from longllava_domains.privacy import silenced
 from longllava_domains.remote_sensing.georeference import AffineMap, Georeference
-from longllava_domains.remote_sensing.io.gdal import gdal_errors, gdal_settings
+from longllava_domains.remote_sensing.io.datasets.open import warp_dataset
+from longllava_domains.remote_sensing.io.gdal import gdal_errors
 from longllava_domains.remote_sensing.io.gdal_source import GdalSource
+from longllava_domains.remote_sensing.io.href import is_remote
 from longllava_domains.remote_sensing.io.opened_file import Opened
 
 
@@ -91,11 +92,10 @@ def _warped(
     opened: Opened, how: str, place: Georeference | None, options: dict[str, Any]
 ) -> Opened:
     from rasterio.enums import ColorInterp, Resampling
-    from rasterio.vrt import WarpedVRT
 
     dataset, source = opened.dataset, opened.source
     numbers: tuple[int, ...] = getattr(source, "numbers", (1,))
-    resampling = Resampling.nearest if source.categorical else Resampling.bilinear
+    options["resampling"] = Resampling.nearest if source.categorical else Resampling.bilinear
     options["add_alpha"] = ColorInterp.alpha not in dataset.colorinterp
     given = getattr(source, "given_nodata", None)
     if given is not None:
@@ -105,8 +105,7 @@ def _warped(
         # below looks for the value itself, as it does in a file that is not warped.
         options |= {"src_nodata": None, "nodata": None}
     try:
-        with gdal_settings(), silenced():
-            warped = WarpedVRT(dataset, resampling=resampling, **options)
+        warped = warp_dataset(dataset, options, remote=is_remote(opened.hrefs[0]))
     except gdal_errors():
         raise GeoreferenceError(
             "A raster of the mosaic cannot be projected to the first one's CRS.",

@@ -1,4 +1,4 @@
-"""How much of a raster the model sees at once, and how sharply: arithmetic on a token budget."""
+"""Amount of a raster that the model sees at once, and how sharply: arithmetic on a token budget."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -13,7 +13,7 @@ BeyondBudget = Literal["decimate", "super-tiles", "refuse"]
 
 @dataclass(frozen=True)
 class GridPolicy:
-    """Which views of a raster are shown: a global view, then a grid of tiles.
+    """Choice of the views of a raster: a global view, then a grid of tiles.
 
     Attributes:
         tile_px: Side of a tile, pixels of the (possibly decimated) raster.
@@ -64,7 +64,7 @@ class GridPolicy:
         return free // (self.tokens_per_view + TAG_TOKENS + 1)
 
     def within_views(self, views: int) -> "GridPolicy":
-        """Return the policy with the largest `max_tokens` that shows at most so many views.
+        """Return the policy with the largest `max_tokens` that shows at most `views` views.
 
         Args:
             views: The global view and the tiles of one sequence, 2 or more.
@@ -82,7 +82,7 @@ class GridPolicy:
 
 @dataclass(frozen=True)
 class ViewPlan:
-    """What a policy does with a raster.
+    """Plan of what a policy does with a raster.
 
     Attributes:
         mode: ``"native"``, ``"decimated"`` or ``"super-tiles"``.

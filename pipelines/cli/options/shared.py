@@ -30,7 +30,7 @@ EveryMm = Annotated[
 MaxTokens = Annotated[
     int | None, typer.Option(help="Raster: tokens of the prompt", callback=at_least(1))
 ]
-DomainName = Annotated[str | None, typer.Option(help="ct, pathology or remote_sensing")]
+DomainName = Annotated[str | None, typer.Option(help="ct, pathology, remote_sensing or image")]
 
 
 @dataclass(frozen=True)

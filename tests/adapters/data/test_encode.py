@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from longllava_domains.adapters.data.domain_pictures import Scene, Volume, picture_of
+from longllava_domains.adapters.data.domain_pictures import ScenePicture, VolumePicture, picture_of
 from longllava_domains.adapters.data.encode import Encoder, last_answer_only, spell_pictures
 from longllava_domains.adapters.data.open import open_data
 from longllava_domains.adapters.data.pictures import ONE_VIEW, ImageFile, Shape
@@ -76,7 +76,7 @@ def test_a_volume_becomes_a_tag_for_each_of_its_views(tmp_path: Path, encoder: E
     sample = next(iter(data))[1]
     assert isinstance(sample, Sample)
     volume = sample.pictures[0]
-    assert isinstance(volume, Volume)
+    assert isinstance(volume, VolumePicture)
     few = replace(volume, policy=SlicePolicy(count=3, windows=("lung", "mediastinum")))
     encoded = encoder.encode(replace(sample, pictures=(few,)))
     assert encoded.views == 6 == len(few.load())
@@ -88,7 +88,7 @@ def test_a_scene_is_spelled_as_a_grid_beside_an_ordinary_image(
 ) -> None:
     path = raster_builder.smaller_than_a_tile(tmp_path / "scene.tif")
     scene = picture_of(tmp_path, path.name, grid=GridPolicy(tile_px=32))
-    assert isinstance(scene, Scene)
+    assert isinstance(scene, ScenePicture)
     training_sets.write_images(tmp_path, ["a.png"])
     pictures = (picture_of(tmp_path, "a.png"), scene)
     sample = Sample("0", (("<image> and <image>?", "Yes."),), pictures)

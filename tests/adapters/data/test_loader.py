@@ -13,8 +13,8 @@ import training_sets
 from longllava_domains.adapters.data.batch import Batch
 from longllava_domains.adapters.data.check import check_data
 from longllava_domains.adapters.data.encode import Encoder
-from longllava_domains.adapters.data.loader import RowLoader, Shard, generator_of
-from longllava_domains.adapters.data.mixture import Mixture, Part, mixture_of
+from longllava_domains.adapters.data.loader import ProcessShare, RowLoader, generator_of
+from longllava_domains.adapters.data.mixture import Mixture, MixturePart, mixture_of
 from longllava_domains.adapters.data.open import open_data
 from longllava_domains.adapters.data.packing import PackingPolicy
 from longllava_domains.errors import PolicyError
@@ -37,8 +37,8 @@ def mixture(tmp_path: Path, encoder: Encoder) -> Mixture:
     last = replace(encoder, loss_on="last")
     return mixture_of(
         [
-            Part(check_data(medical, last, max_tokens=160), last),
-            Part(check_data(own, encoder, max_tokens=160), encoder),
+            MixturePart(check_data(medical, last, max_tokens=160), last),
+            MixturePart(check_data(own, encoder, max_tokens=160), encoder),
         ]
     )
 
@@ -110,7 +110,7 @@ def test_the_last_step_is_filled_up_with_rows_of_which_nothing_is_learned(mixtur
 def test_processes_share_the_rows_and_take_equally_many(mixture: Mixture, world: int) -> None:
     alone = list(RowLoader(mixture, POLICY, epochs=2, seed=1))
     shards = [
-        list(RowLoader(mixture, POLICY, epochs=2, seed=1, shard=Shard(rank, world)))
+        list(RowLoader(mixture, POLICY, epochs=2, seed=1, shard=ProcessShare(rank, world)))
         for rank in range(world)
     ]
     assert len({len(rows) for rows in shards}) == 1
@@ -140,7 +140,7 @@ def test_another_run_s_state_is_refused(mixture: Mixture) -> None:
     for other in (
         RowLoader(mixture, POLICY, seed=2),
         RowLoader(mixture, PackingPolicy("isolated", 170), seed=1),
-        RowLoader(mixture, POLICY, seed=1, shard=Shard(0, 2)),
+        RowLoader(mixture, POLICY, seed=1, shard=ProcessShare(0, 2)),
         RowLoader(mixture_of(mixture.parts[:1]), POLICY, seed=1),
     ):
         with pytest.raises(PolicyError, match="other data"):

@@ -2,9 +2,12 @@
 
 import csv
 import json
+import re
 import sys
+from io import StringIO
 from pathlib import Path
-from types import ModuleType
+from threading import Lock
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -189,10 +192,14 @@ def test_asking_for_java_without_it_is_refused(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(PolicyError) as caught:
         score(**asked)
-    assert caught.value.code == "reports.java"
+    assert caught.value.code == "evaluate.coco_tools"
 
 
 class FakeMeteor:
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.meteor_p = SimpleNamespace(stdout=StringIO(), stderr=StringIO())
+
     def compute_score(self, written: dict, generated: dict) -> tuple[float, list[float]]:
         scores = [float(written[k] == generated[k]) for k in written]
         return sum(scores) / len(scores), scores
@@ -200,7 +207,10 @@ class FakeMeteor:
 
 class FakeTokenizer:
     def tokenize(self, captions: dict) -> dict:
-        return {k: [each[0]["caption"].lower().replace(".", "")] for k, each in captions.items()}
+        # As Java's program: one line for each caption, so a stray line break shifts all others.
+        lines = "\n".join(each[0]["caption"] for each in captions.values())
+        words = [line.lower().replace(".", "") for line in re.split(r"[\r\n]", lines)]
+        return {number: [text] for number, text in zip(captions, words, strict=False)}
 
 
 def test_the_users_pycocoevalcap_is_called_with_one_reference_each(
@@ -220,6 +230,7 @@ def test_the_users_pycocoevalcap_is_called_with_one_reference_each(
             module.__path__ = []  # a package, so that what lies in it can be imported
             monkeypatch.setitem(sys.modules, full, module)
         setattr(sys.modules[path], name, fake)
-    found = score(rows(WRITTEN), meteor=True, tokenizer="ptb")
+    broken = {name: text.replace(" the ", "\rthe ") for name, text in WRITTEN.items()}
+    found = score(rows(broken), meteor=True, tokenizer="ptb")
     assert found.metrics["meteor"] == 1.0
     assert not any("METEOR is absent" in note for note in found.notes)

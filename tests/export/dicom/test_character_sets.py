@@ -1,5 +1,6 @@
 """Families: a patient's name garbled into a report, and dates of an older standard copied."""
 
+import json
 from typing import Any
 
 import pydicom
@@ -8,6 +9,7 @@ import pytest
 from longllava_domains.errors import OutputError
 from longllava_domains.export.dicom.sr import build_dicom_sr, save_dicom_sr
 from longllava_domains.export.fhir.bundle import build_fhir
+from longllava_domains.provenance import LEFT_OUT_TEXT_NOTICE
 
 NAMES = {
     "gbk": ("张伟^三", "gbk"),
@@ -31,6 +33,13 @@ def with_bytes(
         assert mark.encode() in data
         file.write_bytes(data.replace(mark.encode(), name))
     return ct_reports.read_headers(files)
+
+
+def procedure(meaning: str) -> pydicom.Dataset:
+    """Return a code of a procedure."""
+    item = pydicom.Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "1", "99HOSPITAL", meaning
+    return item
 
 
 @pytest.mark.parametrize("script", NAMES)
@@ -80,13 +89,44 @@ def test_a_name_that_its_character_set_explains_arrives_whole(
         assert document.SpecificCharacterSet == "ISO_IR 192"
 
 
-def test_a_description_that_cannot_be_read_is_left_out(ct_reports, tmp_path) -> None:
+def test_a_description_that_cannot_be_read_is_left_out_and_this_is_said(
+    ct_reports, tmp_path
+) -> None:
     """Family (neighbour): free text that a report may do without does not stop it."""
     name = "胸部".encode("gbk")
     headers = with_bytes(ct_reports, tmp_path, name, None, "StudyDescription")
     for document in build_dicom_sr(ct_reports.make_report(headers), headers):
         assert "StudyDescription" not in document
         assert str(document.PatientName) == "Smith"
+        assert LEFT_OUT_TEXT_NOTICE in document.to_json()
+
+
+def test_a_procedure_code_that_cannot_be_read_is_left_out_and_this_is_said(
+    ct_reports, tmp_path
+) -> None:
+    name = "胸部".encode("gbk")
+    mark = "N" * len(name)
+    changes = {"ProcedureCodeSequence": [procedure("Thorax"), procedure(mark)]}
+    changes |= {"PatientName": "Smith", "StudyDescription": "Thorax"}
+    files = ct_reports.write_series(tmp_path, SpecificCharacterSet=None, **changes)
+    for file in files:
+        data = file.read_bytes()
+        assert mark.encode() in data
+        file.write_bytes(data.replace(mark.encode(), name))
+    headers = ct_reports.read_headers(files)
+    content = ct_reports.make_report(headers)
+    for document in build_dicom_sr(content, headers):
+        assert [item.CodeMeaning for item in document.ProcedureCodeSequence] == ["Thorax"]
+        assert LEFT_OUT_TEXT_NOTICE in document.to_json()
+    assert LEFT_OUT_TEXT_NOTICE in json.dumps(build_fhir(content, headers))
+
+
+def test_nothing_is_said_where_every_text_can_be_read(ct_reports, tmp_path) -> None:
+    headers = with_bytes(ct_reports, tmp_path, b"Thorax", None, "StudyDescription")
+    content = ct_reports.make_report(headers)
+    for document in build_dicom_sr(content, headers):
+        assert LEFT_OUT_TEXT_NOTICE not in document.to_json()
+    assert LEFT_OUT_TEXT_NOTICE not in json.dumps(build_fhir(content, headers))
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,13 @@ import pytest
 import shapely
 from map_detections import findings, to_dateline, to_utm
 
-from longllava_domains.boxes import polygon_area
+from longllava_domains.boxes import SCORE_KIND, polygon_area
 from longllava_domains.errors import OutputError
 from longllava_domains.export.maps.geojson import geometry, write_geojson
 from longllava_domains.export.maps.geopackage import write_geopackage
 from longllava_domains.export.maps.geoparquet import write_geoparquet
 from longllava_domains.export.maps.stac import write_stac_item
 from longllava_domains.provenance import SCENE_NOTICE, Provenance
-from longllava_domains.remote_sensing.detections.detection import SCORE_KIND
 
 COLUMNS = {
     "class", "score", "score_kind", "angle_deg", "resolution_m", "view_id", "datetime", "model",

@@ -13,7 +13,8 @@ import pytest
 
 from longllava_domains.errors import DamagedInputError, UnsupportedInputError
 from longllava_domains.formats.decoding import frames, jail
-from longllava_domains.formats.decoding.jail import Jail, Job
+from longllava_domains.formats.decoding.jail import Jail
+from longllava_domains.formats.decoding.job import DecodingJob
 from longllava_domains.formats.dicom import codecs
 
 BUILDERS = Path(__file__).parents[2] / "builders"
@@ -32,8 +33,8 @@ def hostile(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jail]:
     made.close()
 
 
-def job(task: str, data: bytes = b"1234") -> Job:
-    return Job(task, data, (), (4,), np.uint8)
+def job(task: str, data: bytes = b"1234") -> DecodingJob:
+    return DecodingJob(task, data, (), (4,), np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -70,14 +71,14 @@ def test_a_decoder_sees_no_token(hostile: Jail, monkeypatch: pytest.MonkeyPatch)
 def test_images_of_growing_and_shrinking_size_share_one_worker(hostile: Jail) -> None:
     for size in (4, 5_000_000, 10, 12_000_000, 1):
         data = bytes(size % 251 for _ in range(1)) * size
-        pixels, _ = hostile.run(Job("chat", data, (), (size,), np.uint8))
+        pixels, _ = hostile.run(DecodingJob("chat", data, (), (size,), np.uint8))
         assert pixels.tobytes() == data
 
 
 def test_more_pixels_than_the_limit_are_refused_before_any_process_starts() -> None:
     empty = Jail(module="no_such_module")
     with pytest.raises(UnsupportedInputError) as refused:
-        empty.run(Job("frame", b"", (), (65535, 65535), np.uint16))
+        empty.run(DecodingJob("frame", b"", (), (65535, 65535), np.uint16))
     assert refused.value.code == "decoding.pixels"
     with pytest.raises(UnsupportedInputError) as refused:
         empty.run(job("frame"))
@@ -106,7 +107,7 @@ def test_our_own_refusals_come_back_with_their_code_and_facts() -> None:
 def test_threads_get_their_own_images(hostile: Jail) -> None:
     def decode(number: int) -> bool:
         data = bytes([number]) * 4096
-        pixels, _ = hostile.run(Job("chat", data, (), (4096,), np.uint8))
+        pixels, _ = hostile.run(DecodingJob("chat", data, (), (4096,), np.uint8))
         return pixels.tobytes() == data
 
     with ThreadPoolExecutor(3) as pool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from checkpoint_folders import reconfigure
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from longllava_domains.errors import CheckpointError, LongLlavaError, TokenizerE
 from longllava_domains.model import load_checkpoint
 from longllava_domains.model.checkpoint.adapter.merge import merge_adapter
 from longllava_domains.model.checkpoint.load import open_checkpoint
+from longllava_domains.model.checkpoint.pickled import load_pickled
 from longllava_domains.model.checkpoint.source import locate
 from longllava_domains.prompt import PromptTokenizer
 
@@ -186,3 +188,21 @@ def test_a_misspelled_folder_does_not_reach_the_hub(
     with pytest.raises(CheckpointError):
         locate(Path("owner/name"))
     assert offline == []
+
+
+@pytest.mark.parametrize("inside", ["data.pkl", "data/0"])
+def test_a_bomb_inside_a_bin_file_is_refused_before_it_is_read(tmp_path: Path, inside: str) -> None:
+    """1.5 MB that inflated to as many orders as keep torch's reader busy for minutes."""
+    import zipfile
+
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"a": torch.zeros(3)}, path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            filling = b"0" * 100_000_000 if name.endswith(inside) else b""
+            archive.writestr(name, data + filling)
+    with pytest.raises(CheckpointError) as refused:
+        load_pickled(path, "A weight file")
+    assert refused.value.code == "checkpoint.bomb"

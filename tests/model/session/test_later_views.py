@@ -19,6 +19,7 @@ from longllava_domains.model.budget import fit
 from longllava_domains.model.session.prefill import StepSizes, prefill
 from longllava_domains.model.session.sampling import Chooser
 from longllava_domains.vision_language import Monitor
+from longllava_domains.visual import VisualSequence
 
 MODEL = tiny_model()
 CHOICES = ("Yes", "No", "Maybe not")
@@ -28,10 +29,17 @@ def logprobs(session) -> torch.Tensor:
     return torch.tensor([score.sum_logprob for score in session.score("Now?", CHOICES)])
 
 
-@pytest.mark.parametrize("layout", ["images", "temporal"])
+@pytest.mark.parametrize(
+    ("layout", "later"),
+    [("images", "images"), ("temporal", "temporal"), ("grid", "images"), ("images", "temporal")],
+)
 @pytest.mark.parametrize("protocol", ["reference", "repaired"])
-def test_views_of_a_later_turn_stand_before_its_question(layout, protocol, monkeypatch) -> None:
-    first, second = views(3, layout=layout), views(2, seed=1, layout=layout)
+def test_views_of_a_later_turn_stand_before_its_question(
+    layout, later, protocol, monkeypatch
+) -> None:
+    shown = views(3).views
+    first = VisualSequence(shown, layout, (1, 2) if layout == "grid" else None)
+    second = views(2, seed=1, layout=later)
     session = MODEL.open(first, protocol=protocol)
     answer = session.ask("What is shown?", max_new_tokens=4)
     batches = count_encoded(monkeypatch, MODEL)

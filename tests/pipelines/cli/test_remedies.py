@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from longllava_domains.pipelines.cli import remedies
 from longllava_domains.pipelines.cli.main import run, running
-from longllava_domains.pipelines.cli.remedies import typed
+from longllava_domains.pipelines.cli.options import remedies
+from longllava_domains.pipelines.cli.options.remedies import typed
 
 ROOT = Path(__file__).parents[3]
 PHANTOM = str(ROOT / "examples/chest_phantom")

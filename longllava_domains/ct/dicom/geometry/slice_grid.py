@@ -1,25 +1,21 @@
 """Order slices along their normal and lay them on an even grid, repairing only what was asked.
 
 Where no even grid is proved, the slices still are what was acquired: their order and places hold.
-
-Repairs: ``"duplicates"`` keeps one of several pixel-identical slices, ``"gaps"`` (or
-``"gaps:K"``) leaves a slot for each of up to K missing slices in a row, ``"tilt"`` shifts each
-slice in its plane, ``"single"`` takes the thickness of a lone slice as its spacing.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from longllava_domains.ct.dicom.geometry.spacing import MAX_GAP, Grid, grid_of
+from longllava_domains.ct.dicom.geometry.repair import Repair
+from longllava_domains.ct.dicom.geometry.spacing import SliceGrid, grid_of
 from longllava_domains.ct.dicom.geometry.stack import (
     ACQUIRED_REMEDY,
     SAME_PLACE_MM,
-    Arrangement,
     Plane,
+    SliceArrangement,
     Stack,
     common_plane,
     is_tilted,
@@ -27,48 +23,7 @@ from longllava_domains.ct.dicom.geometry.stack import (
     tilt_of,
 )
 from longllava_domains.ct.dicom.header import SliceHeader
-from longllava_domains.errors import Fact, GeometryError, PolicyError
-
-REPAIRS: Final = ("tilt", "gaps", "duplicates", "single")
-DEFAULT_GAP: Final = 3
-
-
-@dataclass(frozen=True)
-class Repair:
-    """What the user allowed.
-
-    Attributes:
-        tilt: Straighten a tilt.
-        gap: Most missing slices in a row that may be made up.
-        duplicates: Drop slices that are pixel-identical to one at the same place.
-        single: Take a lone slice's thickness as its spacing.
-    """
-
-    tilt: bool = False
-    gap: int = 0
-    duplicates: bool = False
-    single: bool = False
-
-
-def parse_repair(names: tuple[str, ...]) -> Repair:
-    """Read the names of repairs.
-
-    Raises:
-        PolicyError: An unknown name.
-    """
-    gap = 0
-    for name in names:
-        word, _, count = name.partition(":")
-        if word == "gaps" and (not count or (count.isdecimal() and int(count) <= MAX_GAP)):
-            gap = int(count or DEFAULT_GAP)
-        elif name not in REPAIRS:
-            raise PolicyError(
-                "There is no such repair for DICOM.",
-                remedy=f"Choose from {', '.join(REPAIRS)} (gaps:K for up to K slices in a row, "
-                f"at most {MAX_GAP}).",
-                code="ct.repair",
-            )
-    return Repair("tilt" in names, gap, "duplicates" in names, "single" in names)
+from longllava_domains.errors import Fact, GeometryError
 
 
 @dataclass
@@ -82,7 +37,7 @@ def arrange(
     repair: Repair,
     identical: Callable[[SliceHeader, SliceHeader], bool],
     steps_mm: tuple[tuple[float, float], ...] = (),
-) -> Arrangement:
+) -> SliceArrangement:
     """Put slices in order, and on a proved grid where they lie on one.
 
     Args:
@@ -119,7 +74,7 @@ def arrange(
             raise _duplicates(len(ordered), len(repeated), len(identical_ones), repair)
     if len(ordered) == 1:
         stack = _single(ordered[0], plane, repair, notes)
-        return Arrangement(stack, offsets, stack)
+        return SliceArrangement(stack, offsets, stack)
     acquired = _acquired(ordered, offsets, places, plane)
     even, refusal = _even(offsets, repeated, steps_mm, repair)
     try:
@@ -134,9 +89,9 @@ def arrange(
         for name, step in (("smallest_step_mm", steps.min()), ("largest_step_mm", steps.max())):
             notes.numbers[name] = round(float(step), 4)
         acquired = replace(acquired, codes=notes.codes, numbers=notes.numbers)
-        return Arrangement(acquired, offsets, None, refusal)
+        return SliceArrangement(acquired, offsets, None, refusal)
     grid = _on_grid(ordered, offsets, places, plane, drift, even, notes)
-    return Arrangement(acquired, offsets, grid)
+    return SliceArrangement(acquired, offsets, grid)
 
 
 def _even(
@@ -144,7 +99,7 @@ def _even(
     repeated: list[tuple[int, int]],
     steps_mm: tuple[tuple[float, float], ...],
     repair: Repair,
-) -> tuple[Grid | None, GeometryError | None]:
+) -> tuple[SliceGrid | None, GeometryError | None]:
     """Return the even grid of the positions, or why there is none."""
     if repeated:
         return None, _steps_meet(len(offsets), len(repeated), steps_mm)
@@ -171,7 +126,7 @@ def _on_grid(
     places: NDArray[np.float64],
     plane: Plane,
     drift: NDArray[np.float64],
-    grid: Grid,
+    grid: SliceGrid,
     notes: _Notes,
 ) -> Stack:
     if grid.missing:
@@ -276,7 +231,7 @@ def _start(
 
 
 def _straighten(
-    drift: NDArray[np.float64], offsets: NDArray[np.float64], plane: Plane, grid: Grid
+    drift: NDArray[np.float64], offsets: NDArray[np.float64], plane: Plane, grid: SliceGrid
 ) -> NDArray[np.float64]:
     """Return the shift of each slot in rows and columns that undoes a tilt."""
     slots = np.arange(int(grid.slots[-1]) + 1)

@@ -24,8 +24,8 @@ _OFTEN: Final = 0.2
 
 
 @dataclass(frozen=True)
-class Grid:
-    """Where slices lie on an even grid.
+class SliceGrid:
+    """Positions of slices on an even grid.
 
     Attributes:
         slots: Slot of each slice, from 0.
@@ -40,7 +40,7 @@ class Grid:
     missing: int
 
 
-def grid_of(offsets: NDArray[np.float64], most_missing: int) -> Grid:
+def grid_of(offsets: NDArray[np.float64], most_missing: int) -> SliceGrid:
     """Lay sorted positions on an even grid.
 
     Args:
@@ -99,7 +99,7 @@ def _bases(steps: NDArray[np.float64]) -> list[float]:
     return [median, smallest] if is_common else [median]
 
 
-def _fit(offsets: NDArray[np.float64], steps: NDArray[np.float64], base: float) -> Grid:
+def _fit(offsets: NDArray[np.float64], steps: NDArray[np.float64], base: float) -> SliceGrid:
     counts = np.clip(np.rint(steps / base), 1, 1_000_000).astype(np.intp)
     slots = np.concatenate([[0], np.cumsum(counts)])
     # The straight line of least squares: the ends alone would carry their rounding into it.
@@ -107,7 +107,7 @@ def _fit(offsets: NDArray[np.float64], steps: NDArray[np.float64], base: float) 
     spacing = float(centred @ offsets / (centred @ centred))
     stray = offsets - slots * spacing
     uneven_mm = float(np.abs(stray - stray.mean()).max())
-    return Grid(slots, spacing, uneven_mm, int(counts.sum() - len(counts)))
+    return SliceGrid(slots, spacing, uneven_mm, int(counts.sum() - len(counts)))
 
 
 def _refuse_several_spacings(steps: NDArray[np.float64], facts: dict[str, Fact]) -> None:

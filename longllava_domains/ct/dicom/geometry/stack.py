@@ -48,7 +48,7 @@ class Stack:
 
 
 @dataclass(frozen=True)
-class Arrangement:
+class SliceArrangement:
     """Slices as they were acquired, and on an even grid where that is proved.
 
     Attributes:

@@ -15,7 +15,7 @@ _NEGLIGIBLE_PX: Final = 1e-6
 
 
 class Canvas:
-    """Where each slice lies on the plane of the straightened volume.
+    """Position of each slice on the plane of the straightened volume.
 
     Args:
         size: Rows and columns of the stored slices.

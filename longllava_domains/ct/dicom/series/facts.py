@@ -1,4 +1,4 @@
-"""What is passed on about a series: numbers, and words from fixed lists only."""
+"""Facts that are passed on about a series: numbers, and words from fixed lists only."""
 
 from collections.abc import Sequence
 

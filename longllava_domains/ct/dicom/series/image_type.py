@@ -1,4 +1,4 @@
-"""What an image's Image Type says it is: whole values that are known, never parts of words.
+"""Reading of an image's Image Type: whole values that are known, never parts of words.
 
 PS3.3 C.7.6.1.1.2 and C.8.16.1, and what vendors write. "LOW DOSE" is no dose page and "AIDR 3D"
 is no 3D rendering.

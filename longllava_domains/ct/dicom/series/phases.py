@@ -1,4 +1,4 @@
-"""Tell apart images that repeat positions: phases, acquisitions, energies, files.
+"""Separate images that repeat positions: phases, acquisitions, energies, files.
 
 Every mark is tried by itself, then together with others, and last the order in time. A split
 counts only where each part has every place once and the parts truly overlap: table steps that

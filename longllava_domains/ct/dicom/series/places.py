@@ -1,4 +1,4 @@
-"""How two sets of images under one series UID lie to each other along the slice normal."""
+"""Relation of two sets of images under one series UID, along the slice normal."""
 
 from collections.abc import Sequence
 from typing import Final, Literal

@@ -22,7 +22,7 @@ _NO_PURPOSE: Final = Purpose()
 
 
 @dataclass(frozen=True)
-class Choice:
+class SeriesChoice:
     """One sub-series, and why.
 
     Attributes:
@@ -40,7 +40,7 @@ class Choice:
 
 def choose(
     series: Sequence[SubSeries], wanted: int | str | None, purpose: Purpose = _NO_PURPOSE
-) -> Choice:
+) -> SeriesChoice:
     """Choose one sub-series.
 
     Args:
@@ -88,13 +88,13 @@ def choose(
 
 def _chosen(
     rows: list[SeriesRow], index: int, code: str, why: str, equals: Sequence[int]
-) -> Choice:
-    return Choice(
+) -> SeriesChoice:
+    return SeriesChoice(
         index, Counter({f"choice.{code}": 1}), {}, _with_reasons(rows, index, why, equals)
     )
 
 
-def _note_others(found: Choice, able: list[int]) -> None:
+def _note_others(found: SeriesChoice, able: list[int]) -> None:
     """Note a sharp reconstruction that was passed over, and volumes of other ranges."""
     best = found.rows[found.index]
     others = [found.rows[i] for i in able if i != found.index and found.rows[i].kind == "volume"]

@@ -50,7 +50,7 @@ _DAMAGED: Final = ("file.unparsable", "file.ct_without_pixels", "file.multiframe
 
 @dataclass
 class Study:
-    """What a folder, archive or file holds.
+    """Content of a folder, archive or file.
 
     Attributes:
         series: Sub-series of CT slices.

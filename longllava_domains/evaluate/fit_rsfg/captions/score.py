@@ -6,16 +6,12 @@ from typing import Final, Literal
 import numpy as np
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.evaluate.fit_rsfg.captions.coco_java import (
-    absent_tool,
-    meteor,
-    official_tokens,
-)
 from longllava_domains.evaluate.fit_rsfg.captions.tokens import plain_tokens
-from longllava_domains.evaluate.fit_rsfg.rows import Item, ProtocolName, Scored, Verdict
+from longllava_domains.evaluate.fit_rsfg.rows import ItemToScore, ProtocolName, ScoredRows, Verdict
 from longllava_domains.evaluate.statistic import mean_statistic
 from longllava_domains.evaluate.text_overlap.bleu import pycocoevalcap_bleu
 from longllava_domains.evaluate.text_overlap.cider import pycocoevalcap_cider
+from longllava_domains.evaluate.text_overlap.coco_java import absent_tool, meteor, ptb_tokens
 from longllava_domains.evaluate.text_overlap.ngrams import count_ngrams
 from longllava_domains.evaluate.text_overlap.rouge import pycocoevalcap_rouge_l
 
@@ -30,8 +26,8 @@ EMPTY: Final = "the answer holds no word"
 
 
 def score_captions(
-    items: Sequence[Item], protocol: ProtocolName, *, tokenizer: Tokenizer = "auto"
-) -> Scored:
+    items: Sequence[ItemToScore], protocol: ProtocolName, *, tokenizer: Tokenizer = "auto"
+) -> ScoredRows:
     """Score captions with BLEU, METEOR, ROUGE-L and CIDEr, named as pycocoevalcap names them.
 
     Every row counts under both protocols, an empty answer as a caption without words. A row's
@@ -47,16 +43,14 @@ def score_captions(
         PolicyError: Another tokenizer, or the official one was asked for and cannot be run.
     """
     if not items:
-        return Scored({}, [])
+        return ScoredRows({}, [])
     texts = [text for item in items for text in (item.answer, item.truth)]
     tokens, used, notes = _tokens(texts, tokenizer)
     answers, truths = tokens[::2], tokens[1::2]
     counts = count_ngrams(answers, truths, LONGEST)
     lengths = [np.array([len(words) for words in texts], float) for texts in (answers, truths)]
-    rouge = [
-        pycocoevalcap_rouge_l(" ".join(answer), " ".join(truth))
-        for answer, truth in zip(answers, truths, strict=True)
-    ]
+    said, meant = ([" ".join(words) for words in texts] for texts in (answers, truths))
+    rouge = [pycocoevalcap_rouge_l(*pair) for pair in zip(said, meant, strict=True)]
     bleu = pycocoevalcap_bleu(counts, *lengths)
     statistics = {
         **{f"Bleu_{size}": found for size, found in enumerate(bleu, 1)},
@@ -65,12 +59,12 @@ def score_captions(
     }
     metrics = {name: found.value for name, found in statistics.items()}
     if used == "ptb":
-        metrics["METEOR"] = meteor(answers, truths)
+        metrics["METEOR"], _ = meteor(said, meant)
     verdicts = [
         Verdict(score, "" if answer else EMPTY)
         for score, answer in zip(rouge, answers, strict=True)
     ]
-    return Scored(metrics, verdicts, statistics, (*notes, CIDER_SCALE), {"tokenizer": used})
+    return ScoredRows(metrics, verdicts, statistics, (*notes, CIDER_SCALE), {"tokenizer": used})
 
 
 def _tokens(
@@ -86,7 +80,7 @@ def _tokens(
     missing = absent_tool()
     if tokenizer == "ptb" or (tokenizer == "auto" and missing is None):
         try:
-            return official_tokens(texts), "ptb", ()
+            return [text.split() for text in ptb_tokens(texts)], "ptb", ()
         except PolicyError:
             if tokenizer == "ptb":
                 raise

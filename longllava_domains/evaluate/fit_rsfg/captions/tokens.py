@@ -1,7 +1,7 @@
 """Captions as words: our own tokenizer, close to the official one on plain English.
 
 The official tokenizer is Stanford's PTBTokenizer 3.4.1 in lower case, with punctuation removed;
-see `longllava_domains.evaluate.fit_rsfg.captions.coco_java`.
+see `longllava_domains.evaluate.text_overlap.coco_java`.
 """
 
 import re

@@ -24,7 +24,7 @@ from longllava_domains.evaluate.fit_rsfg.complex.labels import (
     without_plural,
 )
 from longllava_domains.evaluate.fit_rsfg.complex.task_score import TaskScore
-from longllava_domains.evaluate.fit_rsfg.rows import Item, ProtocolName, Verdict, f1
+from longllava_domains.evaluate.fit_rsfg.rows import ItemToScore, ProtocolName, Verdict, f1
 from longllava_domains.evaluate.fit_rsfg.spans import groups
 
 Labelled = list[tuple[Hashable, OfficialBox]]
@@ -52,7 +52,7 @@ class RowBoxes:
     reason: str = ""
 
 
-def object_detection(items: Sequence[Item], protocol: ProtocolName) -> TaskScore:
+def object_detection(items: Sequence[ItemToScore], protocol: ProtocolName) -> TaskScore:
     """Score task 1: all objects of one class.
 
     Officially the class is that of the truth whatever the answer says, and a question about a
@@ -63,7 +63,7 @@ def object_detection(items: Sequence[Item], protocol: ProtocolName) -> TaskScore
     return mean_precision([read(item) for item in items])
 
 
-def object_reasoning(items: Sequence[Item], protocol: ProtocolName) -> TaskScore:
+def object_reasoning(items: Sequence[ItemToScore], protocol: ProtocolName) -> TaskScore:
     """Score task 4: the objects in a relation, with or without their classes.
 
     Officially classes are dealt out to boxes in order, one for each ``<ref>``: with two boxes in
@@ -121,7 +121,7 @@ def described_class(text: str) -> str | None:
     return None
 
 
-def _detection_official(item: Item) -> RowBoxes:
+def _detection_official(item: ItemToScore) -> RowBoxes:
     name = described_class(item.truth)
     if name is None:
         return RowBoxes([], [], counts=False, reason="the truth names no object")
@@ -131,7 +131,7 @@ def _detection_official(item: Item) -> RowBoxes:
     return official_row([(number, box) for box in read_boxes(item.truth)], [*answers], reason)
 
 
-def _detection_strict(item: Item) -> RowBoxes:
+def _detection_strict(item: ItemToScore) -> RowBoxes:
     asked, named = described_class(item.truth), described_class(item.answer)
     truths = read_boxes(item.truth)
     answers = read_boxes(item.answer)
@@ -155,7 +155,7 @@ def _strict_reason(asked: str | None, named: str | None, found: bool) -> str:
     return "" if named is None or object_name(named) == object_name(asked) else "another class"
 
 
-def _reasoning_official(item: Item) -> RowBoxes:
+def _reasoning_official(item: ItemToScore) -> RowBoxes:
     read = _dealt_out if "categories" in item.truth else _unnamed
     try:
         truths = read(item.truth)
@@ -182,7 +182,7 @@ def _unnamed(text: str) -> Labelled:
     return [(_ONE_CLASS, box) for box in dict.fromkeys(read_boxes(text, least=0))]
 
 
-def _reasoning_strict(item: Item) -> RowBoxes:
+def _reasoning_strict(item: ItemToScore) -> RowBoxes:
     read = _named if "categories" in item.truth else _any_object
     truths, answers = read(item.truth), read(item.answer)
     if not truths:

@@ -26,7 +26,7 @@ from longllava_domains.evaluate.fit_rsfg.complex.scene_graph import (
     mean_recall_strict,
 )
 from longllava_domains.evaluate.fit_rsfg.complex.task_score import TaskScore
-from longllava_domains.evaluate.fit_rsfg.rows import Item, ProtocolName, Verdict
+from longllava_domains.evaluate.fit_rsfg.rows import ItemToScore, ProtocolName, Verdict
 from longllava_domains.evaluate.fit_rsfg.spans import between
 from longllava_domains.evaluate.statistic import defined, mean_statistic
 
@@ -37,14 +37,14 @@ NOT_A_NUMBER: Final = (
 _EMPTY: Final = Graph([], [])
 
 
-def region_graph(items: Sequence[Item], protocol: ProtocolName) -> TaskScore:
+def region_graph(items: Sequence[ItemToScore], protocol: ProtocolName) -> TaskScore:
     """Score task 5: the relations of one region to its neighbours."""
     read = _region_official if protocol == "official" else _region_strict
     graphs = [read(item) if _has_boxes(item.truth) else _EMPTY for item in items]
     return _recall(graphs, protocol)
 
 
-def image_graph(items: Sequence[Item], protocol: ProtocolName) -> TaskScore:
+def image_graph(items: Sequence[ItemToScore], protocol: ProtocolName) -> TaskScore:
     """Score task 6: the scene graph of a chip, and the objects that stand alone."""
     naming = BY_NUMBER if protocol == "official" else BY_NAME
     graphs, rows, unread = [], [], 0
@@ -103,11 +103,11 @@ def _recall(graphs: Sequence[Graph], protocol: ProtocolName) -> TaskScore:
     return TaskScore(metrics, verdicts, statistics, notes)
 
 
-def _region_official(item: Item) -> Graph:
+def _region_official(item: ItemToScore) -> Graph:
     return Graph(region_triplets_official(item.truth), region_triplets_official(item.answer))
 
 
-def _region_strict(item: Item) -> Graph:
+def _region_strict(item: ItemToScore) -> Graph:
     """Compare the region's class too, where the truth states it."""
     region = region_class(item.truth)
     named = region_class(item.answer) if region else ""
@@ -116,7 +116,7 @@ def _region_strict(item: Item) -> Graph:
     )
 
 
-def _is_scored(item: Item, absent: bool) -> bool:
+def _is_scored(item: ItemToScore, absent: bool) -> bool:
     """A chip with nothing to find is scored strictly; a truth without boxes is no such chip."""
     return not absent or "sorry" in item.truth.lower()
 

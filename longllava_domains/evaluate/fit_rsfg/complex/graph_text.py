@@ -28,7 +28,7 @@ _SIZES: Final = ("small ", "medium ", "large ", "giant ")
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """How a protocol tells classes and relations apart.
+    """Rules by which a protocol distinguishes classes and relations.
 
     Attributes:
         object: From the name in ``<ref>`` to what is compared.
@@ -140,7 +140,7 @@ def region_class(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ChipGraph:
-    """What a text says of a whole chip.
+    """Graph that a text gives of a whole chip.
 
     Attributes:
         triplets: Edges of the scene graph.

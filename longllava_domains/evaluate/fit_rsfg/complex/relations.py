@@ -11,7 +11,7 @@ from longllava_domains.evaluate.fit_rsfg.complex.task_score import (
     TaskScore,
     precision_recall_f1,
 )
-from longllava_domains.evaluate.fit_rsfg.rows import Item, ProtocolName, Verdict, f1
+from longllava_domains.evaluate.fit_rsfg.rows import ItemToScore, ProtocolName, Verdict, f1
 from longllava_domains.evaluate.fit_rsfg.spans import between, first_between
 
 _TAGS: Final = frozenset({"ref", "/ref", "rbox", "/rbox"})
@@ -22,13 +22,13 @@ Counts = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a protocol counts for one row: None leaves it out."""
+    """Counts of a protocol for one row: None leaves it out."""
 
     counts: Counts | None
     reason: str = ""
 
 
-def relation_detection(items: Sequence[Item], protocol: ProtocolName) -> TaskScore:
+def relation_detection(items: Sequence[ItemToScore], protocol: ProtocolName) -> TaskScore:
     """Score task 2: which relations hold between two classes.
 
     Officially everything in angle brackets is a relation, ``<rel>`` tags included, compared with
@@ -39,7 +39,7 @@ def relation_detection(items: Sequence[Item], protocol: ProtocolName) -> TaskSco
     return _score(items, lambda item: Reading(_counts(read(item.truth), read(item.answer))))
 
 
-def relation_reasoning(items: Sequence[Item], protocol: ProtocolName) -> TaskScore:
+def relation_reasoning(items: Sequence[ItemToScore], protocol: ProtocolName) -> TaskScore:
     """Score task 3: the relation between a subject and an object, which are named as well.
 
     Officially a row with another subject or object, or with an answer that cannot be read,
@@ -66,7 +66,7 @@ def _statement(text: str) -> tuple[str, str, list[str]] | None:
     return (subject, object_, relations) if subject and object_ and relations else None
 
 
-def _reasoning_official(item: Item) -> Reading:
+def _reasoning_official(item: ItemToScore) -> Reading:
     truth, answer = _statement(item.truth), _statement(item.answer)
     if truth is None:
         return Reading(None, "the truth states no relation")
@@ -77,7 +77,7 @@ def _reasoning_official(item: Item) -> Reading:
     return Reading(_counts(set(truth[2]), set(answer[2])))
 
 
-def _reasoning_strict(item: Item) -> Reading:
+def _reasoning_strict(item: ItemToScore) -> Reading:
     truth, answer = _statement(item.truth), _statement(item.answer)
     expected = set() if truth is None else {tidy(found) for found in truth[2]}
     found = {tidy(found) for found in between(item.answer, "<rel>", "</rel>")}
@@ -96,7 +96,7 @@ def _counts(truth: Collection[str], answer: Collection[str]) -> Counts:
     return len(expected & found), len(found - expected), len(expected - found)
 
 
-def _score(items: Sequence[Item], read: Callable[[Item], Reading]) -> TaskScore:
+def _score(items: Sequence[ItemToScore], read: Callable[[ItemToScore], Reading]) -> TaskScore:
     readings = [read(item) for item in items]
     verdicts = [
         Verdict(None if reading.counts is None else f1(*reading.counts), reading.reason)

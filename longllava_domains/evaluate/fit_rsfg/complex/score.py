@@ -16,18 +16,20 @@ from longllava_domains.evaluate.fit_rsfg.complex.relations import (
     relation_reasoning,
 )
 from longllava_domains.evaluate.fit_rsfg.complex.task_score import TaskScore
-from longllava_domains.evaluate.fit_rsfg.rows import Item, ProtocolName, Scored, Verdict
+from longllava_domains.evaluate.fit_rsfg.rows import ItemToScore, ProtocolName, ScoredRows, Verdict
 from longllava_domains.evaluate.statistic import Statistic
 
-TASKS: Final[Mapping[str, Callable[[Sequence[Item], ProtocolName], TaskScore]]] = MappingProxyType(
-    {
-        "task1": object_detection,
-        "task2": relation_detection,
-        "task3": relation_reasoning,
-        "task4": object_reasoning,
-        "task5": region_graph,
-        "task6": image_graph,
-    }
+TASKS: Final[Mapping[str, Callable[[Sequence[ItemToScore], ProtocolName], TaskScore]]] = (
+    MappingProxyType(
+        {
+            "task1": object_detection,
+            "task2": relation_detection,
+            "task3": relation_reasoning,
+            "task4": object_reasoning,
+            "task5": region_graph,
+            "task6": image_graph,
+        }
+    )
 )
 
 _CUT_SHORT: Final = ("due to the context length", "...")
@@ -35,7 +37,7 @@ NO_TASK: Final = "the category is none of task1 to task6"
 TRUTH_CUT: Final = "the truth was cut short by its writer"
 
 
-def score_complex(items: Sequence[Item], protocol: ProtocolName) -> Scored:
+def score_complex(items: Sequence[ItemToScore], protocol: ProtocolName) -> ScoredRows:
     """Score each task that has rows; metrics are named ``task1/mAP``, ``task2/P`` and so on.
 
     A row whose truth was cut short for its length is left out under both protocols.
@@ -59,10 +61,10 @@ def score_complex(items: Sequence[Item], protocol: ProtocolName) -> Scored:
             for name, statistic in found.statistics.items()
         }
         notes += [f"{task}: {note}" for note in found.notes]
-    return Scored(metrics, verdicts, statistics, tuple(notes))
+    return ScoredRows(metrics, verdicts, statistics, tuple(notes))
 
 
-def _left_out(item: Item) -> str:
+def _left_out(item: ItemToScore) -> str:
     return TRUTH_CUT if item.category in TASKS else NO_TASK
 
 

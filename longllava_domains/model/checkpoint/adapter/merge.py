@@ -19,7 +19,7 @@ from longllava_domains.model.checkpoint.adapter.updates import (
     is_the_originals,
     read_updates,
 )
-from longllava_domains.model.checkpoint.files import load_pickled
+from longllava_domains.model.checkpoint.pickled import load_pickled
 from longllava_domains.model.checkpoint.source import download_adapter, is_hub_id
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.privacy import silenced

@@ -29,7 +29,7 @@ _PLAIN: Final[Mapping[str, tuple[Any, ...]]] = {
 
 @dataclass(frozen=True)
 class Updates:
-    """What an adapter changes.
+    """Changes that an adapter makes.
 
     Attributes:
         low_rank: Where to -> (down (rank, in), up (out, rank) with the adapter's scale).

@@ -197,6 +197,7 @@ class _BlockedScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *values: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the scan; keep its inputs and the state at the boundary of each block."""
         inputs = ScanInputs(*values)
         y, final_state, boundaries = _forward(inputs, keep_boundaries=True)
         ctx.save_for_backward(*inputs, boundaries)
@@ -205,5 +206,6 @@ class _BlockedScan(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_y: Tensor, grad_final: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of the inputs; a block is computed again when it is needed."""
         *values, boundaries = ctx.saved_tensors
         return (*_backward(ScanInputs(*values), boundaries, grad_y, grad_final), None)

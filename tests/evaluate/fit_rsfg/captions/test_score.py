@@ -7,7 +7,7 @@ from fit_rsfg_answers import numbered
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.evaluate import score
-from longllava_domains.evaluate.fit_rsfg.captions import coco_java
+from longllava_domains.evaluate.text_overlap import coco_java
 
 ROWS = numbered(
     [

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longllava_domains.evaluate.fit_rsfg.captions.coco_java import absent_tool, official_tokens
 from longllava_domains.evaluate.fit_rsfg.captions.tokens import plain_tokens
+from longllava_domains.evaluate.text_overlap.coco_java import absent_tool, ptb_tokens
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_plain_words_are_those_of_the_official_tokenizer(text: str, tokens: str)
     # Each line was put through PTBTokenizer 3.4.1 when it was written down.
     assert plain_tokens(text) == tokens.split()
     if absent_tool() is None:
-        assert official_tokens([text]) == [tokens.split()]
+        assert ptb_tokens([text]) == [tokens]
 
 
 @given(st.text(alphabet="abs1.,-'()[] n\tt", max_size=30))

@@ -1,4 +1,4 @@
-"""How a thing is asked for in a chip: the words, chip size and resolution a model was trained on."""
+"""Search preset: the words, chip size and resolution that a model was trained on."""
 
 import json
 import unicodedata

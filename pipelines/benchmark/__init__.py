@@ -1,0 +1,1 @@
+"""Runs of benchmarks with a model: asked once for each distinct prompt, kept, and scored."""

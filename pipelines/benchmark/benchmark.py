@@ -1,0 +1,279 @@
+"""`Benchmark`: a model asked about a benchmark on the disk, and its answers scored with their controls."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from longllava_domains.errors import LongLlavaError, PolicyError
+from longllava_domains.evaluate import PROTOCOLS, Result
+from longllava_domains.evaluate.dispatch import explain_settings, find_protocol
+from longllava_domains.evaluate.predictions.inputs import PROMPT_MISMATCH
+from longllava_domains.evaluate.protocol import Protocol
+from longllava_domains.evaluate.visual import score_beside
+from longllava_domains.pipelines.benchmark.asking import DEFAULT_TOKENS, NOISE_TOKENS
+from longllava_domains.pipelines.benchmark.generate import OnProgress, Replies, generate
+from longllava_domains.pipelines.benchmark.material import Material
+from longllava_domains.pipelines.benchmark.materials import read_material
+from longllava_domains.pipelines.benchmark.outcome import BenchmarkResult
+from longllava_domains.pipelines.benchmark.plan import RunPlan
+from longllava_domains.pipelines.loading import load, refuse_a_name
+from longllava_domains.provenance import RESEARCH_NOTICE, UNTRAINED_NOTICE
+from longllava_domains.vision_language import LoadOptions, VisionLanguageModel
+
+BENCHMARKS: Final = tuple(PROTOCOLS)
+SYNTHETIC_MARK: Final = "SYNTHETIC.txt"
+"""A file of this name in a benchmark's folder says that its data are phantoms."""
+
+ALL: Final = "all"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The choices of a run beside model, benchmark and protocols.
+
+    Attributes:
+        max_new_tokens: Longest answer; None for the protocol's own.
+        limit: Only the first so many rows; the card then says so.
+        controls: Make the blind and the shuffled run as well.
+        seed: Of draws, of which other image is shown, and of the bootstrap.
+        draws: Of the bootstrap.
+        synthetic: The data are phantoms; a folder that says so itself is believed.
+        scoring: Given to each protocol that has such a setting.
+    """
+
+    max_new_tokens: int | None = None
+    limit: int | None = None
+    controls: bool = True
+    seed: int = 0
+    draws: int = 2000
+    synthetic: bool = False
+    scoring: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Benchmark:
+    """Run a benchmark with a model and score it under named protocols. For research use only.
+
+    Each distinct prompt is asked once, each image is read once for all of its questions, and each
+    answer is kept as it comes: a run that was stopped goes on where it was.
+
+    Args:
+        model: A loaded model.
+
+    Raises:
+        PolicyError: The model is a name.
+
+    Example:
+        >>> from longllava_domains import pipelines
+        >>> run = pipelines.Benchmark.from_pretrained("demo")  # doctest: +SKIP
+        >>> run("vqa-rad", "vqa_rad/", "out/", protocols=["llava-med"]).card  # doctest: +SKIP
+    """
+
+    def __init__(self, model: VisionLanguageModel) -> None:
+        refuse_a_name(model, "Benchmark")
+        self.model = model
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | Path,
+        *,
+        adapter: str | Path | None = None,
+        tokenizer: str | Path | None = None,
+        device: Any = None,
+        dtype: Any = "auto",
+        quantization: str | None = None,
+        kv_cache_dtype: str = "auto",
+    ) -> "Benchmark":
+        """Load a model ("demo", a folder or a hub id) and make the pipeline.
+
+        Raises:
+            ModelError: The model cannot be loaded.
+        """
+        options = LoadOptions(adapter, tokenizer, device, dtype, quantization, kv_cache_dtype)
+        return cls(load(model, options))
+
+    def __call__(
+        self,
+        benchmark: str,
+        data: str | Path,
+        output: str | Path,
+        *,
+        protocols: Sequence[str],
+        settings: RunSettings | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> BenchmarkResult:
+        """Ask, keep, score, and write the cards.
+
+        Args:
+            benchmark: Name in `BENCHMARKS`.
+            data: Folder of the benchmark as distributed.
+            output: Folder for answers, prediction files and cards; made if need be. Answers of an
+                earlier run of the same model on the same data are taken up.
+            protocols: In whose words the questions are asked; the first is the card's own, and
+                ``"all"`` means every one. The first one's answers are also scored under the
+                protocols that are not named, and those results say so.
+            settings: Other choices.
+            on_progress: Called with (stage, done, total).
+
+        Raises:
+            PolicyError: No such benchmark, protocol or setting, or answers are missing and no
+                policy for them was chosen.
+            InputError: The data cannot be read.
+            OutputError: The folder holds another run, or cannot be written.
+        """
+        chosen = settings or RunSettings()
+        named = named_protocols(benchmark, protocols)
+        folder = Path(data)
+        if (folder / SYNTHETIC_MARK).is_file():
+            chosen = replace(chosen, synthetic=True)
+        material = read_material(
+            benchmark, folder, chosen.limit, self.model.view_format, [each.name for each in named]
+        )
+        made = self.model.provenance
+        untrained = UNTRAINED_NOTICE in made.get("notices", ())
+        plan = RunPlan(
+            material, named, chosen.max_new_tokens, NOISE_TOKENS if untrained else DEFAULT_TOKENS,
+            chosen.seed, chosen.controls,
+        )  # fmt: skip
+        place = make_folder(output)
+        replies = generate(
+            self.model, plan.asks(), material.show, place, self._key(material),
+            on_progress=on_progress,
+        )  # fmt: skip
+        results, skipped, files = self._scored(plan, replies, chosen, place)
+        return BenchmarkResult.of(results, skipped, replies, place, files)
+
+    def _key(self, material: Material) -> dict[str, Any]:
+        """Say what a reply depends on beside the prompt."""
+        made = self.model.provenance
+        return {
+            "benchmark": material.benchmark,
+            "data": material.identity,
+            "views": dict(material.views),
+            **{name: made.get(name) for name in ("model_sha256", "adapter_sha256", "dtype",
+                                                 "quantization", "kv_cache_dtype")},
+        }  # fmt: skip
+
+    def _scored(
+        self, plan: RunPlan, replies: Replies, chosen: RunSettings, place: Path
+    ) -> tuple[dict[str, Result], dict[str, str], dict[str, Path]]:
+        """Score under every protocol: with its own words where it was asked, else with the first's."""
+        from longllava_domains.pipelines.benchmark.outcome import write_rows
+
+        benchmark = plan.material.benchmark
+        asked = {protocol.name: protocol for protocol in plan.protocols}
+        rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        files = {}
+        for name, protocol in asked.items():
+            for run in plan.runs:
+                rows[name, run] = plan.predictions(protocol, run, replies.found)
+                files[f"{name}/{run}"] = write_rows(place, name, run, rows[name, run])
+        first = plan.protocols[0]
+        results, skipped = {}, {}
+        for protocol in (*plan.protocols, *PROTOCOLS[benchmark].values()):
+            if protocol.name in results:
+                continue
+            source = protocol.name if protocol.name in asked else first.name
+            controls = {run: rows[source, run] for run in plan.runs if run != "image"}
+            known = {"synthetic", *explain_settings(protocol)}
+            own = {
+                k: v
+                for k, v in {**chosen.scoring, "synthetic": chosen.synthetic}.items()
+                if k in known
+            }
+            try:
+                result = score_beside(
+                    benchmark, rows[source, "image"], plan.material.references, controls,
+                    protocol=protocol.name, draws=chosen.draws, seed=chosen.seed, **own,
+                )  # fmt: skip
+            except LongLlavaError as error:
+                if protocol.name in asked:
+                    raise
+                skipped[protocol.name] = error.message
+                continue
+            results[protocol.name] = self._told(result, plan, protocol, asked, replies)
+        return results, skipped, files
+
+    def _told(
+        self, result: Result, plan: RunPlan, protocol: Protocol, asked: Mapping[str, Protocol],
+        replies: Replies,
+    ) -> Result:  # fmt: skip
+        """Return a result with the model, the run, and what must be said of both."""
+        made = self.model.provenance
+        first = plan.protocols[0]
+        notes = [note for note in made.get("notices", ()) if note != RESEARCH_NOTICE]
+        if made.get("demo") and UNTRAINED_NOTICE in notes:
+            notes.append("the score of an untrained model shows that the run works, nothing else")
+        if protocol.name not in asked:
+            written = plan.material.questions
+            other = sum(written(item, protocol) != written(item, first)
+                        for item in plan.material.items)  # fmt: skip
+            if other:
+                notes.append(
+                    f"{PROMPT_MISMATCH}: question text ({other} rows in the words of {first.label})"
+                )
+        if replies.failed:
+            codes = ", ".join(sorted(set(replies.failed.values())))
+            notes.append(f"{len(replies.failed)} inputs could not be shown ({codes})")
+        names = ("model", "model_sha256", "adapter", "adapter_sha256", "dtype", "quantization",
+                 "device", "demo", "trained")  # fmt: skip
+        settings = {
+            **result.settings,
+            "model": {name: made.get(name) for name in names if made.get(name) is not None},
+            "run": {
+                "seed": plan.seed,
+                "max_new_tokens": plan.max_new_tokens or plan.default_tokens,
+                "prompts": dict((protocol if protocol.name in asked else first).prompts),
+                "views": dict(plan.material.views),
+                "asked": len(replies.found),
+                "inputs_failed": len(replies.failed),
+            },
+        }
+        return replace(result, settings=settings, notes=(*notes, *result.notes)).with_notes(
+            *plan.material.notes
+        )
+
+
+def named_protocols(benchmark: str, names: Sequence[str]) -> list[Protocol]:
+    """Return the protocols that a run is asked in.
+
+    Raises:
+        PolicyError: There is no runner for the benchmark, no such protocol, or none is named.
+    """
+    if benchmark not in BENCHMARKS:
+        raise PolicyError(
+            f"There is no runner for {benchmark!r}.",
+            remedy=f"Choose one of {', '.join(BENCHMARKS)}.",
+            code="benchmark.name",
+        )
+    every = PROTOCOLS[benchmark]
+    if not names:
+        raise PolicyError(
+            "No protocol is named, and a score means nothing without one.",
+            remedy=f"Choose one of {', '.join(every)}, or {ALL}.",
+            code="benchmark.protocol",
+        )
+    wanted = [each for name in names for each in (every if name == ALL else (name,))]
+    found = [find_protocol(benchmark, name) for name in wanted]
+    return list({protocol.name: protocol for protocol in found}.values())
+
+
+def make_folder(output: str | Path) -> Path:
+    """Make the folder of a run.
+
+    Raises:
+        LongLlavaError: There is a file of that name, or it cannot be made.
+    """
+    from longllava_domains.errors import OutputError
+
+    place = Path(output)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"The folder of the run cannot be made ({type(error).__name__}).",
+            remedy="Name another folder with --output.",
+            code="benchmark.folder",
+        ) from None
+    return place

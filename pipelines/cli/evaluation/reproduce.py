@@ -1,0 +1,82 @@
+"""`longllava reproduce paper --table N`: the paper's numbers beside ours, and an archive to send."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from longllava_domains.pipelines.cli.console import progress, require_model, stdout, written
+from longllava_domains.pipelines.cli.evaluate import print_table
+from longllava_domains.pipelines.cli.options.shared import LOADING, Model, sharing
+from longllava_domains.vision_language import LoadOptions
+
+reproducing = typer.Typer(help="Published tables beside our own numbers.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.add_typer(reproducing, name="reproduce")
+    reproducing.command()(sharing(paper, loading=LOADING))
+    reproducing.command()(tables)
+
+
+def tables() -> None:
+    """Name the tables of the LongLLaVA paper, and how each is run."""
+    from longllava_domains.pipelines.measures.reproduce import TABLES, paper_table
+
+    for number in TABLES:
+        found = paper_table(number)
+        stdout.print(f"{number}: {found.title}; runs through {found.through}", markup=False)
+
+
+def paper(
+    *,
+    model: Model = None,
+    loading: LoadOptions,
+    number: Annotated[str, typer.Option("--table", help="2, 3, 5, 6, 7, 8 or 10")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder with a folder for each benchmark: ct-rate, vqa-rad ..."),
+    ] = None,
+    values: Annotated[
+        Path | None,
+        typer.Option("--paper", help="JSON list of the paper's rows, over those on record"),
+    ] = None,
+    tokens: Annotated[int, typer.Option(help="Table 3: length of the prompt")] = 100_000,
+    answer: Annotated[int, typer.Option(help="Table 3: longest answer")] = 1000,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many rows of each")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for runs and the archive")] = None,
+) -> None:
+    """Put a table of the LongLLaVA paper beside our numbers: matches, differs, impossible, not run."""
+    from longllava_domains.pipelines.benchmark.benchmark import make_folder
+    from longllava_domains.pipelines.loading import load
+    from longllava_domains.pipelines.measures.reproduce import HEAD, paper_table, save_reproduction
+    from longllava_domains.pipelines.measures.reproducing import run_table
+
+    table = paper_table(number, values)
+    loaded = load(require_model(model), loading)
+    folder = make_folder(output or f"longllava-table-{number}")
+    with progress() as advance:
+        lines, runs = run_table(
+            loaded,
+            table,
+            data,
+            folder,
+            tokens=tokens,
+            answer=answer,
+            limit=limit,
+            on_progress=advance,
+        )
+    made = loaded.provenance
+    shown = {
+        name: made.get(name) for name in ("model", "model_sha256", "adapter", "dtype", "device")
+    }
+    files = save_reproduction(folder, table, lines, shown, runs)
+    printed = Table(*HEAD, title=table.title, title_justify="left")
+    for line in lines:
+        printed.add_row(*line.cells())
+    print_table(printed)
+    if not lines:
+        stdout.print(f"no row on record; it runs through {table.through}, see docs", markup=False)
+    written(*files)

@@ -1,0 +1,167 @@
+"""The command that looks for a thing part by part: `find`, in a raster or on a slide."""
+
+from pathlib import Path
+from typing import Annotated, Any, Final, cast
+
+import typer
+
+from longllava_domains.errors import LongLlavaError
+from longllava_domains.files import require_apart
+from longllava_domains.pipelines.cli.console import progress, require_model, stderr, stdout, written
+from longllava_domains.pipelines.cli.options.numbers import at_least
+from longllava_domains.pipelines.cli.options.raster import OPENING_RASTER
+from longllava_domains.pipelines.cli.options.shared import (
+    LOADING,
+    DomainName,
+    Model,
+    ShowPaths,
+    sharing,
+)
+from longllava_domains.pipelines.cli.options.slide import SEARCHING_SLIDE
+from longllava_domains.vision_language import LoadOptions
+
+WITH_FAILURES: Final = 3  # exit code: finished, and some items failed
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(sharing(find, loading=LOADING, raster=OPENING_RASTER, slide=SEARCHING_SLIDE))
+
+
+def find(
+    scene: Annotated[str, typer.Argument(help="A raster (file, URL or STAC item) or a slide")],
+    category: Annotated[str, typer.Argument(help="What to look for, such as ship or gland")],
+    *,
+    model: Model = None,
+    loading: LoadOptions,
+    domain: DomainName = None,
+    raster: dict[str, Any],
+    slide: dict[str, Any],
+    chip_px: Annotated[
+        int | None, typer.Option(help="Raster: side of a chip, raster pixels", callback=at_least(1))
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option(help="Pixels that neighbours share", callback=at_least(0))
+    ] = None,
+    dialect: Annotated[str, typer.Option(help="Words and boxes: fit-rs or geochat")] = "fit-rs",
+    max_new_tokens: Annotated[
+        int, typer.Option(help="Longest answer about a chip", callback=at_least(1))
+    ] = 768,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Write .geojson, .gpkg, .parquet, .json (STAC) or a drawing (.png, .jpg); of a slide .geojson (QuPath), .dcm "
+            "(DICOM annotations), .json or a picture; repeat for several"
+        ),
+    ] = None,
+    keep_in: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep every answer here as it comes, beside --out by default; a stopped search goes on"
+        ),
+    ] = None,
+    show_paths: ShowPaths = False,
+) -> None:
+    """Look for a thing part by part, and put what is found on the map or on the slide."""
+    files = tuple(out or ())
+    for path in files:
+        require_apart(path, scene)
+    how = {
+        "dialect": cast(Any, dialect), "overlap_px": overlap, "max_new_tokens": max_new_tokens,
+        "keep_in": keep_in or (files[0].with_name(f"{files[0].name}.answers.jsonl") if files else None),
+        "on_plan": lambda plan: stderr.print(str(plan), markup=False),
+    }  # fmt: skip
+    if _is_slide(scene, domain):
+        wished = {**raster, **slide, "chip_px": chip_px}
+        found = _on_slide(scene, category, require_model(model), loading, wished, files, how)
+    else:
+        wished = {**raster, **slide}
+        how |= {"size_px": chip_px}
+        found = _in_raster(scene, category, require_model(model), loading, wished, files, how)
+    if how["keep_in"] is not None and keep_in is None:
+        how["keep_in"].unlink(missing_ok=True)  # everything it kept is saved
+    stderr.print(found.summary(), markup=False)
+    if found.outcomes["failed"]:
+        raise typer.Exit(WITH_FAILURES)
+
+
+def _is_slide(scene: str, domain: str | None) -> bool:
+    """Return whether the input is a slide; what nothing decides is looked at as a raster."""
+    from longllava_domains.pipelines.domains.registry import decide_domain
+
+    try:
+        return decide_domain(scene, domain).name == "pathology"
+    except LongLlavaError:
+        if domain is not None:
+            raise
+        return False
+
+
+def _in_raster(
+    scene: str, category: str, named: str, loading: LoadOptions, wished: dict[str, Any],
+    files: tuple[Path, ...], how: dict[str, Any],
+) -> Any:  # fmt: skip
+    from longllava_domains.pipelines.domains.registry import domains, settings_for
+    from longllava_domains.pipelines.loading import load
+    from longllava_domains.pipelines.remote_sensing.qa import RemoteSensingQA
+    from longllava_domains.pipelines.remote_sensing.saving import require_savable, save_all
+    from longllava_domains.pipelines.remote_sensing.search import require_searchable
+    from longllava_domains.pipelines.search.journal import require_journal
+    from longllava_domains.pipelines.search.preset import SearchPreset
+
+    decided = domains()["remote_sensing"]
+    with decided.open([scene], settings_for(decided, wished)) as opened:
+        require_savable(opened, *files)
+        preset = SearchPreset.named(how["dialect"])
+        preset = preset.with_chips(how["size_px"], how["overlap_px"])
+        require_searchable(opened, category, preset)
+        require_journal(how["keep_in"])
+        with progress() as advance:
+            pipeline = RemoteSensingQA(load(named, loading, advance))
+            found = pipeline.find(opened, category, **how, on_progress=advance)
+        # Printed first: a file that cannot be written must not take the detections with it.
+        stdout.print_object(found.to_json())
+        if files:
+            written(*save_all(found, files, opened))
+    return found
+
+
+def _on_slide(
+    scene: str, category: str, named: str, loading: LoadOptions, wished: dict[str, Any],
+    files: tuple[Path, ...], how: dict[str, Any],
+) -> Any:  # fmt: skip
+    from longllava_domains.errors import PolicyError
+    from longllava_domains.pipelines.domains.registry import domains, settings_for
+    from longllava_domains.pipelines.loading import load
+    from longllava_domains.pipelines.pathology.qa import PathologyQA
+    from longllava_domains.pipelines.pathology.saving import require_found_file, save_found
+
+    decided = domains()["pathology"]
+    settings = settings_for(decided, wished)
+    with decided.open([scene], settings) as opened:
+        for path in files:
+            require_found_file(opened, path, named)
+        wish = decided.policy(settings, None)
+        regions = wish.regions(opened)
+        if len(regions) > 1:
+            raise PolicyError(
+                "A search looks at one region at a time.",
+                remedy="Draw both in one GeoJSON file, or search twice.",
+                code="slide.region",
+            )
+        with progress() as advance:
+            pipeline = PathologyQA(load(named, loading, advance))
+            found = pipeline.find(
+                opened,
+                category,
+                view_mpp=settings.view_mpp,
+                region=regions[0] if regions else None,
+                tissue=wish.tissue(opened),
+                **how,
+                on_progress=advance,
+            )
+        stdout.print_object(found.to_json())
+        for path in files:
+            save_found(found, path)
+            written(path)
+    return found
