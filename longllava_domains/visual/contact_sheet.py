@@ -42,8 +42,7 @@ def contact_sheet(
 ) -> Image.Image:
     """Draw every view of a sequence in order, left to right, with its place below it.
 
-    Labels hold positions and window names only: nothing of a patient. The notice of research use
-    stands at the foot. A sequence with the layout ``grid`` keeps its rows and columns, with the
+    Labels hold positions and window names only. The notice of research use stands at the foot. A sequence with the layout ``grid`` keeps its rows and columns, with the
     global view above them.
 
     Args:
@@ -76,8 +75,7 @@ def contact_sheet(
     height = max(picture.height for picture in thumbnails) + _LABEL_PX + _GAP_PX
     cells = [0] + [position + lead for position in range(1, len(sequence))]
     foot = (cells[-1] // across + 1) * height + _GAP_PX
-    on_map = all(isinstance(view.place, MapPlace) for view in sequence)
-    notice = SCENE_NOTICE if on_map else RESEARCH_NOTICE
+    notice = _notice(sequence)
     notice_px = math.ceil(font.getlength(notice)) + 2 * _GAP_PX
     size = (max(across * width + _GAP_PX, notice_px), foot + _LABEL_PX)
     if size[0] * size[1] > _MAX_PIXELS:
@@ -116,6 +114,11 @@ def _draw_caption(
     if isinstance(place, MapPlace) and place.north_deg is not None:
         right = left + math.ceil(font.getlength(text))
         _draw_north(draw, right, below, place.north_deg, font)
+
+
+def _notice(sequence: Views) -> str:
+    on_map = all(isinstance(view.place, MapPlace) for view in sequence)
+    return SCENE_NOTICE if on_map else RESEARCH_NOTICE
 
 
 def label(place: Place) -> str:

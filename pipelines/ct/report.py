@@ -147,8 +147,7 @@ class CTReport:
             prompt: What to ask for; the preset's report prompt by default.
             max_new_tokens: Longest draft, tokens; the preset's by default, and 24 for a model that
                 says that it is untrained.
-            sampling: How the draft's tokens are drawn; None for the most likely one. Findings are
-                scored, never drawn.
+            sampling: How the draft's tokens are drawn; None for the most likely one.
             series: Which series of a folder, see `ct.list_series`; the best one of the policy's
                 kernel by default.
             on_progress: Called with (stage, done, total).
@@ -157,8 +156,7 @@ class CTReport:
             InputError: The input cannot be proved to be a CT.
             PolicyError: The policy cannot be followed.
             MemoryBudgetError: The views do not fit in the memory that is free; ``facts`` hold
-                ``needed_bytes``, ``available_bytes``, ``largest_views`` and
-                ``slice_spacing_mm``.
+                ``needed_bytes``, ``available_bytes``, ``largest_views``, ``slice_spacing_mm``.
             ModelError: The model cannot run on it.
         """
         opened, chosen = self._opened(volume, policy, series)

@@ -81,18 +81,12 @@ def scan_archive(
         on_files: Called with the number of files seen, now and then.
 
     Raises:
-        NotFoundError: Nothing is at the source, or no item of the domain; no file is written then,
-            and an older manifest stays.
+        NotFoundError: No source, or no item of the domain: no file is written or replaced.
         NetworkError: The source cannot be reached.
         PolicyError: An unknown domain, or the manifest belongs to another source or secret.
         OutputError: A file cannot be written.
     """
-    if domain not in DOMAINS:
-        raise PolicyError(
-            "There is no such domain.",
-            remedy=f"Use one of {', '.join(DOMAINS)}.",
-            code="archive.domain",
-        )
+    _require_domain(domain)
     start = time.monotonic()
     with writing():
         manifest.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -126,6 +120,15 @@ def scan_archive(
         raise
     finally:
         index.close()
+
+
+def _require_domain(domain: str) -> None:
+    if domain not in DOMAINS:
+        raise PolicyError(
+            "There is no such domain.",
+            remedy=f"Use one of {', '.join(DOMAINS)}.",
+            code="archive.domain",
+        )
 
 
 def _require_same(index: ScanIndex, source: str, domain: str, secret: SiteSecret) -> None:
