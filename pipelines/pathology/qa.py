@@ -127,7 +127,8 @@ class PathologyQA(AsksAModel):
         With `zoom`, each question has its own closer looks. Arguments and errors as in `__call__`.
         """
         chosen = policy or self.policy
-        wished: dict[str, Any] = {"max_new_tokens": max_new_tokens, "sampling": sampling}
+        drawn = {} if sampling is None else {"sampling": sampling}
+        wished: dict[str, Any] = {"max_new_tokens": max_new_tokens, **drawn}
         chosen = chosen if zoom is None else _with_room(chosen, zoom)
         source = SlideInput(slide, mpp)
         with source.opened() as opened:
