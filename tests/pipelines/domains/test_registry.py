@@ -93,7 +93,7 @@ def test_a_folder_of_two_domains_is_refused(tmp_path: Path) -> None:
 def test_nothing_there_and_unknown_words_are_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         decide_domain(tmp_path / "absent")
-    with pytest.raises(UnsupportedInputError, match="ct, pathology or remote_sensing"):
+    with pytest.raises(UnsupportedInputError, match="ct, pathology, remote_sensing or image"):
         decide_domain(tmp_path, "mri")
 
 
@@ -183,7 +183,7 @@ def test_another_package_adds_a_domain_of_its_own(sound_package: None, tmp_path:
     recording.write_bytes(b"RIFF" + bytes(40))
     assert decide_domain(recording).name == "sound"
     assert views_of(recording)[0].pixels.max() == 44
-    with pytest.raises(UnsupportedInputError, match=r"remote_sensing or sound"):
+    with pytest.raises(UnsupportedInputError, match=r"image or sound"):
         decide_domain(recording, "mri")
 
 
