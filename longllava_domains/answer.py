@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from longllava_domains.html.facts import facts_table
-from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
+from longllava_domains.provenance import Provenance, research_notice
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Answer:
         return facts_table(
             "Answer",
             {
-                "notice": RESEARCH_NOTICE,
+                "notice": research_notice(self.provenance),
                 "text": self.text,
                 "stopped": self.stopped,
                 "model": self.provenance.get("model"),
@@ -44,7 +44,7 @@ class Answer:
     def to_json(self) -> dict[str, Any]:
         """Return the answer as JSON, with the research notice."""
         return {
-            "notice": RESEARCH_NOTICE,
+            "notice": research_notice(self.provenance),
             "text": self.text,
             "stopped": self.stopped,
             "provenance": self.provenance.to_json(),

@@ -14,6 +14,7 @@ from typing import Any, Final
 from longllava_domains.errors import OutputError
 
 RESEARCH_NOTICE: Final = "For research use only. Not a medical device."
+SCENE_NOTICE: Final = "For research use only."  # of scenes: nobody takes a map for a medical device
 UNTRAINED_NOTICE: Final = "Untrained demonstration model: the text means nothing."
 DRAWINGS_NOTICE: Final = (
     "Demonstration model: it learned from drawings alone, never from a patient, a slide or a place."
@@ -33,6 +34,7 @@ LEFT_OUT_TEXT_NOTICE: Final = (
 _NOTICES: Final = frozenset(
     {
         RESEARCH_NOTICE,
+        SCENE_NOTICE,
         UNTRAINED_NOTICE,
         DRAWINGS_NOTICE,
         "No published evidence for this model on this kind of image.",
@@ -65,6 +67,21 @@ _NOTICES: Final = frozenset(
         LEFT_OUT_TEXT_NOTICE,
     }
 )
+
+
+def research_notice(made: Mapping[str, Any]) -> str:
+    """Return the notice of research use that fits what something was made from.
+
+    Args:
+        made: Its provenance; the domain in it decides.
+    """
+    return SCENE_NOTICE if made.get("domain") == "remote-sensing" else RESEARCH_NOTICE
+
+
+def notices_for(made: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the notices of a provenance for a reader, the fitting notice of research use first."""
+    others = (n for n in made.get("notices", ()) if n not in (RESEARCH_NOTICE, SCENE_NOTICE))
+    return (research_notice(made), *dict.fromkeys(others))
 
 
 def _is_number(value: object) -> bool:

@@ -61,6 +61,15 @@ def human_bytes(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
+def decimal_bytes(count: float) -> str:
+    """Spell a number of bytes as makers of GPUs do: ``decimal_bytes(80e9)`` is ``'80.0 GB'``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
 def counted(count: int, noun: str) -> str:
     """Spell a number of things: ``counted(1, "view")`` is ``'1 view'``, two are ``'2 views'``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

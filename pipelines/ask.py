@@ -4,7 +4,7 @@ from typing import Any
 
 from longllava_domains.pipelines.domains.domain import Domain, OnProgress, Told
 from longllava_domains.units import counted
-from longllava_domains.vision_language import VisionLanguageModel
+from longllava_domains.vision_language import Sampling, VisionLanguageModel
 
 
 def ask_input(
@@ -15,6 +15,7 @@ def ask_input(
     settings: Any,
     *,
     max_new_tokens: int = 256,
+    sampling: Sampling | None = None,
     on_progress: OnProgress | None = None,
 ) -> Told:
     """Ask one question of an open input, shown as its domain's default shows it.
@@ -26,6 +27,7 @@ def ask_input(
         domain: What the input is, see `decide_domain`.
         settings: The user's wishes, an object of the type ``domain.settings``.
         max_new_tokens: Longest answer.
+        sampling: How tokens are drawn; None for the most likely one.
         on_progress: Called with (stage, done, total).
 
     Raises:
@@ -34,7 +36,13 @@ def ask_input(
     """
     policy = domain.policy(settings, model.view_format)
     return domain.ask(
-        model, opened, question, policy, max_new_tokens=max_new_tokens, on_progress=on_progress
+        model,
+        opened,
+        question,
+        policy,
+        max_new_tokens=max_new_tokens,
+        sampling=sampling,
+        on_progress=on_progress,
     )
 
 

@@ -1,18 +1,25 @@
 """Load a model for a pipeline, with one object for how."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.vision_language import LoadOptions, VisionLanguageModel
 
+OnProgress = Callable[[str, int, int], None]
 
-def load(model: str | Path, options: LoadOptions) -> VisionLanguageModel:
+
+def load(
+    model: str | Path, options: LoadOptions, on_progress: OnProgress | None = None
+) -> VisionLanguageModel:
     """Load a model; torch is imported here, not before.
 
     Args:
         model: ``"demo"``, a folder or a hub id.
         options: How it is loaded, see `load_model`.
+        on_progress: Called with (stage, tensors read, tensors in all).
 
     Raises:
         ModelError: The model cannot be loaded.
@@ -27,6 +34,7 @@ def load(model: str | Path, options: LoadOptions) -> VisionLanguageModel:
         dtype=options.dtype,
         quantization=options.quantization,
         kv_cache_dtype=options.kv_cache_dtype,
+        on_progress=None if on_progress is None else partial(on_progress, "loading the model"),
     )
 
 

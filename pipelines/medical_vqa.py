@@ -15,7 +15,7 @@ from longllava_domains.load_report import LoadReport
 from longllava_domains.pipelines.loading import AsksAModel
 from longllava_domains.provenance import Provenance
 from longllava_domains.units import content_hash
-from longllava_domains.vision_language import VisionLanguageModel
+from longllava_domains.vision_language import Sampling, VisionLanguageModel
 from longllava_domains.visual import ImagePlace, View, VisualSequence
 
 Picture = str | os.PathLike[str] | Image.Image | np.ndarray
@@ -70,7 +70,12 @@ class MedicalVQA(AsksAModel):
         return self.ask_shown(picture_sequence(pictures), questions, max_new_tokens=max_new_tokens)
 
     def ask_shown(
-        self, sequence: VisualSequence, questions: Iterable[str], *, max_new_tokens: int = 256
+        self,
+        sequence: VisualSequence,
+        questions: Iterable[str],
+        *,
+        max_new_tokens: int = 256,
+        sampling: Sampling | None = None,
     ) -> list[Answer]:
         """Ask about pictures that are views already, see `picture_sequence`.
 
@@ -82,7 +87,9 @@ class MedicalVQA(AsksAModel):
         with self.model.open(sequence) as session:
             for question in questions:
                 with session.fork() as fork:
-                    answers.append(fork.ask(question, max_new_tokens=max_new_tokens))
+                    answers.append(
+                        fork.ask(question, max_new_tokens=max_new_tokens, sampling=sampling)
+                    )
         return answers
 
 

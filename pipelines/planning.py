@@ -9,7 +9,7 @@ from longllava_domains.model.budget.known_models import network_of
 from longllava_domains.model.budget.plan import Budget, Request, plan
 from longllava_domains.model.devices.free_memory import RESERVE
 from longllava_domains.model.devices.throughput import Rate
-from longllava_domains.units import human_bytes
+from longllava_domains.units import decimal_bytes
 
 # arXiv 2409.02889: the abstract's headline, for the 53B model in int8 on one 80 GB GPU.
 PUBLISHED_IMAGES: Final = 1173
@@ -62,7 +62,7 @@ class MemoryPlan:
             f"prefill: {(flops.tower + flops.prefill) / 1e15:.3f} PFLOP "
             f"(the original script counts {flops.reference_prefill / 1e15:.3f})",
             f"one more token: {flops.decode_per_token / 1e9:.1f} GFLOP, "
-            f"{human_bytes(budget.read_per_token)} read",
+            f"{decimal_bytes(budget.read_per_token)} read",
             *self._times(),
             *self._most(),
         ]
@@ -71,7 +71,7 @@ class MemoryPlan:
     @property
     def fits_line(self) -> str:
         """The first of the three verdicts."""
-        needed, there = human_bytes(self.budget.peak), human_bytes(self.memory_bytes)
+        needed, there = decimal_bytes(self.budget.peak), decimal_bytes(self.memory_bytes)
         return f"fits: {'yes' if self.fits else 'no'} ({needed} of {there})"
 
     @property
@@ -120,7 +120,7 @@ class MemoryPlan:
             return [most]
         return [
             most,
-            f"slices: SlicePolicy(spacing_mm={spacing:g}, max_views={self.policies.views})",
+            f"slices: one every {spacing:g} mm (--every-mm {spacing:g})",
         ]
 
 

@@ -1,10 +1,13 @@
 """Every code block of the README and the docs is run: Python in order, console line by line."""
 
 import re
+import runpy
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from longllava_domains.pipelines.cli.main import run
 
@@ -57,6 +60,19 @@ def test_the_blocks_of_a_page_run_in_order(page: Path, workplace: Path, capfd) -
         "json",
         "mermaid",
     }
+
+
+def test_the_picture_of_the_readme_is_what_its_script_draws(tmp_path: Path) -> None:
+    shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    assert shown == ["docs/images/example_views.png"]
+    script = runpy.run_path(str(ROOT / "scripts/readme_picture.py"))
+    script["draw"](tmp_path / "drawn.png")
+    drawn, kept = (
+        np.asarray(Image.open(path).convert("RGB"), np.int16)
+        for path in (tmp_path / "drawn.png", ROOT / shown[0])
+    )
+    assert drawn.shape == kept.shape
+    assert np.abs(drawn - kept).mean() < 1  # the quantiser of another Pillow may differ a little
 
 
 def test_the_readme_has_exactly_two_set_up_commands_of_one_line() -> None:

@@ -132,3 +132,28 @@ def test_the_version_stands_once_and_the_changelog_and_the_citation_know_it() ->
     assert heading is not None
     assert heading[1] == version
     assert f"version: {version}" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_a_strict_editable_install_is_typed(tmp_path: Path) -> None:
+    """The default one maps folders by a hook that type checkers do not run; this one makes links."""
+    source, place = tmp_path / "source", tmp_path / "venv"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
+    strict = ["--config-settings", "editable_mode=strict"]
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--python", str(place), "install", "-q", "--no-deps", *strict,
+         "-e", str(source)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (link,) = place.rglob("__editable__*.pth")
+    package = Path(link.read_text().strip()) / "longllava_domains"
+    assert (package / "py.typed").is_file()
+    assert (package / "pipelines/ct/report.py").is_file()
+
+
+@pytest.mark.parametrize(
+    "name", ["ct", "pathology", "remote_sensing", "model", "pipelines", "visual"]
+)
+def test_completion_offers_the_public_names_and_no_internals(name: str) -> None:
+    package = import_module(f"longllava_domains.{name}")
+    assert dir(package) == sorted(package.__all__)

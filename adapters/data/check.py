@@ -19,6 +19,7 @@ from longllava_domains.adapters.data.records import RowPosition
 from longllava_domains.adapters.data.sample import REASONS, RowError, Sample
 from longllava_domains.adapters.data.training_data import TrainingData
 from longllava_domains.errors import LongLlavaError
+from longllava_domains.units import counted
 
 # Rows named for each reason, so that a user can look at them.
 _EXAMPLES: Final = 5
@@ -38,6 +39,7 @@ class CheckReport:
         images: Pictures of the rows that are kept.
         warnings: What does not hold a row back but should be known: name -> rows.
         sha256: Of each data file, images not included.
+        fields: Field that damaged rows lack, or have as another kind -> rows.
     """
 
     name: str
@@ -49,6 +51,13 @@ class CheckReport:
     images: int
     warnings: dict[str, int]
     sha256: tuple[str, ...]
+    fields: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def absent(self) -> str:
+        """The fields that damaged rows lack, with the number of rows, in words."""
+        most = sorted(self.fields.items(), key=lambda item: -item[1])[:_EXAMPLES]
+        return ", ".join(f"{name} ({counted(count, 'row')})" for name, count in most)
 
     def lines(self) -> list[str]:
         """Say it in sentences."""
@@ -57,6 +66,8 @@ class CheckReport:
             rows = ", ".join(map(str, self.examples[reason]))
             more = ", ..." if count > len(self.examples[reason]) else ""
             found.append(f"  {count:,} dropped ({reason}): {_sentence(reason)} (row {rows}{more})")
+            if reason == "damaged_row" and self.fields:
+                found.append(f"    absent, or of another kind: {self.absent}")
         if self.trimmed:
             found.append(f"  {self.trimmed:,} turns left out: empty, or without their other half.")
         if self.warnings.get("image_in_evaluation"):
@@ -101,13 +112,17 @@ class _Count:
     trimmed: int = 0
     images: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
+    fields: Counter[str] = field(default_factory=Counter)
     examples: dict[str, tuple[int, ...]] = field(default_factory=dict)
     warnings: Counter[str] = field(default_factory=Counter)
     seen: set[bytes] = field(default_factory=set)
 
-    def drop(self, reason: str) -> None:
+    def drop(self, fault: RowError) -> None:
         """Count a row that is left out, and keep a few as examples."""
+        reason = fault.reason
         self.dropped[reason] += 1
+        if fault.field:
+            self.fields[fault.field] += 1
         named = self.examples.get(reason, ())
         if len(named) < _EXAMPLES:
             self.examples[reason] = (*named, self.rows)
@@ -152,7 +167,7 @@ def check_data(
                 raise found
             encoded = _usable(found, encoder, count, evaluated, max_tokens, decode=decode)
         except RowError as fault:
-            count.drop(fault.reason)
+            count.drop(fault)
         else:
             places.append(place)
             lengths.append((len(encoded.input_ids), encoded.learned, encoded.views))
@@ -164,7 +179,7 @@ def check_data(
     stood = np.array(places, np.int64).reshape(-1, 3)
     report = CheckReport(
         data.name, count.rows, len(places), dict(count.dropped), count.examples, count.trimmed,
-        count.images, dict(count.warnings), data.sha256(),
+        count.images, dict(count.warnings), data.sha256(), dict(count.fields),
     )  # fmt: skip
     return Catalogue(data, stood, table[:, 0], table[:, 1], table[:, 2], report)
 

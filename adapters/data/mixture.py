@@ -55,8 +55,9 @@ class Mixture:
         chosen = [_choose(len(part.catalogue), part.count, self.seed) for part in self.parts]
         if not sum(map(len, chosen)):
             raise PolicyError(
-                "There is no row to train on.",
-                remedy="Look at what the check of the data says about the rows it dropped.",
+                f"There is no row to train on{_why(self.parts)}.",
+                remedy="Mend the rows, or choose the recipe of their layout; longllava data check "
+                "says more.",
                 code="training.empty",
             )
         where = [np.stack([np.full(len(n), at), n], 1) for at, n in enumerate(chosen)]
@@ -93,6 +94,15 @@ def mixture_of(parts: Sequence[MixturePart], seed: int = 0) -> Mixture:
         PolicyError: There is nothing to train on.
     """
     return Mixture(tuple(parts), seed)
+
+
+def _why(parts: Sequence[MixturePart]) -> str:
+    """Say for what rows were dropped, and which fields they lack: ``": 3 damaged_row"``."""
+    reports = [part.catalogue.report for part in parts]
+    dropped = [f"{n:,} {reason}" for each in reports for reason, n in each.dropped.items()]
+    absent = [each.absent for each in reports if each.fields]
+    told = ", ".join(dropped) or "the data is empty"
+    return f": {told}" + (f"; absent, or of another kind: {', '.join(absent)}" if absent else "")
 
 
 def _choose(rows: int, count: int | None, seed: int) -> NDArray[np.int64]:

@@ -37,12 +37,15 @@ class RowError(Exception):
 
     Args:
         reason: One of `REASONS`.
+        field: Name of the field that is absent or of another kind than its layout needs, where it
+            is known; a name of the layout, never a value.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, field: str = "") -> None:
         assert reason in REASONS, reason
         super().__init__(reason)
         self.reason = reason
+        self.field = field
 
 
 @dataclass(frozen=True)

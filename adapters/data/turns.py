@@ -28,14 +28,15 @@ def turns_of(row: Mapping[str, Any], field: str, role: str, text: str) -> list[T
     """
     turns = row.get(field)
     if not isinstance(turns, list):
-        raise RowError("damaged_row")
+        raise RowError("damaged_row", field)
     found = []
     for turn in turns:
         if not isinstance(turn, dict):
-            raise RowError("damaged_row")
+            raise RowError("damaged_row", field)
         spoken, who = turn.get(text), turn.get(role)
         if not isinstance(spoken, str) or not isinstance(who, str):
-            raise RowError("damaged_row")
+            missing = role if isinstance(spoken, str) else text
+            raise RowError("damaged_row", f"{missing} of a turn of {field}")
         found.append((who, spoken))
     return found
 

@@ -16,6 +16,7 @@ from longllava_domains.adapters.data.training_data import LossOn
 from longllava_domains.adapters.recipes.lora_settings import LoraSettings
 from longllava_domains.adapters.recipes.mix import MixPart
 from longllava_domains.errors import PolicyError
+from longllava_domains.provenance import RESEARCH_NOTICE, SCENE_NOTICE
 from longllava_domains.vision_language import PromptProtocol
 
 Trained = Literal["adapter", "projector", "language_model"]
@@ -152,6 +153,11 @@ class Recipe:
             name=self.name.removesuffix(_MODIFIED) + _MODIFIED,
             sources={**self.sources, **given},
         )
+
+    @property
+    def notice(self) -> str:
+        """The notice of research use; what learned from scenes speaks of no medical device."""
+        return SCENE_NOTICE if self.layout == "fit-rs" else RESEARCH_NOTICE
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as JSON."""

@@ -9,7 +9,6 @@ from longllava_domains.adapters.data.check import CheckReport
 from longllava_domains.adapters.data.training_data import Terms
 from longllava_domains.adapters.recipes.base import Recipe
 from longllava_domains.adapters.training.held_out import Measured
-from longllava_domains.provenance import RESEARCH_NOTICE
 
 # From free to restrictive; a model inherits the last that its data has. "unknown" binds most:
 # whoever publishes the model must find out first.
@@ -79,7 +78,7 @@ def write_card(made: Made) -> str:
         [
             f"---\n{front}\n---\n",
             f"# {made.recipe.name}\n",
-            f"**{RESEARCH_NOTICE}**\n",
+            f"**{made.recipe.notice}**\n",
             *_quality_lines(made.measured),
             "## Base\n",
             f"{made.base}, weights {made.base_sha256[:16]}\n",

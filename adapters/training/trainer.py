@@ -35,7 +35,6 @@ from longllava_domains.adapters.training.loss import LossHead, summed_loss
 from longllava_domains.adapters.training.sharding import whole_tensor
 from longllava_domains.errors import PolicyError, TrainingError
 from longllava_domains.model import load_checkpoint
-from longllava_domains.provenance import RESEARCH_NOTICE
 
 logger = logging.getLogger(__name__)
 
@@ -185,7 +184,7 @@ class RowTrainer(Trainer):
         with written_whole(run, name) as staged:
             inner = self._write(staged, model, trial)
             (inner / STATE).write_text(json.dumps(self.rows.state()))
-            recipe = {**self.recipe.to_json(), "notice": RESEARCH_NOTICE}
+            recipe = {**self.recipe.to_json(), "notice": self.recipe.notice}
             (inner / RECIPE).write_text(json.dumps(recipe, indent=2))
             for path in inner.iterdir():
                 path.rename(staged / path.name)

@@ -60,3 +60,7 @@ __all__ = [
     "write_metrics",
     "write_reports",
 ]
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -49,3 +49,7 @@ __all__ = [
     "sticks_out",
     "write_boxes",
 ]
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -24,3 +24,7 @@ __all__ = [
     "read_ct_rate_metadata",
     "volume_from_array",
 ]
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

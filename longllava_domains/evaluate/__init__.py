@@ -28,3 +28,7 @@ __all__ = [
     "stand_beside",
     "with_intervals",
 ]
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

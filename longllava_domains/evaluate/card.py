@@ -13,10 +13,21 @@ from longllava_domains.evaluate.statistic import Floats
 from longllava_domains.files import write_text
 from longllava_domains.html import Html, Line, bar_plot, element, line_plot, page, table
 
+_SUFFIXES: Final = (".html", ".md", ".json")
 _CLASS: Final = "class/"
 _BINS: Final = 10
 _SHOWN_ROWS: Final = 50
 """Rows on the page; all of them are in the file of rows."""
+
+
+def require_card(path: str | Path) -> None:
+    """Refuse a name that says no kind of card, before hours of bootstrap.
+
+    Raises:
+        OutputError: The suffix is another.
+    """
+    if Path(path).suffix.lower() not in _SUFFIXES:
+        raise suffix_error("A card", _SUFFIXES)
 
 
 def save_card(result: Result, path: str | Path, *, overwrite: bool = False) -> None:
@@ -38,7 +49,7 @@ def save_card(result: Result, path: str | Path, *, overwrite: bool = False) -> N
     elif suffix == ".json":
         text = json.dumps(result.to_json(), indent=2, ensure_ascii=False) + "\n"
     else:
-        raise suffix_error("A card", (".html", ".md", ".json"))
+        raise suffix_error("A card", _SUFFIXES)
     write_text(path, text, overwrite=overwrite)
 
 
@@ -65,7 +76,9 @@ def html_card(result: Result, more: Sequence[Html] = ()) -> str:
         element("h2", "Choices"),
         table(("setting", "value"), [(k, json.dumps(v)) for k, v in result.settings.items()]),
     ]
-    return page(f"{result.benchmark}, {result.protocol.partition('@')[0]}", *body)
+    return page(
+        f"{result.benchmark}, {result.protocol.partition('@')[0]}", *body, notice=result.notice
+    )
 
 
 def _model(result: Result) -> Sequence[Html]:

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from longllava_domains.errors import InputError, OutputError
 from longllava_domains.evaluate.predictions.pairing import Counts
 from longllava_domains.evaluate.statistic import Statistic
 from longllava_domains.files import new_file
 from longllava_domains.html.facts import facts_table
-from longllava_domains.provenance import RESEARCH_NOTICE
+from longllava_domains.provenance import RESEARCH_NOTICE, SCENE_NOTICE
+
+_OF_SCENES: Final = ("fit-rs", "hrben")
 
 Cell = str | int | float | bool | None
 
@@ -114,6 +116,13 @@ class Result:
         settings = {**self.settings, "bootstrap": dict(drawn)}
         return replace(self, intervals={**self.intervals, **intervals}, settings=settings)
 
+    @property
+    def notice(self) -> str:
+        """The notice of research use; benchmarks of scenes speak of no medical device."""
+        return (
+            SCENE_NOTICE if any(name in self.benchmark for name in _OF_SCENES) else RESEARCH_NOTICE
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the card as JSON; the rows stay in their own file."""
         return {
@@ -136,13 +145,13 @@ class Result:
             "counts": self.counts.to_json(),
             "settings": dict(self.settings),
             "cluster": self.cluster,
-            "notes": [*self.notes, RESEARCH_NOTICE],
+            "notes": [*self.notes, self.notice],
         }
 
     def _repr_html_(self) -> str:
         """Return a table for a notebook: the notices, and each metric with its interval."""
         lines = {name: " ".join(self._line(name)[1:]).strip() for name in self._order()}
-        notes = " ".join((*self.notes, RESEARCH_NOTICE))
+        notes = " ".join((*self.notes, self.notice))
         return facts_table(f"{self.benchmark}, {self.protocol}", {"notices": notes, **lines})
 
     def to_markdown(self) -> str:
@@ -165,7 +174,7 @@ class Result:
             ),
             _table(("rows", "count"), [(k, str(v)) for k, v in self.counts.to_json().items()]),
             _table(("setting", "value"), [(k, json.dumps(v)) for k, v in self.settings.items()]),
-            RESEARCH_NOTICE,
+            self.notice,
         ]
         return "\n\n".join(part for part in parts if part) + "\n"
 

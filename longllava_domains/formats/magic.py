@@ -15,7 +15,7 @@ from longllava_domains.formats.dicom.pydicom_parser import read_elements, starts
 from longllava_domains.formats.dicom.source_file import SourceFile
 from longllava_domains.formats.dicom.values import text
 from longllava_domains.formats.regular_file import BadDocumentError, open_regular, parse_json
-from longllava_domains.formats.tiff.first_tags import MAGICS, read_first_tags
+from longllava_domains.formats.tiff.first_tags import MAGICS, is_cut_short, read_first_tags
 from longllava_domains.units import MIB
 
 Kind = Literal[
@@ -52,6 +52,7 @@ class Magic:
         sop_class: DICOM: SOP class UID; empty where there is none or it cannot be read.
         georeferenced: TIFF: a tag places the image on Earth.
         description: TIFF: the start of its image description; may hold names, never for showing.
+        cut_short: TIFF: its first directory is not whole within the file.
         keys: JSON: names at the top level of the object; empty for any other JSON.
     """
 
@@ -61,6 +62,7 @@ class Magic:
     georeferenced: bool = False
     description: str = field(default="", repr=False)
     keys: frozenset[str] = field(default=frozenset(), repr=False)
+    cut_short: bool = False
 
 
 def read_magic(path: str | Path) -> Magic:
@@ -79,7 +81,11 @@ def read_magic(path: str | Path) -> Magic:
             tags = read_first_tags(stream)
             described = tags.get(_IMAGE_DESCRIPTION, b"").decode("latin-1").strip("\0")
             return Magic(
-                kind, size, georeferenced=not _GEO_TAGS.isdisjoint(tags), description=described
+                kind,
+                size,
+                georeferenced=not _GEO_TAGS.isdisjoint(tags),
+                description=described,
+                cut_short=is_cut_short(stream),
             )
         if kind == "json":
             return Magic(kind, size, keys=_keys(stream))

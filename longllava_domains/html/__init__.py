@@ -20,3 +20,7 @@ __all__ = [
     "sortable_table",
     "table",
 ]
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -36,13 +36,14 @@ details summary { cursor: pointer; color: var(--mark); }
 """
 
 
-def page(title: str, *body: Html, script: str = "") -> str:
+def page(title: str, *body: Html, script: str = "", notice: str = RESEARCH_NOTICE) -> str:
     """Return a complete document with the research notice at its foot.
 
     Args:
         title: Of the window and the first heading.
         *body: What stands between heading and foot.
         script: The one script that may run, such as `SORTING`; the page reads without it, too.
+        notice: Of research use, at the foot.
     """
     policy, last = _POLICY, Html("")
     if script:
@@ -58,7 +59,7 @@ def page(title: str, *body: Html, script: str = "") -> str:
         element("style", Html(_STYLE)),
     )
     main = element("main", element("h1", title), *body)
-    foot = element("footer", element("p", RESEARCH_NOTICE))
+    foot = element("footer", element("p", notice))
     return (
         f"<!doctype html>\n{element('html', head, element('body', main, foot, last), lang='en')}\n"
     )

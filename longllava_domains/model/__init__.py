@@ -38,3 +38,7 @@ __all__ = [
     "load_model",
     "use_exact_state",
 ]
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

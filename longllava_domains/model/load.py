@@ -26,7 +26,7 @@ from longllava_domains.model.session.shown import require_sequence
 from longllava_domains.prompt import PromptProtocol, PromptTokenizer, compose
 from longllava_domains.prompt.layouts import Arrangement
 from longllava_domains.prompt.protocol import check_text
-from longllava_domains.vision_language import Monitor, Sampling
+from longllava_domains.vision_language import Monitor, Progress, Sampling
 from longllava_domains.visual import VisualSequence
 
 
@@ -148,6 +148,7 @@ def load_model(
     quantization: str | None = None,
     kv_cache_dtype: str = "auto",
     allow_unexpected: str | None = None,
+    on_progress: Progress | None = None,
 ) -> LongLlava:
     """Load a model by name.
 
@@ -164,6 +165,7 @@ def load_model(
         kv_cache_dtype: ``"int8"`` keeps keys and values in 8 bits, which halves what grows with
             a sequence in bfloat16; ``"auto"`` in the network's own precision.
         allow_unexpected: Regular expression that excuses left-over tensors; recorded.
+        on_progress: Called with the number of tensors read and of all.
 
     Raises:
         CheckpointError: No model of that name, or weights that do not fill it exactly.
@@ -186,6 +188,7 @@ def load_model(
         quantization=quantization,
         allow_unexpected=allow_unexpected,
         tower=_fetched_tower(source),
+        on_progress=on_progress,
     )
     if added is not None:
         network = merge_adapter(network, added)

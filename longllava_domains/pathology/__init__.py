@@ -6,3 +6,7 @@ from longllava_domains.pathology.views.closer import ZoomPolicy
 from longllava_domains.pathology.views.policy import TilePolicy
 
 __all__ = ["Slide", "TilePolicy", "ZoomPolicy", "open_slide"]
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -19,3 +19,7 @@ __all__ = [
     "encode_training",
     "render_training",
 ]
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -8,3 +8,7 @@ from longllava_domains.remote_sensing.stretch import Stretch
 from longllava_domains.remote_sensing.views.policy import GridPolicy
 
 __all__ = ["GridPolicy", "Raster", "Stretch", "open_dates", "open_raster", "search_stac"]
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

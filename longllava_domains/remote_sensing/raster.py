@@ -16,6 +16,7 @@ from longllava_domains.remote_sensing.views import sequence
 from longllava_domains.remote_sensing.views.chips import CHIP_PX, OVERLAP_PX, Chips
 from longllava_domains.remote_sensing.views.policy import GridPolicy, ViewPlan, plan
 from longllava_domains.visual import View, VisualSequence
+from longllava_domains.visual.strips import Rgb
 
 # What a scene finds out of itself each time.
 _REPEATED: Final = (*(f"georeference.{kind}" for kind in KINDS), "orientation.not_north_up")
@@ -94,6 +95,17 @@ class Raster(Scene):
             NotFoundError: The whole raster is nodata (empty super-tiles are passed over).
         """
         return sequence.to_sequences(self, policy or GridPolicy())
+
+    def overview(self, most_px: int = 1600) -> Rgb:
+        """Return the whole raster as one picture, painted as its views are: uint8 (H, W, 3).
+
+        Args:
+            most_px: Longer side of the picture, at most; a smaller raster is not enlarged.
+
+        Raises:
+            DamagedInputError: A block cannot be decoded.
+        """
+        return sequence.overview(self, most_px)
 
     def chips(self, size_px: int = CHIP_PX, overlap_px: int = OVERLAP_PX) -> Chips:
         """Return overlapping windows at native resolution, read when iterated over.

@@ -7,7 +7,7 @@ from typing import Protocol
 from PIL import Image, ImageDraw, ImageFont
 
 from longllava_domains.errors import PolicyError
-from longllava_domains.provenance import RESEARCH_NOTICE
+from longllava_domains.provenance import RESEARCH_NOTICE, SCENE_NOTICE
 from longllava_domains.visual.place import ImagePlace, MapPlace, Place, SlicePlace
 from longllava_domains.visual.view import View
 
@@ -42,8 +42,7 @@ def contact_sheet(
 ) -> Image.Image:
     """Draw every view of a sequence in order, left to right, with its place below it.
 
-    Labels hold positions and window names only: nothing of a patient. The notice of research use
-    stands at the foot. A sequence with the layout ``grid`` keeps its rows and columns, with the
+    Labels hold positions and window names only. The notice of research use stands at the foot. A sequence with the layout ``grid`` keeps its rows and columns, with the
     global view above them.
 
     Args:
@@ -76,7 +75,8 @@ def contact_sheet(
     height = max(picture.height for picture in thumbnails) + _LABEL_PX + _GAP_PX
     cells = [0] + [position + lead for position in range(1, len(sequence))]
     foot = (cells[-1] // across + 1) * height + _GAP_PX
-    notice_px = math.ceil(font.getlength(RESEARCH_NOTICE)) + 2 * _GAP_PX
+    notice = _notice(sequence)
+    notice_px = math.ceil(font.getlength(notice)) + 2 * _GAP_PX
     size = (max(across * width + _GAP_PX, notice_px), foot + _LABEL_PX)
     if size[0] * size[1] > _MAX_PIXELS:
         raise PolicyError(
@@ -86,7 +86,7 @@ def contact_sheet(
         )
     sheet = Image.new("RGB", size, _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_GAP_PX, foot + 1), RESEARCH_NOTICE, fill=_INK, font=font)
+    draw.text((_GAP_PX, foot + 1), notice, fill=_INK, font=font)
     for cell, view, picture, text in zip(cells, sequence, thumbnails, texts, strict=True):
         left = _GAP_PX + cell % across * width
         top = _GAP_PX + cell // across * height
@@ -114,6 +114,11 @@ def _draw_caption(
     if isinstance(place, MapPlace) and place.north_deg is not None:
         right = left + math.ceil(font.getlength(text))
         _draw_north(draw, right, below, place.north_deg, font)
+
+
+def _notice(sequence: Views) -> str:
+    on_map = all(isinstance(view.place, MapPlace) for view in sequence)
+    return SCENE_NOTICE if on_map else RESEARCH_NOTICE
 
 
 def label(place: Place) -> str:

@@ -11,22 +11,27 @@ from longllava_domains.files import require_apart, require_writable
 from longllava_domains.pipelines.cli.console import progress, require_model, stderr, stdout, written
 from longllava_domains.pipelines.cli.ct_documents import (
     require_document,
+    require_evidence_folder,
     require_picture,
     save_report,
 )
 from longllava_domains.pipelines.cli.options.ct import DRAFTING, OPENING_CT, DraftOptions
+from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.raster import OPENING_RASTER
+from longllava_domains.pipelines.cli.options.sampling import SAMPLING
 from longllava_domains.pipelines.cli.options.shared import (
     LOADING,
     AsJson,
     DomainName,
     EveryMm,
+    MaxTokens,
     Model,
     ShowPaths,
     sharing,
 )
 from longllava_domains.pipelines.cli.options.slide import ASKING_SLIDE
-from longllava_domains.vision_language import LoadOptions
+from longllava_domains.pipelines.cli.outputs import require_replaceable
+from longllava_domains.vision_language import LoadOptions, Sampling
 
 if TYPE_CHECKING:
     from longllava_domains.pipelines.domains.domain import Told
@@ -34,10 +39,15 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(sharing(report, loading=LOADING, opening=OPENING_CT, drafting=DRAFTING))
     app.command()(
-        sharing(ask, loading=LOADING, opening=OPENING_CT, raster=OPENING_RASTER, slide=ASKING_SLIDE)
+        sharing(report, loading=LOADING, opening=OPENING_CT, drafting=DRAFTING, sampling=SAMPLING)
     )
+    app.command()(
+        sharing(
+            ask, loading=LOADING, opening=OPENING_CT, raster=OPENING_RASTER, slide=ASKING_SLIDE,
+            sampling=SAMPLING,
+        )
+    )  # fmt: skip
 
 
 def report(
@@ -48,7 +58,10 @@ def report(
     opening: dict[str, Any],
     drafting: DraftOptions,
     every_mm: EveryMm = None,
-    max_new_tokens: Annotated[int | None, typer.Option(help="Longest draft")] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(help="Longest draft", callback=at_least(1))
+    ] = None,
+    sampling: Sampling | None,
     out: Annotated[Path | None, typer.Option(help="Also write JSON here")] = None,
     sheet: Annotated[
         Path | None, typer.Option(help="Also write the views shown as one picture, PNG or JPEG")
@@ -73,22 +86,25 @@ def report(
     chosen, named = CTPreset.named(drafting.preset), require_model(model)
     fitted = Calibration.from_file(drafting.calibration) if drafting.calibration else None
     require_mode(drafting.mode, fitted)
-    for replaced in (out, sheet):
-        if replaced is not None:
-            require_writable(replaced, overwrite=True)
-            require_apart(replaced, path)
     require_picture(sheet)
+    for replaced in (out, sheet):
+        require_replaceable(replaced, path)
     documents = [record for record in (sr, fhir) if record is not None]
     for record in documents:
         require_writable(record)
     opened = CTOpenOptions(**{"kernel": chosen.kernel, "purpose": PURPOSE, **opening})
     volume = as_volume(path, opened)
+    require_evidence_folder(evidence)
     if documents:
         require_document(volume, named)
-    pipeline = CTReport(load(named, loading), preset=chosen, calibration=fitted, mode=drafting.mode)
-    policy = pipeline.policy(spacing_mm=every_mm, kernel=opened.kernel)
     with progress() as advance:
-        result = pipeline(volume, policy=policy, max_new_tokens=max_new_tokens, on_progress=advance)
+        loaded = load(named, loading, advance)
+        pipeline = CTReport(loaded, preset=chosen, calibration=fitted, mode=drafting.mode)
+        policy = pipeline.policy(spacing_mm=every_mm, kernel=opened.kernel)
+        result = pipeline(
+            volume, policy=policy, max_new_tokens=max_new_tokens, sampling=sampling,
+            on_progress=advance,
+        )  # fmt: skip
     # Printed first: a file that cannot be written must not take the answer with it.
     if as_json:
         stdout.print_object(result.to_json())
@@ -113,9 +129,12 @@ def ask(
     every_mm: EveryMm = None,
     raster: dict[str, Any],
     slide: dict[str, Any],
-    most: Annotated[int | None, typer.Option(help="Slide: largest number of views")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Raster: tokens of the prompt")] = None,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer")] = 256,
+    most: Annotated[
+        int | None, typer.Option(help="Slide: largest number of views", callback=at_least(1))
+    ] = None,
+    max_tokens: MaxTokens = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer", callback=at_least(1))] = 256,
+    sampling: Sampling | None,
     out: Annotated[
         list[Path] | None,
         typer.Option(
@@ -145,8 +164,8 @@ def ask(
     _require_files(out or (), evidence, sources)
     with decided.open(sources, settings) as opened, progress() as advance:
         answer = ask_input(
-            load(named, loading), opened, question, decided, settings,
-            max_new_tokens=max_new_tokens, on_progress=advance,
+            load(named, loading, advance), opened, question, decided, settings,
+            max_new_tokens=max_new_tokens, sampling=sampling, on_progress=advance,
         )  # fmt: skip
         if as_json:
             stdout.print_object(answer.to_json())

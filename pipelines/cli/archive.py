@@ -16,9 +16,10 @@ from longllava_domains.pipelines.cli.archive_run import (
 )
 from longllava_domains.pipelines.cli.console import stdout
 from longllava_domains.pipelines.cli.options.shared import LOADING, sharing
+from longllava_domains.units import counted, human_bytes
 
 if TYPE_CHECKING:
-    from longllava_domains.archive.outcome import Status
+    pass
 
 _PARQUET: Final = b"PAR1"
 
@@ -71,17 +72,17 @@ def scan(
     """List what an archive holds. The manifest holds paths: keep it apart from results."""
     from longllava_domains.archive import SiteSecret, scan_archive
     from longllava_domains.archive.manifest.secret import default_secret
-    from longllava_domains.units import human_bytes
 
     _require_manifest(output)
     own = SiteSecret.load(secret or default_secret())
     found = scan_archive(source, domain, output, secret=own, linkage=linkage)
     stdout.print(
-        f"{found.items} items, {human_bytes(found.bytes)}; {found.files} files, {found.read} read, "
-        f"{found.gone} gone, in {found.seconds:.1f} s"
+        f"{counted(found.items, 'item')}, {human_bytes(found.bytes)}; "
+        f"{counted(found.files, 'file')}, {found.read} read, {found.gone} gone, "
+        f"in {found.seconds:.1f} s"
     )
-    for title, counted in (("refusals to expect", found.expected), ("set aside", found.set_aside)):
-        for code, count in counted.items():
+    for title, codes in (("refusals to expect", found.expected), ("set aside", found.set_aside)):
+        for code, count in codes.items():
             stdout.print(f"  {title}: {count} {code}", markup=False)
 
 
@@ -132,8 +133,8 @@ def status(results: ResultsFolder) -> None:
     """Count items by outcome, for each spec."""
     from longllava_domains.archive import counts
 
-    for spec, counted in counts(results).items():
-        parts = ", ".join(f"{count} {status}" for status, count in sorted(counted.items()))
+    for spec, outcomes in counts(results).items():
+        parts = ", ".join(f"{count} {status}" for status, count in sorted(outcomes.items()))
         stdout.print(f"{spec}: {parts or 'nothing yet'}", markup=False)
 
 
@@ -150,7 +151,7 @@ def retry(
 
     statuses: list[Status] = ["failed", "refused"] if refused else ["failed"]
     dropped = drop_outcomes(results, statuses=statuses, ledger=ledger)
-    stdout.print(f"{dropped} items will be tried again")
+    stdout.print(f"to be tried again: {counted(dropped, 'item')}")
 
 
 def report(
@@ -187,4 +188,5 @@ def forget(
     """Remove a study from results, manifest and linkage; the archive itself is not touched."""
     from longllava_domains.archive import forget as remove
 
-    stdout.print(f"{remove(key, manifest, linkage, results)} rows of results removed")
+    removed = remove(key, manifest, linkage, results)
+    stdout.print(f"removed: {counted(removed, 'row')} of results")

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from longllava_domains.files import require_writable, write_text
 from longllava_domains.pipelines.cli.console import stdout
+from longllava_domains.units import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -42,4 +43,4 @@ def calibrate(
     stdout.print(table)
     for label, why in made["not_fitted"].items():
         stdout.print(f"{label}: not fitted, {why}", markup=False)
-    stdout.print(f"{made['scans']} scans of {made['patients']} patients")
+    stdout.print(f"{counted(made['scans'], 'scan')} of {counted(made['patients'], 'patient')}")

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from longllava_domains.errors import OutputError, PolicyError
+from longllava_domains.errors import LongLlavaError, OutputError, PolicyError
 from longllava_domains.units import short_hash
 
 
@@ -94,6 +94,29 @@ def require_model(model: str | None) -> str:
         "ORG/NAME such as FreedomIntelligence/LongLLaVAMed-9B.",
         code="cli.model",
     )
+
+
+def refuse_together(*checks: Callable[[], object]) -> None:
+    """Run checks that cost little, and refuse all that is wrong at once, not one thing a run.
+
+    Raises:
+        LongLlavaError: One thing is wrong.
+        PolicyError: Several are; message and remedy name each.
+    """
+    found: list[LongLlavaError] = []
+    for check in checks:
+        try:
+            check()
+        except LongLlavaError as error:
+            found.append(error)
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        raise PolicyError(
+            " ".join(error.message for error in found),
+            remedy=" ".join(error.remedy for error in found),
+            code="cli.several",
+        )
 
 
 def reveal_paths(arguments: list[str], message: str) -> None:

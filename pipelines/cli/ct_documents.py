@@ -1,12 +1,16 @@
 """The files of `report`: refused before the work if they cannot be written, and named afterwards."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from longllava_domains.ct_rate_labels import CT_RATE_LABELS
 from longllava_domains.errors import OutputError, UnsupportedInputError
-from longllava_domains.files import new_file, write_text
+from longllava_domains.files import write_text
 from longllava_domains.pipelines.cli.console import written
+from longllava_domains.pipelines.cli.outputs import require_replaceable, save_picture
+from longllava_domains.units import counted
 
 if TYPE_CHECKING:
     from longllava_domains.ct import CTVolume
@@ -49,6 +53,30 @@ def require_document(volume: "CTVolume", model: str) -> None:
         )
 
 
+def require_evidence_folder(folder: Path | None) -> None:
+    """Make the folder of the evidence pictures, or refuse it, before the work.
+
+    Raises:
+        OutputError: It cannot be made, or holds a file of somebody else's under a picture's name.
+    """
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"The folder for the evidence cannot be made ({os.strerror(error.errno or 0)}).",
+            remedy="Give a new folder, or one that you may write to, as --evidence.",
+            code="cli.evidence",
+        ) from None
+    for label in CT_RATE_LABELS:
+        require_replaceable(_evidence_file(folder, label))
+
+
+def _evidence_file(folder: Path, label: str) -> Path:
+    return folder / f"{label.lower().replace(' ', '_').replace('/', '_')}.png"
+
+
 def save_report(
     result: "CTReportResult",
     *,
@@ -63,16 +91,12 @@ def save_report(
         write_text(out, json.dumps(result.to_json(), indent=2) + "\n", overwrite=True)
         written(out)
     if sheet is not None:
-        with new_file(sheet, overwrite=True) as temporary:
-            result.show().save(temporary)
+        save_picture(result.show(), sheet)
         written(sheet)
     if evidence is not None:
-        evidence.mkdir(parents=True, exist_ok=True)
         for label in result.abnormalities:
-            picture = evidence / f"{label.lower().replace(' ', '_').replace('/', '_')}.png"
-            with new_file(picture, overwrite=True) as temporary:
-                result.evidence(label).save(temporary)
-        written(evidence, f"{len(result.abnormalities)} pictures")
+            save_picture(result.evidence(label), _evidence_file(evidence, label))
+        written(evidence, counted(len(result.abnormalities), "picture"))
     if sr is not None:
         written(*result.save_dicom_sr(sr))
     if fhir is not None:

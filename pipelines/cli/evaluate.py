@@ -2,25 +2,32 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.table import Table
 
 from longllava_domains import evaluate as scoring
 from longllava_domains.errors import PolicyError
-from longllava_domains.evaluate.card import save_card
+from longllava_domains.evaluate.card import require_card, save_card
 from longllava_domains.evaluate.datasets import Dataset, load_dataset
 from longllava_domains.evaluate.dispatch import explain_settings, find_protocol
 from longllava_domains.evaluate.explain import DifferingRow, explain
 from longllava_domains.evaluate.result import Result, contrast_line
 from longllava_domains.evaluate.visual import score_beside
-from longllava_domains.files import require_apart, require_writable, write_text
+from longllava_domains.files import write_text
 from longllava_domains.pipelines.cli.console import stdout, written
+from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.shared import AsJson
+from longllava_domains.pipelines.cli.outputs import require_replaceable
+from longllava_domains.units import counted
 
 _WIDTH = 400
 evaluating = typer.Typer(help="Scores whose protocol is named. No model is loaded.")
+
+# How a table of rows, and rows as JSON Lines, begin where we wrote them.
+_TABLES: Final = (b"PAR1", b"id,", b"id\n")
+_ROWS: Final = (b"{",)
 
 _Benchmark = Annotated[str, typer.Argument(help="vqa-rad, path-vqa, ct-rate ...: see `protocols`")]
 _Predictions = Annotated[Path, typer.Argument(help=".jsonl, .json, .csv, .tsv or .parquet")]
@@ -56,15 +63,18 @@ def score(
     synthetic: _Synthetic = False,
     out: Annotated[Path | None, typer.Option(help="The card: .html, .md or .json")] = None,
     rows: Annotated[Path | None, typer.Option(help="The table of rows: .parquet or .csv")] = None,
-    draws: Annotated[int, typer.Option(help="Draws of the bootstrap; 0 for no intervals")] = 2000,
+    draws: Annotated[
+        int, typer.Option(help="Draws of the bootstrap; 0 for no intervals", callback=at_least(0))
+    ] = 2000,
     seed: Annotated[int, typer.Option(help="Of the draws")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Score a prediction file and show it beside constants, oracle, blind and shuffled runs."""
-    for place in (out, rows):
-        if place is not None:
-            require_writable(place, overwrite=True)
-            require_apart(place, predictions, references, data, blind, shuffled)
+    inputs = (predictions, references, data, blind, shuffled)
+    require_replaceable(out, *inputs)
+    require_replaceable(rows, *inputs, ours=_TABLES)
+    if out is not None:
+        require_card(out)
     truth = _truth(benchmark, references, data)
     own = {**read_settings(settings), **_given(missing), "synthetic": synthetic}
     controls = {
@@ -92,7 +102,7 @@ def explain_file(
     missing: _Missing = None,
     settings: _Set = None,
     synthetic: _Synthetic = False,
-    shown: Annotated[int, typer.Option(help="Differing rows to print")] = 20,
+    shown: Annotated[int, typer.Option(help="Differing rows to print", callback=at_least(0))] = 20,
 ) -> None:
     """Score a file under every protocol and print, row by row, why they differ."""
     truth = _truth(benchmark, references, data)
@@ -106,7 +116,8 @@ def explain_file(
     stdout.print(found.note, markup=False)
     for name, reason in found.skipped.items():
         stdout.print(f"{name} was not applied: {reason}", markup=False)
-    stdout.print(f"{len(found.rows):,} rows are scored differently", markup=False)
+    verb = "is" if len(found.rows) == 1 else "are"
+    stdout.print(f"{counted(len(found.rows), 'row')} {verb} scored differently", markup=False)
     for row in found.rows[:shown]:
         _show_row(row)
 
@@ -137,11 +148,13 @@ def data(
 ) -> None:
     """Say which build a folder holds, its hashes, its terms, and what leaks between its splits."""
     if disjoint is not None:
-        require_apart(disjoint, folder)
+        require_replaceable(disjoint, folder, ours=_ROWS)
     found = load_dataset(benchmark, folder)
     stdout.print(f"{found.benchmark}, build {found.build}", markup=False)
     for name, rows in found.splits.items():
-        stdout.print(f"  {name}: {len(rows):,} rows, sha256 {found.hashes[name]}", markup=False)
+        stdout.print(
+            f"  {name}: {counted(len(rows), 'row')}, sha256 {found.hashes[name]}", markup=False
+        )
     for name, count in (found.leakage or {}).items():
         stdout.print(f"  {name}: {count:,}", markup=False)
     for note in (*found.notes, f"terms: {found.licence}"):

@@ -8,6 +8,7 @@ import typer
 from longllava_domains.errors import LongLlavaError
 from longllava_domains.files import require_apart
 from longllava_domains.pipelines.cli.console import progress, require_model, stderr, stdout, written
+from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.raster import OPENING_RASTER
 from longllava_domains.pipelines.cli.options.shared import (
     LOADING,
@@ -37,15 +38,19 @@ def find(
     raster: dict[str, Any],
     slide: dict[str, Any],
     chip_px: Annotated[
-        int | None, typer.Option(help="Raster: side of a chip, raster pixels")
+        int | None, typer.Option(help="Raster: side of a chip, raster pixels", callback=at_least(1))
     ] = None,
-    overlap: Annotated[int | None, typer.Option(help="Pixels that neighbours share")] = None,
+    overlap: Annotated[
+        int | None, typer.Option(help="Pixels that neighbours share", callback=at_least(0))
+    ] = None,
     dialect: Annotated[str, typer.Option(help="Words and boxes: fit-rs or geochat")] = "fit-rs",
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer about a chip")] = 768,
+    max_new_tokens: Annotated[
+        int, typer.Option(help="Longest answer about a chip", callback=at_least(1))
+    ] = 768,
     out: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Write .geojson, .gpkg, .parquet or .json (STAC); of a slide .geojson (QuPath), .dcm "
+            help="Write .geojson, .gpkg, .parquet, .json (STAC) or a drawing (.png, .jpg); of a slide .geojson (QuPath), .dcm "
             "(DICOM annotations), .json or a picture; repeat for several"
         ),
     ] = None,
@@ -99,20 +104,25 @@ def _in_raster(
     from longllava_domains.pipelines.domains.registry import domains, settings_for
     from longllava_domains.pipelines.loading import load
     from longllava_domains.pipelines.remote_sensing.qa import RemoteSensingQA
-    from longllava_domains.pipelines.remote_sensing.saving import require_savable, save
+    from longllava_domains.pipelines.remote_sensing.saving import require_savable, save_all
+    from longllava_domains.pipelines.remote_sensing.search import require_searchable
+    from longllava_domains.pipelines.search.journal import require_journal
+    from longllava_domains.pipelines.search.preset import SearchPreset
 
     decided = domains()["remote_sensing"]
     with decided.open([scene], settings_for(decided, wished)) as opened:
-        for path in files:
-            require_savable(opened, path)
-        pipeline = RemoteSensingQA(load(named, loading))
+        require_savable(opened, *files)
+        preset = SearchPreset.named(how["dialect"])
+        preset = preset.with_chips(how["size_px"], how["overlap_px"])
+        require_searchable(opened, category, preset)
+        require_journal(how["keep_in"])
         with progress() as advance:
+            pipeline = RemoteSensingQA(load(named, loading, advance))
             found = pipeline.find(opened, category, **how, on_progress=advance)
-    # Printed first: a file that cannot be written must not take the detections with it.
-    stdout.print_object(found.to_json())
-    for path in files:
-        save(found, path)
-        written(path)
+        # Printed first: a file that cannot be written must not take the detections with it.
+        stdout.print_object(found.to_json())
+        if files:
+            written(*save_all(found, files, opened))
     return found
 
 
@@ -139,8 +149,8 @@ def _on_slide(
                 remedy="Draw both in one GeoJSON file, or search twice.",
                 code="slide.region",
             )
-        pipeline = PathologyQA(load(named, loading))
         with progress() as advance:
+            pipeline = PathologyQA(load(named, loading, advance))
             found = pipeline.find(
                 opened,
                 category,

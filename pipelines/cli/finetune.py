@@ -10,7 +10,9 @@ import typer
 
 from longllava_domains.errors import PolicyError, UnsupportedInputError
 from longllava_domains.pipelines.cli.console import progress, require_model, stdout
+from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.shared import Model
+from longllava_domains.units import counted
 
 if TYPE_CHECKING:
     from longllava_domains.adapters.data.encode import Encoder
@@ -55,8 +57,12 @@ def finetune(
     ] = None,
     evaluation: _Evaluation = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest one")] = False,
-    save_every_steps: Annotated[int, typer.Option(help="Steps between checkpoints")] = 400,
-    threads: Annotated[int, typer.Option(help="Threads that load pictures")] = 2,
+    save_every_steps: Annotated[
+        int, typer.Option(help="Steps between checkpoints", callback=at_least(1))
+    ] = 400,
+    threads: Annotated[
+        int, typer.Option(help="Threads that load pictures", callback=at_least(1))
+    ] = 2,
     evaluate_every_steps: Annotated[
         int, typer.Option(help="Steps between measurements of --evaluation; 0 for the end alone")
     ] = 0,
@@ -113,9 +119,9 @@ def _show(recipe: "Recipe") -> None:
 def _saved(made: "FineTuned") -> None:
     if int(os.environ.get("RANK", "0")):
         return  # one process of torchrun speaks for all
-    stdout.print(f"saved: {made.steps} steps, last loss {made.loss:.4f}")
+    stdout.print(f"saved: {counted(made.steps, 'step')}, last loss {made.loss:.4f}")
     if made.damaged:
-        stdout.print(f"{made.damaged} samples were not learned: their pictures are damaged")
+        stdout.print(f"{counted(made.damaged, 'sample')} not learned: pictures are damaged")
 
 
 def publish(
@@ -158,9 +164,13 @@ def check(
         return
     for line in found.report.lines():
         stdout.print(line, markup=False)
-    stdout.print(f"{int(found.views.sum()):,} views, {int(found.tokens.sum()):,} tokens, ", end="")
-    stdout.print(f"{int(found.learned.sum()):,} of them learned")
+    views, tokens = counted(int(found.views.sum()), "view"), int(found.tokens.sum())
+    stdout.print(
+        f"{views}, {counted(tokens, 'token')}, {int(found.learned.sum()):,} of them learned"
+    )
     stdout.print(f"Terms ({opened.terms.licence}): {opened.terms.conditions}", markup=False)
+    if not found.report.kept:
+        raise typer.Exit(2)
 
 
 @data_commands.command(name="show")

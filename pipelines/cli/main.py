@@ -6,12 +6,13 @@ failed items, 130 interrupted.
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
 import longllava_domains
-from longllava_domains.errors import LongLlavaError
+from longllava_domains.errors import LongLlavaError, PolicyError
 from longllava_domains.pipelines.cli import (
     answer,
     archive,
@@ -31,6 +32,7 @@ from longllava_domains.pipelines.cli.console import (
     tolerate_any_encoding,
 )
 from longllava_domains.pipelines.cli.evaluation import benchmark, harness, measures, own, reproduce
+from longllava_domains.pipelines.cli.options.remedies import typed
 from longllava_domains.pipelines.memory_remedies import out_of_memory
 
 DONE, REFUSED = 0, 2
@@ -74,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; no error of ours shows a traceback."""
     try:
+        _require_no_empty(arguments)
         app(args=arguments)
     except LongLlavaError as error:
         return _refuse(error, arguments)
@@ -87,8 +90,42 @@ def run(arguments: list[str]) -> int:
     return DONE
 
 
+def _require_no_empty(arguments: Sequence[str]) -> None:
+    """Refuse an empty argument: as a path it would mean the folder that the shell stands in.
+
+    Raises:
+        PolicyError: One is empty.
+    """
+    if "" in arguments:
+        raise PolicyError(
+            "An argument of the command is empty.",
+            remedy="Write it out; a shell's variable may be unset. The folder you are in is a dot.",
+            code="cli.empty",
+        )
+
+
+@cache
+def _command_line() -> Any:
+    return typer.main.get_command(app)
+
+
+def running(arguments: Sequence[str]) -> tuple[str, frozenset[str]]:
+    """Return the name of the command that arguments call, such as "archive scan", and its options."""
+    command, names = _command_line(), []
+    for argument in arguments:
+        below = getattr(command, "commands", {}).get(argument)
+        if below is None:
+            break
+        command = below
+        names.append(argument)
+    options = frozenset(name for parameter in command.params for name in parameter.opts)
+    return " ".join(names), options | {"--help"}
+
+
 def _refuse(error: LongLlavaError, arguments: list[str]) -> int:
-    stderr.print(f"Refused: {error.message}", style="bold red", markup=False)
-    stderr.print(f"  {error.remedy}", markup=False)
+    command, options = running(arguments)
+    message, remedy = (typed(text, command, options) for text in (error.message, error.remedy))
+    stderr.print(f"Refused: {message}", style="bold red", markup=False)
+    stderr.print(f"  {remedy}", markup=False)
     reveal_paths(arguments, str(error))
     return REFUSED

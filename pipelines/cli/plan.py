@@ -1,7 +1,6 @@
 """Commands that reckon before they run: `plan`, `plan train`; and `verify`, `convert`."""
 
 import json
-import math
 from pathlib import Path
 from typing import Annotated
 
@@ -9,39 +8,30 @@ import typer
 from rich.table import Table
 
 from longllava_domains.errors import MemoryBudgetError, PolicyError
-from longllava_domains.files import require_writable, write_text
-from longllava_domains.pipelines.cli.console import stdout
+from longllava_domains.files import write_text
+from longllava_domains.pipelines.cli.console import refuse_together, stdout, written
+from longllava_domains.pipelines.cli.options.numbers import above_zero
 from longllava_domains.pipelines.cli.options.shared import AsJson, Checkpoint
-from longllava_domains.units import human_bytes
+from longllava_domains.pipelines.cli.outputs import require_replaceable
+from longllava_domains.units import decimal_bytes
 from longllava_domains.vision_language import TRAINED_TOKENS
 
 planning = typer.Typer(help="What fits in a memory, before anything runs.")
 
 
-def _above_zero(option: typer.CallbackParam, value: float | None) -> float | None:
-    """Refuse numbers that no device and no body has."""
-    if value is not None and not (math.isfinite(value) and value > 0):
-        raise PolicyError(
-            f"{option.opts[0]} cannot be {value:g}.",
-            remedy="Give a finite number above 0.",
-            code="cli.number",
-        )
-    return value
-
-
 _Model = Annotated[str, typer.Option(help='"9b", "53b", "demo", a folder or a hub id')]
 _Gigabytes = Annotated[
     float,
-    typer.Option("--gpu-memory", help="Memory of one device, GB (1e9)", callback=_above_zero),
+    typer.Option("--gpu-memory", help="Memory of one device, GB (1e9)", callback=above_zero),
 ]
 _ExtentMm = Annotated[
-    float | None, typer.Option(help="Length of a volume, for spacing", callback=_above_zero)
+    float | None, typer.Option(help="Length of a volume, for spacing", callback=above_zero)
 ]
 _Tflops = Annotated[
-    float | None, typer.Option(help="What the device achieves, TFLOP/s", callback=_above_zero)
+    float | None, typer.Option(help="What the device achieves, TFLOP/s", callback=above_zero)
 ]
 _Bandwidth = Annotated[
-    float | None, typer.Option(help="Its memory's speed, GB/s", callback=_above_zero)
+    float | None, typer.Option(help="Its memory's speed, GB/s", callback=above_zero)
 ]
 
 
@@ -98,7 +88,7 @@ def plan(
         return
     table = Table("term", "size", "share of the memory")
     for term, size in found.terms:
-        table.add_row(term, human_bytes(size), f"{size / found.memory_bytes:.1%}")
+        table.add_row(term, decimal_bytes(size), f"{size / found.memory_bytes:.1%}")
     stdout.print(table)
     for line in found.lines():
         stdout.print(line, markup=False)
@@ -122,7 +112,7 @@ def train(
         bool, typer.Option("--offload", help="Boundaries wait in the processor's memory")
     ] = False,
     tflops: Annotated[
-        float, typer.Option(help="What one GPU achieves, TFLOP/s", callback=_above_zero)
+        float, typer.Option(help="What one GPU achieves, TFLOP/s", callback=above_zero)
     ] = 120,
     as_json: AsJson = False,
 ) -> None:
@@ -141,12 +131,14 @@ def train(
         return
     table = Table("on each GPU", "size")
     for term, size in budget.terms.items():
-        table.add_row(term, human_bytes(size))
-    table.add_row("peak", human_bytes(budget.peak))
+        table.add_row(term, decimal_bytes(size))
+    table.add_row("peak", decimal_bytes(budget.peak))
     stdout.print(table)
     fits = "yes" if budget.peak <= gpu_memory * 1e9 else "no"
     stdout.print(f"trained parameters: {budget.trained_parameters:,}")
-    stdout.print(f"fits: {fits} ({human_bytes(budget.peak)} of {gpu_memory:g} GB)")
+    stdout.print(
+        f"fits: {fits} ({decimal_bytes(budget.peak)} of {decimal_bytes(gpu_memory * 1e9)})"
+    )
     try:
         budget.require_fit(gpu_memory * 1e9)
     except MemoryBudgetError as refusal:
@@ -164,7 +156,7 @@ def convert(
     down_scale: Annotated[
         float,
         typer.Option(
-            help="Factor on the dense down_proj; the original used 0.045", callback=_above_zero
+            help="Factor on the dense down_proj; the original used 0.045", callback=above_zero
         ),
     ] = 1.0,
     adapter: Annotated[Path | None, typer.Option(help="PEFT adapter to merge")] = None,
@@ -181,7 +173,7 @@ def convert(
         locate(model).folder, output, experts=experts, down_scale=down_scale, adapter=adapter,
         quantization=quantization, text_model=text_model,
     )  # fmt: skip
-    stdout.print("written")
+    written(output)
 
 
 def verify(
@@ -191,17 +183,24 @@ def verify(
     precision: Annotated[str, typer.Option(help="bfloat16, float32 or int8")] = "bfloat16",
 ) -> None:
     """Prove a model on a device: kernels, chunks, batches, 8 bits, needle, speed and memory."""
+    from longllava_domains.model.budget.known_models import network_of
+    from longllava_domains.model.checkpoint.source import locate
     from longllava_domains.model.devices.placement import resolve_device
     from longllava_domains.model.verify.verify import verify_model
 
-    require_writable(out, overwrite=True)
+    refuse_together(
+        lambda: network_of(locate(model).folder, precision),
+        lambda: resolve_device(device),
+        lambda: require_replaceable(out),
+    )
     found = verify_model(model, resolve_device(device), precision=precision)
     write_text(out, json.dumps(found.to_json(), indent=2) + "\n", overwrite=True)
     table = Table("check", "result", "numbers")
     for check in found.checks:
         numbers = ", ".join(f"{name} {value:.4g}" for name, value in check.numbers.items())
         colour = {"pass": "green", "fail": "red"}.get(check.status, "yellow")
-        table.add_row(check.name, f"[{colour}]{check.status}[/]", numbers or check.reason)
+        told = "; ".join(part for part in (numbers, check.reason) if part)
+        table.add_row(check.name, f"[{colour}]{check.status}[/]", told)
     stdout.print(table)
     if not found.passed:
         raise typer.Exit(2)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from longllava_domains.pipelines.cli.console import stdout
+from longllava_domains.pipelines.cli.options.numbers import above_zero
 
 
 def register(app: typer.Typer) -> None:
@@ -15,21 +16,32 @@ def register(app: typer.Typer) -> None:
 
 
 def send(
-    report: Annotated[Path, typer.Argument(help="A DICOM SR file that `report --sr` wrote")],
+    report: Annotated[
+        Path,
+        typer.Argument(
+            help="A DICOM SR file that `report --sr` wrote; its _findings.dcm goes with it"
+        ),
+    ],
     to: Annotated[str, typer.Option(help="https://host/path (STOW-RS) or dicom://TITLE@host:port")],
     audit: Annotated[Path, typer.Option(help="File that audit lines are appended to")],
     calling_title: Annotated[str, typer.Option(help="Our AE title for C-STORE")] = "LONGLLAVA",
-    timeout_s: Annotated[float, typer.Option(help="Seconds to wait at each step")] = 30.0,
+    timeout_s: Annotated[
+        float, typer.Option(help="Seconds to wait at each step", callback=above_zero)
+    ] = 30.0,
 ) -> None:
     """Send a draft report to a PACS; a bearer token is read from LONGLLAVA_TOKEN."""
     from longllava_domains.pipelines.pacs import send as sending
 
-    receipt = sending.send(
-        report,
-        destination=to,
-        audit=audit,
-        token=os.environ.get("LONGLLAVA_TOKEN"),
-        calling_title=calling_title,
-        timeout_s=timeout_s,
-    )
-    stdout.print(f"sent to {receipt.destination}, status {receipt.status}", markup=False)
+    beside = report.with_name(f"{report.stem}_findings.dcm")
+    for path in (report, beside) if beside.exists() else (report,):
+        receipt = sending.send(
+            path,
+            destination=to,
+            audit=audit,
+            token=os.environ.get("LONGLLAVA_TOKEN"),
+            calling_title=calling_title,
+            timeout_s=timeout_s,
+        )
+        stdout.print(
+            f"{path.name} sent to {receipt.destination}, status {receipt.status}", markup=False
+        )

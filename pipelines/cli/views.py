@@ -5,13 +5,21 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from longllava_domains.files import new_file, require_apart, require_writable
+from longllava_domains.files import require_apart, require_writable
 from longllava_domains.pipelines.cli.console import stdout, written
 from longllava_domains.pipelines.cli.ct_documents import require_picture
 from longllava_domains.pipelines.cli.options.ct import OPENING_CT, WantedKernel
+from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.raster import OPENING_RASTER
-from longllava_domains.pipelines.cli.options.shared import DomainName, EveryMm, ShowPaths, sharing
+from longllava_domains.pipelines.cli.options.shared import (
+    DomainName,
+    EveryMm,
+    MaxTokens,
+    ShowPaths,
+    sharing,
+)
 from longllava_domains.pipelines.cli.options.slide import OPENING_SLIDE
+from longllava_domains.pipelines.cli.outputs import require_replaceable, save_picture
 from longllava_domains.units import counted
 
 _MOST_VIEWS: Final = 60
@@ -36,8 +44,13 @@ def views(
     ] = None,
     every_mm: EveryMm = None,
     most: Annotated[
-        int | None, typer.Option(help="CT: largest number of views on the sheet, 60 by default")
+        int | None,
+        typer.Option(
+            help="CT, slide: largest number of views on the sheet, 60 by default",
+            callback=at_least(1),
+        ),
     ] = None,
+    max_tokens: MaxTokens = None,
     geojson: Annotated[
         Path | None, typer.Option(help="Slide: also write the views as QuPath annotations")
     ] = None,
@@ -49,23 +62,21 @@ def views(
     from longllava_domains.visual.contact_sheet import contact_sheet
 
     require_picture(out)
-    require_writable(out, overwrite=True)
-    require_apart(out, path)
+    require_replaceable(out, path)
     decided = decide_domain(path, domain)
     if geojson is not None:
         require_writable(geojson)
         require_apart(geojson, path)
     wished = {
-        **opening, **raster, **slide, "windows": tuple(window) if window else None, "spacing_mm": every_mm,
-        "max_views": most,
+        **opening, **raster, **slide, "windows": tuple(window) if window else None,
+        "spacing_mm": every_mm, "max_views": most, "max_tokens": max_tokens,
     }  # fmt: skip
     if decided.name != "pathology":
         wished["geojson"] = geojson
     if most is None and hasattr(decided.settings, "max_views"):
         wished["max_views"] = _MOST_VIEWS
     sequence = views_of(path, domain=decided.name, **wished)
-    with new_file(out, overwrite=True) as temporary:
-        contact_sheet(sequence).save(temporary)
+    save_picture(contact_sheet(sequence), out)
     if geojson is not None:
         from longllava_domains.export.slides.qupath import write_views
 

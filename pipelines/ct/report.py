@@ -29,6 +29,7 @@ from longllava_domains.provenance import UNTRAINED_NOTICE, Provenance
 from longllava_domains.vision_language import (
     LoadOptions,
     Monitor,
+    Sampling,
     VisionLanguageModel,
     VisionSession,
 )
@@ -141,6 +142,7 @@ class CTReport:
         policy: ct.SlicePolicy | None = None,
         prompt: str | None = None,
         max_new_tokens: int | None = None,
+        sampling: Sampling | None = None,
         series: int | str | None = None,
         on_progress: OnProgress | None = None,
     ) -> CTReportResult:
@@ -156,6 +158,7 @@ class CTReport:
             prompt: What to ask for; the preset's report prompt by default.
             max_new_tokens: Longest draft, tokens; the preset's by default, and 24 for a model that
                 says that it is untrained.
+            sampling: How the draft's tokens are drawn; None for the most likely one.
             series: Which series of a folder, see `ct.list_series`; the best one of the policy's
                 kernel by default.
             on_progress: Called with (stage, done, total).
@@ -164,8 +167,7 @@ class CTReport:
             InputError: The input cannot be proved to be a CT.
             PolicyError: The policy cannot be followed.
             MemoryBudgetError: The views do not fit in the memory that is free; ``facts`` hold
-                ``needed_bytes``, ``available_bytes``, ``largest_views`` and
-                ``slice_spacing_mm``.
+                ``needed_bytes``, ``available_bytes``, ``largest_views``, ``slice_spacing_mm``.
             ModelError: The model cannot run on it.
         """
         opened, chosen = self._opened(volume, policy, series)
@@ -174,6 +176,7 @@ class CTReport:
                 shown_ct(opened, chosen),
                 prompt=prompt,
                 max_new_tokens=max_new_tokens,
+                sampling=sampling,
                 on_progress=on_progress,
             )
         return reading.of(opened)
@@ -184,6 +187,7 @@ class CTReport:
         *,
         prompt: str | None = None,
         max_new_tokens: int | None = None,
+        sampling: Sampling | None = None,
         on_progress: OnProgress | None = None,
     ) -> CTReading:
         """Draft a report on views that were chosen before, such as in another process.
@@ -192,6 +196,7 @@ class CTReport:
             shown: What `shown_ct` returned.
             prompt: As for `__call__`.
             max_new_tokens: As for `__call__`.
+            sampling: As for `__call__`.
             on_progress: As for `__call__`.
 
         Raises:
@@ -209,6 +214,7 @@ class CTReport:
             answer = session.ask(
                 prompt or self._draft_prompt(found, outside),
                 max_new_tokens=longest,
+                sampling=sampling,
                 on_text=_counted("writing the draft", longest, on_progress),
             )
         return CTReading(
@@ -233,6 +239,7 @@ class CTReport:
         *,
         policy: ct.SlicePolicy | None = None,
         max_new_tokens: int = 256,
+        sampling: Sampling | None = None,
         series: int | str | None = None,
         on_progress: OnProgress | None = None,
     ) -> Answer:
@@ -247,7 +254,7 @@ class CTReport:
             with_slice_spacing_remedy(opened, chosen),
             self.model.open(sequence, watch=watch) as session,
         ):
-            return session.ask(question, max_new_tokens=max_new_tokens)
+            return session.ask(question, max_new_tokens=max_new_tokens, sampling=sampling)
 
     def _opened(
         self, volume: Any, policy: ct.SlicePolicy | None, series: int | str | None

@@ -268,8 +268,8 @@ def _withheld_line(code: str) -> str:
 
 
 def _margin_line(item: Abnormality) -> str:
-    """Return ``"  +0.512  Lung nodule  (looked at z 12, 15, 9 mm)"``, slices for positive ones."""
-    places = item.attention_slices[:_SLICES_NAMED]
+    """Return ``"  +0.512  Lung nodule  (looked at z 12, 15, 9 mm)"``."""
+    places = item.attended_slices[:_SLICES_NAMED]
     looked = ", ".join(f"{place.z_mm:.0f}" for place in places)
     return f"  {item.yes_logit_margin:+8.3f}  {item.label}" + (
         f"  (looked at z {looked} mm)" if looked else ""

@@ -12,7 +12,7 @@ from longllava_domains.pipelines.ct.report import CTReport
 from longllava_domains.pipelines.domains.domain import OnProgress, only_one
 from longllava_domains.pipelines.domains.evidence import SLIDE_SOP_CLASS, Claim, Evidence
 from longllava_domains.pipelines.memory_remedies import with_slice_spacing_remedy
-from longllava_domains.vision_language import ViewFormat, VisionLanguageModel
+from longllava_domains.vision_language import Sampling, ViewFormat, VisionLanguageModel
 from longllava_domains.visual import VisualSequence
 
 
@@ -85,6 +85,7 @@ class CTDomain:
         policy: ct.SlicePolicy,
         *,
         max_new_tokens: int,
+        sampling: Sampling | None,
         on_progress: OnProgress | None,
     ) -> Answer:
         """Ask as `CTReport.ask` does."""
@@ -93,5 +94,6 @@ class CTDomain:
             question,
             policy=policy,
             max_new_tokens=max_new_tokens,
+            sampling=sampling,
             on_progress=on_progress,
         )

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from longllava_domains.errors import PolicyError
 from longllava_domains.pipelines.domains.evidence import Claim, Evidence
 from longllava_domains.provenance import Provenance
-from longllava_domains.vision_language import ViewFormat, VisionLanguageModel
+from longllava_domains.vision_language import Sampling, ViewFormat, VisionLanguageModel
 from longllava_domains.visual import VisualSequence
 
 OnProgress = Callable[[str, int, int], None]
@@ -103,6 +103,7 @@ class Domain(Protocol):
         policy: Any,
         *,
         max_new_tokens: int,
+        sampling: Sampling | None,
         on_progress: OnProgress | None,
     ) -> Told:
         """Ask one question of an open input, as the domain's pipeline asks it.

@@ -10,7 +10,7 @@ from longllava_domains.answer import Answer
 from longllava_domains.pipelines.domains.domain import OnProgress
 from longllava_domains.pipelines.domains.evidence import Claim, Evidence
 from longllava_domains.pipelines.medical_vqa import MedicalVQA, picture_sequence
-from longllava_domains.vision_language import ViewFormat, VisionLanguageModel
+from longllava_domains.vision_language import Sampling, ViewFormat, VisionLanguageModel
 from longllava_domains.visual import VisualSequence
 
 # What GDAL reads beside a picture: then it is a raster.
@@ -68,8 +68,11 @@ class ImageDomain:
         policy: None,
         *,
         max_new_tokens: int,
+        sampling: Sampling | None,
         on_progress: OnProgress | None,
     ) -> Answer:
         """Ask as `MedicalVQA` does."""
-        (answer,) = MedicalVQA(model).ask_shown(opened, [question], max_new_tokens=max_new_tokens)
+        (answer,) = MedicalVQA(model).ask_shown(
+            opened, [question], max_new_tokens=max_new_tokens, sampling=sampling
+        )
         return answer

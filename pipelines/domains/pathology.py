@@ -17,7 +17,7 @@ from longllava_domains.pipelines.domains.evidence import SLIDE_SOP_CLASS, Claim,
 from longllava_domains.pipelines.memory_remedies import with_view_count_remedy
 from longllava_domains.pipelines.pathology.qa import PathologyQA, tile_policy
 from longllava_domains.pipelines.pathology.result import SlideAnswer
-from longllava_domains.vision_language import ViewFormat, VisionLanguageModel
+from longllava_domains.vision_language import Sampling, ViewFormat, VisionLanguageModel
 from longllava_domains.visual import VisualSequence
 
 _BOX: Final = re.compile(r"\s*-?\d+\s*(,\s*-?\d+\s*){3}\Z")
@@ -151,6 +151,7 @@ class PathologyDomain:
         policy: SlideWish,
         *,
         max_new_tokens: int,
+        sampling: Sampling | None,
         on_progress: OnProgress | None,
     ) -> SlideAnswer:
         """Ask as `PathologyQA` does."""
@@ -162,6 +163,7 @@ class PathologyDomain:
             tissue=policy.tissue(opened),
             zoom=policy.zoom(opened),
             max_new_tokens=max_new_tokens,
+            sampling=sampling,
         )
 
 

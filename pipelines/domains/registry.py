@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from longllava_domains.errors import (
     AmbiguousInputError,
+    DamagedInputError,
     NotFoundError,
     PolicyError,
     UnsupportedInputError,
@@ -51,20 +52,28 @@ def decide_domain(source: str | Path, name: str | None = None) -> Domain:
 
     Raises:
         NotFoundError: Nothing is there, or it cannot be read.
+        DamagedInputError: A TIFF is cut short before anything says what it is.
         AmbiguousInputError: The evidence does not decide; the remedy names ``--domain``.
         UnsupportedInputError: There is no domain of that name.
     """
     if name is not None:
         return _named(name)
-    certain, possible = set(), set()
+    certain, possible, damaged = set(), set(), False
     for evidence in evidence_of(source):
         claims = {name: domain.recognises(evidence) for name, domain in domains().items()}
         if evidence.magic is None and set(claims.values()) == {"no"}:
             raise NotFoundError("There is nothing at this path.", remedy="Check the path.")
+        damaged |= evidence.magic is not None and evidence.magic.cut_short
         sure = {name for name, claim in claims.items() if claim == "certain"}
         certain |= sure
         possible |= set() if sure else {n for n, claim in claims.items() if claim == "possible"}
     found = certain or possible
+    if not found and damaged:
+        raise DamagedInputError(
+            "The TIFF ends before the directory that says what is in it.",
+            remedy="It is truncated or damaged: fetch it again.",
+            code="input.cut_short",
+        )
     if len(found) != 1:
         raise _undecided(found)
     return domains()[found.pop()]

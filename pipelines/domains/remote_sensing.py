@@ -13,7 +13,7 @@ from longllava_domains.pipelines.remote_sensing.qa import RemoteSensingQA, grid_
 from longllava_domains.remote_sensing import GridPolicy, Raster, open_raster
 from longllava_domains.remote_sensing.dates import dates_sequence, open_dates
 from longllava_domains.remote_sensing.recognise import is_raster
-from longllava_domains.vision_language import ViewFormat, VisionLanguageModel
+from longllava_domains.vision_language import Sampling, ViewFormat, VisionLanguageModel
 from longllava_domains.visual import VisualSequence
 
 
@@ -101,8 +101,9 @@ class RemoteSensingDomain:
         policy: GridPolicy,
         *,
         max_new_tokens: int,
+        sampling: Sampling | None,
         on_progress: OnProgress | None,
     ) -> Answer:
         """Ask as `RemoteSensingQA` does; a raster is read in one pass, without stages."""
         scene_qa = RemoteSensingQA(model, policy=policy)
-        return scene_qa(opened, question, max_new_tokens=max_new_tokens).answer
+        return scene_qa(opened, question, max_new_tokens=max_new_tokens, sampling=sampling).answer

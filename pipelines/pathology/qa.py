@@ -1,10 +1,10 @@
 """`PathologyQA`: questions about a slide, answered over large fields seen together."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from longllava_domains.answer import Answer
 from longllava_domains.boxes import Dialect
@@ -28,6 +28,7 @@ from longllava_domains.pipelines.pathology.zoom import ClosestLook, first_look, 
 from longllava_domains.pipelines.search.asking import OnProgress
 from longllava_domains.vision_language import (
     TAG_TOKENS,
+    Sampling,
     ViewFormat,
     VisionLanguageModel,
 )
@@ -73,6 +74,7 @@ class PathologyQA(AsksAModel):
         zoom: ZoomPolicy | None = None,
         mpp: float | None = None,
         max_new_tokens: int = 256,
+        sampling: Sampling | None = None,
     ) -> SlideAnswer:
         """Ask one question about a slide, or about regions of it.
 
@@ -86,6 +88,7 @@ class PathologyQA(AsksAModel):
                 last. The first look leaves room for the closer ones within ``policy.max_views``.
             mpp: As for `open_slide`, where a path is given.
             max_new_tokens: Longest answer.
+            sampling: How tokens are drawn; None for the most likely one.
 
         Raises:
             InputError: The slide cannot be read, or holds no tissue.
@@ -102,6 +105,7 @@ class PathologyQA(AsksAModel):
             zoom=zoom,
             mpp=mpp,
             max_new_tokens=max_new_tokens,
+            sampling=sampling,
         )
         return answer
 
@@ -116,19 +120,22 @@ class PathologyQA(AsksAModel):
         zoom: ZoomPolicy | None = None,
         mpp: float | None = None,
         max_new_tokens: int = 256,
+        sampling: Sampling | None = None,
     ) -> list[SlideAnswer]:
         """Ask several questions, each for itself; the model looks at the slide only once.
 
         With `zoom`, each question has its own closer looks. Arguments and errors as in `__call__`.
         """
         chosen = policy or self.policy
+        drawn = {} if sampling is None else {"sampling": sampling}
+        wished: dict[str, Any] = {"max_new_tokens": max_new_tokens, **drawn}
         chosen = chosen if zoom is None else _with_room(chosen, zoom)
         source = SlideInput(slide, mpp)
         with source.opened() as opened:
             sequence = opened.to_sequence(chosen, regions=regions, tissue=tissue)
             origin = (opened.bounds.x, opened.bounds.y)
             if chosen.protocol == "vote-patches@1":
-                voted = [self._vote(sequence, question, max_new_tokens) for question in questions]
+                voted = [self._vote(sequence, question, wished) for question in questions]
                 return [
                     SlideAnswer(answer, sequence, votes, origin, source=source)
                     for answer, votes in voted
@@ -144,7 +151,7 @@ class PathologyQA(AsksAModel):
                         source=source,
                     )
                     for look, shown in self._looks(
-                        opened, sequence, questions, chosen, zoom, tissue, max_new_tokens
+                        opened, sequence, questions, chosen, zoom, tissue, wished
                     )
                 ]
 
@@ -216,34 +223,34 @@ class PathologyQA(AsksAModel):
         policy: TilePolicy,
         zoom: ZoomPolicy | None,
         tissue: Tissue,
-        max_new_tokens: int,
+        wished: Mapping[str, Any],
     ) -> Iterator[tuple[ClosestLook, VisualSequence]]:
         """Yield the last answer to each question, and all that was shown for it."""
         with self.model.open(sequence) as session:
             for question in questions:
                 with session.fork() as fork:
                     if zoom is None:
-                        yield first_look(fork, question, max_new_tokens), sequence
+                        yield first_look(fork, question, **wished), sequence
                         continue
                     known = tissue
                     if known is None and policy.uses_tissue:
                         known = slide.tissue
                     look = look_closer(
                         slide, fork, question, zoom, field_positions(sequence),
-                        view_px=policy.view_px, tissue=known, max_new_tokens=max_new_tokens,
+                        view_px=policy.view_px, tissue=known, **wished,
                     )  # fmt: skip
                     shown = fork.sequence or sequence
                     yield look, replace(shown, left_out=sequence.left_out)
 
     def _vote(
-        self, sequence: VisualSequence, question: str, max_new_tokens: int
+        self, sequence: VisualSequence, question: str, wished: Mapping[str, Any]
     ) -> tuple[Answer, dict[str, int]]:
         """Ask every patch alone; return the first answer of the most frequent text."""
         answers: dict[str, Answer] = {}
         votes: Counter[str] = Counter()
         for view in sequence:
             alone = VisualSequence((view,), provenance=sequence.provenance.with_(views=1))
-            answer = self.model.answer(alone, question, max_new_tokens=max_new_tokens)
+            answer = self.model.answer(alone, question, **wished)
             text = " ".join(answer.text.lower().split())
             answers.setdefault(text, answer)
             votes[text] += 1

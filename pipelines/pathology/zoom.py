@@ -11,7 +11,7 @@ from longllava_domains.pathology import Slide, ZoomPolicy
 from longllava_domains.pathology.regions import Region
 from longllava_domains.pathology.views.closer import closer_views
 from longllava_domains.pathology.views.tissue import TissueMask, user_tissue
-from longllava_domains.vision_language import VisionSession
+from longllava_domains.vision_language import Sampling, VisionSession
 from longllava_domains.visual import SlidePlace, View, VisualSequence
 
 _NAMING: Final = (
@@ -63,10 +63,17 @@ class ClosestLook:
     rounds: tuple[ZoomRound, ...] = ()
 
 
-def first_look(session: VisionSession, question: str, max_new_tokens: int) -> ClosestLook:
+def first_look(
+    session: VisionSession,
+    question: str,
+    max_new_tokens: int,
+    sampling: Sampling | None = None,
+) -> ClosestLook:
     """Ask, and read where the answer looked."""
     readout = session.new_readout()
-    answer = session.ask(question, max_new_tokens=max_new_tokens, readout=readout)
+    answer = session.ask(
+        question, max_new_tokens=max_new_tokens, sampling=sampling, readout=readout
+    )
     return ClosestLook(answer, tuple(readout.per_view))
 
 
@@ -80,6 +87,7 @@ def look_closer(
     view_px: int,
     tissue: TissueMask | Region | None = None,
     max_new_tokens: int,
+    sampling: Sampling | None = None,
 ) -> ClosestLook:
     """Ask, show fields closer, and ask again, as often as the policy says.
 
@@ -92,6 +100,7 @@ def look_closer(
         view_px: Side of a view.
         tissue: Finer views without any are left out.
         max_new_tokens: Longest answer.
+        sampling: How tokens are drawn; None for the most likely one.
 
     Raises:
         PolicyError: A field that lies outside the slide.
@@ -99,7 +108,7 @@ def look_closer(
         MemoryBudgetError: The finer views do not fit.
     """
     mask = user_tissue(slide, tissue) if isinstance(tissue, Region) else tissue
-    look = first_look(session, question, max_new_tokens)
+    look = first_look(session, question, max_new_tokens, sampling)
     rounds: list[ZoomRound] = []
     may_choose = list(fields)
     for _ in range(1 if zoom.at else zoom.rounds):
@@ -112,7 +121,7 @@ def look_closer(
         before = len(session.sequence or ())
         session.extend(VisualSequence(views, provenance=slide.provenance))
         rounds.append(ZoomRound(chosen_by, _boxes(areas), len(views), look.answer.text))
-        look = first_look(session, question, max_new_tokens)
+        look = first_look(session, question, max_new_tokens, sampling)
         may_choose = list(range(before, before + len(views)))
         if zoom.at or _is_native(slide, views):
             break

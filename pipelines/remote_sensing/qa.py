@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from longllava_domains.answer import Answer
 from longllava_domains.boxes import Dialect
@@ -14,9 +15,10 @@ from longllava_domains.pipelines.remote_sensing.result import Count, SceneAnswer
 from longllava_domains.pipelines.remote_sensing.search import Outside, Search, SearchPlan
 from longllava_domains.pipelines.search.asking import AnsweringModel, OnProgress
 from longllava_domains.pipelines.search.preset import SearchPreset
+from longllava_domains.provenance import notices_for
 from longllava_domains.remote_sensing import GridPolicy, Raster, open_raster
 from longllava_domains.remote_sensing.dates import dates_sequence, open_dates, told
-from longllava_domains.vision_language import TRAINED_TOKENS, ViewFormat
+from longllava_domains.vision_language import TRAINED_TOKENS, Sampling, ViewFormat
 
 Scene = Raster | str | Path | Sequence[str | Path | Raster]
 
@@ -65,6 +67,7 @@ class RemoteSensingQA(AsksAModel):
         *,
         policy: GridPolicy | None = None,
         max_new_tokens: int = 256,
+        sampling: Sampling | None = None,
     ) -> SceneAnswer:
         """Ask one question about a whole scene, or about one place at several dates.
 
@@ -75,6 +78,7 @@ class RemoteSensingQA(AsksAModel):
                 where north is.
             policy: How the scene is shown; the pipeline's own by default.
             max_new_tokens: Longest answer; FIT-RSFG uses 256.
+            sampling: How tokens are drawn; None for the most likely one, as protocols ask for.
 
         Raises:
             InputError: The scene cannot be read.
@@ -95,7 +99,8 @@ class RemoteSensingQA(AsksAModel):
         if compass is not None and not compass.is_north_up:
             question = f"{compass} {question}"
         with with_token_budget_remedy(chosen):
-            answer = self.model.answer(sequence, question, max_new_tokens=max_new_tokens)
+            drawn: dict[str, Any] = {} if sampling is None else {"sampling": sampling}
+            answer = self.model.answer(sequence, question, max_new_tokens=max_new_tokens, **drawn)
         notices = [notice for raster in rasters for notice in raster.notices]
         return SceneAnswer(_with_notices(answer, notices), sequence)
 
@@ -134,11 +139,9 @@ class RemoteSensingQA(AsksAModel):
             PolicyError: The chips cannot be cut, or the resolution is refused.
             ModelError: The model cannot run on a chip.
         """
-        preset = SearchPreset.named(dialect)
+        preset = SearchPreset.named(dialect).with_chips(size_px, overlap_px)
         preset = replace(
             preset,
-            chip_px=preset.chip_px if size_px is None else size_px,
-            overlap_px=preset.overlap_px if overlap_px is None else overlap_px,
             max_new_tokens=max_new_tokens or preset.max_new_tokens,
             trained_resolution_m=self.trained_resolution_m or preset.trained_resolution_m,
         )
@@ -181,10 +184,9 @@ def _dates(scene: Scene, stack: ExitStack) -> list[Raster]:
 
 def _with_notices(answer: Answer, notices: Sequence[str]) -> Answer:
     """Return the answer with the scene's notices, whatever the model recorded of them."""
-    told = dict.fromkeys((*answer.provenance.get("notices", ()), *notices))
-    if not told:
-        return answer
-    return replace(answer, provenance=answer.provenance.with_(notices=list(told)))
+    told = [*answer.provenance.get("notices", ()), *notices]
+    made = answer.provenance.with_(domain="remote-sensing", notices=told)
+    return replace(answer, provenance=made.with_(notices=notices_for(made)))
 
 
 def grid_policy(view_format: ViewFormat | None) -> GridPolicy:

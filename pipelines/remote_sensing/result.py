@@ -14,8 +14,11 @@ from longllava_domains.export.maps.geojson import write_geojson
 from longllava_domains.export.maps.geopackage import write_geopackage
 from longllava_domains.export.maps.geoparquet import write_geoparquet
 from longllava_domains.export.maps.stac import write_stac_item
+from longllava_domains.files import new_file
 from longllava_domains.html.facts import facts_table, rows_table
-from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
+from longllava_domains.pipelines.remote_sensing.drawing import DRAWN_PX, draw_detections
+from longllava_domains.provenance import Provenance, notices_for
+from longllava_domains.remote_sensing import Raster
 from longllava_domains.remote_sensing.detections.detection import from_text
 from longllava_domains.remote_sensing.detections.detections import Detections
 from longllava_domains.visual import MapPlace, VisualSequence
@@ -46,8 +49,7 @@ class SceneAnswer:
     @property
     def notices(self) -> tuple[str, ...]:
         """Notices to read before the answer, the research notice first."""
-        told = self.provenance.get("notices", ())
-        return (RESEARCH_NOTICE, *(notice for notice in told if notice != RESEARCH_NOTICE))
+        return notices_for(self.provenance)
 
     def boxes_on_map(self, dialect: Dialect = "fit-rs") -> list[dict[str, Any]]:
         """Return the boxes of the text, read in per cent of the global view, in map coordinates.
@@ -152,6 +154,27 @@ class SceneDetections(Detections):
             OutputError: No georeference, or the file exists or cannot be written.
         """
         write_geoparquet(path, self, overwrite=overwrite)
+
+    def draw(self, scene: Raster) -> Image.Image:
+        """Draw what was found on the scene: detections in yellow, parts without an answer in red.
+
+        Args:
+            scene: The raster that was searched, still open.
+
+        Raises:
+            DamagedInputError: A block of the scene cannot be decoded.
+        """
+        return draw_detections(self, scene.overview(DRAWN_PX), self.summary())
+
+    def save_picture(self, path: str | Path, scene: Raster, *, overwrite: bool = False) -> None:
+        """Write the drawing as PNG or JPEG, by the ending of the file.
+
+        Raises:
+            DamagedInputError: A block of the scene cannot be decoded.
+            OutputError: The file exists or cannot be written.
+        """
+        with new_file(path, overwrite=overwrite) as temporary:
+            self.draw(scene).save(temporary)
 
     def save_stac(
         self,

@@ -1,7 +1,7 @@
-"""Choice of the file that a search is saved as, checked before the first chip."""
+"""Choice of the files that a search is saved as, checked before the first chip."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -23,64 +23,130 @@ MAP_FILES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Ending of a file -> method of `SceneDetections` that writes it."""
 
+PICTURES: Final = (".png", ".jpg", ".jpeg")
+"""Endings of a drawing of the detections on the scene."""
+
+_STAC: Final = ".json"
 _WITH_FOOTPRINTS_BESIDE: Final = (".geojson", ".parquet")
-_IN_LONLAT: Final = (".geojson", ".json")
+_IN_LONLAT: Final = (".geojson", _STAC)
 
 
-def require_savable(raster: Raster, path: str | Path, *, overwrite: bool = False) -> None:
-    """Refuse a file that findings of this scene could not be saved as, before hours of work.
+def files_of(path: str | Path) -> tuple[Path, ...]:
+    """Return the files that saving as `path` writes: itself, and footprints beside some."""
+    path = Path(path)
+    if path.suffix.lower() in _WITH_FOOTPRINTS_BESIDE:
+        return path, beside(path, FOOTPRINTS)
+    return (path,)
+
+
+def require_savable(raster: Raster, *paths: str | Path, overwrite: bool = False) -> None:
+    """Refuse files that findings of this scene could not be saved as, before hours of work.
 
     Args:
         raster: The scene that will be searched.
-        path: Where the findings shall go.
+        *paths: Where the findings shall go.
         overwrite: Files that are already there may be replaced.
 
     Raises:
-        UnsupportedInputError: The ending names no format.
-        OutputError: The scene has no georeference that the format needs, or a file exists or cannot
-            be written.
+        UnsupportedInputError: An ending names no format.
+        OutputError: The scene has no georeference that a format needs, two outputs would be one
+            file, or a file exists or cannot be written.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in MAP_FILES:
-        raise UnsupportedInputError(
-            "The ending of the output names no format.",
-            remedy=f"End it with one of {', '.join(MAP_FILES)}.",
-            code="find.out",
+    for path in paths:
+        suffix = Path(path).suffix.lower()
+        if suffix not in (*MAP_FILES, *PICTURES):
+            raise _unknown_ending()
+        if suffix in MAP_FILES:
+            _require_mappable(raster, suffix)
+        for file in files_of(path):
+            require_writable(file, overwrite=overwrite)
+    files = [file.absolute() for path in paths for file in files_of(path)]
+    if len(set(files)) < len(files):
+        raise OutputError(
+            "Two outputs of this search would be one file.",
+            remedy="Give each output a name of its own.",
+            code="find.same_out",
         )
+
+
+def save(
+    found: SceneDetections,
+    path: str | Path,
+    *,
+    scene: Raster | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Save findings as the ending of the file says.
+
+    Args:
+        found: The findings.
+        path: Where they go.
+        scene: The raster that was searched, still open; a picture needs it.
+        overwrite: Replace files that are already there.
+
+    Raises:
+        UnsupportedInputError: The ending names no format, or a picture is asked for without a scene.
+        OutputError: As the methods of `SceneDetections`.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in PICTURES and scene is not None:
+        found.save_picture(path, scene, overwrite=overwrite)
+    elif suffix in MAP_FILES:
+        getattr(found, MAP_FILES[suffix])(path, overwrite=overwrite)
+    else:
+        raise _unknown_ending()
+
+
+def save_all(found: SceneDetections, paths: Sequence[str | Path], scene: Raster) -> list[Path]:
+    """Save findings in several forms; STAC items come last and link the others as their assets.
+
+    Args:
+        found: The findings.
+        paths: Where they go; each ending names a form.
+        scene: The raster that was searched, still open.
+
+    Returns:
+        Every file that was written, in order.
+
+    Raises:
+        LongLlavaError: As `save`.
+    """
+    written: list[Path] = []
+    items = [path for path in paths if Path(path).suffix.lower() == _STAC]
+    for path in paths:
+        if path not in items:
+            save(found, path, scene=scene)
+            written += files_of(path)
+    assets = tuple(written)
+    for path in items:
+        found.save_stac(path, assets=assets)
+        written.append(Path(path))
+    return written
+
+
+def _unknown_ending() -> UnsupportedInputError:
+    return UnsupportedInputError(
+        "The ending of the output names no format.",
+        remedy=f"End it with one of {', '.join((*MAP_FILES, *PICTURES))}.",
+        code="find.out",
+    )
+
+
+def _require_mappable(raster: Raster, suffix: str) -> None:
+    """Refuse a map file of a scene that has no place on Earth."""
     if raster.georeference.kind == "none" or raster.crs is None:
         raise OutputError(
             "The scene has no georeference or no CRS, and a map file holds places on Earth.",
             remedy='Name the CRS if only that is missing (crs="EPSG:..."), or leave the file out: '
-            "pixel coordinates are printed.",
+            "pixel coordinates are printed, and a .png is drawn.",
             code="export.no_georeference",
         )
     if suffix in _IN_LONLAT and not _reaches_earth(raster):
         raise OutputError(
             "The scene's CRS has no way to longitude and latitude on Earth.",
-            remedy="Save a GeoPackage or GeoParquet, which keep the scene's own CRS.",
+            remedy="Save a .gpkg or .parquet, which keep the scene's own CRS.",
             code="export.not_earth",
         )
-    require_writable(path, overwrite=overwrite)
-    if suffix in _WITH_FOOTPRINTS_BESIDE:
-        require_writable(beside(path, FOOTPRINTS), overwrite=overwrite)
-
-
-def save(found: SceneDetections, path: str | Path, *, overwrite: bool = False) -> None:
-    """Save findings as the ending of the file says.
-
-    Raises:
-        UnsupportedInputError: The ending names no format.
-        OutputError: As the methods of `SceneDetections`.
-    """
-    method = MAP_FILES.get(Path(path).suffix.lower())
-    if method is None:
-        raise UnsupportedInputError(
-            "The ending of the output names no format.",
-            remedy=f"End it with one of {', '.join(MAP_FILES)}.",
-            code="find.out",
-        )
-    getattr(found, method)(path, overwrite=overwrite)
 
 
 def _reaches_earth(raster: Raster) -> bool:

@@ -20,7 +20,7 @@ from longllava_domains.pipelines.search.asking import (
 )
 from longllava_domains.pipelines.search.journal import SearchJournal
 from longllava_domains.pipelines.search.preset import SearchPreset
-from longllava_domains.provenance import RESEARCH_NOTICE
+from longllava_domains.provenance import SCENE_NOTICE
 from longllava_domains.remote_sensing import Raster
 from longllava_domains.remote_sensing.detections.detection import (
     Detection,
@@ -73,6 +73,16 @@ class SearchPlan:
         return "; ".join((shown, f"ground resolution {ground}", expected, *self.warnings))
 
 
+def require_searchable(raster: Raster, category: str, preset: SearchPreset) -> None:
+    """Refuse a search that cannot begin, before a model is loaded for it.
+
+    Raises:
+        PolicyError: Chips that cannot be cut, or a thing that cannot be asked for.
+    """
+    preset.ask(category)
+    Chips(raster, preset.chip_px, preset.overlap_px)
+
+
 class Search:
     """One search of one scene.
 
@@ -111,7 +121,7 @@ class Search:
                 "dialect": preset.dialect,
             },
             layout="images",
-            notices=[RESEARCH_NOTICE, *self.warnings, *raster.notices],
+            notices=[SCENE_NOTICE, *self.warnings, *raster.notices],
         )
 
     def plan(self, chip_s: float | None = None) -> SearchPlan:

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 from longllava_domains.answer import Answer
 from longllava_domains.errors import ModelError
 from longllava_domains.pipelines.search.preset import SearchPreset
-from longllava_domains.provenance import Provenance
+from longllava_domains.provenance import Provenance, notices_for
 from longllava_domains.units import content_hash
 from longllava_domains.visual import View, VisualSequence
 
@@ -95,5 +95,5 @@ def sealed(made: Provenance, question: str, notices: Sequence[str], **facts: obj
     """
     kept = {key: value for key, value in made.items() if key not in _PER_ANSWER}
     kept.setdefault("prompt_sha256", content_hash([question.encode()]))
-    told = dict.fromkeys((*notices, *kept.get("notices", ())))
-    return Provenance(**{**kept, **facts, "notices": list(told)})
+    notices = [*notices, *kept.get("notices", ())]
+    return Provenance(**{**kept, **facts, "notices": notices_for({**kept, "notices": notices})})

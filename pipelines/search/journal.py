@@ -7,10 +7,32 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from longllava_domains.answer import Answer
+from longllava_domains.errors import OutputError
+from longllava_domains.files import require_writable
+from longllava_domains.formats.regular_file import open_regular
 from longllava_domains.pipelines.journal import Journal
 from longllava_domains.provenance import Provenance
 
 _KIND: Final = "longllava-find@1"
+
+
+def require_journal(path: Path | None) -> None:
+    """Refuse a file that keeps no search, or a place for none, before a model is loaded.
+
+    Raises:
+        OutputError: It holds something else, or cannot be written.
+    """
+    if path is None:
+        return
+    require_writable(path, overwrite=True)
+    if path.exists() and path.stat().st_size:
+        with open_regular(path) as opened:
+            if _KIND.encode() not in opened.read(4096):
+                raise OutputError(
+                    "The file that shall keep the search holds something else.",
+                    remedy="Name a new file.",
+                    code="find.journal_other",
+                )
 
 
 class SearchJournal:

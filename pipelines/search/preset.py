@@ -2,7 +2,7 @@
 
 import json
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Final
 
@@ -69,6 +69,19 @@ class SearchPreset:
         for key in ("says_nothing", "says_not_all", "trained_resolution_m"):
             data[key] = None if data[key] is None else tuple(data[key])
         return cls(**data)
+
+    def with_chips(self, size_px: int | None, overlap_px: int | None) -> "SearchPreset":
+        """Return the preset with chips of another size or overlap, where one is given.
+
+        Args:
+            size_px: Side of a chip, raster pixels.
+            overlap_px: Pixels that neighbouring chips share.
+        """
+        return replace(
+            self,
+            chip_px=self.chip_px if size_px is None else size_px,
+            overlap_px=self.overlap_px if overlap_px is None else overlap_px,
+        )
 
     def ask(self, category: str) -> str:
         """Return the question for a thing; the plural is English's plain s, as in FIT-RS.

@@ -222,3 +222,10 @@ def test_an_adapter_that_does_not_fit_is_refused(adapter: Path, tmp_path: Path) 
         load_model("demo", adapter=adapter, device="cpu")
     with pytest.raises(CheckpointError, match="no readable adapter"):
         load_model("demo", adapter=tmp_path, device="cpu")
+
+
+def test_loading_tells_how_far_it_is() -> None:
+    told: list[tuple[int, int]] = []
+    load_model("demo", device="cpu", on_progress=lambda done, total: told.append((done, total)))
+    assert [done for done, _ in told] == list(range(1, len(told) + 1))
+    assert {total for _, total in told} == {len(told)}

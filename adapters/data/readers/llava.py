@@ -82,7 +82,7 @@ def pictures_of(
     """
     listed = [] if names is None or names == "" else [names] if isinstance(names, str) else names
     if not isinstance(listed, list) or not all(isinstance(name, str) and name for name in listed):
-        raise RowError("damaged_row")
+        raise RowError("damaged_row", "image")
     # A data file comes from others: it may not point out of the folder that its user named.
     if any(Path(name).is_absolute() or ".." in Path(name).parts for name in listed):
         raise RowError("missing_image")
@@ -97,7 +97,7 @@ def text_field(row: Any, field: str) -> str:
     """
     value = row.get(field) if isinstance(row, dict) else None
     if not isinstance(value, str) or not value.strip():
-        raise RowError("damaged_row")
+        raise RowError("damaged_row", field)
     return value
 
 

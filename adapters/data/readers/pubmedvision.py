@@ -77,7 +77,7 @@ def read_pubmedvision(folder: Path, configuration: str = "both") -> TrainingData
 
 def _sample(row: Any, key: str, folder: Path) -> Sample:
     if not isinstance(row, dict) or not isinstance(row.get("image"), list):
-        raise RowError("damaged_row")
+        raise RowError("damaged_row", "image")
     if len(row["image"]) > MAX_IMAGES:
         raise RowError("too_many_images")
     facts = {

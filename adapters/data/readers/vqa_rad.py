@@ -87,7 +87,7 @@ def vqa_sample(row: Any, key: str, images: Path) -> Sample:
     question = text_field(row, "question")
     answer = row.get("answer")
     if isinstance(answer, bool) or not isinstance(answer, (str, int, float)):
-        raise RowError("damaged_row")
+        raise RowError("damaged_row", "answer")
     spoken = str(answer).strip()
     if not spoken:
         raise RowError("no_answer")

@@ -84,8 +84,10 @@ def private_rows(path: Path, schema: pa.Schema) -> Iterator[RowWriter]:
         try:
             with os.fdopen(handle, "wb") as file:
                 writer = RowWriter(file, schema)
-                yield writer
-                writer.end()
+                try:
+                    yield writer
+                finally:
+                    writer.end()  # also before the file closes over an unfinished table
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)

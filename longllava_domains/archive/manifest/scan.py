@@ -29,7 +29,7 @@ from longllava_domains.archive.manifest.single_files import content_digest, is_s
 from longllava_domains.archive.manifest.studies import Draft, drafts, group_studies
 from longllava_domains.archive.manifest.walk import IN_ZIP, REMOTE, Entry, walk
 from longllava_domains.archive.results.parts import writing
-from longllava_domains.errors import InputError, PolicyError
+from longllava_domains.errors import InputError, LongLlavaError, NotFoundError, PolicyError
 from longllava_domains.formats.dicom.zip_archive import find_in_zip
 
 DOMAINS: Final = ("ct", "pathology", "remote_sensing")
@@ -83,7 +83,7 @@ def scan_archive(
         on_files: Called with the number of files seen, now and then.
 
     Raises:
-        NotFoundError: Nothing is at the source.
+        NotFoundError: No source, or no item of the domain: no file is written or replaced.
         NetworkError: The source cannot be reached.
         PolicyError: An unknown domain, or the manifest belongs to another source or secret.
         OutputError: A file cannot be written.
@@ -92,19 +92,25 @@ def scan_archive(
     start = time.monotonic()
     with writing():
         manifest.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    index = ScanIndex(manifest.with_name(manifest.name + ".index"))
+    links = linkage or manifest.with_name("linkage.parquet")
+    own = LINKAGE.with_metadata({"scan": secret.key("scan", [source, domain])})
+    path = manifest.with_name(manifest.name + ".index")
+    is_new = not path.exists()
+    index = ScanIndex(path)
     try:
         _require_same(index, source, domain, secret)
+        _require_own_linkage(links, own)  # before hours of reading
         codes: Counter[str] = Counter()
         listed = listing(source, domain, secret, codes)
         if listed is not None:
             index.end_round()
-            summary = _write(index, listed, domain, manifest, linkage, secret)
+            summary = _write(index, listed, domain, manifest, links, own, codes)
             return _listed_summary(summary, codes, time.monotonic() - start)
         first = _Reader(index, source, domain, on_files)
         first.run()
         gone = index.end_round()
-        summary = _write(index, _grouped(index, domain, secret), domain, manifest, linkage, secret)
+        found = _grouped(index, domain, secret)
+        summary = _write(index, found, domain, manifest, links, own, first.codes)
         return ScanSummary(
             items=summary.items,
             files=first.files,
@@ -117,6 +123,10 @@ def scan_archive(
             ),
             seconds=time.monotonic() - start,
         )
+    except LongLlavaError:  # an interrupted scan keeps its index; one that was refused, nothing
+        if is_new:
+            path.unlink(missing_ok=True)
+        raise
     finally:
         index.close()
 
@@ -249,21 +259,31 @@ def _write(
     found: Iterator[Draft],
     domain: str,
     manifest: Path,
-    linkage: Path | None,
-    secret: SiteSecret,
+    links: Path,
+    own: pa.Schema,
+    seen: Counter[str],
 ) -> _Written:
     """Write items to manifest and linkage, each once."""
     written = _Written()
-    links = linkage or manifest.with_name("linkage.parquet")
-    own = LINKAGE.with_metadata({"scan": secret.key("scan", [index.fact("source") or "", domain])})
-    _require_own_linkage(links, own)
     with private_rows(links, own) as tied, private_rows(manifest, MANIFEST) as rows:
         for draft in found:
             if index.is_first(draft.item.item_id):
                 _add(draft, rows, tied, written)
             else:
                 written.codes["item.copy"] += 1
+        if not written.items:  # inside, so that no file appears, and an older manifest stays
+            raise _nothing_found(domain, seen + Counter(index.set_aside()))
     return written
+
+
+def _nothing_found(domain: str, seen: Counter[str]) -> NotFoundError:
+    told = ", ".join(f"{count} {code}" for code, count in seen.most_common(5))
+    return NotFoundError(
+        f"Nothing was found: the source holds no item of the domain {domain} "
+        f"(set aside: {told or 'nothing; it is empty'}).",
+        remedy="Check the source, and that its domain is ct, pathology or remote_sensing.",
+        code="archive.nothing",
+    )
 
 
 def _require_own_linkage(links: Path, own: pa.Schema) -> None:

@@ -15,7 +15,7 @@ from longllava_domains.export.maps.features import (
 )
 from longllava_domains.export.maps.globe import within_globe
 from longllava_domains.files import new_file
-from longllava_domains.provenance import RESEARCH_NOTICE
+from longllava_domains.provenance import SCENE_NOTICE
 from longllava_domains.remote_sensing.detections.detections import Detections
 from longllava_domains.remote_sensing.detections.polygons import Ring
 
@@ -71,7 +71,7 @@ def feature_collection(
     """
     return {
         "type": "FeatureCollection",
-        "notice": RESEARCH_NOTICE,
+        "notice": SCENE_NOTICE,
         "notices": list(findings.notices),
         "provenance": findings.provenance.to_json(),
         "features": [

@@ -14,7 +14,7 @@ from longllava_domains.export.maps.features import FOOTPRINT_SEGMENTS, require_m
 from longllava_domains.export.maps.geojson import geometry
 from longllava_domains.export.maps.globe import globe_box
 from longllava_domains.files import write_text
-from longllava_domains.provenance import RESEARCH_NOTICE
+from longllava_domains.provenance import SCENE_NOTICE
 from longllava_domains.remote_sensing.detections.detections import Detections
 from longllava_domains.remote_sensing.detections.polygons import lonlat_ring, view_ring
 
@@ -23,6 +23,9 @@ MEDIA_TYPES: Final[Mapping[str, str]] = {
     ".gpkg": "application/geopackage+sqlite3",
     ".parquet": "application/vnd.apache.parquet",
     ".json": "application/json",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
 }
 
 _LONG_AGO: Final = "0001-01-01"
@@ -78,7 +81,7 @@ def stac_item(item_id: str, findings: Detections) -> dict[str, Any]:
         **_times(made, created),
         "created": _utc(created),
         "processing:software": {"longllava-domains": version("longllava-domains")},
-        "longllava:notice": RESEARCH_NOTICE,
+        "longllava:notice": SCENE_NOTICE,
         "longllava:notices": list(findings.notices),
         "longllava:thing": findings.category,
         "longllava:detections": len(findings.detections),
@@ -143,7 +146,8 @@ def _asset(file: Path, folder: Path) -> tuple[str, dict[str, Any]]:
             remedy="Save the findings first, then pass the files that were written.",
             code="export.asset",
         ) from None
-    if file.suffix not in MEDIA_TYPES:
+    suffix = file.suffix.lower()
+    if suffix not in MEDIA_TYPES:
         raise OutputError(
             "An asset of the STAC item is of a kind that findings are not saved as.",
             remedy=f"Pass files that end in {', '.join(MEDIA_TYPES)}.",
@@ -151,8 +155,8 @@ def _asset(file: Path, folder: Path) -> tuple[str, dict[str, Any]]:
         )
     return file.name, {
         "href": href,
-        "type": MEDIA_TYPES[file.suffix],
-        "roles": ["data"],
+        "type": MEDIA_TYPES[suffix],
+        "roles": ["overview" if MEDIA_TYPES[suffix].startswith("image/") else "data"],
         "file:size": len(data),
         # A multihash: 0x12 for SHA-256, 0x20 for its 32 bytes.
         "file:checksum": f"1220{hashlib.sha256(data).hexdigest()}",

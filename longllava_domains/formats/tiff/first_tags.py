@@ -16,6 +16,24 @@ _ASCII: Final = 2
 Order = Literal["little", "big"]
 
 
+def is_cut_short(stream: BinaryIO) -> bool:
+    """Return whether a TIFF's first directory is not whole within the file.
+
+    Args:
+        stream: A TIFF, opened at any place.
+    """
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    head = stream.read(16)
+    order: Order = "little" if head[:2] == b"II" else "big"
+    large = head[2:4] in (b"+\0", b"\0+")
+    count_bytes, entry_bytes = (8, 20) if large else (2, 12)
+    at = int.from_bytes(head[8:16] if large else head[4:8], order)
+    stream.seek(min(at, size))
+    count = int.from_bytes(stream.read(count_bytes), order)
+    return at + count_bytes + count * entry_bytes > size
+
+
 def read_first_tags(stream: BinaryIO) -> Mapping[int, bytes]:
     """Return tag number -> the raw bytes of its value, for texts; empty bytes for all else.
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from transformers import CLIPVisionConfig
 
-from longllava_domains.errors import QuantizationError
+from longllava_domains.errors import CheckpointError, QuantizationError
 from longllava_domains.model.checkpoint.load import empty_network, open_checkpoint
 from longllava_domains.model.checkpoint.source import locate
 from longllava_domains.model.devices.placement import resolve_dtype
@@ -31,11 +31,27 @@ def shape_of(model: str | Path) -> LongLlavaConfig:
         NetworkError: A hub id that could not be fetched.
     """
     if str(model) not in KNOWN_SHAPES:
-        return open_checkpoint(locate(model).folder).config
+        return open_checkpoint(_folder(model)).config
     packaged = files("longllava_domains.model") / "shapes" / f"{model}.json"
     return from_released(
         json.loads(packaged.read_text("utf-8")), CLIPVisionConfig(**CLIP_LARGE_336)
     )
+
+
+def _folder(model: str | Path) -> Path:
+    """Return the folder of a model that has no shape here, or name the shapes that are known."""
+    try:
+        return locate(model).folder
+    except CheckpointError as error:
+        if error.code != "checkpoint.absent":
+            raise
+        known = " or ".join(f'"{name}"' for name in KNOWN_SHAPES)
+        raise CheckpointError(
+            error.message,
+            remedy=f'Use {known} (known here without their weights), "demo", a folder with '
+            "config.json and weights, or a hub id like owner/name.",
+            code=error.code,
+        ) from None
 
 
 def network_of(model: str | Path, precision: str) -> LongLlavaForConditionalGeneration:

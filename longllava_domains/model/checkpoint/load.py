@@ -1,5 +1,6 @@
 """`load_checkpoint`: a folder of weights becomes a network, strictly and one shard at a time."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from longllava_domains.model.int8.upcast_linear import upcast_products
 from longllava_domains.model.network.config import LongLlavaConfig, from_released, from_stock_llava
 from longllava_domains.model.network.config_entries import data_entries
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
+from longllava_domains.vision_language import Progress
 
 _RELEASED_KEYS = frozenset({"mm_vision_tower", "mm_hidden_size", "mm_projector_type"})
 # What building a configuration or a network from entries of the wrong kind raises.
@@ -118,6 +120,7 @@ def load_checkpoint(
     quantization: str | None = None,
     allow_unexpected: str | None = None,
     tower: str | Path | None = None,
+    on_progress: Progress | None = None,
 ) -> LongLlavaForConditionalGeneration:
     """Load a released, stock transformers or own checkpoint, strictly.
 
@@ -133,6 +136,7 @@ def load_checkpoint(
         allow_unexpected: Regular expression; left-over tensors in whose names it is found are
             excused. The network records it as ``allowed_unexpected``.
         tower: Folder of a CLIP vision model, used where the checkpoint has no tower.
+        on_progress: Called with the number of tensors read and of all.
 
     Returns:
         The network, in evaluation mode.
@@ -143,25 +147,25 @@ def load_checkpoint(
             file is absent, damaged or of another model.
         PolicyError: An unknown dtype or an invalid pattern.
         DeviceError: The device is not there.
-        QuantizationError: An unknown quantization, or the checkpoint is stored in another one.
-        MemoryBudgetError: The weights do not fit in the memory that is free; none was read.
+        QuantizationError: An unknown quantization, or one other than it is stored in.
+        MemoryBudgetError: The weights do not fit in free memory; none was read.
     """
     checkpoint = open_checkpoint(path, tower=tower)
     checkpoint.require_clean(allow_unexpected)
-    match, config = checkpoint.match, checkpoint.config
+    config = checkpoint.config
     wanted = resolve_quantization(quantization, config.quantization)
     config.dtype = resolve_dtype(dtype, config.dtype or _commonest_dtype(checkpoint.files))
     network = empty_network(config, wanted)
     network.allowed_unexpected = allow_unexpected
     devices = device_map_of(network, device, config.dtype)
     require_weights_fit(network, config.dtype, devices)
-    sources = [(checkpoint.files, match.placements)]
-    if checkpoint.tower_files is not None:
-        sources.append((checkpoint.tower_files, match.tower_placements))
-    for files, placements in sources:
-        for destination, tensor in _stream(files, placements):
-            where = device_for(devices, destination.parameter)
-            fill(network, destination, tensor, config.dtype, where)
+    sources = _sources(checkpoint)
+    tensors = itertools.chain.from_iterable(_stream(*source) for source in sources)
+    total = sum(len(placements) for _, placements in sources)
+    for done, (destination, tensor) in enumerate(tensors, 1):
+        fill(network, destination, tensor, config.dtype, device_for(devices, destination.parameter))
+        if on_progress is not None:
+            on_progress(done, total)
     _restore_buffers(network, device_for(devices, _TOWER))
     network.tie_weights()
     upcast_products(network)
@@ -228,6 +232,14 @@ def _commonest_dtype(files: WeightFiles) -> torch.dtype:
     counts = Counter(header.dtype for header in files.headers.values() if header.dtype is not None)
     floating = [dtype for dtype, _ in counts.most_common() if dtype.is_floating_point]
     return floating[0] if floating else torch.float32
+
+
+def _sources(checkpoint: Checkpoint) -> list[tuple[WeightFiles, dict[str, Destination]]]:
+    """Return the files of a checkpoint and of its tower, with what each tensor fills."""
+    found = [(checkpoint.files, checkpoint.match.placements)]
+    if checkpoint.tower_files is not None:
+        found.append((checkpoint.tower_files, checkpoint.match.tower_placements))
+    return found
 
 
 def _stream(

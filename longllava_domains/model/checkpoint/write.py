@@ -93,7 +93,9 @@ class ShardWriter:
 
     def _write(self) -> None:
         try:
-            save_file(self._held, self._temporary(len(self._shards)), metadata={"format": "pt"})
+            shard = self._temporary(len(self._shards))
+            save_file(self._held, shard, metadata={"format": "pt"})
+            _share(shard)
         except (SafetensorError, OSError):
             raise _unwritable() from None
         self._shards.append(list(self._held))
@@ -101,6 +103,14 @@ class ShardWriter:
 
     def _temporary(self, number: int) -> Path:
         return self._folder / f"part-{number}.safetensors"
+
+
+def _share(file: Path) -> None:
+    """Give a file the permissions of any new one; safetensors makes it for its owner's eyes alone."""
+    plain = file.with_suffix(".plain")
+    plain.touch()
+    file.chmod(plain.stat().st_mode & 0o777)
+    plain.unlink()
 
 
 def save_quantized(

@@ -10,7 +10,7 @@ from longllava_domains.model.loaded import LoadedModel
 from longllava_domains.model.session.decoding import Decoded
 from longllava_domains.model.session.prefill import StepSizes
 from longllava_domains.prompt import Prompt, PromptProtocol
-from longllava_domains.provenance import Provenance
+from longllava_domains.provenance import Provenance, notices_for
 from longllava_domains.vision_language import Sampling
 from longllava_domains.visual import VisualSequence
 
@@ -61,16 +61,17 @@ def _prompt_provenance(
     model: LoadedModel, sequence: VisualSequence | None, prompt: Prompt, tokens: int
 ) -> Provenance:
     shown = Provenance() if sequence is None else sequence.provenance
-    notices = {*shown.get("notices", ()), *model.provenance["notices"]}
+    notices = [*shown.get("notices", ()), *model.provenance["notices"]]
     config = model.network.config
     beyond = max(0, tokens - config.trained_length) if config.trained else 0
     if beyond:
-        notices.add("Beyond the length the model was trained on.")
-    return shown.with_(**model.provenance).with_(
+        notices.append("Beyond the length the model was trained on.")
+    made = shown.with_(**model.provenance).with_(notices=notices)
+    return made.with_(
         views=0 if sequence is None else len(sequence),
         prompt_sha256=prompt.sha256(),
         tokens=tokens,
         beyond_trained_length=beyond,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        notices=sorted(notices),
+        notices=notices_for(made),
     )

@@ -53,7 +53,7 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """True where nothing failed; what was skipped does not count."""
+        """True where nothing failed; what was skipped or not compared does not count."""
         return all(check.status != "fail" for check in self.checks)
 
     def to_json(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from longllava_domains.boxes import Point, intersection
-from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
+from longllava_domains.provenance import SCENE_NOTICE, Provenance, notices_for
 from longllava_domains.remote_sensing.detections.detection import Detection, view_id
 from longllava_domains.remote_sensing.detections.polygons import view_ring
 from longllava_domains.visual.place import MapPlace
@@ -80,10 +80,7 @@ class Detections:
     @property
     def notices(self) -> tuple[str, ...]:
         """Notices to read before the result, the research notice first."""
-        rest = (
-            notice for notice in self.provenance.get("notices", ()) if notice != RESEARCH_NOTICE
-        )
-        return (RESEARCH_NOTICE, *rest)
+        return notices_for(self.provenance.with_(domain="remote-sensing"))
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -119,7 +116,7 @@ class Detections:
     def to_json(self) -> dict[str, Any]:
         """Return everything in pixels, and in map coordinates where there are any."""
         return {
-            "notice": RESEARCH_NOTICE,
+            "notice": SCENE_NOTICE,
             "notices": list(self.notices),
             "demo": bool(self.provenance.get("demo", False)),
             "thing": self.category,

@@ -128,6 +128,20 @@ def views(raster: Scene, policy: GridPolicy) -> Iterator[View]:
     yield from (crop.view for crop in again)
 
 
+def overview(raster: Scene, most_px: int) -> Rgb:
+    """Return the whole raster averaged down to a picture, painted as its views are.
+
+    Args:
+        raster: The scene.
+        most_px: Longer side of the picture, at most.
+    """
+    sweep = _native_pass(raster, GridPolicy(global_px=most_px))
+    if not sweep.from_overviews:
+        for _ in sweep.strips():
+            pass
+    return sweep.picture()[0]
+
+
 def tiles_then_global(raster: Scene, policy: GridPolicy) -> Iterator[View]:
     """Yield every tile at native resolution, then the global view: one pass."""
     sweep = _native_pass(raster, policy)

@@ -64,7 +64,10 @@ OPENING_CT: Final = OptionGroup(
         "repair": (
             Annotated[
                 list[str] | None,
-                typer.Option(help="CT: tilt, gaps, gaps:K, duplicates, single; repeat for several"),
+                typer.Option(
+                    help="CT: tilt, gaps, gaps:K, duplicates, single; NIfTI: sform, qform, assume_affine, "
+                    "ct_rate_spacing; repeat for several"
+                ),
             ],
             None,
         ),

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, get_type_hints
 
 import typer
 
+from longllava_domains.pipelines.cli.options.numbers import above_zero, at_least
 from longllava_domains.vision_language import LoadOptions
 
 Model = Annotated[str | None, typer.Option(help='"demo", a folder or a hub id')]
@@ -23,7 +24,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
 ShowPaths = Annotated[
     bool, typer.Option("--show-paths", help="Name files on this terminal in refusals")
 ]
-EveryMm = Annotated[float | None, typer.Option(help="CT: millimetres between slices")]
+EveryMm = Annotated[
+    float | None, typer.Option(help="CT: millimetres between slices", callback=above_zero)
+]
+MaxTokens = Annotated[
+    int | None, typer.Option(help="Raster: tokens of the prompt", callback=at_least(1))
+]
 DomainName = Annotated[str | None, typer.Option(help="ct, pathology, remote_sensing or image")]
 
 

@@ -325,3 +325,29 @@ def second_phase(image: Any) -> None:
     image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
     image.AcquisitionNumber = 2
     image.ImagePositionPatient = [0, 0, float(image.ImagePositionPatient[2]) + 0.3]
+
+
+def test_a_scan_that_finds_nothing_is_refused_and_leaves_nothing(
+    tmp_path: Path, archive: Path
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    place = tmp_path / "out" / "m.parquet"
+    for source, domain in ((empty, "ct"), (archive, "remote_sensing"), (tmp_path / "no", "ct")):
+        with pytest.raises(NotFoundError):
+            scan_archive(str(source), domain, place, secret=SECRET)
+        assert list(place.parent.iterdir()) == []
+    # The same name can be used for what was meant.
+    assert scan_archive(str(archive), "ct", place, secret=SECRET).items == 3
+
+
+def test_another_scans_linkage_is_refused_before_anything_is_read(
+    tmp_path: Path, archive: Path
+) -> None:
+    place = tmp_path / "out"
+    scan_archive(str(archive), "ct", place / "one.parquet", secret=SECRET)
+    before = sorted(place.iterdir())
+    with pytest.raises(PolicyError) as refused:
+        scan_archive(str(archive / "DOE^JANE"), "ct", place / "two.parquet", secret=SECRET)
+    assert refused.value.code == "archive.other_linkage"
+    assert sorted(place.iterdir()) == before

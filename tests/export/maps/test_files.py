@@ -22,7 +22,7 @@ from longllava_domains.export.maps.geojson import geometry, write_geojson
 from longllava_domains.export.maps.geopackage import write_geopackage
 from longllava_domains.export.maps.geoparquet import write_geoparquet
 from longllava_domains.export.maps.stac import write_stac_item
-from longllava_domains.provenance import RESEARCH_NOTICE, Provenance
+from longllava_domains.provenance import SCENE_NOTICE, Provenance
 
 COLUMNS = {
     "class", "score", "score_kind", "angle_deg", "resolution_m", "view_id", "datetime", "model",
@@ -38,7 +38,7 @@ def test_geojson_is_rfc_7946(tmp_path) -> None:
     write_geojson(tmp_path / "ships.geojson", findings())
     told = read_json(tmp_path / "ships.geojson")
     assert "crs" not in told
-    assert told["notice"] == RESEARCH_NOTICE
+    assert told["notice"] == SCENE_NOTICE
     first, second = told["features"]
     assert set(first["properties"]) >= COLUMNS
     assert first["properties"]["score"] == 0.75
@@ -112,7 +112,7 @@ def test_geopackage_holds_both_layers_in_the_scenes_crs(tmp_path) -> None:
     assert found.geometry[0].equals_exact(expected, 1e-6) or found.geometry[0].equals(expected)
     assert found["datetime"].astype(str).str.startswith("2024-05-01").all()
     info = pyogrio.read_info(path, layer="detections")
-    assert info["layer_metadata"]["notice"].startswith(RESEARCH_NOTICE)
+    assert info["layer_metadata"]["notice"].startswith(SCENE_NOTICE)
     assert json.loads(info["layer_metadata"]["provenance"])["model"] == "org/model"
     status = geopandas.read_file(path, layer="footprints")["status"]
     assert status.tolist() == ["seen", "skipped", "failed", "seen"]
@@ -159,7 +159,7 @@ def test_geoparquet_is_1_1_with_a_bounding_box_column(tmp_path) -> None:
     read = geopandas.read_parquet(path)
     assert set(read.columns) >= COLUMNS
     assert read.crs == "EPSG:32631"
-    assert read.attrs["notice"][0] == RESEARCH_NOTICE
+    assert read.attrs["notice"][0] == SCENE_NOTICE
     near = geopandas.read_parquet(path, bbox=(500_000, 5_399_900, 500_060, 5_400_000))
     assert near["id"].tolist() == [1]
     assert len(geopandas.read_parquet(tmp_path / "ships.footprints.parquet")) == 4
@@ -192,7 +192,7 @@ def test_stac_item_is_derived_from_the_scene(tmp_path) -> None:
     west, south, east, north = item.bbox
     assert shapely.geometry.shape(item.geometry).bounds == pytest.approx((west, south, east, north))
     assert item.properties["longllava:outcomes"] == {"seen": 2, "skipped": 1, "failed": 1}
-    assert item.properties["longllava:notice"] == RESEARCH_NOTICE
+    assert item.properties["longllava:notice"] == SCENE_NOTICE
 
 
 def test_stac_bounding_box_of_a_scene_across_the_antimeridian(tmp_path) -> None:
@@ -232,3 +232,20 @@ def test_assets_must_exist_and_be_known(tmp_path, asset) -> None:
     with pytest.raises(OutputError):
         write_stac_item(tmp_path / "a.json", findings(), assets=[tmp_path / asset])
     assert not (tmp_path / "a.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "ending"),
+    [
+        (write_geojson, "geojson"),
+        (write_geopackage, "gpkg"),
+        (write_geoparquet, "parquet"),
+        (write_stac_item, "json"),
+    ],
+)
+def test_no_file_of_a_scene_speaks_of_a_medical_device(kind, ending, tmp_path) -> None:
+    path = tmp_path / f"ships.{ending}"
+    kind(path, findings())
+    for file in tmp_path.iterdir():
+        assert b"research use only" in file.read_bytes()
+        assert b"edical device" not in file.read_bytes()

@@ -36,8 +36,11 @@ def test_a_released_checkpoint_passes_and_the_result_names_nobody(released: Path
     found = verify_model(released, CPU, precision="float32", views=3, answer_tokens=2)
     status = {check.name: check.status for check in found.checks}
     assert status.pop("needle among views") == "skipped"  # it has no tokenizer
+    # On a processor in float32 there is nothing else to compare these two with.
+    for name in ("one period of layers against CPU float32", "speed and memory against the plan"):
+        assert status.pop(name) == "not compared on a processor"
     assert set(status.values()) == {"pass"}, found.to_json()
-    assert len(status) == 6
+    assert len(status) == 4
     assert found.passed
     text = json.dumps(found.to_json())
     assert str(released) not in text
@@ -93,7 +96,7 @@ def test_a_device_with_wrong_experts_does_not_pass(monkeypatch) -> None:
 @torch.no_grad()
 def test_layers_that_compute_something_else_on_the_device_fail(released: Path, monkeypatch) -> None:
     network = load_checkpoint(released, dtype="float32")
-    assert verify_checks.layer_period(network, CPU)[0] == "pass"
+    assert verify_checks.layer_period(network, CPU)[0] == "not compared on a processor"
     first = network.model.language_model.layers[0]
     plain = first.forward
     first.forward = lambda hidden, **kwargs: plain(hidden, **kwargs) * 1.01

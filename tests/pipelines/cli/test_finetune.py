@@ -93,3 +93,30 @@ def test_data_show_says_why_a_row_is_dropped(base, tmp_path: Path, capfd) -> Non
     (tmp_path / "rows.jsonl").write_text("{}\n")
     assert run(["data", "show", str(tmp_path / "rows.jsonl"), "--model", base]) == 0
     assert "Row 1 is dropped" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        ({"id": 1}, "conversations (1 row)"),
+        ({"conversations": [{"from": "human", "text": "x"}]}, "value of a turn of conversations"),
+        ({"conversations": [{"role": "human", "value": "x"}]}, "from of a turn of conversations"),
+        (
+            {"conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}],
+             "image": 3},
+            "image (1 row)",
+        ),
+    ],
+)  # fmt: skip
+def test_the_field_that_rows_lack_is_named(
+    row: dict[str, object], field: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "rows.json"
+    data.write_text(json.dumps([row]))
+    arguments = ["finetune", "own-lora", "--base", "demo", "--data", str(data)]
+    assert run([*arguments, "--output", str(tmp_path / "out")]) == 2
+    told = capfd.readouterr().err
+    assert told.startswith("Refused: There is no row to train on: 1 damaged_row")
+    assert field in told
+    assert run(["data", "check", str(data), "--model", "demo"]) == 2
+    assert field in capfd.readouterr().out

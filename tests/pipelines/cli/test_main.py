@@ -179,11 +179,37 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(
 
 def test_a_contact_sheet_replaces_the_one_before_it_whole(tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.PNG"
-    sheet.write_bytes(b"not a picture")
-    assert run(["views", PHANTOM, "--out", str(sheet), "--most", "2"]) == 0
+    arguments = ["views", PHANTOM, "--out", str(sheet), "--most"]
+    assert run([*arguments, "3"]) == 0
+    earlier = sheet.read_bytes()
+    assert run([*arguments, "2"]) == 0
+    assert sheet.read_bytes() != earlier
     with Image.open(sheet) as picture:
         assert picture.format == "PNG"
     assert list(tmp_path.iterdir()) == [sheet]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["report", PHANTOM, "--model", "absent", "--out"],
+        ["report", PHANTOM, "--model", "absent", "--sheet"],
+        ["views", PHANTOM, "--out"],
+        ["verify", "demo", "--out"],
+        ["evaluate", "score", "vqa-rad", "absent.json", "--protocol", "strict", "--out"],
+        ["evaluate", "score", "vqa-rad", "absent.json", "--protocol", "strict", "--rows"],
+    ],
+)
+def test_a_file_of_somebody_elses_is_never_replaced(
+    arguments: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / (
+        "mine.png" if arguments[-1] == "--sheet" or "views" in arguments else "m.json"
+    )
+    mine.write_text("my own notes")
+    assert run([*arguments, str(mine)]) == 2
+    assert "no earlier output of this program" in capfd.readouterr().err
+    assert mine.read_text() == "my own notes"
 
 
 @pytest.mark.parametrize(
@@ -275,7 +301,7 @@ def test_a_search_prints_saves_in_several_forms_and_leaves_no_journal(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_scene("scene.tif")
-    files = ["a.geojson", "a.gpkg"]
+    files = ["a.geojson", "a.gpkg", "a.png", "a.json"]
     outs = [word for name in files for word in ("--out", name)]
     arguments = ["find", "scene.tif", "ship", "--model", "demo", "--max-new-tokens", "2"]
     # The untrained model's text cannot be read as boxes, so its chip counts as failed: exit code 3.
@@ -284,7 +310,7 @@ def test_a_search_prints_saves_in_several_forms_and_leaves_no_journal(
     assert json.loads(told.out)["detections"] == []
     assert "0 ships in 1 chip, 1 chip unreadable" in told.err
     for name in files:
-        assert f"written: {name}" in told.err
+        assert name in told.err.partition("written: ")[2]
     assert not list(tmp_path.glob("*.answers.jsonl"))
 
 
@@ -321,3 +347,23 @@ def test_wishes_of_a_raster_reach_its_loader(
     write_scene(str(scene))
     assert run(["views", str(scene), "--out", str(tmp_path / "sheet.png"), option]) == 2
     assert capfd.readouterr().err.startswith("Refused:")
+
+
+def test_send_sends_both_files_that_sr_wrote(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from longllava_domains.pipelines.pacs import send as sending
+
+    gone: list[str] = []
+
+    def take(path: Path, **_: object) -> sending.SendReceipt:
+        gone.append(path.name)
+        return sending.SendReceipt("0" * 64, "model", "https://pacs/x", 200)
+
+    monkeypatch.setattr(sending, "send", take)
+    for name in ("r.dcm", "r_findings.dcm"):
+        (tmp_path / name).touch()
+    audit = ["--audit", str(tmp_path / "audit.log")]
+    assert run(["send", str(tmp_path / "r.dcm"), "--to", "https://pacs/x", *audit]) == 0
+    assert gone == ["r.dcm", "r_findings.dcm"]
+    assert "r_findings.dcm sent to https://pacs/x" in capfd.readouterr().out

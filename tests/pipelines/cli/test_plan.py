@@ -26,7 +26,7 @@ def test_a_plan_ends_with_three_verdicts(capfd) -> None:
         "80",
     ]
     lines = printed(capfd, *arguments).splitlines()
-    assert lines[-3].startswith("fits: yes (53.")
+    assert lines[-3].startswith("fits: yes (57.5 GB of 80.0 GB)")
     assert lines[-2] == "within the trained length: no (151,064 tokens, trained on 40,960)"
     assert lines[-1].startswith("published evidence: yes (arXiv 2409.02889 reports 1,173 images")
     assert "parameters: 51,894,810,496 (51,570,323,328 in the language model)" in lines
@@ -65,7 +65,7 @@ def test_rates_give_times_and_an_extent_gives_a_spacing(capfd) -> None:
         "--extent-mm", "400", "--tflops", "150", "--bandwidth", "1500",
     )  # fmt: skip
     assert "s a token (given rates)" in text
-    assert "slices: SlicePolicy(spacing_mm=" in text
+    assert "(--every-mm " in text
 
 
 def test_training_shows_terms_operations_and_hours(capfd) -> None:
@@ -108,8 +108,12 @@ def test_bad_input_is_refused_in_words(arguments: list[str], capfd) -> None:
 
 def test_convert_and_verify_write_what_they_say(tmp_path: Path, capfd) -> None:
     target = tmp_path / "int8"
+    plain = tmp_path / "plain"
+    plain.touch()
     assert run(["convert", "demo", str(target), "--quantization", "int8"]) == 0
     assert json.loads((target / "config.json").read_text())["quantization"] == "int8"
+    # Who may read any new file may read the weights, too.
+    assert {path.stat().st_mode for path in target.iterdir()} == {plain.stat().st_mode}
     out = tmp_path / "verify.json"
     assert (
         run(["verify", str(target), "--device", "cpu", "--out", str(out), "--precision", "int8"])
@@ -117,7 +121,27 @@ def test_convert_and_verify_write_what_they_say(tmp_path: Path, capfd) -> None:
     )
     found = json.loads(out.read_text())
     assert found["passed"] is True
-    assert {check["status"] for check in found["checks"]} <= {"pass", "skipped"}
+    assert {check["status"] for check in found["checks"]} <= {
+        "pass",
+        "skipped",
+        "not compared on a processor",
+    }
+
+
+def test_verify_says_all_that_is_wrong_at_once(capfd) -> None:
+    arguments = ["verify", "nowhere", "--out", "no/such/place.json", "--precision", "int5"]
+    assert run(arguments) == 2
+    told = capfd.readouterr().err
+    assert "no model of that name" in told
+    assert "cannot be written" in told
+
+
+def test_a_plan_has_one_unit_and_names_what_it_knows(capfd) -> None:
+    told = printed(capfd, "plan", "--model", "53b", "--images", "1000", "--gpu-memory", "80")
+    assert "of 80.0 GB)" in told
+    assert "iB" not in told
+    assert run(["plan", "--model", "70b"]) == 2
+    assert '"9b" or "53b"' in capfd.readouterr().err
 
 
 def test_convert_refuses_a_folder_that_is_not_empty(tmp_path: Path, capfd) -> None:

@@ -234,11 +234,12 @@ def test_evidence_is_a_picture_for_any_finding_not_only_positive_ones(result) ->
         result.evidence("Fracture")
 
 
-def test_slices_are_named_in_the_text_for_findings_that_lean_to_present(result) -> None:
-    some = dataclasses.replace(result.abnormalities["Lung nodule"], yes_logit_margin=0.5)
+@pytest.mark.parametrize("margin", [0.5, -0.5])
+def test_slices_are_named_in_the_text_for_any_finding(result, margin: float) -> None:
+    some = dataclasses.replace(result.abnormalities["Lung nodule"], yes_logit_margin=margin)
     told = dataclasses.replace(result, abnormalities={"Lung nodule": some}).to_text()
     first = some.attended_slices[0].z_mm
-    assert f"+0.500  Lung nodule  (looked at z {first:.0f}" in told
+    assert f"{margin:+.3f}  Lung nodule  (looked at z {first:.0f}" in told
 
 
 @pytest.mark.parametrize("pipeline_class", [pipelines.CTReport, pipelines.RemoteSensingQA])

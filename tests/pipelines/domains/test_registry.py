@@ -15,6 +15,7 @@ from rasterio.transform import from_origin
 
 from longllava_domains.errors import (
     AmbiguousInputError,
+    DamagedInputError,
     NotFoundError,
     PolicyError,
     UnsupportedInputError,
@@ -184,3 +185,20 @@ def test_another_package_adds_a_domain_of_its_own(sound_package: None, tmp_path:
     assert views_of(recording)[0].pixels.max() == 44
     with pytest.raises(UnsupportedInputError, match=r"image or sound"):
         decide_domain(recording, "mri")
+
+
+@pytest.mark.parametrize("bigtiff", ["NO", "YES"])
+@pytest.mark.parametrize("left", [9, 20, -4])
+def test_a_tiff_cut_short_is_called_damaged_not_undecided(
+    bigtiff: str, left: int, tmp_path: Path
+) -> None:
+    path = write_tiff(tmp_path / "a.tif", BIGTIFF=bigtiff)
+    with tifffile.TiffFile(path) as file:
+        first = file.pages.first
+        end = first.offset + file.tiff.tagnosize + len(first.tags) * file.tiff.tagsize
+    path.write_bytes(path.read_bytes()[: left if left > 0 else end + left])
+    with pytest.raises(DamagedInputError):
+        decide_domain(path)
+    path.write_bytes(b"II*\0" + bytes(12))  # a directory at 0, of no entries
+    with pytest.raises((AmbiguousInputError, DamagedInputError)):
+        decide_domain(path)
