@@ -97,7 +97,6 @@ def plan(
     from longllava_domains.archive import plan_idc
     from longllava_domains.archive.manifest.idc import READ_FROM
     from longllava_domains.archive.manifest.listings.idc_series import IDC
-    from longllava_domains.units import human_bytes
 
     if not source.startswith(IDC):
         raise PolicyError(
