@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from longllava_domains import pipelines
-from longllava_domains.adapters.data.open import open_data
+from longllava_domains.adapters.data import open_data
 
 
 def make_path_vqa(folder: Path) -> Path:

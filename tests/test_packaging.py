@@ -65,6 +65,7 @@ def test_importing_the_package_and_its_loaders_is_quick_and_never_loads_torch() 
 
 
 PUBLIC_PACKAGES = (
+    "adapters.data",
     "adapters.phantoms",
     "archive",
     "ct",

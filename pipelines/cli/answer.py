@@ -89,13 +89,12 @@ def report(
     require_picture(sheet)
     for replaced in (out, sheet):
         require_replaceable(replaced, path)
-    documents = [record for record in (sr, fhir) if record is not None]
-    for record in documents:
+    for record in filter(None, (sr, fhir)):
         require_writable(record)
     opened = CTOpenOptions(**{"kernel": chosen.kernel, "purpose": PURPOSE, **opening})
     volume = as_volume(path, opened)
     require_evidence_folder(evidence)
-    if documents:
+    if sr or fhir:
         require_document(volume, named)
     with progress() as advance:
         loaded = load(named, loading, advance)

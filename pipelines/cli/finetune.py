@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from longllava_domains.adapters.data.encode import Encoder
     from longllava_domains.adapters.data.training_data import LossOn, TrainingData
     from longllava_domains.adapters.recipes.base import Recipe
-    from longllava_domains.pipelines.fine_tuned import FineTuned
+    from longllava_domains.pipelines.fine_tune.result import FineTuned
 
 data_commands = typer.Typer(help="Look at training data before it is trained on.")
 
@@ -94,9 +94,8 @@ def finetune(
             remedy="Add --data FOLDER and --output NEW_FOLDER.",
             code="cli.finetune",
         )
-    task = FineTune(
-        chosen, require_model(base), tokenizer=tokenizer, typed=given.get("lora.targets", ())
-    )
+    typed = given.get("lora.targets", ())
+    task = FineTune(chosen, require_model(base), tokenizer=tokenizer, typed=typed)
     with progress() as advance:
         made = task(
             data, output, evaluation=_opened(evaluation), resume=resume,
@@ -110,7 +109,7 @@ def finetune(
 
 
 def _show(recipe: "Recipe") -> None:
-    from longllava_domains.pipelines.fine_tuned import fits_lines
+    from longllava_domains.pipelines.fine_tune.result import fits_lines
 
     for line in (*recipe.lines(), *fits_lines(recipe)):
         stdout.print(line, markup=False)

@@ -1,4 +1,4 @@
-"""What a command may write over: an earlier output of ours, and nothing else."""
+"""Guards of outputs: a command writes over an earlier output of ours, and nothing else."""
 
 from pathlib import Path
 from typing import Any, Final

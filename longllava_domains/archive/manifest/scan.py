@@ -106,23 +106,13 @@ def scan_archive(
             index.end_round()
             summary = _write(index, listed, domain, manifest, links, own, codes)
             return _listed_summary(summary, codes, time.monotonic() - start)
-        first = _Reader(index, source, domain, on_files)
-        first.run()
+        reader = _Reader(index, source, domain, on_files)
+        reader.run()
         gone = index.end_round()
         found = _grouped(index, domain, secret)
-        summary = _write(index, found, domain, manifest, links, own, first.codes)
-        return ScanSummary(
-            items=summary.items,
-            files=first.files,
-            read=first.read,
-            gone=gone,
-            bytes=summary.bytes,
-            expected=dict(sorted(summary.expected.items())),
-            set_aside=dict(
-                sorted((first.codes + summary.codes + Counter(index.set_aside())).items())
-            ),
-            seconds=time.monotonic() - start,
-        )
+        summary = _write(index, found, domain, manifest, links, own, reader.codes)
+        codes = reader.codes + summary.codes + Counter(index.set_aside())
+        return _read_summary(reader, summary, gone, codes, time.monotonic() - start)
     except LongLlavaError:  # an interrupted scan keeps its index; one that was refused, nothing
         if is_new:
             path.unlink(missing_ok=True)
@@ -138,6 +128,22 @@ def _require_domain(domain: str) -> None:
             remedy=f"Use one of {', '.join(DOMAINS)}.",
             code="archive.domain",
         )
+
+
+def _read_summary(
+    reader: "_Reader", written: "_Written", gone: int, codes: Counter[str], seconds: float
+) -> ScanSummary:
+    """Return the summary of a source whose files were read."""
+    return ScanSummary(
+        items=written.items,
+        files=reader.files,
+        read=reader.read,
+        gone=gone,
+        bytes=written.bytes,
+        expected=dict(sorted(written.expected.items())),
+        set_aside=dict(sorted(codes.items())),
+        seconds=seconds,
+    )
 
 
 def _listed_summary(written: "_Written", codes: Counter[str], seconds: float) -> ScanSummary:

@@ -17,14 +17,14 @@ from longllava_domains.adapters.recipes.open_mix import open_mix
 from longllava_domains.adapters.recipes.registry import recipe as recipe_named
 from longllava_domains.errors import PolicyError
 from longllava_domains.model.checkpoint.source import Source, locate
-from longllava_domains.pipelines.fine_tune_trainer import Start, make_trainer, measured_on
-from longllava_domains.pipelines.fine_tuned import (
+from longllava_domains.pipelines.fine_tune.result import (
     FineTuned,
     last_loss,
     made_of,
     result_of,
     run_lines,
 )
+from longllava_domains.pipelines.fine_tune.trainer import Start, make_trainer, measured_on
 from longllava_domains.prompt import PromptTokenizer
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import typer
 
 from longllava_domains.errors import OutputError, PolicyError
 from longllava_domains.formats.regular_file import open_regular
-from longllava_domains.pipelines.cli.archive_run import (
+from longllava_domains.pipelines.cli.archive.run import (
     DRY_RUN,
     RUNNING,
     SCANNING,
