@@ -182,8 +182,8 @@ def _put(entries: dict[str, Any], key: str, value: Any) -> None:
     if key in ("name", "sources") or not isinstance(place, dict) or name not in place:
         raise PolicyError(
             f"The recipe has no field {key} that could be changed.",
-            remedy=f"Change one of {', '.join(k for k in entries if k not in ('name', 'sources'))}"
-            " (lora.rank and its like where it has an adapter, augmentation.noise_hu and its like).",
+            remedy=f"Change one of {', '.join(k for k in entries if k not in ('name', 'sources'))}; "
+            "a part of one is spelled with a dot, such as lora.rank.",
             code="recipe.field",
         )
     place[name] = value

@@ -76,7 +76,7 @@ class RowTrainer(Trainer):
         if args.fsdp:
             raise PolicyError(
                 "Sharding by accelerate was asked for, which is not how it is done here.",
-                remedy="Leave fsdp out, and give sharded=True (--sharded) to several processes.",
+                remedy="Leave fsdp out, and use --sharded with several processes.",
                 code="training.sharding",
             )
         super().__init__(model=model, args=args, **more)

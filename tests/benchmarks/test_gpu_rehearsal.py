@@ -28,7 +28,7 @@ def test_every_check_passes_in_a_rehearsal(precision: str, monkeypatch, capsys) 
         "kernels against float64": "pass",
         "chunks against one forward": "pass",
         "eight rows against one": "pass",
-        "speed and memory against the plan": "pass",
+        "speed and memory against the plan": "not compared on a processor",
     }
     assert set(found["kernels"]) >= {"scan", "convolution", "int8_experts"}
     assert found["prefill_at_limit_s"] > 0

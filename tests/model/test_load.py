@@ -151,7 +151,7 @@ def test_a_hub_model_is_fetched_as_data_and_its_absent_tower_with_it(
 
     monkeypatch.setattr("longllava_domains.model.checkpoint.source.snapshot_download", fetch)
     model = load_model("someone/longllava", device="cpu")
-    data = ("*.json", "*.safetensors")
+    data = ("*.json", "*.safetensors", "README.md")  # the card says what the model was taught
     assert asked == [("someone/longllava", data), ("some/clip", data)]
     assert model.provenance["model"] == "someone/longllava"
     assert model.provenance["model_revision"] == commit.name

@@ -278,4 +278,4 @@ def test_a_source_is_scanned_first_and_sheets_need_no_model(
     assert (tmp_path / "sheets.private" / "manifest.parquet").stat().st_mode & 0o77 == 0
     assert len(list(output.rglob("views.png"))) == 1
     assert run(["archive", "retry", str(output), "--refused"]) == 0
-    assert "1 items will be tried again" in capfd.readouterr().out
+    assert "to be tried again: 1 item\n" in capfd.readouterr().out

@@ -119,7 +119,7 @@ class TrainingBudget:
         if self.peak <= memory_bytes:
             return
         whole = self.run.lora_rank is None
-        remedy = "Set offload_activations=true (plan train --offload), or use shorter rows"
+        remedy = "Use --set offload_activations=true (in plan train, --offload), or shorter rows"
         remedy += "; or train an adapter: the recipe of that name with -lora." if whole else "."
         raise MemoryBudgetError(
             f"The training is planned at {human_bytes(self.peak)} on each of {self.run.gpus} GPUs, "

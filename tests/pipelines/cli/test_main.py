@@ -40,7 +40,8 @@ def bad(tmp_path: Path) -> Path:
     nibabel.save(
         nibabel.Nifti1Image(np.zeros((4, 4, 4, 3), np.int16), np.eye(4)), tmp_path / "4d.nii.gz"
     )
-    Image.new("RGB", (64, 64)).save(tmp_path / "photo.jpg")
+    for name in ("photo.jpg", "photo.png"):
+        Image.new("RGB", (64, 64)).save(tmp_path / name)
     shutil.copytree(DEMO, tmp_path / "truncated_model")
     weights = tmp_path / "truncated_model/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1_000_000])
@@ -62,8 +63,8 @@ def bad(tmp_path: Path) -> Path:
             ["report", PHANTOM, "--model", "demo", "--every-mm", "100", "--out", "no/r.json"],
             "existing folder",
         ),
-        (["ask", "photo.jpg", "What is it?", "--model", "demo"], "--domain"),
-        (["views", "photo.jpg", "--out", "x.png"], "--domain"),
+        (["ask", "photo.png", "What is it?", "--model", "demo"], "--domain"),
+        (["views", "photo.png", "--out", "x.png"], "--domain"),
         (["views", PHANTOM, "--out", "x.png", "--window", "nonsense"], "window"),
         (["views", PHANTOM, "--out", "no/x.png"], "existing folder"),
         (["views", PHANTOM, "--out", "x.xyz"], ".png"),
