@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from longllava_domains.errors import DamagedInputError, UnsupportedInputError
 from longllava_domains.formats.dicom.codestream import Codestream, Family, parse_codestream
-from longllava_domains.formats.dicom.jpeg_end import add_probe, before_end
+from longllava_domains.formats.dicom.jpeg_end import add_probe, before_end, breaks_off
 from longllava_domains.formats.dicom.tile_parts import leads_to_end
 from longllava_domains.privacy import silenced
 
@@ -103,6 +103,8 @@ def _decode_whole(data: bytes, stream: Codestream) -> NDArray[Any]:
         image = _decode(data, stream)
         _require_read_to_the_end(data, image, stream)
         return image
+    if stream.family in ("jpeg", "jpeg-lossless") and breaks_off(data):
+        raise _damaged("a marker stands inside its data, where a decoder stops")
     if stream.complete and stream.family == "jpeg-ls":  # CharLS itself refuses what is cut
         return _decode(data, stream)
     if stream.complete and stream.family == "jpeg-lossless":

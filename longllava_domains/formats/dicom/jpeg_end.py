@@ -6,6 +6,7 @@ before the end marker: the decoder must find exactly those bytes when it begins 
 T.81: C.2 (Huffman codes), F.1.2.3 (padding), H.1.2 (prediction), H.1.2.2 (differences).
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,10 @@ from numpy.typing import NDArray
 
 _END: Final = b"\xff\xd9"
 _SOF3, _DHT, _SOS, _DRI = 0xC3, 0xC4, 0xDA, 0xDD
+# Frames of which one component has one scan: baseline, extended, lossless; no progressive ones.
+_ONE_SCAN: Final = (0xC0, 0xC1, _SOF3)
+_MARKER: Final = re.compile(rb"\xff+([^\x00\xff])")
+_ENDS: Final = re.compile(rb"(?:\xff+\xd9[\x00\xff]*)+\Z")
 # Any bytes without 0xFF whose bits are well mixed.
 _PROBE: Final = bytes.fromhex("5ac3911e6d0b7824b6d1483ce95207a6914cd3385ae21b6487")
 _PROBE_BITS: Final = "".join(f"{byte:08b}" for byte in _PROBE)
@@ -97,6 +102,33 @@ def add_probe(data: bytes) -> Probe | None:
         return None
     taller = data[: frame + 5] + (rows + 1).to_bytes(2, "big") + data[frame + 7 :]
     return Probe(before_end(taller) + _PROBE + _END, codes, segment[3])
+
+
+def breaks_off(data: bytes) -> bool:
+    """Return whether a marker stands inside the only scan of a JPEG of one component.
+
+    Decoders stop there, fill up the rest of the image and say nothing. Only restart markers may stand in
+    a scan, and those only where the header announces them (T.81 B.2.1, B.2.4.4).
+
+    Args:
+        data: A JPEG, with or without its end marker.
+    """
+    at, has_one_scan, restarts = 2, False, False
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        has_one_scan |= marker in _ONE_SCAN
+        if marker == _DRI:
+            restarts = any(data[at + 4 : at + 6])
+        at += 2 + length
+        if marker == _SOS:
+            break
+        if length < 2:
+            return False
+    if not has_one_scan:
+        return False
+    scan = _ENDS.sub(b"", data[at:])
+    found = {match[1][0] for match in _MARKER.finditer(scan)}
+    return bool(found - set(range(0xD0, 0xD8) if restarts else ()))
 
 
 def before_end(data: bytes) -> bytes:

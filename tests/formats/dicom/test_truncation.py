@@ -1,16 +1,19 @@
 """A codestream that was cut and closed with its end marker is refused, in every syntax."""
 
+import io
+
 import dicom_builder
 import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from longllava_domains.errors import DamagedInputError, UnsupportedInputError
 from longllava_domains.formats.decoding import frames
 from longllava_domains.formats.dicom.codecs import decode_frame
-from longllava_domains.formats.dicom.jpeg_end import add_probe
+from longllava_domains.formats.dicom.jpeg_end import add_probe, breaks_off
 from longllava_domains.formats.dicom.tile_parts import leads_to_end
 
 JPEG = "1.2.840.10008.1.2.4."
@@ -153,3 +156,30 @@ def test_a_decoder_that_gives_up_inside_is_noticed(syntax: str) -> None:
             except (DamagedInputError, UnsupportedInputError):
                 continue
             assert not (pixels[-8:] == grey).all(), place
+
+
+@pytest.mark.parametrize("marker", [0xC4, 0xD3, 0xDA, 0xE9])
+@pytest.mark.parametrize("syntax", [JPEG + "51", JPEG + "57", JPEG + "70"])
+def test_a_marker_inside_the_scan_is_damage(syntax: str, marker: int) -> None:
+    """Family: decoders stop at it and fill up the rest; near the end no other byte gives that away."""
+    rows, columns = np.mgrid[:48, :64]
+    image = (1000 + rows * 7 + columns * 3 + (rows * columns) % 61).astype(np.uint16)
+    data = encoded(image, syntax, 12)
+    assert not breaks_off(data)
+    for place in (len(data) - 8, len(data) - 40, len(data) * 3 // 4):
+        given = data[:place] + bytes([0xFF, marker]) + data[place + 2 :]
+        assert breaks_off(given)
+        with pytest.raises(DamagedInputError):
+            decode_frame(given, syntax, 48, 64)
+
+
+def test_restart_markers_that_the_header_announces_are_no_damage() -> None:
+    image = Image.fromarray((np.mgrid[:64, :64].sum(axis=0) * 2 % 251).astype(np.uint8))
+    written = io.BytesIO()
+    image.save(written, "JPEG", quality=95, restart_marker_blocks=2)
+    data = written.getvalue()
+    assert b"\xff\xd0" in data
+    assert not breaks_off(data)
+    pixels, _ = decode_frame(data, JPEG + "50", 64, 64)
+    assert np.array_equal(pixels, np.asarray(Image.open(io.BytesIO(data))))
+    assert not breaks_off(data + b"\xff\xd9\x00")  # an end told twice, and padding
