@@ -30,7 +30,7 @@ from longllava_domains.pipelines.cli.options.shared import (
     sharing,
 )
 from longllava_domains.pipelines.cli.options.slide import ASKING_SLIDE
-from longllava_domains.pipelines.cli.outputs import require_replaceable
+from longllava_domains.pipelines.cli.outputs import require_one_each, require_replaceable
 from longllava_domains.vision_language import LoadOptions, Sampling
 
 if TYPE_CHECKING:
@@ -89,20 +89,20 @@ def report(
     require_picture(sheet)
     for replaced in (out, sheet):
         require_replaceable(replaced, path)
+    require_one_each(out, sheet, sr, fhir)
     for record in filter(None, (sr, fhir)):
         require_writable(record)
     opened = CTOpenOptions(**{"kernel": chosen.kernel, "purpose": PURPOSE, **opening})
     volume = as_volume(path, opened)
-    require_evidence_folder(evidence)
     if sr or fhir:
         require_document(volume, named)
+    require_evidence_folder(evidence)
     with progress() as advance:
         loaded = load(named, loading, advance)
         pipeline = CTReport(loaded, preset=chosen, calibration=fitted, mode=drafting.mode)
-        policy = pipeline.policy(spacing_mm=every_mm, kernel=opened.kernel)
         result = pipeline(
-            volume, policy=policy, max_new_tokens=max_new_tokens, sampling=sampling,
-            on_progress=advance,
+            volume, policy=pipeline.policy(spacing_mm=every_mm, kernel=opened.kernel),
+            max_new_tokens=max_new_tokens, sampling=sampling, on_progress=advance,
         )  # fmt: skip
     # Printed first: a file that cannot be written must not take the answer with it.
     if as_json:

@@ -23,7 +23,7 @@ from longllava_domains.pipelines.cli.outputs import require_replaceable
 from longllava_domains.units import counted
 
 _WIDTH = 400
-evaluating = typer.Typer(help="Scores whose protocol is named. No model is loaded.")
+evaluating = typer.Typer(help="Scores whose protocol is named, of files or of a model that is run.")
 
 # How a table of rows, and rows as JSON Lines, begin where we wrote them.
 _TABLES: Final = (b"PAR1", b"id,", b"id\n")

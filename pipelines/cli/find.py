@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, cast
 
 import typer
 
-from longllava_domains.errors import LongLlavaError
+from longllava_domains.errors import LongLlavaError, PolicyError
 from longllava_domains.files import require_apart
 from longllava_domains.pipelines.cli.console import progress, require_model, stderr, stdout, written
 from longllava_domains.pipelines.cli.options.numbers import at_least
@@ -20,6 +20,8 @@ from longllava_domains.pipelines.cli.options.shared import (
 from longllava_domains.pipelines.cli.options.slide import SEARCHING_SLIDE
 from longllava_domains.vision_language import LoadOptions
 
+# A picture without a place can be a scene, too.
+_SEARCHED: Final = ("pathology", "remote_sensing", "image")
 WITH_FAILURES: Final = 3  # exit code: finished, and some items failed
 
 
@@ -86,15 +88,26 @@ def find(
 
 
 def _is_slide(scene: str, domain: str | None) -> bool:
-    """Return whether the input is a slide; what nothing decides is looked at as a raster."""
+    """Return whether the input is a slide; what nothing decides is looked at as a raster.
+
+    Raises:
+        PolicyError: The input is of a domain that is not searched.
+    """
     from longllava_domains.pipelines.domains.registry import decide_domain
 
     try:
-        return decide_domain(scene, domain).name == "pathology"
+        decided = decide_domain(scene, domain).name
     except LongLlavaError:
         if domain is not None:
             raise
         return False
+    if decided not in _SEARCHED:
+        raise PolicyError(
+            f"Nothing is searched in the domain {decided}: only slides and scenes are.",
+            remedy="Ask a question of it with longllava ask.",
+            code="find.domain",
+        )
+    return decided == "pathology"
 
 
 def _in_raster(
@@ -130,7 +143,6 @@ def _on_slide(
     scene: str, category: str, named: str, loading: LoadOptions, wished: dict[str, Any],
     files: tuple[Path, ...], how: dict[str, Any],
 ) -> Any:  # fmt: skip
-    from longllava_domains.errors import PolicyError
     from longllava_domains.pipelines.domains.registry import domains, settings_for
     from longllava_domains.pipelines.loading import load
     from longllava_domains.pipelines.pathology.qa import PathologyQA

@@ -45,6 +45,21 @@ def require_replaceable(
         )
 
 
+def require_one_each(*outputs: Path | None) -> None:
+    """Refuse two outputs under one name: the second would replace the first.
+
+    Raises:
+        OutputError: Two of them are one file.
+    """
+    named = [output.resolve() for output in outputs if output is not None]
+    if len(named) > len(set(named)):
+        raise OutputError(
+            "Two outputs have one name.",
+            remedy="Name a file of its own for each.",
+            code="cli.outputs",
+        )
+
+
 def save_picture(picture: Image.Image, path: Path) -> None:
     """Write a PNG or JPEG that says which program made it; an earlier one is replaced whole.
 

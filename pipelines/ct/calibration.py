@@ -56,10 +56,10 @@ class Calibration:
                 },
                 {str(k): tuple(map(str, v)) for k, v in data.get("limits", {}).items()},
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
             raise PolicyError(
-                f"The file is not a calibration ({type(error).__name__}).",
-                remedy="Give JSON with model_sha256, preset and coefficients (label: [slope, intercept]).",
+                "The file is not a calibration, or cannot be read.",
+                remedy="Give the file that `longllava calibrate` wrote for this model.",
                 code="calibration.file",
             ) from None
 

@@ -124,7 +124,7 @@ def only_one(sources: Sequence[str], noun: str) -> str:
     if len(sources) != 1:
         raise PolicyError(
             f"{len(sources)} inputs were given, and {noun} is asked about alone.",
-            remedy="Ask about each of them.",
+            remedy="Ask about each of them; a question of several words stands in quotes.",
             code="domain.several",
         )
     return sources[0]

@@ -22,6 +22,7 @@ from longllava_domains.pipelines.cli.evaluate import (
     read_settings,
     show_result,
 )
+from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.shared import LOADING, AsJson, Model, sharing
 from longllava_domains.vision_language import LoadOptions
 
@@ -50,7 +51,9 @@ def _command(benchmark: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - 
             Path | None, typer.Option(help="Folder for answers, predictions and cards")
         ] = None,
         max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer")] = None,
-        limit: Annotated[int | None, typer.Option(help="Only the first N rows")] = None,
+        limit: Annotated[
+            int | None, typer.Option(help="Only the first N rows", callback=at_least(1))
+        ] = None,
         controls: Annotated[
             bool, typer.Option(help="Also run blind and with shuffled images")
         ] = True,

@@ -9,6 +9,7 @@ from longllava_domains.evaluate import load_dataset
 from longllava_domains.files import require_apart, require_writable
 from longllava_domains.pipelines.cli.console import stdout, written
 from longllava_domains.pipelines.cli.evaluate import evaluating
+from longllava_domains.pipelines.cli.options.numbers import at_least
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +40,9 @@ def lmms_task(
     benchmark: Annotated[str, typer.Argument(help="vqa-rad, path-vqa, fit-rsfg/vqa, multipathqa")],
     data: Annotated[Path, typer.Option(help="Folder of the benchmark")],
     output: Annotated[Path, typer.Option(help="Folder for lmms-eval's --include_path")],
-    limit: Annotated[int | None, typer.Option(help="Only the first N rows")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Only the first N rows", callback=at_least(1))
+    ] = None,
 ) -> None:
     """Write a benchmark on your disk as a task of lmms-eval."""
     from longllava_domains.pipelines.benchmark.benchmark import make_folder

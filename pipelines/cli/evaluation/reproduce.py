@@ -8,6 +8,7 @@ from rich.table import Table
 
 from longllava_domains.pipelines.cli.console import progress, require_model, stdout, written
 from longllava_domains.pipelines.cli.evaluate import print_table
+from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.shared import LOADING, Model, sharing
 from longllava_domains.vision_language import LoadOptions
 
@@ -45,7 +46,9 @@ def paper(
     ] = None,
     tokens: Annotated[int, typer.Option(help="Table 3: length of the prompt")] = 100_000,
     answer: Annotated[int, typer.Option(help="Table 3: longest answer")] = 1000,
-    limit: Annotated[int | None, typer.Option(help="Only the first N rows of each")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Only the first N rows of each", callback=at_least(1))
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for runs and the archive")] = None,
 ) -> None:
     """Put a table of the LongLLaVA paper beside our numbers: matches, differs, impossible, not run."""
