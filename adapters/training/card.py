@@ -120,6 +120,8 @@ def _quality_lines(measured: Sequence[Measured]) -> list[str]:
     for one in measured:
         said = ", ".join(f"{name} {value:.4g}" for name, value in one.metrics.items())
         lines.append(f"- {one.data}, {one.rows} rows ({one.benchmark or 'loss alone'}): {said}")
+        if one.unread:
+            lines.append(f"- {one.data}: {one.unread} further rows could not be read")
     return [
         *lines,
         "\nThese are the first rows of each set, greedy answers, one run. They show a trend; score "

@@ -37,13 +37,16 @@ class Measured:
         data: Name of the data set.
         benchmark: Benchmark and protocol, empty where no protocol of ours scores it.
         rows: Rows that it was measured on.
-        metrics: Name -> value; ``loss`` is nats a learned token, the rest fractions.
+        metrics: Name -> value; ``loss`` is nats a learned token, the rest fractions. Empty where no
+            row could be read.
+        unread: Rows that could not be read, such as those of a damaged picture.
     """
 
     data: str
     benchmark: str
     rows: int
     metrics: dict[str, float]
+    unread: int = 0
 
 
 class HeldOutRows:
@@ -85,23 +88,24 @@ class HeldOutRows:
             self.network.train(training)
 
     def _measure(self, name: str, samples: Sequence[Sample]) -> Measured:
-        summed, learned = 0.0, 0
+        summed, learned, unread = 0.0, 0, 0
         rows: list[dict[str, Any]] = []
         for number, sample in enumerate(samples):
             try:
                 loaded = _loaded(sample, self.encoder)
             except (LongLlavaError, RowError):
+                unread += 1
                 continue
             summed += float(summed_loss(self.network, self.head, _placed(loaded, self.network)))
             learned += loaded.encoded.learned
             if self.answers and name in SCORED:
                 rows.append(self._row(number, sample, loaded))
-        metrics = {"loss": summed / max(learned, 1)}
+        metrics = {"loss": summed / learned} if learned else {}
         if not rows:
-            return Measured(name, "", len(samples), metrics)
+            return Measured(name, "", len(samples) - unread, metrics, unread)
         found = score(SCORED[name], rows, protocol=PROTOCOL)
         return Measured(
-            name, f"{SCORED[name]} {PROTOCOL}", len(rows), metrics | dict(found.metrics)
+            name, f"{SCORED[name]} {PROTOCOL}", len(rows), metrics | dict(found.metrics), unread
         )
 
     def _row(self, number: int, sample: Sample, loaded: Loaded) -> dict[str, Any]:

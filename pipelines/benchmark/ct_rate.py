@@ -95,6 +95,7 @@ def _shown_by(
     hu: HuSource = ct.read_ct_rate_metadata(table) if table.is_file() else "prove"
 
     def show(name: str) -> VisualSequence:
+        """Return the views of a volume of the release."""
         path = volume_path(root, name.partition("_")[0], f"{name}.nii.gz")
         if path is None or not path.is_file():
             raise NotFoundError(
@@ -113,6 +114,7 @@ def _finding_questions(
     preset: CTPreset,
 ) -> Callable[[BenchmarkItem, Protocol], Sequence[AskedQuestion]]:
     def questions(item: BenchmarkItem, protocol: Protocol) -> list[AskedQuestion]:
+        """Return one question for each of the 18 findings."""
         # A pair of statements is for models that compare texts; ours are asked the preset's question.
         own = "finding" in protocol.prompts and "opposite" not in protocol.prompts
         template = protocol.prompts["finding"] if own else preset.finding_prompt

@@ -71,6 +71,7 @@ def _shown_by(folder: Path, view_format: ViewFormat) -> Callable[[str], VisualSe
     by_name = _slides_below(folder)
 
     def show(name: str) -> VisualSequence:
+        """Return the views of a slide of the table."""
         path = by_name.get(Path(name).name)
         if path is None:
             raise NotFoundError(

@@ -199,6 +199,7 @@ def _vstar(folder: Path) -> list[tuple[Any, ...]]:
 
 def _tiled(path: Path, tiles: int, view_format: ViewFormat) -> Callable[[], VisualSequence]:
     def show() -> VisualSequence:
+        """Return the picture as a grid of the number of tiles asked for."""
         each = view_format.tokens_per_view + TAG_TOKENS + 1
         policy = GridPolicy(
             tile_px=view_format.view_px, global_px=view_format.view_px,

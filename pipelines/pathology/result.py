@@ -177,6 +177,6 @@ def _line(first: int, row: Sequence[SlidePlace]) -> str:
     numbers = f"view {first}" if len(row) == 1 else f"views {first} to {first + len(row) - 1}"
     columns = ", ".join(str(each.x) for each in row)
     return (
-        f"{numbers}: {place.width} x {place.height} pixels at {place.mpp:.3g} microns per pixel, "
-        f"y {place.y}, x {columns}"
+        f"{numbers}: x {columns}, y {place.y}, {place.width} x {place.height} pixels of level 0, "
+        f"shown at {place.mpp:.3g} microns per pixel"
     )

@@ -30,7 +30,7 @@ def test_an_answer_lists_its_views_and_is_saved_in_every_form(
     assert run(["ask", slide, "What?", *FEW, *arguments]) == 0
     said = capfd.readouterr()
     assert "The model's card names no training" in said.out
-    assert "view 1: 700 x 500 pixels" in said.err
+    assert "700 x 500 pixels of level 0" in said.err
     assert "closer look 1: 1 fields chosen by caller" in said.err
     told = json.loads(Path("a.json").read_text())
     assert told["zoom"][0]["fields"] == [[200, 150, 100, 100]]

@@ -215,7 +215,7 @@ def test_attention_is_written_for_qupath_and_every_view_is_listed(
     shares = [feature["properties"]["measurements"]["attention"] for feature in told["features"]]
     assert shares == pytest.approx(answer.attention)
     lines = list(answer.shown())
-    assert lines[0].startswith("view 1: 1600 x 1200 pixels")
+    assert lines[0].startswith("view 1: x 0, y 0, 1600 x 1200 pixels of level 0")
     assert sum(line.count(",") for line in lines) >= len(answer.sequence)
 
 
