@@ -1,4 +1,8 @@
-"""Thirteen findings of the CT-RATE list, as drawings: where each may lie and what it looks like."""
+"""Thirteen findings of the CT-RATE list, as drawings: where each may lie and what it looks like.
+
+Sizes are chosen for a reader of 112-pixel views, some 3.2 mm a pixel: the smallest findings are wider than
+four of its pixels.
+"""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -62,7 +66,7 @@ def _lymphadenopathy(canvas: ChestCanvas, chance: Chance) -> None:
             float(chance.uniform(-38, -2)),
             side * float(chance.uniform(10, 24)),
         )
-        size = float(chance.uniform(9, 13))
+        size = float(chance.uniform(10, 14))
         where, inside = canvas.ellipsoid(centre, (size, size, size))
         canvas.paint("Lymphadenopathy", where, inside & (canvas.hu[where] < 0), SOFT_HU + 10)
 
@@ -77,15 +81,15 @@ def mediastinal_fat(canvas: ChestCanvas) -> None:
 def _medical_material(canvas: ChestCanvas, chance: Chance) -> None:
     """A pacemaker in the chest wall, and its lead into the heart."""
     side = 1 if chance.random() < 0.7 else -1
-    box: Place = (float(chance.uniform(-110, -80)), -85.0, side * float(chance.uniform(70, 95)))
-    where, inside = canvas.ellipsoid(box, (22.0, 7.0, 18.0))
+    box: Place = (float(chance.uniform(-110, -80)), -85.0, side * float(chance.uniform(60, 85)))
+    where, inside = canvas.ellipsoid(box, (26.0, 11.0, 22.0))
     canvas.paint("Medical material", where, inside, METAL_HU)
     tip: Place = (float(chance.uniform(10, 45)), -20.0, float(chance.uniform(5, 35)))
     for share in np.linspace(0, 1, 60):
         bend = 30 * np.sin(np.pi * share)
         place = [a + (b - a) * float(share) for a, b in zip(box, tip, strict=True)]
         spot: Place = (place[0], place[1] + float(bend) * 0.5, place[2])
-        where, inside = canvas.ellipsoid(spot, (4.0, 3.2, 3.2))
+        where, inside = canvas.ellipsoid(spot, (5.0, 5.0, 5.0))
         canvas.paint("Medical material", where, inside, METAL_HU)
 
 
@@ -93,10 +97,10 @@ def _arterial_calcification(canvas: ChestCanvas, chance: Chance) -> None:
     """Plaques of lime on the wall of the aorta."""
     for _ in range(int(chance.integers(3, 7))):
         centre: Place = (float(chance.uniform(-110, 110)), 45.0, 24.0)
-        where, (_, y, x) = canvas.around(centre, (float(chance.uniform(8, 20)), 16.0, 16.0))
+        where, (_, y, x) = canvas.around(centre, (float(chance.uniform(12, 24)), 19.0, 19.0))
         radius = np.sqrt(y**2 + x**2)
         turn = np.abs(np.angle(np.exp(1j * (np.arctan2(y, x) - chance.uniform(-np.pi, np.pi)))))
-        arc = (radius > 9) & (radius < 14.5) & (turn < 0.8)
+        arc = (radius > 8.5) & (radius < 17) & (turn < 0.9)
         inside = np.broadcast_to(arc, canvas.hu[where].shape)
         canvas.paint("Arterial wall calcification", where, inside, float(chance.uniform(650, 1100)))
 
@@ -113,7 +117,7 @@ def _coronary_calcification(canvas: ChestCanvas, chance: Chance) -> None:
             y - 0.72 * grown * radii[1] * float(np.cos(angle)),
             x + 0.72 * grown * radii[2] * float(np.sin(angle)),
         )
-        size = float(chance.uniform(3.5, 5.5))
+        size = float(chance.uniform(5.5, 8))
         where, inside = canvas.ellipsoid(spot, (size + 2, size, size))
         canvas.paint(
             "Coronary artery wall calcification", where, inside, float(chance.uniform(600, 1000))
@@ -136,7 +140,7 @@ def _atelectasis(canvas: ChestCanvas, chance: Chance) -> None:
         where, (z, y, x) = canvas.around(centre, (30.0, 42.0, 42.0))
         turn, tilt = chance.uniform(0.35, 1.2) * chance.choice((-1, 1)), chance.uniform(-0.25, 0.25)
         across = np.cos(turn) * y + np.sin(turn) * x + tilt * z
-        plate = (np.abs(across) < chance.uniform(3.2, 5)) & (y**2 + x**2 < 40**2)
+        plate = (np.abs(across) < chance.uniform(4, 6.5)) & (y**2 + x**2 < 40**2)
         inside = np.asarray(np.broadcast_to(plate, canvas.hu[where].shape)) & canvas.lung(where)
         canvas.paint("Atelectasis", where, inside, SOFT_HU)
 
@@ -145,7 +149,7 @@ def _nodule(canvas: ChestCanvas, chance: Chance) -> None:
     """One or two round soft spots."""
     for _ in range(int(chance.integers(1, 3))):
         centre = canvas.lung_place(chance, -125, 60)
-        size = float(chance.uniform(6.5, 13))
+        size = float(chance.uniform(8.5, 16))
         where, inside = canvas.ellipsoid(centre, (size, size, size))
         canvas.paint("Lung nodule", where, inside, SOFT_HU + 5)
 

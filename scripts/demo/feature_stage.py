@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from pair import RANKS, run_pair
+from pictures import normalised
 from shape import configuration, demo_tokenizer
-from tower_stage import Taught, normalised
+from tower_stage import Taught
 from transformers import CLIPVisionModel
 
 from longllava_domains.model.network.vision import patch_features, pool_patches

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from longllava_domains.adapters.phantoms.chest_findings import PLANTERS
 from longllava_domains.adapters.phantoms.labelled_scene import OBJECTS
 from longllava_domains.adapters.phantoms.labelled_slide import TISSUES
+from longllava_domains.model.network.preprocess import CLIP_MEAN, CLIP_STD
 
 LABELS = tuple(PLANTERS)
 CLASSES = (*LABELS, *OBJECTS, *TISSUES, "mitosis")
@@ -77,6 +80,17 @@ def read(
     return Pictures(
         kind, np.concatenate([one["pictures"] for one in loaded]), covered, counts, starts, facts
     )
+
+
+def normalised(pictures: NDArray[np.uint8]) -> Tensor:
+    """Return float32 (views, 3, side, side) as `preprocess.pixel_values` does."""
+    colour = (
+        pictures
+        if pictures.ndim == 4
+        else np.broadcast_to(pictures[..., None], (*pictures.shape, 3))
+    )
+    scaled = torch.from_numpy(np.ascontiguousarray(colour)).permute(0, 3, 1, 2).float() / 255
+    return (scaled - torch.tensor(CLIP_MEAN).view(3, 1, 1)) / torch.tensor(CLIP_STD).view(3, 1, 1)
 
 
 def _opened(path: Path, pictures: bool) -> dict[str, NDArray[Any]]:

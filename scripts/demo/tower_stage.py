@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pair import average_gradients, run_pair
-from pictures import CLASSES, COUNTED, Pictures, read
+from pictures import CLASSES, COUNTED, Pictures, normalised, read
 from shape import configuration, demo_tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
+from tower_start import begin_tower
 from transformers import CLIPVisionModel
 
-from longllava_domains.model.network.preprocess import CLIP_MEAN, CLIP_STD
 from longllava_domains.model.network.vision import patch_features, pool_patches
 
 SEEN, UNSURE = 6, 1  # 255ths of a patch
-BATCH = {"chest": 26, "scene": 4, "slide": 2}  # of each process
+BATCH = {"chest": 24, "scene": 6, "slide": 2}  # of each process
 EVERY = 25
 SHOWING_SHARE = 0.75
 
@@ -47,20 +47,11 @@ class Taught(nn.Module):
         return self.patch_head(features), self.view_head(pooled), counts
 
 
-def normalised(pictures: NDArray[np.uint8]) -> Tensor:
-    """Return float32 (views, 3, side, side) as `preprocess.pixel_values` does."""
-    colour = (
-        pictures
-        if pictures.ndim == 4
-        else np.broadcast_to(pictures[..., None], (*pictures.shape, 3))
-    )
-    scaled = torch.from_numpy(np.ascontiguousarray(colour)).permute(0, 3, 1, 2).float() / 255
-    return (scaled - torch.tensor(CLIP_MEAN).view(3, 1, 1)) / torch.tensor(CLIP_STD).view(3, 1, 1)
-
-
 def loss_of(taught: Taught, pixels: Tensor, covered: Tensor, counts: Tensor) -> Tensor:
     """Return the loss of one batch."""
-    patches, views, counted = taught(pixels)
+    with torch.autocast("cpu", torch.bfloat16):
+        told_patches, told_views, told_counts = taught(pixels)
+    patches, views, counted = told_patches.float(), told_views.float(), told_counts.float()
     shown = covered.flatten(2).transpose(1, 2)  # (views, patches, classes)
     sure = ((shown >= SEEN) | (shown < UNSURE)).float()
     there = (shown >= SEEN).float()
@@ -121,10 +112,12 @@ def rate(step: int, steps: int, peak: float) -> float:
     return peak * rise * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
-def train(rank: int, folder: Path, steps: int, seed: int = 1, peak: float = 2e-3) -> None:
+def train(rank: int, folder: Path, steps: int, seed: int = 1, peak: float = 1.5e-3) -> None:
     """Train, or go on where an earlier run stopped; the curve is in tower.json."""
     torch.manual_seed(seed)
     taught = Taught(CLIPVisionModel(configuration(demo_tokenizer()).vision_config))
+    sources = [Views(read(folder, kind)) for kind in BATCH if any(folder.glob(f"{kind}_*.npz"))]
+    begin_tower(taught.tower, [views.source.pictures for views in sources])
     optimiser = torch.optim.AdamW(taught.parameters(), lr=peak, weight_decay=0.02)
     kept = folder / "tower.pt"
     curve: list[list[float]] = []
@@ -134,7 +127,6 @@ def train(rank: int, folder: Path, steps: int, seed: int = 1, peak: float = 2e-3
         taught.load_state_dict(state["taught"])
         optimiser.load_state_dict(state["optimiser"])
         start, curve = state["step"], state["curve"]
-    sources = [Views(read(folder, kind)) for kind in BATCH if any(folder.glob(f"{kind}_*.npz"))]
     began, total = time.perf_counter(), 0.0
     for step in range(start, steps):
         for group in optimiser.param_groups:
