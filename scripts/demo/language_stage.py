@@ -21,6 +21,7 @@ from tower_stage import Taught
 from longllava_domains.model import LongLlavaForConditionalGeneration
 from longllava_domains.prompt import PromptTokenizer
 
+DRAWINGS = "for_language"  # the folder of what is talked about
 TOKENS = 1100  # of a batch in each process
 EVERY = 25
 HEAD_SCALE = 0.5
@@ -240,7 +241,7 @@ def train(rank: int, folder: Path, steps: int, seed: int = 2, peak: float = 8e-4
     """Train, or go on where an earlier run stopped; the curve is in language.json."""
     torch.manual_seed(seed)
     tokenizer = demo_tokenizer()
-    corpus = Corpus(folder, tokenizer)
+    corpus = Corpus(folder / DRAWINGS, tokenizer)
     network = fresh_network(tokenizer)
     taught = Taught(network.model.vision_tower)
     taught.load_state_dict(torch.load(folder / "tower.pt", weights_only=True)["taught"])
@@ -271,7 +272,8 @@ def train(rank: int, folder: Path, steps: int, seed: int = 2, peak: float = 8e-4
         nn.utils.clip_grad_norm_(learned.parameters(), 1.0)
         optimiser.step()
         told.setdefault(rows[0].kind, []).append((float(loss.detach()), right))
-        if (step + 1) % EVERY == 0 and rank == 0:
+        last = step + 1 == steps
+        if ((step + 1) % EVERY == 0 or last) and rank == 0:
             means = {
                 kind: [round(float(x), 4) for x in np.mean(pairs, 0)]
                 for kind, pairs in told.items()
@@ -282,7 +284,7 @@ def train(rank: int, folder: Path, steps: int, seed: int = 2, peak: float = 8e-4
                 flush=True,
             )
             told = {}
-        if (step + 1) % (2 * EVERY) == 0 and rank == 0:
+        if ((step + 1) % (2 * EVERY) == 0 or last) and rank == 0:
             state = {"learned": learned.state_dict(), "optimiser": optimiser.state_dict(),
                      "step": step + 1, "curve": curve}  # fmt: skip
             torch.save(state, kept.with_suffix(".partial"))
