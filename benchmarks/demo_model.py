@@ -55,13 +55,16 @@ def macro_f1(truth: np.ndarray, margins: np.ndarray) -> float:
     hits = (truth & called).sum(0)
     wrong = (truth ^ called).sum(0)
     some = truth.sum(0) > 0
+    if not some.any():
+        return float("nan")
     return float((2 * hits[some] / (2 * hits[some] + wrong[some])).mean())
 
 
 def macro_auroc(truth: np.ndarray, margins: np.ndarray) -> float:
     """Return the mean area under the curve of the labels that occur and are absent."""
     areas = [auroc(truth[:, n], margins[:, n]) for n in range(truth.shape[1])]
-    return float(np.mean([area for area in areas if area is not None]))
+    known = [area for area in areas if area is not None]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def ct(number: int, precision: str | None) -> dict[str, Any]:
