@@ -1,5 +1,6 @@
 """Commands that ask a model a question of a whole input: `report`, `ask`."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -182,7 +183,18 @@ def _split(inputs: list[str]) -> tuple[list[str], str]:
             remedy='Write: longllava ask INPUT "QUESTION" --model MODEL.',
             code="cli.question",
         )
+    if not any(map(_is_input, sources)) and _is_input(question):
+        raise PromptError(
+            "The question stands before the input: the last word is a file or a folder.",
+            remedy='Write the question last: longllava ask INPUT "QUESTION" --model MODEL.',
+            code="cli.question",
+        )
     return sources, question
+
+
+def _is_input(word: str) -> bool:
+    """Return whether a word names what is there, or a link."""
+    return "://" in word or os.path.exists(word)
 
 
 def _require_files(out: Sequence[Path], evidence: Path | None, sources: list[str]) -> None:

@@ -64,10 +64,15 @@ def finetune(
         int, typer.Option(help="Threads that load pictures", callback=at_least(1))
     ] = 2,
     evaluate_every_steps: Annotated[
-        int, typer.Option(help="Steps between measurements of --evaluation; 0 for the end alone")
+        int,
+        typer.Option(
+            help="Steps between measurements of --evaluation; 0 for the end alone",
+            callback=at_least(0),
+        ),
     ] = 0,
     evaluate_rows: Annotated[
-        int, typer.Option(help="Most rows of each that are measured; 0 for none")
+        int,
+        typer.Option(help="Most rows of each that are measured; 0 for none", callback=at_least(0)),
     ] = 64,
     sharded: Annotated[
         bool, typer.Option("--sharded", help="Share the model out over torchrun's processes")
@@ -140,7 +145,9 @@ def check(
     layout: _Layout = "llava",
     model: Model = None,
     tokenizer: _Tokenizer = None,
-    max_tokens: Annotated[int, typer.Option(help="The most that a sample may have")] = 40960,
+    max_tokens: Annotated[
+        int, typer.Option(help="The most that a sample may have", callback=at_least(1))
+    ] = 40960,
     evaluation: _Evaluation = None,
     images: Annotated[bool, typer.Option("--images", help="Decode every image")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,

@@ -51,7 +51,7 @@ def decide_domain(source: str | Path, name: str | None = None) -> Domain:
         name: The user's word, which wins.
 
     Raises:
-        NotFoundError: Nothing is there, or it cannot be read.
+        NotFoundError: Nothing is there, it cannot be read, or it is a folder without files.
         DamagedInputError: A TIFF is cut short before anything says what it is.
         AmbiguousInputError: The evidence does not decide; the remedy names ``--domain``.
         UnsupportedInputError: There is no domain of that name.
@@ -59,7 +59,8 @@ def decide_domain(source: str | Path, name: str | None = None) -> Domain:
     if name is not None:
         return _named(name)
     certain, possible, damaged = set(), set(), False
-    for evidence in evidence_of(source):
+    looked_at = list(evidence_of(source))
+    for evidence in looked_at:
         claims = {name: domain.recognises(evidence) for name, domain in domains().items()}
         if evidence.magic is None and set(claims.values()) == {"no"}:
             raise NotFoundError("There is nothing at this path.", remedy="Check the path.")
@@ -67,6 +68,12 @@ def decide_domain(source: str | Path, name: str | None = None) -> Domain:
         sure = {name for name, claim in claims.items() if claim == "certain"}
         certain |= sure
         possible |= set() if sure else {n for n, claim in claims.items() if claim == "possible"}
+    if not looked_at:
+        raise NotFoundError(
+            "The folder is empty.",
+            remedy="Give the folder or the file that holds the CT, slide, raster or picture.",
+            code="input.empty_folder",
+        )
     found = certain or possible
     if not found and damaged:
         raise DamagedInputError(

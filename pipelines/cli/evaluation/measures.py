@@ -12,6 +12,7 @@ from longllava_domains.errors import PolicyError
 from longllava_domains.files import write_text
 from longllava_domains.pipelines.cli.console import progress, require_model, written
 from longllava_domains.pipelines.cli.evaluate import evaluating, print_table
+from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.shared import LOADING, Model, sharing
 from longllava_domains.vision_language import LoadOptions
 
@@ -105,9 +106,13 @@ def efficiency(
     *,
     model: Model = None,
     loading: LoadOptions,
-    tokens: Annotated[int, typer.Option(help="Length of the prompt")] = 100_000,
-    answer: Annotated[int, typer.Option(help="Longest answer")] = 1000,
-    most_batch: Annotated[int, typer.Option(help="Largest batch that is tried")] = 1,
+    tokens: Annotated[
+        int, typer.Option(help="Length of the prompt", callback=at_least(1))
+    ] = 100_000,
+    answer: Annotated[int, typer.Option(help="Longest answer", callback=at_least(2))] = 1000,
+    most_batch: Annotated[
+        int, typer.Option(help="Largest batch that is tried", callback=at_least(1))
+    ] = 1,
     kind: Annotated[str, typer.Option(help="images, text or both")] = "both",
     output: _Output = None,
 ) -> None:
