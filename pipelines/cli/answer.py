@@ -32,6 +32,7 @@ from longllava_domains.pipelines.cli.options.shared import (
 )
 from longllava_domains.pipelines.cli.options.slide import ASKING_SLIDE
 from longllava_domains.pipelines.cli.outputs import require_one_each, require_replaceable
+from longllava_domains.units import counted
 from longllava_domains.vision_language import LoadOptions, Sampling
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def ask(
     from longllava_domains.pipelines.loading import load
 
     sources, question = _split(inputs)
-    decided = decide_domain(sources[0], domain)
+    decided = decide_domain(sources[0], domain, *sources[1:])
     wished = {
         **opening, **raster, **slide, "spacing_mm": every_mm, "max_tokens": max_tokens,
         "max_views": most,
@@ -187,6 +188,13 @@ def _split(inputs: list[str]) -> tuple[list[str], str]:
         raise PromptError(
             "The question stands before the input: the last word is a file or a folder.",
             remedy='Write the question last: longllava ask INPUT "QUESTION" --model MODEL.',
+            code="cli.question",
+        )
+    strays = [word for word in sources if not (_is_input(word) or set(word) & set("/:\\"))]
+    if strays and len(sources) > 1:
+        raise PromptError(
+            f"{counted(len(strays), 'word')} before the last names no file and no folder.",
+            remedy="A question of several words stands in quotes; if they are files, check the path.",
             code="cli.question",
         )
     return sources, question
