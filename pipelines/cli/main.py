@@ -26,6 +26,7 @@ from longllava_domains.pipelines.cli import (
     views,
 )
 from longllava_domains.pipelines.cli.console import (
+    SeveralRefusalsError,
     reveal_paths,
     stderr,
     stdout,
@@ -124,8 +125,9 @@ def running(arguments: Sequence[str]) -> tuple[str, frozenset[str]]:
 
 def _refuse(error: LongLlavaError, arguments: list[str]) -> int:
     command, options = running(arguments)
-    message, remedy = (typed(text, command, options) for text in (error.message, error.remedy))
-    stderr.print(f"Refused: {message}", style="bold red", markup=False)
-    stderr.print(f"  {remedy}", markup=False)
+    for one in error.errors if isinstance(error, SeveralRefusalsError) else (error,):
+        message, remedy = (typed(text, command, options) for text in (one.message, one.remedy))
+        stderr.print(f"Refused: {message}", style="bold red", markup=False)
+        stderr.print(f"  {remedy}", markup=False)
     reveal_paths(arguments, str(error))
     return REFUSED

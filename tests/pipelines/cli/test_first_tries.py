@@ -1,13 +1,22 @@
 """First tries that go wrong: refusals name the option, what was found and what to do, and nothing is left."""
 
+import json
+import shutil
 from pathlib import Path
 
+import dicom_builder as dicom
+import numpy as np
 import pytest
+import rasterio
 import slide_builder as builder
 from PIL import Image
+from rasterio.transform import from_origin
 
 from longllava_domains.pipelines.cli.main import run
 
+SCENE_NOTICE = "[The area of interest reaches beyond the scene: the part inside is shown.]"
+SLIDE_NOTICE = "[A region reaches beyond the slide: the part inside is shown.]"
+ONE_SLICE = "[One slice is shown: the distance asked for between slices is longer than the scan.]"
 PHANTOM = str(Path(__file__).parents[3] / "examples/chest_phantom")
 
 
@@ -17,12 +26,24 @@ def tries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tries")
     builder.svs(folder / "s.svs", builder.tissue(700, 500, seed=4))
     Image.new("RGB", (64, 64)).save(folder / "photo.png")
-    (folder / "empty").mkdir()
+    Image.new("RGB", (64, 64)).save(folder / "photo.jpg")
+    for name in ("empty", "pictures"):
+        (folder / name).mkdir()
+    shutil.copy(folder / "photo.png", folder / "pictures")
+    write_scene(str(folder / "scene.tif"))
     (folder / "adapter").mkdir()
     (folder / "adapter/adapter_config.json").write_text("{}")
     (folder / "labels.csv").write_text("VolumeName,Lung nodule\nvalid_1_a_1.nii.gz,1\n")
     (folder / "r.dcm").write_text("r")
     return folder
+
+
+def write_scene(name: str) -> None:
+    with rasterio.open(
+        name, "w", driver="GTiff", width=64, height=64, count=3, dtype="uint8",
+        crs="EPSG:32618", transform=from_origin(500000, 4500000, 0.5, 0.5),
+    ) as file:  # fmt: skip
+        file.write(np.zeros((3, 64, 64), np.uint8))
 
 
 def refused(arguments: list[str], folder: Path, capfd, monkeypatch) -> str:
@@ -100,6 +121,13 @@ BENCHMARK = ["evaluate", "vqa-rad", "--protocol", "all", "--model", "absent", "-
         (["ask", "empty", "What?", "--model", "absent"], "The folder is empty."),
         (["views", "empty", "--out", "v.png"], "holds the CT, slide, raster or picture."),
         (["ask", "What is it?", "s.svs", "--model", "absent"], "The question stands before the"),
+        (["find", "empty", "ship", "--model", "absent"], "The folder is empty."),
+        (["find", "pictures", "ship", "--model", "absent"], "it holds 1 other file."),
+        (["ask", "pictures", "What?", "--model", "absent", "--domain", "image"], "A folder was given"),
+        (["ask", "photo.jpg", PHANTOM, "What?", "--model", "absent"], "Input 2 is a CT, and what"),
+        (["ask", PHANTOM, "photo.jpg", "What?", "--model", "absent"], "Input 2 is a picture, and"),
+        (["ask", "photo.jpg", "is", "it", "red", "--model", "absent"], "2 words before the last"),
+        (["ask", "scene.tif", "What?", "--model", "absent", "--max-tokens", "9"], "Raise --max-tokens."),
         (CALIBRATE, "The folder of the reports is not there."),
         ([*BENCHMARK, "--data", "nowhere"], "nothing has the name that was given as --data."),
         (["evaluate", "data", "vqa-rad", "nowhere"], "the name that was given as FOLDER."),
@@ -118,3 +146,119 @@ def test_a_remedy_says_what_belongs_there(
     arguments: list[str], said: str, tries: Path, capfd, monkeypatch
 ) -> None:
     assert said in refused(arguments, tries, capfd, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "notice"),
+    [
+        ([*VIEWS, "--region", "600,400,400,400"], SLIDE_NOTICE),
+        (["views", "scene.tif", "--out", "v.png", "--aoi=-75.1,40,-74.9,41"], SCENE_NOTICE),
+        (["views", PHANTOM, "--out", "v.png", "--every-mm", "100000"], ONE_SLICE),
+    ],
+)
+def test_an_input_that_is_shown_otherwise_than_asked_is_said_to_be(
+    arguments: list[str], notice: str, tries: Path, tmp_path: Path, capfd, monkeypatch
+) -> None:
+    monkeypatch.chdir(tries)
+    out = arguments.index("--out") + 1
+    assert run([*arguments[:out], str(tmp_path / "v.png"), *arguments[out + 1 :]]) == 0
+    assert notice in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [*VIEWS, "--region", "100,100,200,200"],
+        ["views", "scene.tif", "--out", "v.png"],
+        ["views", PHANTOM, "--out", "v.png", "--every-mm", "100"],
+    ],
+)
+def test_what_is_shown_as_asked_needs_no_notice(
+    arguments: list[str], tries: Path, tmp_path: Path, capfd, monkeypatch
+) -> None:
+    monkeypatch.chdir(tries)
+    out = arguments.index("--out") + 1
+    assert run([*arguments[:out], str(tmp_path / "v.png"), *arguments[out + 1 :]]) == 0
+    assert capfd.readouterr().err == ""
+
+
+HEAD_NOTICE = (
+    "[The header names the head, and no window shown is for it: there are brain and others.]"
+)
+
+
+@pytest.mark.parametrize(("window", "is_noticed"), [(None, True), ("lung", True), ("brain", False)])
+def test_a_head_in_no_window_of_the_head_is_noticed(
+    window: str | None, is_noticed: bool, tmp_path: Path, capfd
+) -> None:
+    images = dicom.datasets()
+    for image in images:
+        image.BodyPartExamined = "HEAD"
+    folder = dicom.write(images, tmp_path / "head")
+    chosen = [] if window is None else ["--window", window]
+    assert run(["views", str(folder), "--out", str(tmp_path / "v.png"), *chosen]) == 0
+    assert (HEAD_NOTICE in capfd.readouterr().err) == is_noticed
+
+
+def test_a_table_of_series_says_why_none_is_chosen(tmp_path: Path, capfd) -> None:
+    other = dicom.datasets(series="2")
+    dicom.write([*dicom.datasets(), *other], tmp_path)
+    assert run(["series", str(tmp_path)]) == 0
+    told = capfd.readouterr().out
+    assert "->" not in told
+    assert "No series is chosen: 2 series are equally good: 1, 2 of 2." in told
+    assert "--series ROW" in told
+
+
+def test_a_table_of_series_with_a_choice_says_nothing_more(tmp_path: Path, capfd) -> None:
+    dicom.write(dicom.datasets(), tmp_path)
+    assert run(["series", str(tmp_path)]) == 0
+    assert len(capfd.readouterr().out.splitlines()) == 2
+
+
+def test_each_of_several_refusals_stands_on_lines_of_its_own(capfd) -> None:
+    assert run(["verify", "nowhere", "--out", "no/such/place.json", "--device", "cpu"]) == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.startswith("Refused: ") for line in lines] == [True, False, True, False]
+
+
+def test_a_search_that_is_saved_prints_no_json_and_says_that_answers_were_cut_short(
+    tries: Path, tmp_path: Path, capfd, monkeypatch
+) -> None:
+    monkeypatch.chdir(tries)
+    out = tmp_path / "ships.json"
+    arguments = ["find", "scene.tif", "ship", "--model", "demo", "--max-new-tokens", "2"]
+    assert run([*arguments, "--out", str(out)]) == 3
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert "0 ships in 1 chip, 1 chip with an answer cut short" in told.err
+    assert "raise --max-new-tokens" in told.err
+    assert "unreadable" not in told.err
+    assert out.exists()
+
+
+def test_what_a_search_found_is_printed_where_it_cannot_be_saved(
+    tries: Path, tmp_path: Path, capfd, monkeypatch
+) -> None:
+    from longllava_domains.errors import OutputError
+    from longllava_domains.pipelines.remote_sensing import saving
+
+    def full(*_: object) -> None:
+        raise OutputError("The disk is full.", remedy="Make room.")
+
+    monkeypatch.setattr(saving, "save_all", full)
+    monkeypatch.chdir(tries)
+    arguments = ["find", "scene.tif", "ship", "--model", "demo", "--max-new-tokens", "2"]
+    assert run([*arguments, "--out", str(tmp_path / "ships.json")]) == 2
+    assert json.loads(capfd.readouterr().out)["thing"] == "ship"
+
+
+@pytest.mark.parametrize("source", ["scene.tif", "photo.jpg", PHANTOM])
+def test_an_answer_says_that_nothing_is_published_of_the_model_whatever_the_input(
+    source: str, tries: Path, capfd, monkeypatch
+) -> None:
+    monkeypatch.chdir(tries)
+    few = ["--every-mm", "100"] if source == PHANTOM else []
+    arguments = ["ask", source, "What?", "--model", "demo", "--max-new-tokens", "1", *few]
+    assert run(arguments) == 0
+    assert capfd.readouterr().out.count("No published evidence for this model") == 1
