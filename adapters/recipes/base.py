@@ -152,8 +152,11 @@ class Recipe:
             if isinstance(cause, PolicyError):  # pydantic wraps every ValueError
                 raise cause from None
             wrong = ".".join(str(part) for part in first["loc"][:2])
+            expected = first.get("ctx", {}).get("expected")
             raise PolicyError(
-                f"A value given for {wrong} is not of its kind.",
+                f"A value given for {wrong} is not of its kind."
+                if expected is None
+                else f"{wrong} must be {expected}.",
                 remedy="Look at the recipe: longllava finetune NAME --show.",
                 code="recipe.value",
             ) from None

@@ -34,6 +34,17 @@ _Evaluation = Annotated[
     list[str] | None,
     typer.Option(help="LAYOUT:PLACE of data that will be scored on; its rows are left out"),
 ]
+_EvaluateEverySteps = Annotated[
+    int,
+    typer.Option(
+        help="Steps between measurements of --evaluation; 0 for the end alone",
+        callback=at_least(0),
+    ),
+]
+_EvaluateRows = Annotated[
+    int,
+    typer.Option(help="Most rows of each that are measured; 0 for none", callback=at_least(0)),
+]
 _LossOn = Annotated[
     str | None, typer.Option(help="all or last; by default as the data's own trainer")
 ]
@@ -63,17 +74,8 @@ def finetune(
     threads: Annotated[
         int, typer.Option(help="Threads that load pictures", callback=at_least(1))
     ] = 2,
-    evaluate_every_steps: Annotated[
-        int,
-        typer.Option(
-            help="Steps between measurements of --evaluation; 0 for the end alone",
-            callback=at_least(0),
-        ),
-    ] = 0,
-    evaluate_rows: Annotated[
-        int,
-        typer.Option(help="Most rows of each that are measured; 0 for none", callback=at_least(0)),
-    ] = 64,
+    evaluate_every_steps: _EvaluateEverySteps = 0,
+    evaluate_rows: _EvaluateRows = 64,
     sharded: Annotated[
         bool, typer.Option("--sharded", help="Share the model out over torchrun's processes")
     ] = False,

@@ -33,6 +33,7 @@ from longllava_domains.pipelines.cli.console import (
     tolerate_any_encoding,
 )
 from longllava_domains.pipelines.cli.evaluation import benchmark, harness, measures, own, reproduce
+from longllava_domains.pipelines.cli.options.named import with_option
 from longllava_domains.pipelines.cli.options.remedies import typed
 from longllava_domains.pipelines.memory_remedies import out_of_memory
 
@@ -127,6 +128,7 @@ def _refuse(error: LongLlavaError, arguments: list[str]) -> int:
     command, options = running(arguments)
     for one in error.errors if isinstance(error, SeveralRefusalsError) else (error,):
         message, remedy = (typed(text, command, options) for text in (one.message, one.remedy))
+        message = with_option(message, remedy, one.code, options, arguments)
         stderr.print(f"Refused: {message}", style="bold red", markup=False)
         stderr.print(f"  {remedy}", markup=False)
     reveal_paths(arguments, str(error))

@@ -61,6 +61,12 @@ class SlideSettings:
     zoom_by: str | None = None
 
     def __post_init__(self) -> None:
+        if self.origin not in (None, "slide", "bounds"):
+            raise PolicyError(
+                f"origin must be slide or bounds, not {self.origin}.",
+                remedy="Leave it out where the whole slide was scanned.",
+                code="slide.origin",
+            )
         self.zoom_policy(())
         TilePolicy(**self.tile_wishes())
         drawn = () if self.tissue is None else (self.tissue,)

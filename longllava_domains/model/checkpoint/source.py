@@ -101,7 +101,7 @@ def _require_config(folder: Path) -> None:
     raise CheckpointError(
         "The folder has no config.json, so it holds no model.",
         remedy="Name a folder that holds config.json, tokenizer.json and the weights "
-        "(model.safetensors, or its parts and their index), as a checkpoint is published.",
+        "(.safetensors, with their index where they are in parts), as a checkpoint is published.",
         code="checkpoint.no_config",
     )
 

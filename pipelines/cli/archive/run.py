@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from longllava_domains.errors import PolicyError
+from longllava_domains.pipelines.cli.archive.predict import predict
 from longllava_domains.pipelines.cli.console import stderr, stdout
 from longllava_domains.pipelines.cli.options.numbers import Check, above_zero, at_least
 from longllava_domains.pipelines.cli.options.shared import (
@@ -19,8 +20,6 @@ from longllava_domains.vision_language import LoadOptions
 
 if TYPE_CHECKING:
     from longllava_domains.archive import Manifest, Progress, Settings, Shard
-    from longllava_domains.pipelines.archive import ArchiveTask
-    from longllava_domains.pipelines.archive.planning import ArchivePlan
 
 FINISHED_WITH_FAILURES: Final = 3
 _GIB: Final = 1 << 30
@@ -29,6 +28,14 @@ _ENGINES: Final = ("local", "ray")
 LedgerFolder = Annotated[
     Path | None, typer.Option(help="Folder of the ledger on a local disk; below the results")
 ]
+
+_Most = Annotated[
+    int | None, typer.Option(help="Slide: largest number of views", callback=at_least(1))
+]
+_Documents = Annotated[
+    Path | None, typer.Option(help="Folder of SR and FHIR files, which name patients")
+]
+_MaxNewTokens = Annotated[int, typer.Option(help="ask: longest answer", callback=at_least(1))]
 
 
 @dataclass(frozen=True)
@@ -126,26 +133,21 @@ def run(
         str, typer.Option("--preset", "--policy", help="CT: slices, windows and prompts")
     ] = "ct-default@1",
     every_mm: EveryMm = None,
-    most: Annotated[
-        int | None, typer.Option(help="Slide: largest number of views", callback=at_least(1))
-    ] = None,
+    most: _Most = None,
     max_tokens: MaxTokens = None,
-    max_new_tokens: Annotated[
-        int, typer.Option(help="ask: longest answer", callback=at_least(1))
-    ] = 256,
+    max_new_tokens: _MaxNewTokens = 256,
     files: Annotated[
         list[str] | None,
         typer.Option(help="Write for each item: json, sr, fhir, geojson, gpkg; repeat for several"),
     ] = None,
-    documents: Annotated[
-        Path | None, typer.Option(help="Folder of SR and FHIR files, which name patients")
-    ] = None,
+    documents: _Documents = None,
     running: Running,
     scanning: Scanning,
     trial: DryRun,
 ) -> None:
     """Score what is missing. Stop it with Ctrl-C or SIGTERM; run it again to go on."""
     from longllava_domains.pipelines.archive import ArchiveTask, archive_job
+    from longllava_domains.pipelines.archive.planning import hours_of
 
     settings = {"spacing_mm": every_mm, "max_views": most, "max_tokens": max_tokens}
     asked = ArchiveTask(
@@ -160,10 +162,15 @@ def run(
         output=output,
         documents=documents,
     )
-    chosen = _settings(output, running)  # refused before a scan leaves its manifest behind
+    # Refused before a scan leaves its manifest behind.
+    chosen = _settings(output, running)
+    deadline_hours = None if trial.deadline is None else hours_of(trial.deadline)
     items, domain = _manifest(source, output, scanning)
     if trial.dry_run:
-        _predict(asked, items, domain, running, trial)
+        predict(
+            asked, items, domain, sample=trial.sample, workers=max(1, running.workers),
+            decoders=running.decoders, deadline_hours=deadline_hours,
+        )  # fmt: skip
         return
     done = _run(archive_job(asked, domain), items, chosen, running)
     stdout.print(str(done), markup=False)
@@ -193,45 +200,6 @@ def _manifest(source: str, output: Path, scanning: Scanning) -> tuple["Manifest"
         stderr.print(f"{found.items} items of {found.files} files", markup=False)
     items.require_outside(output)
     return items, items.domain()
-
-
-def _predict(
-    asked: "ArchiveTask", items: "Manifest", domain: str, running: Running, trial: DryRun
-) -> None:
-    from longllava_domains.pipelines.archive.planning import hours_of, plan_run
-
-    plan = plan_run(
-        asked,
-        items,
-        domain,
-        sample=trial.sample,
-        workers=max(1, running.workers),
-        decoders=running.decoders,
-        deadline_hours=None if trial.deadline is None else hours_of(trial.deadline),
-    )
-    for line in _told(plan, max(1, running.workers)):
-        stdout.print(line, markup=False)
-
-
-def _told(plan: "ArchivePlan", workers: int) -> list[str]:
-    """Say a prediction in lines."""
-    found = plan.prediction
-    stages = ", ".join(f"{name} {value:.3g} s" for name, value in found.stage_seconds.items())
-    ends = ", ".join(f"{share:.0%} {status}" for status, share in sorted(found.outcomes.items()))
-    lines = [
-        f"{found.items} items, {found.hours:.2f} h ({found.items_per_hour:.0f} an hour, "
-        f"{found.bytes_per_second / 1e6:.1f} MB/s); bottleneck: {found.bottleneck}",
-        f"Mean of {found.sampled} items tried: {stages}; {ends}",
-    ]
-    if plan.deadline_hours is None:
-        return lines
-    if found.meets(plan.deadline_hours):
-        return [*lines, f"This meets the deadline of {plan.deadline_hours:g} h."]
-    lines.append(f"This misses the deadline of {plan.deadline_hours:g} h. What meets it:")
-    lines += [f"  {option}: {each.hours:.2f} h" for option, each in plan.in_time.items()]
-    if plan.workers is not None:
-        lines.append(f"  as it is, with {plan.workers} workers instead of {workers}")
-    return lines
 
 
 def _settings(output: Path, running: Running) -> "Settings":

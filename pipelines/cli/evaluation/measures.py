@@ -44,8 +44,8 @@ def needle(
     from longllava_domains.pipelines.measures.card import HEAD, save_measure, share_lines
     from longllava_domains.pipelines.measures.trials import run_trials
 
-    counts = [int(each) for each in _numbers(frames)] or list(needles.FRAMES)
-    places = _numbers(depths) or list(needles.DEPTHS)
+    counts = [int(each) for each in _numbers("--frames", frames)] or list(needles.FRAMES)
+    places = _numbers("--depths", depths) or list(needles.DEPTHS)
     loaded = load(require_model(model), loading)
     view_px = loaded.view_format.view_px
     trials = needles.needle_trials(counts, places, view_px=view_px, seed=seed, data=data)
@@ -86,7 +86,10 @@ def scaling(
     from longllava_domains.pipelines.measures.card import HEAD, save_measure, share_lines
     from longllava_domains.pipelines.measures.trials import run_trials
 
-    chosen = [int(each) for each in _numbers(points)] or list(curves.CURVES.get(curve, ()))
+    chosen = [int(each) for each in _numbers("--points", points)] or list(
+        curves.CURVES.get(curve, ())
+    )
+    curves.require_curve(curve, chosen, is_generated=data is None)
     loaded = load(require_model(model), loading)
     folder = make_folder(output or f"longllava-{curve}")
     trials = curves.scaling_trials(curve, chosen, loaded.view_format, folder, seed=seed, data=data)
@@ -141,12 +144,12 @@ def efficiency(
     written(path)
 
 
-def _numbers(text: str) -> list[float]:
+def _numbers(option: str, text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise PolicyError(
-            "A list of numbers cannot be read.",
+            f"{option} cannot be {text}: it is a list of numbers.",
             remedy="Write numbers with commas, such as 100,200.",
             code="cli.numbers",
         ) from None
