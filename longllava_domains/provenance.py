@@ -53,9 +53,13 @@ _NOTICES: Final = frozenset(
         "Heights, not a photograph: the encoder learned from photographs.",
         "The two dates were taken to one grid by resampling.",
         "The dates are paired by pixels: nothing says that they show one place.",
+        "The area of interest reaches beyond the scene: the part inside is shown.",
         # of slides
+        "A region reaches beyond the slide: the part inside is shown.",
         "The model's card names no training on pathology slides.",
         # of computed tomography
+        "One slice is shown: the distance asked for between slices is longer than the scan.",
+        "The header names the head, and no window shown is for it: there are brain and others.",
         "Slices are shown as they were acquired, without a grid: the gantry was tilted.",
         "Slices are shown as they were acquired, without a grid: slices are missing between them.",
         "Slices are shown as they were acquired, without a grid: their distances differ.",

@@ -33,10 +33,16 @@ def read_held_out(reports: Path, labels: Path) -> tuple[HeldOut, dict[str, Any]]
         Margins and truth of the scans that both have, and the fingerprint they share.
 
     Raises:
-        NotFoundError: The table is not there, or no report is of a scan that it names.
+        NotFoundError: Folder or table are not there, or no report is of a scan that it names.
         DamagedInputError: The table or a report cannot be read.
         PolicyError: Reports of different models, adapters, presets or policies.
     """
+    if not reports.is_dir():
+        raise NotFoundError(
+            "The folder of the reports is not there.",
+            remedy="Give the folder with the JSON that longllava report --out wrote of each scan.",
+            code="calibration.reports",
+        )
     truth = {row[_NAME].removesuffix(".nii.gz"): row for row in read_csv(labels, (_NAME,))}
     found = [path for path in sorted(reports.glob("*.json")) if path.stem in truth]
     if not found:

@@ -23,6 +23,7 @@ from longllava_domains.pipelines.ct.findings_first import (
 from longllava_domains.pipelines.ct.preset import CTPreset
 from longllava_domains.pipelines.ct.reading import CTReading, ShownCT, showable, shown_ct
 from longllava_domains.pipelines.ct.result import Abnormality, CTReportResult
+from longllava_domains.pipelines.evidence_notice import no_evidence, with_notices
 from longllava_domains.pipelines.loading import load, refuse_a_name
 from longllava_domains.pipelines.memory_remedies import with_slice_spacing_remedy
 from longllava_domains.provenance import UNTRAINED_NOTICE, Provenance
@@ -254,7 +255,9 @@ class CTReport:
             with_slice_spacing_remedy(opened, chosen),
             self.model.open(sequence, watch=watch) as session,
         ):
-            return session.ask(question, max_new_tokens=max_new_tokens, sampling=sampling)
+            answer = session.ask(question, max_new_tokens=max_new_tokens, sampling=sampling)
+        published = self.preset.published_evidence
+        return with_notices(answer, no_evidence(answer.provenance, published=published))
 
     def _opened(
         self, volume: Any, policy: ct.SlicePolicy | None, series: int | str | None
@@ -293,9 +296,8 @@ class CTReport:
         """Return what of the scan is known to lie outside those that the calibration was fitted on."""
         if self.calibration is None or session.sequence is None:
             return ()
-        return outside_population(
-            self.calibration, session.sequence.provenance.get("series", {}) or {}
-        )
+        series = session.sequence.provenance.get("series", {}) or {}
+        return outside_population(self.calibration, series)
 
     def _draft_prompt(self, found: dict[str, Abnormality], outside: tuple[str, ...]) -> str:
         """Return the report prompt; findings that were withheld cannot come first."""
@@ -304,9 +306,8 @@ class CTReport:
         return conditioned_prompt(self.preset.report_prompt, found)
 
     def _provenance(self, made: Provenance, withheld: list[str]) -> Provenance:
-        notices = list(made.get("notices", ()))
-        if made.get("model") not in self.preset.published_evidence:
-            notices.append("No published evidence for this model on this kind of image.")
+        unproved = no_evidence(made, published=self.preset.published_evidence)
+        notices = [*made.get("notices", ()), *unproved]
         return made.with_(
             preset=self.preset.name, report_mode=self.mode, withheld=withheld, notices=notices
         )

@@ -22,6 +22,17 @@ _SIGNS: Final = (
     "series.numbers_start_late",
 )
 _PART: Final = "A part of a series was read, as asked: other images of it lie outside."
+_ONE_SLICE: Final = (
+    "One slice is shown: the distance asked for between slices is longer than the scan."
+)
+_HEAD: Final = (
+    "The header names the head, and no window shown is for it: there are brain and others."
+)
+_HEAD_REGIONS: Final = frozenset({"HEAD", "BRAIN", "SKULL"})
+_HEAD_WINDOWS: Final = frozenset(
+    {"brain", "subdural", "stroke", "stroke-narrow", "head-soft-tissue", "temporal-bone", "bone",
+     "medgemma-1.5"}
+)  # fmt: skip
 _ELSEWHERE: Final = "Other series of the study cover other ranges, which were not read."
 
 
@@ -36,6 +47,12 @@ def notices_of(volume: SliceStack, policy: SlicePolicy) -> list[str]:
     names = {window if isinstance(window, str) else window.name for window in policy.windows_shown}
     if "choice.sharp_available" in codes and kernel != "sharp" and "lung" in names:
         found.append(_SHARP)
+    named = set(str(volume.facts.get("body_part", "")).split())
+    if named and named <= _HEAD_REGIONS and not names & _HEAD_WINDOWS:
+        found.append(_HEAD)
+    z_mm = volume.slices(policy.at).z_mm
+    if policy.spacing_mm and len(z_mm) > 1 and policy.spacing_mm > abs(z_mm[-1] - z_mm[0]):
+        found.append(_ONE_SLICE)
     if any(code in codes for code in _SIGNS):
         found.append(_INCOMPLETE)
     if "series.part" in codes:

@@ -15,6 +15,7 @@ from longllava_domains.pipelines.cli.archive.run import (
     run,
 )
 from longllava_domains.pipelines.cli.console import stdout
+from longllava_domains.pipelines.cli.options.numbers import above_zero, at_least
 from longllava_domains.pipelines.cli.options.shared import LOADING, sharing
 from longllava_domains.units import counted, human_bytes
 
@@ -89,9 +90,13 @@ def scan(
 def plan(
     source: Annotated[str, typer.Argument(help="idc:, or idc:PATH of an index file")],
     domain: Annotated[str, typer.Option(help="ct or pathology")],
-    seconds_per_item: Annotated[float, typer.Option(help="Of one worker, as a dry run says")],
-    read_mb: Annotated[float, typer.Option(help="Megabytes a second that all workers read")],
-    workers: Annotated[int, typer.Option(help="Workers")] = 1,
+    seconds_per_item: Annotated[
+        float, typer.Option(help="Of one worker, as a dry run says", callback=above_zero)
+    ],
+    read_mb: Annotated[
+        float, typer.Option(help="Megabytes a second that all workers read", callback=above_zero)
+    ],
+    workers: Annotated[int, typer.Option(help="Workers", callback=at_least(1))] = 1,
 ) -> None:
     """Plan a run over the public Imaging Data Commons from its index; nothing is downloaded."""
     from longllava_domains.archive import plan_idc

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from longllava_domains.evaluate.board import board_head, board_lines
+from longllava_domains.evaluate.datasets import require_data
 from longllava_domains.pipelines.benchmark.benchmark import BENCHMARKS, Benchmark, RunSettings
 from longllava_domains.pipelines.benchmark.outcome import BenchmarkResult
 from longllava_domains.pipelines.cli.console import (
@@ -26,6 +27,8 @@ from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.shared import LOADING, AsJson, Model, sharing
 from longllava_domains.vision_language import LoadOptions
 
+_MaxNewTokens = Annotated[int | None, typer.Option(help="Longest answer", callback=at_least(1))]
+_Draws = Annotated[int, typer.Option(help="Draws of the bootstrap", callback=at_least(0))]
 WITH_FAILURES = 3  # exit code: finished, and some inputs could not be shown
 
 
@@ -50,7 +53,7 @@ def _command(benchmark: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - 
         output: Annotated[
             Path | None, typer.Option(help="Folder for answers, predictions and cards")
         ] = None,
-        max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer")] = None,
+        max_new_tokens: _MaxNewTokens = None,
         limit: Annotated[
             int | None, typer.Option(help="Only the first N rows", callback=at_least(1))
         ] = None,
@@ -63,7 +66,7 @@ def _command(benchmark: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - 
         settings: Annotated[
             list[str] | None, typer.Option("--set", help="A setting of the score, name=value")
         ] = None,
-        draws: Annotated[int, typer.Option(help="Draws of the bootstrap")] = 2000,
+        draws: _Draws = 2000,
         seed: Annotated[int, typer.Option(help="Of all draws")] = 0,
         synthetic: Annotated[
             bool, typer.Option("--synthetic", help="The data are phantoms")
@@ -75,6 +78,7 @@ def _command(benchmark: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - 
         from longllava_domains.pipelines.loading import load
 
         named_protocols(benchmark, protocol)
+        require_data(data)
         runner = Benchmark(load(require_model(model), loading))
         chosen = RunSettings(
             max_new_tokens, limit, controls, seed, draws, synthetic,
