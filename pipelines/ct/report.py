@@ -10,12 +10,14 @@ from typing import Any, Final
 
 from longllava_domains import ct
 from longllava_domains.answer import Answer
+from longllava_domains.ct.population import population_of
 from longllava_domains.ct.views.policy import ReconstructionKernel
 from longllava_domains.ct_rate_labels import CT_RATE_LABELS
 from longllava_domains.pipelines.ct.as_volume import CTOpenOptions, as_volume
 from longllava_domains.pipelines.ct.calibration import Calibration
 from longllava_domains.pipelines.ct.findings import score_findings
 from longllava_domains.pipelines.ct.findings_first import (
+    OUTSIDE,
     conditioned_prompt,
     outside_population,
     require_mode,
@@ -25,7 +27,7 @@ from longllava_domains.pipelines.ct.reading import CTReading, ShownCT, showable,
 from longllava_domains.pipelines.ct.result import Abnormality, CTReportResult
 from longllava_domains.pipelines.loading import load, refuse_a_name
 from longllava_domains.pipelines.memory_remedies import with_slice_spacing_remedy
-from longllava_domains.provenance import UNTRAINED_NOTICE, Provenance
+from longllava_domains.provenance import OUTSIDE_CALIBRATION_NOTICE, UNTRAINED_NOTICE, Provenance
 from longllava_domains.vision_language import (
     LoadOptions,
     Monitor,
@@ -293,9 +295,7 @@ class CTReport:
         """Return what of the scan is known to lie outside those that the calibration was fitted on."""
         if self.calibration is None or session.sequence is None:
             return ()
-        return outside_population(
-            self.calibration, session.sequence.provenance.get("series", {}) or {}
-        )
+        return outside_population(self.calibration, population_of(session.sequence.provenance))
 
     def _draft_prompt(self, found: dict[str, Abnormality], outside: tuple[str, ...]) -> str:
         """Return the report prompt; findings that were withheld cannot come first."""
@@ -307,6 +307,8 @@ class CTReport:
         notices = list(made.get("notices", ()))
         if made.get("model") not in self.preset.published_evidence:
             notices.append("No published evidence for this model on this kind of image.")
+        if any(code.startswith(OUTSIDE) for code in withheld):
+            notices.append(OUTSIDE_CALIBRATION_NOTICE)
         return made.with_(
             preset=self.preset.name, report_mode=self.mode, withheld=withheld, notices=notices
         )
