@@ -25,7 +25,7 @@ _RANGES: Final = ("age_years", "slice_spacing_mm")
 
 
 class ReadReports(NamedTuple):
-    """What saved reports say for a calibration.
+    """Saved reports as a calibration takes them.
 
     Attributes:
         held_out: Margins and truth of the scans that reports and labels share.

@@ -102,7 +102,7 @@ class Calibration:
 def _read_limits(
     limits: Mapping[str, list[Any]],
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[float, float]]]:
-    """Tell lists of words from ranges, which are two numbers.
+    """Return limits as lists of words, and as ranges, which are two numbers.
 
     Raises:
         ValueError: A range is not two numbers, the lower first.

@@ -286,16 +286,12 @@ class CTReport:
     ) -> tuple[dict[str, Abnormality], tuple[str, ...]]:
         """Score the findings; presence is withheld outside the calibration's scans."""
         found = self._findings(session, on_progress)
-        outside = self._outside(session)
+        if self.calibration is None or session.sequence is None:
+            return found, ()
+        outside = outside_population(self.calibration, population_of(session.sequence.provenance))
         if outside:
             found = {label: replace(each, present=None) for label, each in found.items()}
         return found, outside
-
-    def _outside(self, session: VisionSession) -> tuple[str, ...]:
-        """Return what of the scan is known to lie outside those that the calibration was fitted on."""
-        if self.calibration is None or session.sequence is None:
-            return ()
-        return outside_population(self.calibration, population_of(session.sequence.provenance))
 
     def _draft_prompt(self, found: dict[str, Abnormality], outside: tuple[str, ...]) -> str:
         """Return the report prompt; findings that were withheld cannot come first."""

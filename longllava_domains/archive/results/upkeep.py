@@ -31,7 +31,7 @@ Choose = Callable[[pa.Table], pa.Array]
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What of a study was deleted from results, and what was not.
+    """Rows and documents of a study that were deleted, and documents that were not there.
 
     Attributes:
         rows: Rows of results that went.

@@ -147,6 +147,7 @@ def read_header(file: SourceFile) -> SliceHeader | NotAnImage:
     return parse_header(file, found)
 
 
+_GROUPS: Final = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _WINDOW_FUNCTIONS: Final = {"LINEAR_EXACT": "linear_exact", "SIGMOID": "sigmoid"}
 
 
@@ -215,8 +216,7 @@ def _image(file: SourceFile, found: ParsedElements, values: Elements) -> SliceHe
         real_world=values.present("RealWorldValueMappingSequence"),
         burned_in=values.text("BurnedInAnnotation").upper() not in ("", "NO"),
         lossy=values.text("LossyImageCompression") == "01",
-        grouped=values.present("SharedFunctionalGroupsSequence")
-        or values.present("PerFrameFunctionalGroupsSequence"),
+        grouped=any(map(values.present, _GROUPS)),
         windows=values.windows(),
         window_function=_WINDOW_FUNCTIONS.get(values.text("VOILUTFunction").upper(), "linear"),
         bad=tuple(sorted(values.bad)),
