@@ -62,7 +62,7 @@ def ask_on_devices(
     shares = [_Share(run, device, (place, len(devices))) for place, device in enumerate(devices)]
     try:
         while alive := [share for share in shares if share.process.is_alive()]:
-            wait([each for share in alive for each in (share.pipe, share.process.sentinel)])
+            wait([each for share in alive for each in share.signs()])
             for share in shares:
                 share.hear()
             if on_progress is not None:
@@ -90,6 +90,10 @@ class _Share:
         )
         self.process.start()
         theirs.close()
+
+    def signs(self) -> list[Any]:
+        """Return what to wait for: a word of the process, or its end."""
+        return [self.process.sentinel, *([] if self.pipe.closed else [self.pipe])]
 
     def hear(self) -> None:
         """Take in what the process says."""
