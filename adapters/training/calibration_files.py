@@ -11,7 +11,7 @@ import numpy as np
 
 from longllava_domains.adapters.data.readers.tables import read_csv
 from longllava_domains.adapters.training.calibrate import HeldOut
-from longllava_domains.ct.population import population_of
+from longllava_domains.ct.population import OTHER_MANUFACTURER, population_of
 from longllava_domains.errors import DamagedInputError, NotFoundError, PolicyError
 from longllava_domains.units import short_hash
 
@@ -81,7 +81,8 @@ def read_held_out(reports: Path, labels: Path) -> ReadReports:
 def limits_of(populations: Sequence[Mapping[str, Sequence[Any]]]) -> dict[str, list[Any]]:
     """Return the limits that scans set: name -> words, or the lowest and the highest number.
 
-    What one of the scans does not say sets no limit, because it may lie anywhere.
+    What one of the scans does not say sets no limit, because it may lie anywhere; neither does a
+    manufacturer that is on no list, because another one of those is not the same.
 
     Args:
         populations: Of each scan, as `population_of` returns it.
@@ -89,8 +90,8 @@ def limits_of(populations: Sequence[Mapping[str, Sequence[Any]]]) -> dict[str, l
     limits: dict[str, list[Any]] = {}
     for name in dict.fromkeys(name for each in populations for name in each):
         said = [each.get(name, ()) for each in populations]
-        if all(said):
-            values = sorted({value for each in said for value in each})
+        values = sorted({value for each in said for value in each})
+        if all(said) and OTHER_MANUFACTURER not in values:
             limits[name] = [values[0], values[-1]] if name in _RANGES else values
     return limits
 

@@ -14,8 +14,8 @@ LIFETIME_YEARS: Final = 150
 _AGE: Final = re.compile(r"(\d{1,3})([DWMY])\Z")  # value representation AS, PS3.5 section 6.2
 _IN_A_YEAR: Final = {"D": 366, "W": 53, "M": 12, "Y": 1}
 
-# Word -> how the names of its makes begin, those of bought ones included.
-_MAKES: Final[Mapping[str, tuple[str, ...]]] = {
+# Word -> how the names of a manufacturer begin, those of bought ones included.
+_MANUFACTURERS: Final[Mapping[str, tuple[str, ...]]] = {
     "GE": ("GE ", "GEMS", "GENERAL ELECTRIC"),
     "SIEMENS": ("SIEMENS",),
     "PHILIPS": ("PHILIPS", "MARCONI", "PICKER", "ELSCINT"),
@@ -25,7 +25,7 @@ _MAKES: Final[Mapping[str, tuple[str, ...]]] = {
     "NEUSOFT": ("NEUSOFT",),
     "SAMSUNG": ("SAMSUNG", "NEUROLOGICA"),
 }
-OTHER_MAKE: Final = "OTHER"
+OTHER_MANUFACTURER: Final = "OTHER"
 PHASES: Final = ("native", "contrast")
 
 
@@ -50,8 +50,8 @@ def age_band(from_years: float) -> tuple[int, int]:
     return first, LIFETIME_YEARS if first >= OLDEST_FROM_YEARS else first + BAND_YEARS - 1
 
 
-def scanner_make(text: str) -> str:
-    """Return the make of a scanner in one word, empty where the header says none.
+def manufacturer_word(text: str) -> str:
+    """Return the manufacturer of a scanner in one word, empty where the header says none.
 
     Args:
         text: Manufacturer (0008,0070).
@@ -59,29 +59,29 @@ def scanner_make(text: str) -> str:
     name = text.upper()
     if not name:
         return ""
-    for word, starts in _MAKES.items():
+    for word, starts in _MANUFACTURERS.items():
         if name == word or name.startswith(starts):
             return word
-    return OTHER_MAKE
+    return OTHER_MANUFACTURER
 
 
 def population_of(made: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Return what the provenance of views says of patient and scanner, empty where it says nothing.
 
-    Words: ``body_part``, ``phase`` (native, contrast), ``kernel``, ``make``. Lowest and highest
-    number: ``age_years``, ``slice_spacing_mm``.
+    Words: ``body_part``, ``phase`` (native, contrast), ``kernel``, ``manufacturer``. Lowest and
+    highest number: ``age_years``, ``slice_spacing_mm``.
 
     Args:
         made: Provenance of views, or of a report on them.
     """
     series = made.get("series") or {}
     spacing = (made.get("spacing_mm") or [None])[0]
-    kernel, make = series.get("kernel"), series.get("make")
+    kernel, manufacturer = series.get("kernel"), series.get("manufacturer")
     return {
         "body_part": list(series.get("body_part") or ()),
         "phase": [word for word in series.get("phase") or () if word in PHASES],
         "kernel": [] if kernel in (None, "unknown") else [kernel],
-        "make": [] if make in (None, OTHER_MAKE) else [make],
+        "manufacturer": [] if manufacturer is None else [manufacturer],
         "age_years": list(series.get("age_years") or ()),
         "slice_spacing_mm": [] if not spacing else [round(spacing, 2)] * 2,
     }

@@ -10,8 +10,8 @@ from longllava_domains import ct
 from longllava_domains.ct.population import (
     age_band,
     age_from_years,
+    manufacturer_word,
     population_of,
-    scanner_make,
 )
 
 
@@ -37,7 +37,7 @@ def test_what_is_no_age_gives_none(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "make"),
+    ("text", "manufacturer"),
     [
         ("SIEMENS", "SIEMENS"), ("Siemens Healthineers", "SIEMENS"), ("GE", "GE"),
         ("GE MEDICAL SYSTEMS", "GE"), ("TOSHIBA", "CANON"), ("Canon Medical Systems", "CANON"),
@@ -45,8 +45,8 @@ def test_what_is_no_age_gives_none(text: str) -> None:
         ("", ""),
     ],
 )  # fmt: skip
-def test_the_maker_of_a_scanner_is_one_word_of_a_list(text: str, make: str) -> None:
-    assert scanner_make(text) == make
+def test_the_maker_of_a_scanner_is_one_word_of_a_list(text: str, manufacturer: str) -> None:
+    assert manufacturer_word(text) == manufacturer
 
 
 def test_views_of_a_series_say_band_and_make_and_nothing_else_of_them(
@@ -59,7 +59,7 @@ def test_views_of_a_series_say_band_and_make_and_nothing_else_of_them(
     dicom.write_series(tmp_path / "series", edit=edit)
     made = ct.open_volume(tmp_path / "series").to_sequence(ct.SlicePolicy()).provenance
     found = population_of(made)
-    assert (found["age_years"], found["make"]) == ([40, 49], ["SIEMENS"])
+    assert (found["age_years"], found["manufacturer"]) == ([40, 49], ["SIEMENS"])
     assert found["slice_spacing_mm"] == [round(made["spacing_mm"][0], 2)] * 2
     said = json.dumps(made.to_json())
     assert "047" not in said
@@ -74,5 +74,5 @@ def test_what_a_header_does_not_say_is_empty(tmp_path: Path, dicom: ModuleType) 
     dicom.write_series(tmp_path / "series", edit=edit)
     made = ct.open_volume(tmp_path / "series").to_sequence(ct.SlicePolicy()).provenance
     found = population_of(made)
-    assert (found["age_years"], found["make"], found["body_part"]) == ([], [], [])
+    assert (found["age_years"], found["manufacturer"], found["body_part"]) == ([], [], [])
     assert not any(population_of({}).values())

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from longllava_domains.ct.dicom.elements import WANTED, Elements
-from longllava_domains.ct.population import age_from_years, scanner_make
+from longllava_domains.ct.population import age_from_years, manufacturer_word
 from longllava_domains.formats.dicom.fast_parser import ParsedElements, parse
 from longllava_domains.formats.dicom.pydicom_parser import read_elements
 from longllava_domains.formats.dicom.source_file import SourceFile
@@ -46,7 +46,7 @@ class SliceHeader:
         acquired_s, trigger_ms: Times that tell phases apart, and are never passed on.
         contrast: ``"contrast"``, ``"native"`` where the header denies it, or empty.
         age_from_years: First year of the age band, None where absent, see `age_from_years`.
-        make: Of the scanner, a word from a fixed list; empty where absent.
+        manufacturer: Of the scanner, a word from a fixed list; empty where absent.
         images_in_acquisition: How many images the header says its acquisition has.
         concatenation: Digest of the concatenation that the file is a part of, empty for none.
         concatenation_part, concatenation_parts: Number of the part, and how many there are.
@@ -81,7 +81,7 @@ class SliceHeader:
     trigger_ms: float | None = field(default=None, repr=False)
     contrast: str = ""
     age_from_years: int | None = None
-    make: str = ""
+    manufacturer: str = ""
     images_in_acquisition: int | None = None
     concatenation: str = ""
     concatenation_part: int | None = None
@@ -189,7 +189,7 @@ def _image(file: SourceFile, found: ParsedElements, values: Elements) -> SliceHe
         trigger_ms=values.decimal("TriggerTime"),
         contrast=values.contrast(),
         age_from_years=age_from_years(values.text("PatientAge").upper()),
-        make=scanner_make(values.text("Manufacturer")),
+        manufacturer=manufacturer_word(values.text("Manufacturer")),
         images_in_acquisition=values.integer("ImagesInAcquisition"),
         concatenation=values.digest("ConcatenationUID"),
         concatenation_part=values.short("InConcatenationNumber"),

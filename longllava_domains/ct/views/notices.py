@@ -51,7 +51,7 @@ def series_of(volume: SliceStack) -> dict[str, Any]:
 
     Keys: ``series_number`` (DICOM), ``row`` (of `ct.list_series`), ``images``, ``plane``,
     ``kernel``, ``body_part``, ``phase``, ``z_range_mm``, ``chosen_by``, ``age_years`` (first and
-    last year of a band) and ``make`` of the scanner, both None where the header does not say.
+    last year of a band) and ``manufacturer`` of the scanner, both None where the header does not say.
     """
     numbers, facts = volume.report.numbers, volume.facts
     if "series_row" not in numbers:
@@ -70,5 +70,5 @@ def series_of(volume: SliceStack) -> dict[str, Any]:
         "z_range_mm": span or None,
         "chosen_by": chosen_by,
         "age_years": None if age is None else list(age_band(float(age))),
-        "make": facts.get("make"),
+        "manufacturer": facts.get("manufacturer"),
     }

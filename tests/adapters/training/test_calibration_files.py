@@ -58,7 +58,7 @@ def test_reports_and_labels_are_joined_by_scan_and_grouped_by_patient(tmp_path: 
 
 
 def scan(from_years: int, make: str, spacing_mm: float) -> dict[str, Any]:
-    series = {"age_years": [from_years, from_years + 9], "make": make, "kernel": "unknown",
+    series = {"age_years": [from_years, from_years + 9], "manufacturer": make, "kernel": "unknown",
               "body_part": ["CHEST"], "phase": ["native", "2", "of", "5"]}  # fmt: skip
     return {"series": series, "spacing_mm": [spacing_mm, 0.7, 0.7]}
 
@@ -73,15 +73,15 @@ def test_limits_are_what_all_scans_say_of_themselves(tmp_path: Path) -> None:
     assert read_held_out(reports, labels).limits == {
         "body_part": ["CHEST"],
         "phase": ["native"],
-        "make": ["GE", "SIEMENS"],
+        "manufacturer": ["GE", "SIEMENS"],
         "age_years": [40, 79],
         "slice_spacing_mm": [1.0, 2.5],
     }
     saved["provenance"]["series"]["age_years"] = None
-    saved["provenance"]["series"]["make"] = "OTHER"
+    saved["provenance"]["series"]["manufacturer"] = "OTHER"
     path.write_text(json.dumps(saved))
     limits = read_held_out(reports, labels).limits
-    assert not {"age_years", "make", "kernel"} & limits.keys()
+    assert not {"age_years", "manufacturer", "kernel"} & limits.keys()
 
 
 @pytest.mark.parametrize(
@@ -127,10 +127,10 @@ def test_the_command_writes_what_a_pipeline_reads(tmp_path: Path, capfd) -> None
     assert "Emphysema" in shown
     assert "80 scans of 40 patients" in shown
     assert "fitted on age_years: 40 to 49" in shown
-    assert "fitted on make: GE" in shown
+    assert "fitted on manufacturer: GE" in shown
     fitted = Calibration.from_file(output)
     assert fitted.ranges == {"age_years": (40, 49), "slice_spacing_mm": (1.5, 1.5)}
-    assert fitted.limits["make"] == ("GE",)
+    assert fitted.limits["manufacturer"] == ("GE",)
     assert set(Calibration.from_file(output).coefficients) == set(LABELS)
     assert json.loads(output.read_text())["population"] == "simulated"
     assert run(command) == 2

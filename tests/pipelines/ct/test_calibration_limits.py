@@ -47,9 +47,16 @@ def calibration(folder: Path, limits: dict[str, Any], sha256: str = "0" * 64) ->
     [
         ({"age_years": [20, 69]}, ("calibration.outside.age_years",)),
         ({"age_years": [80, 150]}, ("calibration.outside.age_years",)),
-        ({"make": ["GE", "CANON"]}, ("calibration.outside.make",)),
+        ({"manufacturer": ["GE", "CANON"]}, ("calibration.outside.manufacturer",)),
         ({"slice_spacing_mm": [0.1, 0.2]}, ("calibration.outside.slice_spacing_mm",)),
-        ({"age_years": [20, 79], "make": ["GE", "SIEMENS"], "slice_spacing_mm": [0.1, 90]}, ()),
+        (
+            {
+                "age_years": [20, 79],
+                "manufacturer": ["GE", "SIEMENS"],
+                "slice_spacing_mm": [0.1, 90],
+            },
+            (),
+        ),
         ({"age_years": [74, 74]}, ()),  # in the band, as far as is known
     ],
 )
@@ -65,9 +72,17 @@ def test_age_make_and_spacing_are_held_against_the_limits(
 def test_a_scan_that_says_nothing_of_age_and_scanner_is_not_held_against_them(
     tmp_path: Path,
 ) -> None:
-    fitted = calibration(tmp_path, {"age_years": [20, 69], "make": ["GE"]})
-    views = ct.open_volume(PHANTOM).to_sequence(FEW)
+    fitted = calibration(tmp_path, {"age_years": [20, 69], "manufacturer": ["GE"]})
+    for path in sorted(PHANTOM.rglob("*.dcm")):
+        image = pydicom.dcmread(path)
+        for keyword in ("PatientAge", "Manufacturer"):
+            image.pop(keyword, None)
+        (tmp_path / "scan").mkdir(exist_ok=True)
+        image.save_as(tmp_path / "scan" / path.name)
+    views = ct.open_volume(tmp_path / "scan").to_sequence(FEW)
     assert outside_population(fitted, population_of(views.provenance)) == ()
+    unlisted = population_of({"series": {"manufacturer": "OTHER"}})
+    assert outside_population(fitted, unlisted) == ("calibration.outside.manufacturer",)
 
 
 def test_a_report_withholds_presence_outside_the_limits_and_says_so(
@@ -77,16 +92,18 @@ def test_a_report_withholds_presence_outside_the_limits_and_says_so(
     sha256 = model.provenance["model_sha256"]
     told = {}
     for name, make in (("outside", "GE"), ("inside", "SIEMENS")):
-        fitted = calibration(tmp_path, {"make": [make]}, sha256)
+        fitted = calibration(tmp_path, {"manufacturer": [make]}, sha256)
         told[name] = CTReport(model, calibration=fitted)(old_scan, policy=FEW, max_new_tokens=1)
-    assert told["outside"].withheld == ("calibration.outside.make",)
+    assert told["outside"].withheld == ("calibration.outside.manufacturer",)
     assert told["inside"].withheld == ()
     for name, present in (("outside", None), ("inside", True)):
         assert told[name].abnormalities["Lung nodule"].present is present
         assert ("unlike those" in told[name].to_text()) is (name == "outside")
 
 
-@pytest.mark.parametrize("limits", [{"age_years": [40]}, {"age_years": [70, 20]}, {"make": 3}])
+@pytest.mark.parametrize(
+    "limits", [{"age_years": [40]}, {"age_years": [70, 20]}, {"manufacturer": 3}]
+)
 def test_limits_that_are_neither_words_nor_a_range_are_refused(
     limits: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -17,8 +17,8 @@ def series_facts(headers: Sequence[SliceHeader], row: SeriesRow) -> dict[str, st
         facts["phase"] = row.phase
     if first.age_from_years is not None:
         facts["age_from_years"] = first.age_from_years
-    if first.make:
-        facts["make"] = first.make
+    if first.manufacturer:
+        facts["manufacturer"] = first.manufacturer
     if first.thickness_mm:
         facts["thickness_mm"] = first.thickness_mm
     if first.kvp:
