@@ -31,6 +31,9 @@ _DATETIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d
 LEFT_OUT_TEXT_NOTICE: Final = (
     "Text of the source header is left out: its character set does not explain it."
 )
+OUTSIDE_CALIBRATION_NOTICE: Final = (
+    "The scan is unlike those that the calibration was fitted on: presence is withheld."
+)
 _NOTICES: Final = frozenset(
     {
         RESEARCH_NOTICE,
@@ -69,6 +72,7 @@ _NOTICES: Final = frozenset(
         "A part of a series was read, as asked: other images of it lie outside.",
         "Other series of the study cover other ranges, which were not read.",
         LEFT_OUT_TEXT_NOTICE,
+        OUTSIDE_CALIBRATION_NOTICE,
     }
 )
 

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from longllava_domains.ct.population import age_band
 from longllava_domains.ct.slice_source import SliceStack
 from longllava_domains.ct.views.policy import SlicePolicy
 
@@ -66,12 +67,14 @@ def series_of(volume: SliceStack) -> dict[str, Any]:
     """Return which DICOM series views show and why it was chosen; empty for other sources.
 
     Keys: ``series_number`` (DICOM), ``row`` (of `ct.list_series`), ``images``, ``plane``,
-    ``kernel``, ``body_part``, ``phase``, ``z_range_mm`` and ``chosen_by``.
+    ``kernel``, ``body_part``, ``phase``, ``z_range_mm``, ``chosen_by``, ``age_years`` (first and
+    last year of a band) and ``manufacturer`` of the scanner, both None where the header does not say.
     """
     numbers, facts = volume.report.numbers, volume.facts
     if "series_row" not in numbers:
         return {}
     chosen_by = [code for code in volume.report.codes if code.startswith("choice.")]
+    age = facts.get("age_from_years")
     span = [numbers[name] for name in ("z_low_mm", "z_high_mm") if name in numbers]
     return {
         "series_number": numbers.get("series_number"),
@@ -83,4 +86,6 @@ def series_of(volume: SliceStack) -> dict[str, Any]:
         "phase": str(facts.get("phase", "")).split(),
         "z_range_mm": span or None,
         "chosen_by": chosen_by,
+        "age_years": None if age is None else list(age_band(float(age))),
+        "manufacturer": facts.get("manufacturer"),
     }

@@ -188,9 +188,15 @@ def forget(
     manifest: Annotated[Path, typer.Option(help="The manifest")],
     linkage: Linkage,
     results: Annotated[Path | None, typer.Option(help="Folder of results to clean, too")] = None,
+    ledger: LedgerFolder = None,
 ) -> None:
-    """Remove a study from results, manifest and linkage; the archive itself is not touched."""
+    """Remove a study from results, documents, manifest and linkage; the archive is not touched."""
     from longllava_domains.archive import forget as remove
 
-    removed = remove(key, manifest, linkage, results)
-    stdout.print(f"removed: {counted(removed, 'row')} of results")
+    gone = remove(key, manifest, linkage, results, ledger=ledger)
+    removed = f"removed: {counted(gone.rows, 'row')} of results"
+    stdout.print(f"{removed}, {counted(gone.documents, 'document')}")
+    for name in gone.left:
+        stdout.print(f"not where the run wrote it, delete it where it is now: {name}", markup=False)
+    if gone.documents or gone.left:
+        stdout.print("Copies of documents that were sent on, to a PACS say, are not reached.")

@@ -9,6 +9,7 @@ import typer
 from longllava_domains.errors import PolicyError
 from longllava_domains.pipelines.cli.archive.predict import predict
 from longllava_domains.pipelines.cli.console import stderr, stdout
+from longllava_domains.pipelines.cli.options.devices import gpus_of
 from longllava_domains.pipelines.cli.options.numbers import Check, above_zero, at_least
 from longllava_domains.pipelines.cli.options.shared import (
     EveryMm,
@@ -244,27 +245,11 @@ def _run(job: Any, items: "Manifest", settings: "Settings", running: Running) ->
             address=running.address,
             on_progress=tell,
         )
-    gpus = _gpus(running.devices)
+    gpus = gpus_of(running.devices)
     # A limit on memory, and a GPU of its own, need a process that can be ended.
     least = len(gpus) or int(settings.memory_bytes is not None)
     workers = running.workers or least
     return archive.run_local(job, items, settings, workers=workers, devices=gpus, on_progress=tell)
-
-
-def _gpus(devices: str) -> list[str]:
-    """Return the numbers of GPUs that a user names; for ``all``, of every one there is."""
-    if devices != "all":
-        return [device for device in devices.split(",") if device]
-    import torch
-
-    count = torch.cuda.device_count()
-    if not count:
-        raise PolicyError(
-            "No GPU is found on this machine.",
-            remedy="Leave out --devices to run on the processor.",
-            code="archive.devices",
-        )
-    return [str(number) for number in range(count)]
 
 
 def _shard(text: str) -> "Shard":

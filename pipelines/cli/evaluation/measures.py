@@ -38,7 +38,7 @@ def needle(
     seed: _Seed = 0,
 ) -> None:
     """Find one picture among up to 1,200 frames: the grid of V-NIAH as a heat map."""
-    from longllava_domains.pipelines.benchmark.benchmark import make_folder
+    from longllava_domains.pipelines.benchmark.outcome import make_folder
     from longllava_domains.pipelines.loading import load
     from longllava_domains.pipelines.measures import needle as needles
     from longllava_domains.pipelines.measures.card import HEAD, save_measure, share_lines
@@ -80,7 +80,7 @@ def scaling(
     seed: _Seed = 0,
 ) -> None:
     """Measure a curve of the paper: accuracy against sub-images, frames or shots in one session."""
-    from longllava_domains.pipelines.benchmark.benchmark import make_folder
+    from longllava_domains.pipelines.benchmark.outcome import make_folder
     from longllava_domains.pipelines.loading import load
     from longllava_domains.pipelines.measures import scaling as curves
     from longllava_domains.pipelines.measures.card import HEAD, save_measure, share_lines
@@ -120,7 +120,7 @@ def efficiency(
     output: _Output = None,
 ) -> None:
     """Measure prefill time, throughput, memory and the best batch, for images and for text."""
-    from longllava_domains.pipelines.benchmark.benchmark import make_folder
+    from longllava_domains.pipelines.benchmark.outcome import make_folder
     from longllava_domains.pipelines.loading import load
     from longllava_domains.pipelines.measures.efficiency import KINDS, measure_efficiency
 

@@ -57,7 +57,7 @@ def paper(
     output: Annotated[Path | None, typer.Option(help="Folder for runs and the archive")] = None,
 ) -> None:
     """Put a table of the LongLLaVA paper beside our numbers: matches, differs, impossible, not run."""
-    from longllava_domains.pipelines.benchmark.benchmark import make_folder
+    from longllava_domains.pipelines.benchmark.outcome import make_folder
     from longllava_domains.pipelines.loading import load
     from longllava_domains.pipelines.measures.reproduce import HEAD, paper_table, save_reproduction
     from longllava_domains.pipelines.measures.reproducing import run_table
