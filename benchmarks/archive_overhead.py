@@ -5,6 +5,9 @@
 Compares the wall time of a run (ledger, parts, and items prepared ahead in a process) with the sum
 of what the scorer sleeps. What happens once, loading Python's modules and starting the decoder
 process, is done before the clock starts by a run of a few items.
+
+A run that was asked to stop (a time limit around this script sends SIGTERM) ends cleanly and early:
+its time is no figure, and the script says so and ends with an error.
 """
 
 import argparse
@@ -17,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "builders"))
 import archive_stub as stub
 
-from longllava_domains.archive import Settings, run_local
+from longllava_domains.archive import Progress, Settings, run_local
 
 
 def processor_s() -> float:
@@ -25,6 +28,16 @@ def processor_s() -> float:
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     used = (resource.getrusage(kind) for kind in kinds)
     return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def require_whole(progress: Progress, items: int) -> None:
+    """End the script where not every item was scored: less work took less time."""
+    done = progress.counts.get("done", 0)
+    if done != items:
+        sys.exit(
+            f"stopped after {done} of {items} items: no figure. Let the script run to its end, "
+            "without a time limit."
+        )
 
 
 def main() -> None:
@@ -40,8 +53,9 @@ def main() -> None:
         for decoders in (0, 1, 2):
             output = Path(name) / str(decoders)
             begin, used = time.perf_counter(), processor_s()
-            run_local(job, items, Settings(output, decoders=decoders))
+            progress = run_local(job, items, Settings(output, decoders=decoders))
             taken = time.perf_counter() - begin
+            require_whole(progress, options.items)
             used = processor_s() - used
             alone = options.items * options.seconds
             print(

@@ -31,6 +31,9 @@ _DATETIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d
 LEFT_OUT_TEXT_NOTICE: Final = (
     "Text of the source header is left out: its character set does not explain it."
 )
+OUTSIDE_CALIBRATION_NOTICE: Final = (
+    "The scan is unlike those that the calibration was fitted on: presence is withheld."
+)
 _NOTICES: Final = frozenset(
     {
         RESEARCH_NOTICE,
@@ -53,9 +56,13 @@ _NOTICES: Final = frozenset(
         "Heights, not a photograph: the encoder learned from photographs.",
         "The two dates were taken to one grid by resampling.",
         "The dates are paired by pixels: nothing says that they show one place.",
+        "The area of interest reaches beyond the scene: the part inside is shown.",
         # of slides
+        "A region reaches beyond the slide: the part inside is shown.",
         "The model's card names no training on pathology slides.",
         # of computed tomography
+        "One slice is shown: the distance asked for between slices is longer than the scan.",
+        "The header names the head, and no window shown is for it: there are brain and others.",
         "Slices are shown as they were acquired, without a grid: the gantry was tilted.",
         "Slices are shown as they were acquired, without a grid: slices are missing between them.",
         "Slices are shown as they were acquired, without a grid: their distances differ.",
@@ -65,6 +72,7 @@ _NOTICES: Final = frozenset(
         "A part of a series was read, as asked: other images of it lie outside.",
         "Other series of the study cover other ranges, which were not read.",
         LEFT_OUT_TEXT_NOTICE,
+        OUTSIDE_CALIBRATION_NOTICE,
     }
 )
 

@@ -37,20 +37,16 @@ class Journal:
         self.path = Path(path)
         self.work, self.code = work, code
         self.entries: list[dict[str, Any]] = []
-        head = {_HEAD: kind, "key": json.loads(json.dumps(key))}
+        head = _head(kind, key)
         try:
-            whole = self._read(head)
+            self.entries, whole = _read(self.path, head, work, code)
             self._file: IO[str] = self.path.open("a" if whole else "w", encoding="utf-8")
             if whole:
                 self._file.truncate(whole)
             else:
                 self._write(head)
         except OSError:
-            raise OutputError(
-                f"The file that keeps the {work} cannot be read or written.",
-                remedy="Check its folder, or name another file.",
-                code=code,
-            ) from None
+            raise _unusable(work, code) from None
 
     def __enter__(self) -> Self:
         return self
@@ -83,29 +79,70 @@ class Journal:
         self._file.flush()
         os.fsync(self._file.fileno())
 
-    def _read(self, head: Mapping[str, Any]) -> int:
-        """Take in the lines of an earlier run; return the bytes of its whole lines."""
-        if not self.path.exists() or self.path.stat().st_size == 0:
-            return 0
-        data = self.path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        fits = False
-        try:
-            first, *rest = [json.loads(line) for line in data[:whole].decode("utf-8").splitlines()]
-            fits = first == head and all(isinstance(entry, dict) for entry in rest)
-        except ValueError:
-            rest = []
-        if not fits:
-            raise self.other_error()
-        self.entries = rest
-        return whole
-
     def other_error(self) -> OutputError:
         """Return the error for a file whose lines are another work's."""
-        return OutputError(
-            f"The file that shall keep the {self.work} holds something else, or another "
-            f"{self.work}.",
-            remedy=f"Name a new file; a {self.work} goes on only with the same inputs, model, "
-            "questions and settings.",
-            code=f"{self.code}_other",
-        )
+        return other_journal_error(self.work, self.code)
+
+
+def read_journal(
+    path: Path, kind: str, key: Mapping[str, Any], *, work: str, code: str
+) -> list[dict[str, Any]]:
+    """Return the lines of a journal without touching it: another process may be writing it.
+
+    A line that is not whole yet is left out, the first one, too. Arguments as of `Journal`.
+
+    Raises:
+        OutputError: The file is another work's, or cannot be read.
+    """
+    try:
+        if b"\n" not in path.read_bytes():
+            return []
+        return _read(path, _head(kind, key), work, code)[0]
+    except OSError:
+        raise _unusable(work, code) from None
+
+
+def other_journal_error(work: str, code: str) -> OutputError:
+    """Return the error for a file whose lines are another work's.
+
+    Args:
+        work: As of `Journal`.
+        code: As of `Journal`.
+    """
+    return OutputError(
+        f"The file that shall keep the {work} holds something else, or another {work}.",
+        remedy=f"Name a new file; a {work} goes on only with the same inputs, model, "
+        "questions and settings.",
+        code=f"{code}_other",
+    )
+
+
+def _unusable(work: str, code: str) -> OutputError:
+    return OutputError(
+        f"The file that keeps the {work} cannot be read or written.",
+        remedy="Check its folder, or name another file.",
+        code=code,
+    )
+
+
+def _head(kind: str, key: Mapping[str, Any]) -> dict[str, Any]:
+    return {_HEAD: kind, "key": json.loads(json.dumps(key))}
+
+
+def _read(
+    path: Path, head: Mapping[str, Any], work: str, code: str
+) -> tuple[list[dict[str, Any]], int]:
+    """Return the lines of an earlier run, and the bytes of its whole lines."""
+    if not path.exists() or path.stat().st_size == 0:
+        return [], 0
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    fits = False
+    try:
+        first, *rest = [json.loads(line) for line in data[:whole].decode("utf-8").splitlines()]
+        fits = first == head and all(isinstance(entry, dict) for entry in rest)
+    except ValueError:
+        rest = []
+    if not fits:
+        raise other_journal_error(work, code)
+    return rest, whole

@@ -12,6 +12,7 @@ from longllava_domains.answer import Answer
 from longllava_domains.errors import PolicyError
 from longllava_domains.formats.picture import read_picture
 from longllava_domains.load_report import LoadReport
+from longllava_domains.pipelines.evidence_notice import ON_PICTURES, no_evidence, with_notices
 from longllava_domains.pipelines.loading import AsksAModel
 from longllava_domains.provenance import Provenance
 from longllava_domains.units import content_hash
@@ -90,7 +91,10 @@ class MedicalVQA(AsksAModel):
                     answers.append(
                         fork.ask(question, max_new_tokens=max_new_tokens, sampling=sampling)
                     )
-        return answers
+        return [
+            with_notices(each, no_evidence(each.provenance, published=ON_PICTURES))
+            for each in answers
+        ]
 
 
 def picture_sequence(pictures: Pictures) -> VisualSequence:

@@ -38,7 +38,8 @@ class Lengths:
         scenes: Of a part.
         slides: Of a part.
         tower_steps: Of the tower, 64 views each.
-        language_steps: Of projector and language model.
+        language_steps: Of projector and language model, about everything.
+        scene_steps: Of both, mostly about scenes.
     """
 
     tower_parts: int = 24
@@ -49,6 +50,7 @@ class Lengths:
     slides: int = 50
     tower_steps: int = 9_500
     language_steps: int = 4_500
+    scene_steps: int = 1_300
 
 
 def draw(rank: int, work: Path, lengths: Lengths) -> None:
@@ -74,7 +76,8 @@ def main(work: Path, package: Path, lengths: Lengths) -> None:
     run_pair(draw, work, work, lengths)
     run_pair(tower_stage.train, work, work, lengths.tower_steps)
     run_pair(feature_stage.look, work, work)
-    run_pair(language_stage.train, work, work, lengths.language_steps)
+    for course in language_stage.courses(lengths.language_steps, lengths.scene_steps):
+        run_pair(language_stage.train, work, work, course)
     package_stage.write(work, package)
 
 

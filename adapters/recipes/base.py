@@ -6,6 +6,7 @@ to ``...-modified``, so that a result never bears the name of a run that it was 
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -25,6 +26,19 @@ Trained = Literal["adapter", "projector", "language_model"]
 OURS: Final = "ours: nothing is published"
 SCRIPTS: Final = "LongLLaVA's training scripts (SingleImageSFT, MultiImageSFT)"
 _MODIFIED: Final = "-modified"
+# Field -> the least and the most that it can be. With AdamW a step is about as long as the rate:
+# beyond 1 nothing that was learned is left.
+_RANGES: Final = {
+    "learning_rate": (1e-12, 1.0),
+    "epochs": (1, math.inf),
+    "rows_per_step": (1, math.inf),
+    "tokens_per_row": (1, math.inf),
+    "warmup_ratio": (0, 1),
+    "weight_decay": (0, math.inf),
+    "max_grad_norm": (0, math.inf),
+    "seed": (0, math.inf),
+    "recompute_tokens": (0, math.inf),
+}
 # Of fields that a recipe says nothing else about.
 _USUALLY: Final = {
     "max_grad_norm": "the default of transformers' Trainer, which the scripts leave",
@@ -99,17 +113,15 @@ class Recipe:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        above_zero = (self.learning_rate, self.epochs, self.rows_per_step, self.tokens_per_row)
-        not_negative = (
-            self.warmup_ratio, self.weight_decay, self.max_grad_norm, self.seed,
-            self.recompute_tokens,
-        )  # fmt: skip
-        if min(above_zero) <= 0 or min(not_negative) < 0 or self.warmup_ratio > 1:
-            raise PolicyError(
-                "A number of the recipe is out of range.",
-                remedy="Rates, epochs, rows and tokens are above 0; the warm-up is from 0 to 1.",
-                code="recipe.range",
-            )
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                upward = "" if most == math.inf else f" and at most {most:g}"
+                raise PolicyError(
+                    f"{name} cannot be {value:g}.",
+                    remedy=f"Give a number of at least {least:g}{upward}.",
+                    code="recipe.range",
+                )
         if (self.lora is not None) != (self.trained == "adapter"):
             raise PolicyError(
                 "A recipe has settings of an adapter where an adapter is trained, and only there.",
@@ -140,8 +152,11 @@ class Recipe:
             if isinstance(cause, PolicyError):  # pydantic wraps every ValueError
                 raise cause from None
             wrong = ".".join(str(part) for part in first["loc"][:2])
+            expected = first.get("ctx", {}).get("expected")
             raise PolicyError(
-                f"A value given for {wrong} is not of its kind.",
+                f"A value given for {wrong} is not of its kind."
+                if expected is None
+                else f"{wrong} must be {expected}.",
                 remedy="Look at the recipe: longllava finetune NAME --show.",
                 code="recipe.value",
             ) from None

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from longllava_domains.errors import PolicyError
+
 # Groups by name; each pattern is matched whole, below a layer of the language model.
 TARGETS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -29,6 +31,9 @@ class LoraSettings:
         targets: Names of `TARGETS`, or regular expressions that are matched whole against the
             names of modules below a layer, such as ``"mamba.in_proj"``.
         projector: Train the projector whole.
+
+    Raises:
+        PolicyError: A number out of range.
     """
 
     rank: int = 64
@@ -36,3 +41,17 @@ class LoraSettings:
     dropout: float = 0.0
     targets: tuple[str, ...] = tuple(TARGETS)
     projector: bool = True
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "rank": (self.rank >= 1, "of at least 1"),
+            "alpha": (self.alpha >= 1, "of at least 1"),
+            "dropout": (0 <= self.dropout < 1, "from 0 to below 1"),
+        }
+        for name, (holds, wanted) in ranges.items():
+            if not holds:
+                raise PolicyError(
+                    f"lora.{name} cannot be {getattr(self, name):g}.",
+                    remedy=f"Give a number {wanted}.",
+                    code="recipe.range",
+                )

@@ -95,7 +95,12 @@ class LabelFit:
 
 
 def fit_calibration(
-    held_out: HeldOut, fingerprint: Mapping[str, str | None], population: str, *, seed: int = 0
+    held_out: HeldOut,
+    fingerprint: Mapping[str, str | None],
+    population: str,
+    *,
+    limits: Mapping[str, Sequence[Any]] | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Fit every label that has patients enough, and say what was fitted, for what, and how well.
 
@@ -104,6 +109,7 @@ def fit_calibration(
         fingerprint: What the margins depend on: ``model_sha256`` and ``preset``, and where they
             are known ``adapter_sha256``, ``prompt_sha256``, ``policy_sha256`` and ``dtype``.
         population: Whom it holds for, in words.
+        limits: The same as a program reads it: name -> words, or lowest and highest number.
         seed: Of the folds and the draws.
 
     Returns:
@@ -142,6 +148,7 @@ def fit_calibration(
         "labels": {label: asdict(fit) for label, fit in fits.items()},
         "not_fitted": left_out,
         "population": population,
+        "limits": {name: list(values) for name, values in (limits or {}).items()},
         "split_sha256": held_out.sha256(),
         "scans": len(held_out.groups),
         "patients": len(set(held_out.groups)),

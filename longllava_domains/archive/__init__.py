@@ -21,11 +21,12 @@ from longllava_domains.archive.report.markdown import report_markdown
 from longllava_domains.archive.report.metrics import write_metrics
 from longllava_domains.archive.report.summary import RunSummary, drift, summarize
 from longllava_domains.archive.report.write import write_reports
-from longllava_domains.archive.results.upkeep import counts, retry
+from longllava_domains.archive.results.upkeep import Forgotten, counts, retry
 from longllava_domains.archive.scorer import FindingScore, Job, Scored, Scorer
 
 __all__ = [
     "FindingScore",
+    "Forgotten",
     "IdcPlan",
     "Item",
     "Job",

@@ -88,7 +88,13 @@ def explain(
         known_truth = _kept(references)
     results: dict[str, Result] = {}
     errors: dict[str, LongLlavaError] = {}
+    skipped: dict[str, str] = {}
     for name, protocol in PROTOCOLS[benchmark].items():
+        if (
+            protocol.findings_first
+        ):  # scores as another does, and a file does not say how it was made
+            skipped[name] = "differs in how it asks, not in how it scores"
+            continue
         known = {"synthetic", *explain_settings(protocol)}
         own = {key: value for key, value in settings.items() if key in known}
         try:
@@ -97,7 +103,7 @@ def explain(
             errors[name] = error
     if not results:
         raise next(iter(errors.values()))
-    skipped = {name: error.message for name, error in errors.items()}
+    skipped |= {name: error.message for name, error in errors.items()}
     return Explanation(results, skipped, _differing(results))
 
 

@@ -23,6 +23,8 @@ class Protocol:
         decoding: Generation settings, likewise.
         baselines: From references to predictions that need no model, by name: the oracle and
             constant answers.
+        findings_first: The prompt names the findings that a calibration called present before:
+            only a run that asked so can be scored under it.
     """
 
     benchmark: str
@@ -33,6 +35,7 @@ class Protocol:
     prompts: Mapping[str, str] = field(default_factory=dict)
     decoding: Mapping[str, float | int | bool] = field(default_factory=dict)
     baselines: Callable[[Source], Mapping[str, Sequence[Row]]] | None = None
+    findings_first: bool = False
 
     @property
     def label(self) -> str:

@@ -1,6 +1,7 @@
 """Flat pictures, PNG and JPEG: 8-bit RGB as a person would see it, or a named refusal."""
 
 import io
+import os
 from typing import Final
 
 import numpy as np
@@ -38,6 +39,12 @@ def read_picture(path: str) -> tuple[NDArray[np.uint8], dict[str, int]]:
             million pixels.
         DamagedInputError: It cannot be decoded, or was cut short.
     """
+    if os.path.isdir(path):
+        raise NotFoundError(
+            "A folder was given where a picture is meant.",
+            remedy="Name the pictures in it, one after the other.",
+            code="picture.folder",
+        )
     try:
         data = read_bounded(path, _MOST_BYTES)
     except BadDocumentError:

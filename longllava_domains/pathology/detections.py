@@ -77,6 +77,7 @@ class FieldOutcome:
         boxes: Well-formed boxes in the answer, before merging.
         problems: Code of `boxes.PROBLEMS` -> how often.
         incomplete: True where the answer says, or its length shows, that it does not list all.
+        cut_short: True where the answer reached the most tokens that it may have.
     """
 
     place: SlidePlace
@@ -85,6 +86,7 @@ class FieldOutcome:
     boxes: int = 0
     problems: Mapping[str, int] = field(default_factory=dict)
     incomplete: bool = False
+    cut_short: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "problems", MappingProxyType(dict(self.problems)))
@@ -99,6 +101,7 @@ class FieldOutcome:
             "boxes": self.boxes,
             "problems": dict(self.problems),
             "incomplete": self.incomplete,
+            "cut_short": self.cut_short,
         }
 
 
@@ -144,6 +147,11 @@ class FoundOnSlide:
         for outcome in self.fields:
             counted.update(outcome.problems)
         return dict(sorted(counted.items()))
+
+    @property
+    def cut_short(self) -> int:
+        """Number of fields whose answer reached the most tokens that it may have."""
+        return sum(outcome.cut_short for outcome in self.fields)
 
     @property
     def is_complete(self) -> bool:

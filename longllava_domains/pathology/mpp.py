@@ -103,7 +103,7 @@ def _require_plausible(given: float) -> float:
     good = isinstance(given, (int, float)) and not isinstance(given, bool)
     if not good or not LEAST_MPP <= given <= LARGEST_MPP:
         raise PolicyError(
-            "mpp= must be a number of microns per pixel.",
+            f"mpp= must be a number of microns per pixel, not {given}.",
             remedy=f"Pass a value from {LEAST_MPP} to {LARGEST_MPP:g}, such as 0.25.",
             code="slide.mpp_argument",
         )

@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -24,6 +24,7 @@ Geojson = str | os.PathLike[str] | Mapping[str, Any] | Sequence[Any]
 Origin = Literal["slide", "bounds"]
 Ring = tuple[tuple[float, float], ...]
 
+CUT_NOTICE: Final = "A region reaches beyond the slide: the part inside is shown."
 _MAX_BYTES: Final = 512 * 2**20
 
 
@@ -34,10 +35,12 @@ class Region:
     Attributes:
         box: Its bounding box, level-0 pixels, inside the slide.
         polygons: Outer ring and holes of each polygon, level-0 pixels; empty for a plain box.
+        cut: True where what was asked for reaches beyond the slide.
     """
 
     box: Box
     polygons: tuple[tuple[Ring, ...], ...] = ()
+    cut: bool = field(default=False, compare=False)
 
     def draw(
         self, origin: tuple[float, float], cell: float, shape: tuple[int, int]
@@ -96,7 +99,8 @@ def box_region(box: Sequence[int], size: tuple[int, int]) -> Region:
             remedy="Pass places in level-0 pixels of this slide.",
             code="slide.outside",
         )
-    return Region(Box(left, top, right - left, bottom - top))
+    cut = (left, top, right, bottom) != (x, y, x + width, y + height)
+    return Region(Box(left, top, right - left, bottom - top), cut=cut)
 
 
 def read_region(
@@ -122,7 +126,9 @@ def read_region(
     low, high = np.floor(points.min(axis=0)), np.ceil(points.max(axis=0))
     width, height = high - low
     whole = box_region((int(low[0]), int(low[1]), int(width), int(height)), size)
-    return Region(whole.box, polygons)
+    # A line drawn along the border, or half a pixel beyond it, is meant to be at the border.
+    cut = bool((low < -1).any() or (high > np.add(size, 1)).any())
+    return Region(whole.box, polygons, cut)
 
 
 def _load(geojson: Geojson) -> Any:

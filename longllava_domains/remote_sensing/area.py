@@ -86,19 +86,9 @@ def area_window(
         PolicyError: The area is none, or lies outside the raster.
         GeoreferenceError: The raster has no place on Earth.
     """
-    boxes = []
-    for outline in area_points(area):
-        pixels = [place.lonlat_to_pixel(*point) for point in _densified(outline)]
-        columns, rows = zip(*pixels, strict=True)
-        half = 0
-        if len(outline) == 1:
-            half = around_px // 2
-            columns, rows = (round(columns[0]),), (round(rows[0]),)
-        boxes.append((min(columns) - half, min(rows) - half, max(columns) + half, max(rows) + half))
-    left = max(0, math.floor(min(box[0] for box in boxes)))
-    top = max(0, math.floor(min(box[1] for box in boxes)))
-    right = min(size[0], math.ceil(max(box[2] for box in boxes)))
-    bottom = min(size[1], math.ceil(max(box[3] for box in boxes)))
+    low_column, low_row, high_column, high_row = _pixel_box(place, area_points(area), around_px)
+    left, top = max(0, math.floor(low_column)), max(0, math.floor(low_row))
+    right, bottom = min(size[0], math.ceil(high_column)), min(size[1], math.ceil(high_row))
     if right <= left or bottom <= top:
         raise PolicyError(
             "The area of interest lies outside the raster.",
@@ -106,6 +96,39 @@ def area_window(
             code="raster.aoi_outside",
         )
     return PixelWindow(left, top, right - left, bottom - top)
+
+
+def reaches_beyond(place: Georeference, size: tuple[int, int], area: Area) -> bool:
+    """Return whether an area, or a part of it, lies more than a pixel outside the raster.
+
+    Args:
+        place: Where the raster lies.
+        size: (width, height), pixels.
+        area: As for `area_points`. Of a point, only the point counts, not what is shown around it.
+
+    Raises:
+        PolicyError: The area is none.
+        GeoreferenceError: The raster has no place on Earth.
+    """
+    low_column, low_row, high_column, high_row = _pixel_box(place, area_points(area), 0)
+    return min(low_column, low_row) < -1 or high_column > size[0] + 1 or high_row > size[1] + 1
+
+
+def _pixel_box(
+    place: Georeference, outlines: Sequence[Sequence[Point]], around_px: int
+) -> tuple[float, float, float, float]:
+    """Return the least and largest column and row of outlines: left, top, right, bottom."""
+    boxes = []
+    for outline in outlines:
+        pixels = [place.lonlat_to_pixel(*point) for point in _densified(outline)]
+        columns, rows = zip(*pixels, strict=True)
+        half = 0
+        if len(outline) == 1:
+            half = around_px // 2
+            columns, rows = (round(columns[0]),), (round(rows[0]),)
+        boxes.append((min(columns) - half, min(rows) - half, max(columns) + half, max(rows) + half))
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def shifted(place: Georeference, window: PixelWindow) -> Georeference:

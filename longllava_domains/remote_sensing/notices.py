@@ -15,6 +15,7 @@ NOTICES: Final[Mapping[str, str]] = MappingProxyType(
         "orientation.not_north_up": "The views are not north up.",
         "dates.resampled": "The two dates were taken to one grid by resampling.",
         "dates.by_pixel": "The dates are paired by pixels: nothing says that they show one place.",
+        "area.cut": "The area of interest reaches beyond the scene: the part inside is shown.",
         "content.classes": "Classes, not a photograph: the encoder learned from photographs.",
         "content.radar": "Radar, not a photograph: the encoder learned from photographs.",
         "content.thermal": "Heat, not a photograph: the encoder learned from photographs.",

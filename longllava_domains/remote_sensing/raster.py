@@ -7,7 +7,13 @@ from PIL import Image
 
 from longllava_domains.html.facts import facts_table
 from longllava_domains.load_report import LoadReport
-from longllava_domains.remote_sensing.area import AROUND_PX, Area, area_window, shifted
+from longllava_domains.remote_sensing.area import (
+    AROUND_PX,
+    Area,
+    area_window,
+    reaches_beyond,
+    shifted,
+)
 from longllava_domains.remote_sensing.diagnostics import Diagnosis, diagnose
 from longllava_domains.remote_sensing.georeference import KINDS
 from longllava_domains.remote_sensing.mosaic.composite_source import MosaicSource, MosaicTile
@@ -48,6 +54,8 @@ class Raster(Scene):
             {code: count for code, count in self.report.codes.items() if code not in _REPEATED},
             {**self.report.numbers, "area_column": window.column, "area_row": window.row},
         )
+        if reaches_beyond(self.georeference, (self.width, self.height), area):
+            report = report.with_({"area.cut": 1})
         place = shifted(self.georeference, window)
         return Raster(source, place, self.rendering, report, self.origin, self.threads)
 

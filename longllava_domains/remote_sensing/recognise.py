@@ -13,7 +13,7 @@ from longllava_domains.privacy import silenced
 from longllava_domains.remote_sensing.io.datasets.open import open_dataset
 from longllava_domains.remote_sensing.io.href import is_remote
 from longllava_domains.remote_sensing.io.opened_file import Opened
-from longllava_domains.units import short_hash
+from longllava_domains.units import counted
 
 _TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Formats that no CT and no slide comes in.
@@ -77,15 +77,18 @@ def member_names(source: str | os.PathLike[str]) -> list[str]:
     """
     name = os.fspath(source)
     if os.path.isdir(name):
-        found = (path for path in Path(name).rglob("*") if path.suffix.lower() in _MEMBERS)
-        members = sorted(str(path) for path in found if path.is_file())
+        kind, inside = "folder", sorted(str(p) for p in Path(name).rglob("*") if p.is_file())
+        start = ""
     else:
-        inside = _archived(name)
-        members = [f"/vsizip/{{{os.path.abspath(name)}}}/{member}" for member in inside]
+        kind, inside = "archive", sorted(_archived(name))
+        start = f"/vsizip/{{{os.path.abspath(name)}}}/"
+    members = [start + member for member in inside if member.lower().endswith(_MEMBERS)]
     if not members:
         raise NotFoundError(
-            f"The folder or archive {short_hash(name)} holds no GeoTIFF or JPEG 2000 file.",
-            remedy="Name a raster in it.",
+            f"The {kind} holds no GeoTIFF and no JPEG 2000 file; it holds "
+            f"{counted(len(inside), 'other file') if inside else 'nothing'}.",
+            remedy="Name a folder with rasters, or name the file itself: a PNG or JPEG is looked at "
+            "alone.",
             code="raster.empty_folder",
         )
     return members[:_MOST_MEMBERS]
@@ -115,10 +118,9 @@ def require_apart(files: Sequence[Opened]) -> None:
 def _archived(name: str) -> list[str]:
     try:
         with open_zip(name) as archive:
-            entries = [entry.filename for entry in file_entries(archive)]
+            return [entry.filename for entry in file_entries(archive)]
     except OSError:
         return []
-    return sorted(entry for entry in entries if entry.lower().endswith(_MEMBERS))
 
 
 def _is_georeferenced(name: str) -> bool:

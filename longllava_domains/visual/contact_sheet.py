@@ -128,9 +128,9 @@ def label(place: Place) -> str:
         return f"z {place.z_mm:.1f} mm  {place.window}{made_up}"
     if isinstance(place, MapPlace):
         parts = [place.role, f"{place.column:.0f},{place.row:.0f}"]
-        parts.append(f"{place.width:.0f}x{place.height:.0f}")
-        if place.resolution_m is not None:
-            parts.append(f"{place.resolution_m:.3g} m/px")
+        parts.append(f"{place.width:.0f}x{place.height:.0f} px")
+        if place.resolution_m is not None:  # of the view's pixels, not of the raster's
+            parts.append(f"shown at {place.resolution_m:.3g} m/px")
         if place.acquired is not None:
             parts.append(place.acquired)
         return "  ".join(parts)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from longllava_domains.archive import Item
+from longllava_domains.archive.results.documents import document_name
 from longllava_domains.archive.results.parts import writing
 from longllava_domains.errors import OutputError, PolicyError
 
@@ -40,7 +41,7 @@ class ItemFiles:
             OutputError: The folder cannot be made.
         """
         assert self._documents is not None
-        place = self._documents / f"{item.item_id}-{self._spec_key}{ending}"
+        place = self._documents / document_name(item.item_id, self._spec_key, ending)
         with writing():
             self._documents.mkdir(mode=0o700, parents=True, exist_ok=True)
             for old in (place, place.with_name(f"{place.stem}_findings{place.suffix}")):

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from longllava_domains.errors import LongLlavaError, PolicyError
+from longllava_domains.errors import LongLlavaError
 from longllava_domains.evaluate import PROTOCOLS, Result
-from longllava_domains.evaluate.dispatch import explain_settings, find_protocol
+from longllava_domains.evaluate.dispatch import explain_settings
 from longllava_domains.evaluate.predictions.inputs import PROMPT_MISMATCH
 from longllava_domains.evaluate.protocol import Protocol
 from longllava_domains.evaluate.visual import score_beside
@@ -15,17 +15,19 @@ from longllava_domains.pipelines.benchmark.asking import DEFAULT_TOKENS, NOISE_T
 from longllava_domains.pipelines.benchmark.generate import OnProgress, Replies, generate
 from longllava_domains.pipelines.benchmark.material import Material
 from longllava_domains.pipelines.benchmark.materials import read_material
-from longllava_domains.pipelines.benchmark.outcome import BenchmarkResult
-from longllava_domains.pipelines.benchmark.plan import BenchmarkPlan
+from longllava_domains.pipelines.benchmark.outcome import (
+    BenchmarkResult,
+    make_folder,
+    write_rows,
+)
+from longllava_domains.pipelines.benchmark.plan import BenchmarkPlan, named_protocols
+from longllava_domains.pipelines.ct.calibration import Calibration
 from longllava_domains.pipelines.loading import load, refuse_a_name
 from longllava_domains.provenance import RESEARCH_NOTICE, UNTRAINED_NOTICE
 from longllava_domains.vision_language import LoadOptions, VisionLanguageModel
 
-BENCHMARKS: Final = tuple(PROTOCOLS)
 SYNTHETIC_MARK: Final = "SYNTHETIC.txt"
 """A file of this name in a benchmark's folder says that its data are phantoms."""
-
-ALL: Final = "all"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class RunSettings:
         draws: Of the bootstrap.
         synthetic: The data are phantoms; a folder that says so itself is believed.
         scoring: Given to each protocol that has such a setting.
+        calibration: File that `longllava calibrate` wrote for this model: says which findings come
+            first, for the protocol of that name.
     """
 
     max_new_tokens: int | None = None
@@ -49,6 +53,7 @@ class RunSettings:
     draws: int = 2000
     synthetic: bool = False
     scoring: Mapping[str, Any] = field(default_factory=dict)
+    calibration: str | Path | None = None
 
 
 class Benchmark:
@@ -122,27 +127,82 @@ class Benchmark:
             InputError: The data cannot be read.
             OutputError: The folder holds another run, or cannot be written.
         """
-        chosen = settings or RunSettings()
-        named = named_protocols(benchmark, protocols)
-        folder = Path(data)
-        if (folder / SYNTHETIC_MARK).is_file():
+        plan, chosen = self._planned(benchmark, Path(data), protocols, settings or RunSettings())
+        place = make_folder(output)
+        replies = self._asked(plan, place, (0, 1), on_progress)
+        results, skipped, files = self._scored(plan, replies, chosen, place)
+        return BenchmarkResult.of(results, skipped, replies, place, files)
+
+    def ask_share(
+        self,
+        benchmark: str,
+        data: str | Path,
+        output: str | Path,
+        *,
+        protocols: Sequence[str],
+        settings: RunSettings | None = None,
+        shard: tuple[int, int],
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        """Ask one share of the prompts and keep the answers; several processes may do so at once.
+
+        Calling the pipeline with the same folder afterwards takes them up, asks what is left, and
+        scores. Arguments and errors beside `shard` are those of `__call__`.
+
+        Args:
+            benchmark: As for `__call__`.
+            data: As for `__call__`.
+            output: As for `__call__`.
+            protocols: As for `__call__`.
+            settings: As for `__call__`.
+            shard: (index from 0, count): the share of what is shown.
+            on_progress: As for `__call__`.
+        """
+        plan, _ = self._planned(benchmark, Path(data), protocols, settings or RunSettings())
+        self._asked(plan, make_folder(output), shard, on_progress)
+
+    def _planned(
+        self, benchmark: str, data: Path, protocols: Sequence[str], chosen: RunSettings
+    ) -> tuple[BenchmarkPlan, RunSettings]:
+        """Read the data, and say what is asked, and under which choices."""
+        named = named_protocols(benchmark, protocols, calibrated=chosen.calibration is not None)
+        if (data / SYNTHETIC_MARK).is_file():
             chosen = replace(chosen, synthetic=True)
+        calibration = self._calibration(chosen.calibration)
         material = read_material(
-            benchmark, folder, chosen.limit, self.model.view_format, [each.name for each in named]
-        )
-        made = self.model.provenance
-        untrained = UNTRAINED_NOTICE in made.get("notices", ())
+            benchmark, data, chosen.limit, self.model.view_format, [each.name for each in named],
+            calibration,
+        )  # fmt: skip
+        untrained = UNTRAINED_NOTICE in self.model.provenance.get("notices", ())
         plan = BenchmarkPlan(
             material, named, chosen.max_new_tokens, NOISE_TOKENS if untrained else DEFAULT_TOKENS,
             chosen.seed, chosen.controls,
         )  # fmt: skip
-        place = make_folder(output)
-        replies = generate(
-            self.model, plan.asks(), material.show, place, self._key(material),
-            on_progress=on_progress,
+        return plan, chosen
+
+    def _calibration(self, path: str | Path | None) -> Calibration | None:
+        if path is None:
+            return None
+        from longllava_domains.pipelines.ct.findings_first import require_mode
+        from longllava_domains.pipelines.ct.preset import CTPreset
+
+        fitted = Calibration.from_file(path)
+        require_mode("findings-first", fitted)
+        made = self.model.provenance
+        fitted.require_for(made["model_sha256"], CTPreset.named().name, made.get("adapter_sha256"))
+        return fitted
+
+    def _asked(
+        self,
+        plan: BenchmarkPlan,
+        place: Path,
+        shard: tuple[int, int],
+        on_progress: OnProgress | None,
+    ) -> Replies:
+        return generate(
+            self.model, plan.asks(), plan.material.show, place, self._key(plan.material),
+            follow_ups=plan.follow_ups(), shard=shard, on_progress=on_progress,
         )  # fmt: skip
-        results, skipped, files = self._scored(plan, replies, chosen, place)
-        return BenchmarkResult.of(results, skipped, replies, place, files)
 
     def _key(self, material: Material) -> dict[str, Any]:
         """Say what a reply depends on beside the prompt."""
@@ -159,8 +219,6 @@ class Benchmark:
         self, plan: BenchmarkPlan, replies: Replies, chosen: RunSettings, place: Path
     ) -> tuple[dict[str, Result], dict[str, str], dict[str, Path]]:
         """Score under every protocol: with its own words where it was asked, else with the first's."""
-        from longllava_domains.pipelines.benchmark.outcome import write_rows
-
         benchmark = plan.material.benchmark
         asked = {protocol.name: protocol for protocol in plan.protocols}
         rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -173,6 +231,9 @@ class Benchmark:
         results, skipped = {}, {}
         for protocol in (*plan.protocols, *PROTOCOLS[benchmark].values()):
             if protocol.name in results:
+                continue
+            if protocol.findings_first and protocol.name not in asked:
+                skipped[protocol.name] = "the answers were not written for findings that came first"
                 continue
             source = protocol.name if protocol.name in asked else first.name
             controls = {run: rows[source, run] for run in plan.runs if run != "image"}
@@ -233,47 +294,3 @@ class Benchmark:
         return replace(result, settings=settings, notes=(*notes, *result.notes)).with_notes(
             *plan.material.notes
         )
-
-
-def named_protocols(benchmark: str, names: Sequence[str]) -> list[Protocol]:
-    """Return the protocols that a run is asked in.
-
-    Raises:
-        PolicyError: There is no runner for the benchmark, no such protocol, or none is named.
-    """
-    if benchmark not in BENCHMARKS:
-        raise PolicyError(
-            f"There is no runner for {benchmark!r}.",
-            remedy=f"Choose one of {', '.join(BENCHMARKS)}.",
-            code="benchmark.name",
-        )
-    every = PROTOCOLS[benchmark]
-    if not names:
-        raise PolicyError(
-            "No protocol is named, and a score means nothing without one.",
-            remedy=f"Choose one of {', '.join(every)}, or {ALL}.",
-            code="benchmark.protocol",
-        )
-    wanted = [each for name in names for each in (every if name == ALL else (name,))]
-    found = [find_protocol(benchmark, name) for name in wanted]
-    return list({protocol.name: protocol for protocol in found}.values())
-
-
-def make_folder(output: str | Path) -> Path:
-    """Make the folder of a run.
-
-    Raises:
-        LongLlavaError: There is a file of that name, or it cannot be made.
-    """
-    from longllava_domains.errors import OutputError
-
-    place = Path(output)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder of the run cannot be made ({type(error).__name__}).",
-            remedy="Name another folder with --output.",
-            code="benchmark.folder",
-        ) from None
-    return place

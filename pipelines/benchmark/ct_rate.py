@@ -21,6 +21,8 @@ from longllava_domains.pipelines.benchmark.material import (
     Material,
     first_rows,
 )
+from longllava_domains.pipelines.ct.calibration import Calibration
+from longllava_domains.pipelines.ct.findings_first import naming_findings
 from longllava_domains.pipelines.ct.preset import CTPreset
 from longllava_domains.units import short_hash
 from longllava_domains.vision_language import ViewFormat
@@ -33,6 +35,7 @@ def ct_rate_material(
     limit: int | None,
     view_format: ViewFormat,
     protocols: Sequence[str],
+    calibration: Calibration | None = None,
 ) -> Material:
     """Read the labels or the reports of CT-RATE's validation split, with its volumes.
 
@@ -45,6 +48,7 @@ def ct_rate_material(
         limit: Only the first N volumes; None for all.
         view_format: Of the model that looks.
         protocols: Names of the protocols that are asked.
+        calibration: Says which findings are present, for reports that take them first.
 
     Raises:
         NotFoundError: The tables are not there.
@@ -65,6 +69,8 @@ def ct_rate_material(
         predict=_report if is_report else _findings,
         views={"policy": preset.name, "view_px": view_format.view_px},
         identity=whole.hashes[whole.evaluated],
+        before=_findings_before(preset),
+        in_light_of=_naming_present(calibration),
     )
 
 
@@ -134,6 +140,35 @@ def _report_question(
         return [AskedQuestion(protocol.prompts.get("report", preset.report_prompt))]
 
     return questions
+
+
+def _findings_before(
+    preset: CTPreset,
+) -> Callable[[BenchmarkItem, Protocol], Sequence[AskedQuestion]]:
+    ask = _finding_questions(preset)
+
+    def before(item: BenchmarkItem, protocol: Protocol) -> Sequence[AskedQuestion]:
+        return ask(item, protocol) if protocol.findings_first else ()
+
+    return before
+
+
+def _naming_present(
+    calibration: Calibration | None,
+) -> Callable[[AskedQuestion, Sequence[Reply]], AskedQuestion]:
+    def in_light_of(question: AskedQuestion, before: Sequence[Reply]) -> AskedQuestion:
+        """Name the findings that the calibration calls present by their margins."""
+        if calibration is None or not before:
+            return question
+        margins = zip(CT_RATE_LABELS, (reply.margin for reply in before), strict=True)
+        present = [
+            label
+            for label, margin in margins
+            if calibration.present(label, calibration.probability(label, margin))
+        ]
+        return replace(question, prompt=naming_findings(question.prompt, present))
+
+    return in_light_of
 
 
 def _findings(item: BenchmarkItem, replies: Sequence[Reply]) -> dict[str, Any]:

@@ -40,6 +40,15 @@ class BenchmarkItem:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+def _nothing_before(item: BenchmarkItem, protocol: Protocol) -> Sequence[AskedQuestion]:
+    """Ask nothing before: the prompts stand as they are."""
+    return ()
+
+
+def _as_it_stands(question: AskedQuestion, before: Sequence[Reply]) -> AskedQuestion:
+    return question
+
+
 @dataclass(frozen=True)
 class Material:
     """A benchmark from the user's disk, ready to be shown to any model.
@@ -54,6 +63,8 @@ class Material:
         views: Policy and order of the views, for the card and the prediction rows.
         identity: SHA-256 of the whole split that is asked about.
         notes: Sentences for the card.
+        before: What is asked about an item first, where a protocol's question depends on it.
+        in_light_of: From a question and the replies to what was asked before, to the question.
     """
 
     benchmark: str
@@ -65,6 +76,8 @@ class Material:
     views: Mapping[str, Any]
     identity: str
     notes: tuple[str, ...] = ()
+    before: Callable[[BenchmarkItem, Protocol], Sequence[AskedQuestion]] = _nothing_before
+    in_light_of: Callable[[AskedQuestion, Sequence[Reply]], AskedQuestion] = _as_it_stands
 
 
 def first_rows(data: Dataset, limit: int | None) -> Dataset:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from longllava_domains.pipelines.benchmark.material import Material
+from longllava_domains.pipelines.ct.calibration import Calibration
 from longllava_domains.vision_language import ViewFormat
 
 
@@ -13,6 +14,7 @@ def read_material(
     limit: int | None,
     view_format: ViewFormat,
     protocols: Sequence[str],
+    calibration: Calibration | None = None,
 ) -> Material:
     """Read a benchmark; its domain's libraries are imported here, not before.
 
@@ -22,6 +24,7 @@ def read_material(
         limit: Only the first N rows; None for all.
         view_format: Of the model that looks.
         protocols: Names of the protocols that are asked.
+        calibration: Says which findings are present, for a protocol that takes them first.
 
     Raises:
         InputError: The folder holds no layout of it that is known.
@@ -33,7 +36,7 @@ def read_material(
     if benchmark.startswith("ct-rate"):
         from longllava_domains.pipelines.benchmark.ct_rate import ct_rate_material
 
-        return ct_rate_material(benchmark, folder, limit, view_format, protocols)
+        return ct_rate_material(benchmark, folder, limit, view_format, protocols, calibration)
     if benchmark in ("multipathqa", "slidebench"):
         from longllava_domains.pipelines.benchmark.slides import slides_material
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from longllava_domains.errors import OutputError
 from longllava_domains.evaluate import Result
 from longllava_domains.evaluate.board import save_board
 from longllava_domains.files import write_text
@@ -81,3 +82,21 @@ def write_rows(folder: Path, protocol: str, run: str, rows: Sequence[Mapping[str
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     write_text(path, lines, overwrite=True)
     return path
+
+
+def make_folder(output: str | Path) -> Path:
+    """Make the folder of a run.
+
+    Raises:
+        OutputError: There is a file of that name, or it cannot be made.
+    """
+    place = Path(output)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"The folder of the run cannot be made ({type(error).__name__}).",
+            remedy="Name another folder with --output.",
+            code="benchmark.folder",
+        ) from None
+    return place

@@ -1,5 +1,6 @@
 """Commands that ask a model a question of a whole input: `report`, `ask`."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,6 +32,7 @@ from longllava_domains.pipelines.cli.options.shared import (
 )
 from longllava_domains.pipelines.cli.options.slide import ASKING_SLIDE
 from longllava_domains.pipelines.cli.outputs import require_one_each, require_replaceable
+from longllava_domains.units import counted
 from longllava_domains.vision_language import LoadOptions, Sampling
 
 if TYPE_CHECKING:
@@ -153,7 +155,7 @@ def ask(
     from longllava_domains.pipelines.loading import load
 
     sources, question = _split(inputs)
-    decided = decide_domain(sources[0], domain)
+    decided = decide_domain(sources[0], domain, *sources[1:])
     wished = {
         **opening, **raster, **slide, "spacing_mm": every_mm, "max_tokens": max_tokens,
         "max_views": most,
@@ -182,7 +184,25 @@ def _split(inputs: list[str]) -> tuple[list[str], str]:
             remedy='Write: longllava ask INPUT "QUESTION" --model MODEL.',
             code="cli.question",
         )
+    if not any(map(_is_input, sources)) and _is_input(question):
+        raise PromptError(
+            "The question stands before the input: the last word is a file or a folder.",
+            remedy='Write the question last: longllava ask INPUT "QUESTION" --model MODEL.',
+            code="cli.question",
+        )
+    strays = [word for word in sources if not (_is_input(word) or set(word) & set("/:\\"))]
+    if strays and len(sources) > 1:
+        raise PromptError(
+            f"{counted(len(strays), 'word')} before the last names no file and no folder.",
+            remedy="A question of several words stands in quotes; if they are files, check the path.",
+            code="cli.question",
+        )
     return sources, question
+
+
+def _is_input(word: str) -> bool:
+    """Return whether a word names what is there, or a link."""
+    return "://" in word or os.path.exists(word)
 
 
 def _require_files(out: Sequence[Path], evidence: Path | None, sources: list[str]) -> None:

@@ -28,8 +28,8 @@ def calibrate(
     from longllava_domains.adapters.training.calibration_files import read_held_out
 
     require_writable(output)
-    held_out, fingerprint = read_held_out(reports, labels)
-    made = fit_calibration(held_out, fingerprint, population)
+    held_out, fingerprint, limits = read_held_out(reports, labels)
+    made = fit_calibration(held_out, fingerprint, population, limits=limits)
     write_text(output, json.dumps(made, indent=2) + "\n")
     table = Table(
         "label", "error before", "after (95 %)", "threshold", "sensitivity", "specificity"
@@ -43,4 +43,13 @@ def calibrate(
     stdout.print(table)
     for label, why in made["not_fitted"].items():
         stdout.print(f"{label}: not fitted, {why}", markup=False)
+    for name, values in made["limits"].items():
+        stdout.print(f"fitted on {name}: {limit_text(values)}", markup=False)
     stdout.print(f"{counted(made['scans'], 'scan')} of {counted(made['patients'], 'patient')}")
+
+
+def limit_text(values: list[str] | list[float]) -> str:
+    """Return a limit as a person reads it: words, or a range of numbers."""
+    if isinstance(values[0], str):
+        return ", ".join(map(str, values))
+    return f"{values[0]:g} to {values[-1]:g}"

@@ -4,7 +4,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -96,12 +96,31 @@ def require_model(model: str | None) -> str:
     )
 
 
+class SeveralRefusalsError(PolicyError):
+    """More than one thing is wrong with what was typed.
+
+    Args:
+        errors: Each with its own remedy.
+
+    Attributes:
+        errors: As given.
+    """
+
+    def __init__(self, errors: Sequence[LongLlavaError]) -> None:
+        super().__init__(
+            " ".join(error.message for error in errors),
+            remedy=" ".join(error.remedy for error in errors),
+            code="cli.several",
+        )
+        self.errors = tuple(errors)
+
+
 def refuse_together(*checks: Callable[[], object]) -> None:
     """Run checks that cost little, and refuse all that is wrong at once, not one thing a run.
 
     Raises:
         LongLlavaError: One thing is wrong.
-        PolicyError: Several are; message and remedy name each.
+        SeveralRefusalsError: Several are.
     """
     found: list[LongLlavaError] = []
     for check in checks:
@@ -112,11 +131,7 @@ def refuse_together(*checks: Callable[[], object]) -> None:
     if len(found) == 1:
         raise found[0]
     if found:
-        raise PolicyError(
-            " ".join(error.message for error in found),
-            remedy=" ".join(error.remedy for error in found),
-            code="cli.several",
-        )
+        raise SeveralRefusalsError(found)
 
 
 def reveal_paths(arguments: list[str], message: str) -> None:

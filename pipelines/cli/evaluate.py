@@ -188,6 +188,12 @@ def check(
     """Say why published numbers cannot belong together, if they cannot."""
     row = scoring.Reported(accuracy, precision, recall, f1)
     found = scoring.contradictions(row, prevalence)
+    if precision is None or recall is None or (accuracy is None and f1 is None):
+        raise PolicyError(
+            "Nothing can be compared: it takes precision, recall, and accuracy or F1 besides.",
+            remedy="Add --precision and --recall, and --accuracy or --f1 (or both).",
+            code="cli.check",
+        )
     for line in found or ("these numbers can belong together",):
         stdout.print(line, markup=False)
 

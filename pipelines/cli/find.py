@@ -1,5 +1,6 @@
 """The command that looks for a thing part by part: `find`, in a raster or on a slide."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final, cast
 
@@ -52,7 +53,7 @@ def find(
     out: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Write .geojson, .gpkg, .parquet, .json (STAC) or a drawing (.png, .jpg); of a slide .geojson (QuPath), .dcm "
+            help="Write, instead of printing JSON: .geojson, .gpkg, .parquet, .json (STAC) or a drawing (.png, .jpg); of a slide .geojson (QuPath), .dcm "
             "(DICOM annotations), .json or a picture; repeat for several"
         ),
     ] = None,
@@ -83,6 +84,10 @@ def find(
     if how["keep_in"] is not None and keep_in is None:
         how["keep_in"].unlink(missing_ok=True)  # everything it kept is saved
     stderr.print(found.summary(), markup=False)
+    if found.cut_short:
+        stderr.print(
+            f"Answers end after {max_new_tokens:,} tokens: raise --max-new-tokens.", markup=False
+        )
     if found.outcomes["failed"]:
         raise typer.Exit(WITH_FAILURES)
 
@@ -97,8 +102,8 @@ def _is_slide(scene: str, domain: str | None) -> bool:
 
     try:
         decided = decide_domain(scene, domain).name
-    except LongLlavaError:
-        if domain is not None:
+    except LongLlavaError as error:
+        if domain is not None or error.code == "input.empty_folder":
             raise
         return False
     if decided not in _SEARCHED:
@@ -132,10 +137,7 @@ def _in_raster(
         with progress() as advance:
             pipeline = RemoteSensingQA(load(named, loading, advance))
             found = pipeline.find(opened, category, **how, on_progress=advance)
-        # Printed first: a file that cannot be written must not take the detections with it.
-        stdout.print_object(found.to_json())
-        if files:
-            written(*save_all(found, files, opened))
+        _deliver(found, files, lambda: written(*save_all(found, files, opened)))
     return found
 
 
@@ -146,7 +148,7 @@ def _on_slide(
     from longllava_domains.pipelines.domains.registry import domains, settings_for
     from longllava_domains.pipelines.loading import load
     from longllava_domains.pipelines.pathology.qa import PathologyQA
-    from longllava_domains.pipelines.pathology.saving import require_found_file, save_found
+    from longllava_domains.pipelines.pathology.saving import require_found_file
 
     decided = domains()["pathology"]
     settings = settings_for(decided, wished)
@@ -172,8 +174,29 @@ def _on_slide(
                 **how,
                 on_progress=advance,
             )
-        stdout.print_object(found.to_json())
-        for path in files:
-            save_found(found, path)
-            written(path)
+        _deliver(found, files, lambda: _save_on_slide(found, files))
     return found
+
+
+def _save_on_slide(found: Any, files: tuple[Path, ...]) -> None:
+    from longllava_domains.pipelines.pathology.saving import save_found
+
+    for path in files:
+        save_found(found, path)
+        written(path)
+
+
+def _deliver(found: Any, files: tuple[Path, ...], save: Callable[[], None]) -> None:
+    """Save what was found, or print it where no file is wanted, or none can be written.
+
+    Raises:
+        LongLlavaError: A file cannot be written; what was found is printed, so that it is not lost.
+    """
+    if not files:
+        stdout.print_object(found.to_json())
+        return
+    try:
+        save()
+    except LongLlavaError:
+        stdout.print_object(found.to_json())
+        raise

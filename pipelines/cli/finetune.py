@@ -34,6 +34,17 @@ _Evaluation = Annotated[
     list[str] | None,
     typer.Option(help="LAYOUT:PLACE of data that will be scored on; its rows are left out"),
 ]
+_EvaluateEverySteps = Annotated[
+    int,
+    typer.Option(
+        help="Steps between measurements of --evaluation; 0 for the end alone",
+        callback=at_least(0),
+    ),
+]
+_EvaluateRows = Annotated[
+    int,
+    typer.Option(help="Most rows of each that are measured; 0 for none", callback=at_least(0)),
+]
 _LossOn = Annotated[
     str | None, typer.Option(help="all or last; by default as the data's own trainer")
 ]
@@ -63,12 +74,8 @@ def finetune(
     threads: Annotated[
         int, typer.Option(help="Threads that load pictures", callback=at_least(1))
     ] = 2,
-    evaluate_every_steps: Annotated[
-        int, typer.Option(help="Steps between measurements of --evaluation; 0 for the end alone")
-    ] = 0,
-    evaluate_rows: Annotated[
-        int, typer.Option(help="Most rows of each that are measured; 0 for none")
-    ] = 64,
+    evaluate_every_steps: _EvaluateEverySteps = 0,
+    evaluate_rows: _EvaluateRows = 64,
     sharded: Annotated[
         bool, typer.Option("--sharded", help="Share the model out over torchrun's processes")
     ] = False,
@@ -140,7 +147,9 @@ def check(
     layout: _Layout = "llava",
     model: Model = None,
     tokenizer: _Tokenizer = None,
-    max_tokens: Annotated[int, typer.Option(help="The most that a sample may have")] = 40960,
+    max_tokens: Annotated[
+        int, typer.Option(help="The most that a sample may have", callback=at_least(1))
+    ] = 40960,
     evaluation: _Evaluation = None,
     images: Annotated[bool, typer.Option("--images", help="Decode every image")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,

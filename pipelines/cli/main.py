@@ -26,12 +26,14 @@ from longllava_domains.pipelines.cli import (
     views,
 )
 from longllava_domains.pipelines.cli.console import (
+    SeveralRefusalsError,
     reveal_paths,
     stderr,
     stdout,
     tolerate_any_encoding,
 )
 from longllava_domains.pipelines.cli.evaluation import benchmark, harness, measures, own, reproduce
+from longllava_domains.pipelines.cli.options.named import with_option
 from longllava_domains.pipelines.cli.options.remedies import typed
 from longllava_domains.pipelines.memory_remedies import out_of_memory
 
@@ -124,8 +126,10 @@ def running(arguments: Sequence[str]) -> tuple[str, frozenset[str]]:
 
 def _refuse(error: LongLlavaError, arguments: list[str]) -> int:
     command, options = running(arguments)
-    message, remedy = (typed(text, command, options) for text in (error.message, error.remedy))
-    stderr.print(f"Refused: {message}", style="bold red", markup=False)
-    stderr.print(f"  {remedy}", markup=False)
+    for one in error.errors if isinstance(error, SeveralRefusalsError) else (error,):
+        message, remedy = (typed(text, command, options) for text in (one.message, one.remedy))
+        message = with_option(message, remedy, one.code, options, arguments)
+        stderr.print(f"Refused: {message}", style="bold red", markup=False)
+        stderr.print(f"  {remedy}", markup=False)
     reveal_paths(arguments, str(error))
     return REFUSED

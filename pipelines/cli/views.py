@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from longllava_domains.files import require_apart, require_writable
-from longllava_domains.pipelines.cli.console import stdout, written
+from longllava_domains.pipelines.cli.console import stderr, stdout, written
 from longllava_domains.pipelines.cli.ct_documents import require_picture
 from longllava_domains.pipelines.cli.options.ct import OPENING_CT, WantedKernel
 from longllava_domains.pipelines.cli.options.numbers import at_least
@@ -84,6 +84,8 @@ def views(
         origin = sequence.provenance["policy"]["bounds"][:2]
         write_views(geojson, sequence, origin=(origin[0], origin[1]))
         written(geojson)
+    for notice in sequence.provenance.get("notices", ()):
+        stderr.print(f"[{notice}]", markup=False)
     left_out = sum(sequence.left_out.values())
     stdout.print(f"{counted(len(sequence), 'view')}, {left_out} left out: {out}", markup=False)
 
@@ -96,4 +98,9 @@ def series(
     """List the CT series of a folder, which one would be chosen, and why."""
     from longllava_domains import ct
 
-    stdout.print(str(ct.list_series(path, kernel=kernel)), markup=False)
+    found = ct.list_series(path, kernel=kernel)
+    stdout.print(str(found), markup=False)
+    if found.none_chosen:
+        stdout.print(
+            "Choose by its row: longllava views, ask or report with --series ROW.", markup=False
+        )

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from longllava_domains.errors import PolicyError
 
@@ -20,8 +21,10 @@ class Calibration:
         adapter_sha256: Fingerprint of the adapter that was on the weights; None without one.
         thresholds: Label -> probability from which a finding counts as present; empty in a file
             without them.
-        limits: What the scans had that it was fitted on: a name in ``provenance["series"]``
-            (``"body_part"``, ``"phase"``, ``"kernel"``) -> values; empty where the file does not say.
+        limits: What the scans had that it was fitted on, by the names of `population_of`
+            (``"body_part"``, ``"phase"``, ``"kernel"``, ``"manufacturer"`` of the scanner) -> values; empty
+            where the file does not say.
+        ranges: Likewise for numbers (``"age_years"``, ``"slice_spacing_mm"``) -> (lowest, highest).
     """
 
     model_sha256: str
@@ -30,6 +33,7 @@ class Calibration:
     adapter_sha256: str | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
     limits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
     def from_file(cls, path: str | Path) -> "Calibration":
@@ -45,6 +49,7 @@ class Calibration:
                 for label, pair in data["coefficients"].items()
             }
             adapter = data.get("adapter_sha256")
+            limits, ranges = _read_limits(data.get("limits", {}))
             return cls(
                 str(data["model_sha256"]),
                 str(data["preset"]),
@@ -54,7 +59,8 @@ class Calibration:
                     str(label): float(fit["threshold"])
                     for label, fit in data.get("labels", {}).items()
                 },
-                {str(k): tuple(map(str, v)) for k, v in data.get("limits", {}).items()},
+                limits,
+                ranges,
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
             raise PolicyError(
@@ -91,3 +97,24 @@ class Calibration:
         if probability is None or label not in self.thresholds:
             return None
         return probability >= self.thresholds[label]
+
+
+def _read_limits(
+    limits: Mapping[str, list[Any]],
+) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[float, float]]]:
+    """Return limits as lists of words, and as ranges, which are two numbers.
+
+    Raises:
+        ValueError: A range is not two numbers, the lower first.
+    """
+    words: dict[str, tuple[str, ...]] = {}
+    ranges: dict[str, tuple[float, float]] = {}
+    for name, values in limits.items():
+        if all(isinstance(value, str) for value in values):
+            words[name] = tuple(values)
+            continue
+        lowest, highest = map(float, values)
+        if not lowest <= highest:
+            raise ValueError(name)
+        ranges[name] = (lowest, highest)
+    return words, ranges

@@ -4,7 +4,7 @@ Fluent drafts leave out rare findings; scoring first and writing afterwards is t
 recipe of 2026 (CLarGen, arXiv 2605.30984: macro F1 .487 in place of .189, on its authors' data).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, get_args
 
 from longllava_domains.errors import PolicyError
@@ -12,6 +12,8 @@ from longllava_domains.pipelines.ct.calibration import Calibration
 from longllava_domains.pipelines.ct.result import Abnormality
 
 ReportMode = Literal["direct", "findings-first"]
+OUTSIDE: Final = "calibration.outside."
+"""Begin of the codes for what of a scan differs from those of a calibration."""
 REPORT_MODES: Final[tuple[ReportMode, ...]] = get_args(ReportMode)
 
 
@@ -47,7 +49,17 @@ def conditioned_prompt(prompt: str, found: Mapping[str, Abnormality]) -> str:
         prompt: The preset's report prompt.
         found: Label -> scored finding.
     """
-    present = [label.lower() for label, finding in found.items() if finding.present]
+    return naming_findings(prompt, [label for label, finding in found.items() if finding.present])
+
+
+def naming_findings(prompt: str, labels: Sequence[str]) -> str:
+    """Return a report prompt that names the findings that were called present.
+
+    Args:
+        prompt: The report prompt.
+        labels: The findings.
+    """
+    present = [label.lower() for label in labels]
     told = (
         f"These findings were scored as present: {', '.join(present)}. Describe each of them."
         if present
@@ -56,19 +68,24 @@ def conditioned_prompt(prompt: str, found: Mapping[str, Abnormality]) -> str:
     return f"{prompt} {told} Do not call normal what was not scored."
 
 
-def outside_population(calibration: Calibration, series: Mapping[str, Any]) -> tuple[str, ...]:
+def outside_population(
+    calibration: Calibration, population: Mapping[str, Sequence[Any]]
+) -> tuple[str, ...]:
     """Return codes for what of a scan is not among those that a calibration was fitted on.
 
     What a header does not say counts as inside: a code names what is known to differ.
 
     Args:
         calibration: With its limits, as far as it has any.
-        series: ``provenance["series"]`` of the views.
+        population: Of the scan, as `population_of` returns it.
     """
     codes = []
     for name, allowed in calibration.limits.items():
-        value = series.get(name)
-        known = [value] if isinstance(value, str) else list(value or ())
-        if known and not {str(each).lower() for each in known} & {each.lower() for each in allowed}:
-            codes.append(f"calibration.outside.{name}")
+        words = {str(each).lower() for each in population.get(name, ())}
+        if words and not words & {each.lower() for each in allowed}:
+            codes.append(f"{OUTSIDE}{name}")
+    for name, (lowest, highest) in calibration.ranges.items():
+        numbers = population.get(name, ())
+        if numbers and (max(numbers) < lowest or min(numbers) > highest):
+            codes.append(f"{OUTSIDE}{name}")
     return tuple(codes)

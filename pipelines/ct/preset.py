@@ -78,7 +78,9 @@ class CTPreset:
         )
         if name not in known:
             raise PolicyError(
-                f"There is no CT preset {name!r}.", remedy=f"Use one of {', '.join(known)}."
+                f"There is no CT preset {name!r}.",
+                remedy=f"Use one of {', '.join(known)}.",
+                code="preset.unknown",
             )
         data = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         first, second = data["finding_choices"]

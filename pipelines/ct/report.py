@@ -10,12 +10,14 @@ from typing import Any, Final
 
 from longllava_domains import ct
 from longllava_domains.answer import Answer
+from longllava_domains.ct.population import population_of
 from longllava_domains.ct.views.policy import ReconstructionKernel
 from longllava_domains.ct_rate_labels import CT_RATE_LABELS
 from longllava_domains.pipelines.ct.as_volume import CTOpenOptions, as_volume
 from longllava_domains.pipelines.ct.calibration import Calibration
 from longllava_domains.pipelines.ct.findings import score_findings
 from longllava_domains.pipelines.ct.findings_first import (
+    OUTSIDE,
     conditioned_prompt,
     outside_population,
     require_mode,
@@ -23,9 +25,10 @@ from longllava_domains.pipelines.ct.findings_first import (
 from longllava_domains.pipelines.ct.preset import CTPreset
 from longllava_domains.pipelines.ct.reading import CTReading, ShownCT, showable, shown_ct
 from longllava_domains.pipelines.ct.result import Abnormality, CTReportResult
+from longllava_domains.pipelines.evidence_notice import no_evidence, with_notices
 from longllava_domains.pipelines.loading import load, refuse_a_name
 from longllava_domains.pipelines.memory_remedies import with_slice_spacing_remedy
-from longllava_domains.provenance import UNTRAINED_NOTICE, Provenance
+from longllava_domains.provenance import OUTSIDE_CALIBRATION_NOTICE, UNTRAINED_NOTICE, Provenance
 from longllava_domains.vision_language import (
     LoadOptions,
     Monitor,
@@ -254,7 +257,9 @@ class CTReport:
             with_slice_spacing_remedy(opened, chosen),
             self.model.open(sequence, watch=watch) as session,
         ):
-            return session.ask(question, max_new_tokens=max_new_tokens, sampling=sampling)
+            answer = session.ask(question, max_new_tokens=max_new_tokens, sampling=sampling)
+        published = self.preset.published_evidence
+        return with_notices(answer, no_evidence(answer.provenance, published=published))
 
     def _opened(
         self, volume: Any, policy: ct.SlicePolicy | None, series: int | str | None
@@ -284,18 +289,12 @@ class CTReport:
     ) -> tuple[dict[str, Abnormality], tuple[str, ...]]:
         """Score the findings; presence is withheld outside the calibration's scans."""
         found = self._findings(session, on_progress)
-        outside = self._outside(session)
+        if self.calibration is None or session.sequence is None:
+            return found, ()
+        outside = outside_population(self.calibration, population_of(session.sequence.provenance))
         if outside:
             found = {label: replace(each, present=None) for label, each in found.items()}
         return found, outside
-
-    def _outside(self, session: VisionSession) -> tuple[str, ...]:
-        """Return what of the scan is known to lie outside those that the calibration was fitted on."""
-        if self.calibration is None or session.sequence is None:
-            return ()
-        return outside_population(
-            self.calibration, session.sequence.provenance.get("series", {}) or {}
-        )
 
     def _draft_prompt(self, found: dict[str, Abnormality], outside: tuple[str, ...]) -> str:
         """Return the report prompt; findings that were withheld cannot come first."""
@@ -304,9 +303,10 @@ class CTReport:
         return conditioned_prompt(self.preset.report_prompt, found)
 
     def _provenance(self, made: Provenance, withheld: list[str]) -> Provenance:
-        notices = list(made.get("notices", ()))
-        if made.get("model") not in self.preset.published_evidence:
-            notices.append("No published evidence for this model on this kind of image.")
+        unproved = no_evidence(made, published=self.preset.published_evidence)
+        notices = [*made.get("notices", ()), *unproved]
+        if any(code.startswith(OUTSIDE) for code in withheld):
+            notices.append(OUTSIDE_CALIBRATION_NOTICE)
         return made.with_(
             preset=self.preset.name, report_mode=self.mode, withheld=withheld, notices=notices
         )

@@ -35,6 +35,11 @@ _MARGINS: Final = (
     "They are not calibrated: a margin is neither a probability nor a diagnosis.",
 )
 _SLICES_NAMED: Final = 3
+# Codes of `ct.chest_evidence`, in words.
+_WHY_WITHHELD: Final = {
+    "chest.no_lung": "too few of the slices pass through lung",
+    "chest.header_other_region": "the header names another region of the body",
+}
 
 
 @dataclass(frozen=True)
@@ -263,8 +268,11 @@ def split_sections(text: str) -> tuple[str, str]:
 def _withheld_line(code: str) -> str:
     """Return in brackets what was not said, and why."""
     if code.startswith("calibration."):
-        return f"[Presence withheld, the scan lies outside those of the calibration: {code}]"
-    return f"[Chest findings withheld: {code}]"
+        name = code.rpartition(".")[2].replace("_", " ")
+        return (
+            f"[Presence withheld: its {name} is none of those that the calibration was fitted on]"
+        )
+    return f"[Chest findings withheld: {_WHY_WITHHELD.get(code, code)}]"
 
 
 def _margin_line(item: Abnormality) -> str:

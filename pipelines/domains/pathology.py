@@ -1,5 +1,6 @@
 """Pathology as a domain."""
 
+import os
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -17,10 +18,12 @@ from longllava_domains.pipelines.domains.evidence import SLIDE_SOP_CLASS, Claim,
 from longllava_domains.pipelines.memory_remedies import with_view_count_remedy
 from longllava_domains.pipelines.pathology.qa import PathologyQA, tile_policy
 from longllava_domains.pipelines.pathology.result import SlideAnswer
+from longllava_domains.units import counted
 from longllava_domains.vision_language import Sampling, ViewFormat, VisionLanguageModel
 from longllava_domains.visual import VisualSequence
 
 _BOX: Final = re.compile(r"\s*-?\d+\s*(,\s*-?\d+\s*){3}\Z")
+_NUMBERS: Final = re.compile(r"[-+.\d\s,]+\Z")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,9 @@ class SlideSettings:
         zoom_at: Fields to see closer, spelled as regions.
         zoom_rounds: How often.
         zoom_by: Who chooses fields: ``"attention"`` or ``"named"``.
+
+    Raises:
+        PolicyError: A setting that no slide and no model could follow.
     """
 
     mpp: float | None = None
@@ -53,6 +59,43 @@ class SlideSettings:
     zoom_at: tuple[str, ...] = ()
     zoom_rounds: int | None = None
     zoom_by: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.origin not in (None, "slide", "bounds"):
+            raise PolicyError(
+                f"origin must be slide or bounds, not {self.origin}.",
+                remedy="Leave it out where the whole slide was scanned.",
+                code="slide.origin",
+            )
+        self.zoom_policy(())
+        TilePolicy(**self.tile_wishes())
+        drawn = () if self.tissue is None else (self.tissue,)
+        places = {"regions": self.regions, "zoom_at": self.zoom_at, "tissue": drawn}
+        for name, texts in places.items():
+            for text in texts:
+                _require_place(name, text)
+        is_closer = self.zoom is not None or self.zoom_at
+        if not is_closer and (self.zoom_rounds is not None or self.zoom_by is not None):
+            raise PolicyError(
+                "--zoom-rounds and --zoom-by say how fields are seen closer, and none are.",
+                remedy="Add --zoom with the number of fields.",
+                code="slide.zoom",
+            )
+
+    def tile_wishes(self) -> dict[str, Any]:
+        """Return what was said of the views, as fields of `TilePolicy`."""
+        said = {"max_views": self.max_views, "protocol": self.protocol, "mpp": self.view_mpp}
+        return {name: value for name, value in said.items() if value is not None}
+
+    def zoom_policy(self, at: tuple[Region, ...]) -> ZoomPolicy:
+        """Return how fields would be seen closer.
+
+        Args:
+            at: Fields of the user's own choice.
+        """
+        said = {"fields": self.zoom, "rounds": self.zoom_rounds, "by": self.zoom_by}
+        given: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+        return ZoomPolicy(at=at, **given)
 
 
 @dataclass(frozen=True)
@@ -77,26 +120,12 @@ class SlideWish:
         return None if drawn is None else region_of(slide, drawn, origin)
 
     def zoom(self, slide: Slide) -> ZoomPolicy | None:
-        """Return how fields are seen closer; None where they are not.
-
-        Raises:
-            PolicyError: Rounds without a number of fields.
-        """
+        """Return how fields are seen closer; None where they are not."""
         said = self.settings
         at = tuple(region_of(slide, text, said.origin) for text in said.zoom_at)
         if said.zoom is None and not at:
-            if said.zoom_rounds is not None or said.zoom_by is not None:
-                raise PolicyError(
-                    "--zoom-rounds and --zoom-by say how fields are seen closer, and none are.",
-                    remedy="Add --zoom with the number of fields.",
-                    code="slide.zoom",
-                )
             return None
-        wished: dict[str, Any] = {
-            "fields": said.zoom, "rounds": said.zoom_rounds, "by": said.zoom_by,
-        }  # fmt: skip
-        given = {name: value for name, value in wished.items() if value is not None}
-        return ZoomPolicy(at=at, **given)
+        return said.zoom_policy(at)
 
 
 class PathologyDomain:
@@ -125,13 +154,7 @@ class PathologyDomain:
 
     def policy(self, settings: SlideSettings, view_format: ViewFormat | None) -> SlideWish:
         """Return the fields that a model was made for; the plain ones where nobody looks."""
-        wished: dict[str, Any] = {
-            "max_views": settings.max_views,
-            "protocol": settings.protocol,
-            "mpp": settings.view_mpp,
-        }
-        given = {name: value for name, value in wished.items() if value is not None}
-        return SlideWish(replace(tile_policy(view_format), **given), settings)
+        return SlideWish(replace(tile_policy(view_format), **settings.tile_wishes()), settings)
 
     def to_sequence(self, opened: Slide, policy: SlideWish) -> VisualSequence:
         """Show a slide, or parts of it."""
@@ -165,6 +188,24 @@ class PathologyDomain:
             max_new_tokens=max_new_tokens,
             sampling=sampling,
         )
+
+
+def _require_place(setting: str, text: str) -> None:
+    """Refuse what is neither four whole numbers nor a file.
+
+    Raises:
+        PolicyError: It is neither.
+    """
+    if _BOX.match(text) or os.path.isfile(text):
+        return
+    numbers = len(text.split(",")) if _NUMBERS.match(text) else 0
+    found = counted(numbers, "number") if numbers else "a file that is not there"
+    raise PolicyError(
+        f"{setting} must be X,Y,WIDTH,HEIGHT in whole pixels of level 0, or a GeoJSON file that "
+        f"is there, not {found}.",
+        remedy="Write four whole numbers, such as 0,0,2000,2000, or check the path of the file.",
+        code="slide.region",
+    )
 
 
 def region_of(slide: Slide, text: str, origin: str | None = None) -> Region:

@@ -43,23 +43,54 @@ def domains() -> Mapping[str, Domain]:
     return found
 
 
-def decide_domain(source: str | Path, name: str | None = None) -> Domain:
-    """Return the domain of a file, folder or URL.
+def decide_domain(source: str | Path, name: str | None = None, *others: str) -> Domain:
+    """Return the domain of a file, folder or URL, or of several that are asked about together.
 
     Args:
         source: What the user named.
         name: The user's word, which wins.
+        *others: Further inputs of the same question.
 
     Raises:
-        NotFoundError: Nothing is there, or it cannot be read.
+        NotFoundError: Nothing is there, it cannot be read, or it is a folder without files.
         DamagedInputError: A TIFF is cut short before anything says what it is.
         AmbiguousInputError: The evidence does not decide; the remedy names ``--domain``.
         UnsupportedInputError: There is no domain of that name.
+        PolicyError: The inputs are of several domains.
     """
     if name is not None:
         return _named(name)
+    found = _claimed(source)
+    for position, other in enumerate(others, 2):
+        claimed = _claimed(other)
+        if found and claimed and not found & claimed:
+            raise PolicyError(
+                f"Input {position} is {_nouns(claimed)}, and what stands before it is "
+                f"{_nouns(found)}.",
+                remedy="Ask about each of them; together are asked about pictures, or dates of one "
+                "scene.",
+                code="domain.mixed",
+            )
+        found = found & claimed or found
+    if len(found) != 1:
+        raise _undecided(found)
+    return domains()[found.pop()]
+
+
+def _nouns(names: set[str]) -> str:
+    return " or ".join(domain.noun for name, domain in domains().items() if name in names)
+
+
+def _claimed(source: str | Path) -> set[str]:
+    """Return the names of the domains that an input can be of.
+
+    Raises:
+        NotFoundError: Nothing is there, it cannot be read, or it is a folder without files.
+        DamagedInputError: A TIFF is cut short before anything says what it is.
+    """
     certain, possible, damaged = set(), set(), False
-    for evidence in evidence_of(source):
+    looked_at = list(evidence_of(source))
+    for evidence in looked_at:
         claims = {name: domain.recognises(evidence) for name, domain in domains().items()}
         if evidence.magic is None and set(claims.values()) == {"no"}:
             raise NotFoundError("There is nothing at this path.", remedy="Check the path.")
@@ -67,6 +98,12 @@ def decide_domain(source: str | Path, name: str | None = None) -> Domain:
         sure = {name for name, claim in claims.items() if claim == "certain"}
         certain |= sure
         possible |= set() if sure else {n for n, claim in claims.items() if claim == "possible"}
+    if not looked_at:
+        raise NotFoundError(
+            "The folder is empty.",
+            remedy="Give the folder or the file that holds the CT, slide, raster or picture.",
+            code="input.empty_folder",
+        )
     found = certain or possible
     if not found and damaged:
         raise DamagedInputError(
@@ -74,9 +111,7 @@ def decide_domain(source: str | Path, name: str | None = None) -> Domain:
             remedy="It is truncated or damaged: fetch it again.",
             code="input.cut_short",
         )
-    if len(found) != 1:
-        raise _undecided(found)
-    return domains()[found.pop()]
+    return found
 
 
 def _undecided(found: set[str]) -> AmbiguousInputError:

@@ -28,6 +28,9 @@ class RasterSettings:
         nodata: As for `open_raster`.
         crs: As for `open_raster`.
         aoi: Area of interest, as for `Raster.within`.
+
+    Raises:
+        PolicyError: A budget that no model could follow.
     """
 
     max_tokens: int | None = None
@@ -36,6 +39,10 @@ class RasterSettings:
     nodata: float | None = None
     crs: str | None = None
     aoi: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_tokens is not None:  # the model's views take at least a token each
+            GridPolicy(max_tokens=self.max_tokens, tokens_per_view=1)
 
 
 class RemoteSensingDomain:

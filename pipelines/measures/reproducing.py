@@ -5,8 +5,9 @@ from pathlib import Path
 
 from longllava_domains.evaluate import Result
 from longllava_domains.files import write_text
-from longllava_domains.pipelines.benchmark.benchmark import Benchmark, RunSettings, make_folder
+from longllava_domains.pipelines.benchmark.benchmark import Benchmark, RunSettings
 from longllava_domains.pipelines.benchmark.generate import OnProgress
+from longllava_domains.pipelines.benchmark.outcome import make_folder
 from longllava_domains.pipelines.measures.efficiency import measure_efficiency
 from longllava_domains.pipelines.measures.reproduce import (
     PaperLine,

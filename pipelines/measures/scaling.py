@@ -37,6 +37,37 @@ _REPEATS: Final = 4
 _VSTAR: Final = "test_questions.jsonl"
 
 
+def require_curve(curve: str, points: Sequence[int], *, is_generated: bool) -> None:
+    """Refuse a curve that cannot be measured.
+
+    Args:
+        curve: One of `CURVES`.
+        points: Sub-images, frames or shots.
+        is_generated: The data are not the user's own.
+
+    Raises:
+        PolicyError: There is no such curve, or a point below 1, or shots of own data.
+    """
+    if curve not in CURVES:
+        raise PolicyError(
+            f"There is no curve {curve!r}.",
+            remedy=f"Choose one of {', '.join(CURVES)}.",
+            code="measure.curve",
+        )
+    if not points or min(points) < 1:
+        raise PolicyError(
+            "A point of a curve is a whole number of at least 1.",
+            remedy="Give numbers with commas, such as 1,2,4.",
+            code="measure.curve",
+        )
+    if curve == "shots" and not is_generated:
+        raise PolicyError(
+            "The shots of this curve are generated, and data of your own were given.",
+            remedy="Leave data out, or choose another curve.",
+            code="measure.curve",
+        )
+
+
 def scaling_trials(
     curve: str, points: Sequence[int], view_format: ViewFormat, scratch: Path,
     *, seed: int = 0, data: Path | None = None,
@@ -56,12 +87,7 @@ def scaling_trials(
         PolicyError: There is no such curve, or a point below 1.
         InputError: The folder holds something else.
     """
-    if curve not in CURVES or not points or min(points) < 1 or (data and curve == "shots"):
-        raise PolicyError(
-            "There is no such curve, or a point of it cannot be.",
-            remedy=f"Choose one of {', '.join(CURVES)}, points of 1 or more; shots are generated.",
-            code="measure.curve",
-        )
+    require_curve(curve, points, is_generated=data is None)
     if curve == "frames":
         frames = [max(point, 2) for point in points]
         trials = needle_trials(frames, (0.5,), view_px=view_format.view_px, seed=seed, data=data)

@@ -58,7 +58,14 @@ def parse_destination(text: str, *, calling_title: str, has_token: bool) -> Dest
     Raises:
         PolicyError: It is neither, holds credentials, or would carry a token unencrypted.
     """
-    if not text.lower().startswith("dicom:"):
+    scheme = text.partition(":")[0].lower()
+    if scheme not in ("https", "http", "dicom"):
+        raise PolicyError(
+            "The destination is neither a DICOMweb server nor a storage SCP.",
+            remedy="Give it as https://host/path (STOW-RS) or as dicom://TITLE@host:port (C-STORE).",
+            code="send.destination",
+        )
+    if scheme != "dicom":
         checked_url(text, has_token=has_token)
         return DicomWebServer(text.rstrip("/"))
     try:

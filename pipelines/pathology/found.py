@@ -52,13 +52,18 @@ class SlideDetections(FoundOnSlide):
         outcomes = self.outcomes
         asked = outcomes["seen"] + outcomes["failed"]
         parts = [f"{counted(len(self.detections), self.category)} in {counted(asked, 'field')}"]
-        if outcomes["failed"]:
-            parts.append(f"{counted(outcomes['failed'], 'field')} unreadable")
+        unreadable = [
+            each for each in self.fields if each.status == "failed" and not each.cut_short
+        ]
+        if unreadable:
+            parts.append(f"{counted(len(unreadable), 'field')} unreadable")
+        if self.cut_short:
+            parts.append(f"{counted(self.cut_short, 'field')} with an answer cut short")
         if outcomes["skipped"]:
             parts.append(f"{counted(outcomes['skipped'], 'field')} without tissue")
-        cut = sum(outcome.incomplete for outcome in self.fields)
-        if cut:
-            parts.append(f"{counted(cut, 'field')} with more than was listed")
+        more = sum(each.incomplete and not each.cut_short for each in self.fields)
+        if more:
+            parts.append(f"{counted(more, 'field')} with more than was listed")
         return ", ".join(parts)
 
     def save_geojson(self, path: str | Path, *, overwrite: bool = False) -> None:

@@ -5,22 +5,25 @@ from typing import Any, Final
 
 from longllava_domains.answer import Answer
 from longllava_domains.pathology import ZoomPolicy
+from longllava_domains.pathology.regions import CUT_NOTICE, Region
+from longllava_domains.pipelines.evidence_notice import NO_EVIDENCE
 from longllava_domains.pipelines.pathology.zoom import ClosestLook
 
-_NO_EVIDENCE: Final = "No published evidence for this model on this kind of image."
 _NO_TRAINING: Final = "The model's card names no training on pathology slides."
 
 
 def untrained_notices(model: object) -> tuple[str, ...]:
     """Return what is said of a model whose card names no training on slides."""
     known = getattr(model, "provenance", {}).get("trained_domains") or ()
-    return () if "pathology" in known else (_NO_TRAINING, _NO_EVIDENCE)
+    return () if "pathology" in known else (_NO_TRAINING, NO_EVIDENCE)
 
 
 def told(model: object, look: ClosestLook, zoom: ZoomPolicy | None = None) -> Answer:
     """Return the answer with what a reader must know, and how fields were seen closer."""
     made = look.answer.provenance
     notices = [*made.get("notices", ()), *untrained_notices(model)]
+    if zoom is not None and any(isinstance(at, Region) and at.cut for at in zoom.at):
+        notices.append(CUT_NOTICE)
     facts: dict[str, Any] = {"notices": list(dict.fromkeys(notices))}
     if zoom is not None:
         closer = [

@@ -10,7 +10,7 @@ from longllava_domains.answer import Answer
 from longllava_domains.boxes import Dialect
 from longllava_domains.errors import PolicyError
 from longllava_domains.pathology import Slide, TilePolicy, ZoomPolicy
-from longllava_domains.pathology.regions import Region
+from longllava_domains.pathology.regions import CUT_NOTICE, Region
 from longllava_domains.pathology.views.sweep import FieldSweep
 from longllava_domains.pathology.views.tissue import TissueMask
 from longllava_domains.pipelines.loading import AsksAModel
@@ -210,9 +210,9 @@ class PathologyQA(AsksAModel):
                 overlap_px=preset.overlap_px,
                 region=region,
             )
-            search = SlideSearch(
-                self.model, opened, category, preset, sweep, untrained_notices(self.model)
-            )
+            cut = (CUT_NOTICE,) if isinstance(region, Region) and region.cut else ()
+            notices = (*untrained_notices(self.model), *cut)
+            search = SlideSearch(self.model, opened, category, preset, sweep, notices)
             return SlideDetections.of(search.run(on_plan, on_progress, keep_in), source)
 
     def _looks(

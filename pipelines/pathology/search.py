@@ -222,9 +222,10 @@ class SlideSearch:
         tally.found.extend(boxes)
         tally.outcomes.append(
             FieldOutcome(
-                place, verdict.status, verdict.reason, len(boxes), problems, verdict.incomplete
+                place, verdict.status, verdict.reason, len(boxes), problems, verdict.incomplete,
+                verdict.cut_short,
             )
-        )
+        )  # fmt: skip
         tally.made = tally.made.with_(**answer.provenance)
 
     def _answer(

@@ -9,6 +9,7 @@ from typing import Any
 
 from longllava_domains.answer import Answer
 from longllava_domains.boxes import Dialect
+from longllava_domains.pipelines.evidence_notice import no_evidence
 from longllava_domains.pipelines.loading import AsksAModel
 from longllava_domains.pipelines.memory_remedies import with_token_budget_remedy
 from longllava_domains.pipelines.remote_sensing.result import Count, SceneAnswer, SceneDetections
@@ -102,6 +103,7 @@ class RemoteSensingQA(AsksAModel):
             drawn: dict[str, Any] = {} if sampling is None else {"sampling": sampling}
             answer = self.model.answer(sequence, question, max_new_tokens=max_new_tokens, **drawn)
         notices = [notice for raster in rasters for notice in raster.notices]
+        notices += no_evidence(answer.provenance, domain="remote_sensing")
         return SceneAnswer(_with_notices(answer, notices), sequence)
 
     def find(

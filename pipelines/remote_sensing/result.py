@@ -122,13 +122,16 @@ class SceneDetections(Detections):
         number, outcomes = len(self.detections), self.outcomes
         name = self.category if number == 1 else f"{self.category}s"
         parts = [f"{number:,} {name} in {_chips(outcomes['seen'] + outcomes['failed'])}"]
-        if outcomes["failed"]:
-            parts.append(f"{_chips(outcomes['failed'])} unreadable")
+        unreadable = sum(chip.status == "failed" and not chip.cut_short for chip in self.chips)
+        if unreadable:
+            parts.append(f"{_chips(unreadable)} unreadable")
+        if self.cut_short:
+            parts.append(f"{_chips(self.cut_short)} with an answer cut short")
         if outcomes["skipped"]:
             parts.append(f"{_chips(outcomes['skipped'])} without data")
-        cut = sum(chip.incomplete for chip in self.chips)
-        if cut:
-            parts.append(f"{_chips(cut)} with more than was listed")
+        more = sum(chip.incomplete and not chip.cut_short for chip in self.chips)
+        if more:
+            parts.append(f"{_chips(more)} with more than was listed")
         return ", ".join(parts)
 
     def save_geojson(self, path: str | Path, *, overwrite: bool = False) -> None:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from longllava_domains.answer import Answer
 from longllava_domains.errors import PolicyError
+from longllava_domains.pipelines.evidence_notice import no_evidence
 from longllava_domains.pipelines.remote_sensing.result import SceneDetections
 from longllava_domains.pipelines.search.asking import (
     AnsweringModel,
@@ -121,7 +122,12 @@ class Search:
                 "dialect": preset.dialect,
             },
             layout="images",
-            notices=[SCENE_NOTICE, *self.warnings, *raster.notices],
+            notices=[
+                SCENE_NOTICE,
+                *self.warnings,
+                *raster.notices,
+                *no_evidence(getattr(model, "provenance", {}), domain="remote_sensing"),
+            ],
         )
 
     def plan(self, chip_s: float | None = None) -> SearchPlan:
@@ -237,6 +243,7 @@ class Search:
             boxes=boxes,
             problems=reading.problems,
             incomplete=verdict.incomplete,
+            cut_short=verdict.cut_short,
         )
         return reading, outcome
 

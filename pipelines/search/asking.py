@@ -57,11 +57,13 @@ class ViewVerdict(NamedTuple):
         status: ``"seen"``, or ``"failed"`` where nothing in it can be read.
         reason: ``"found"``, ``"nothing"`` or ``"unreadable"``.
         incomplete: The answer says, or its length shows, that it does not list all.
+        cut_short: The answer reached the most tokens that it may have.
     """
 
     status: Literal["seen", "failed"]
     reason: str
     incomplete: bool
+    cut_short: bool
 
 
 def judged(
@@ -69,13 +71,14 @@ def judged(
 ) -> ViewVerdict:
     """Return what an answer comes to, given its well-formed boxes and its problems."""
     text = answer.text.lower()
-    incomplete = answer.stopped == "length" or any(phrase in text for phrase in preset.says_not_all)
+    cut_short = answer.stopped == "length"
+    incomplete = cut_short or any(phrase in text for phrase in preset.says_not_all)
     says_nothing = any(phrase in text for phrase in preset.says_nothing)
     if boxes:
-        return ViewVerdict("seen", "found", incomplete)
+        return ViewVerdict("seen", "found", incomplete, cut_short)
     if problems or not says_nothing:
-        return ViewVerdict("failed", "unreadable", incomplete)
-    return ViewVerdict("seen", "nothing", incomplete)
+        return ViewVerdict("failed", "unreadable", incomplete, cut_short)
+    return ViewVerdict("seen", "nothing", incomplete, cut_short)
 
 
 def model_identity(model: object) -> dict[str, Any]:

@@ -4,6 +4,8 @@ import json
 import math
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from longllava_domains.prompt import PromptTokenizer
 DRAWINGS = "for_language"  # the folder of what is talked about
 TOKENS = 1100  # of a batch in each process
 EVERY = 25
+KINDS = ("chest", "scene", "slide")
 HEAD_SCALE = 0.5
 QUERY_SCALE = 1.5
 BACKGROUND = 0.1
@@ -32,7 +35,34 @@ COMMON_NOISE = 0.3
 LOUD, QUIET = 3.0, 0.15
 PRESENT_WEIGHT = 5.0  # in a report, where eight of nine findings are absent
 QUIETED = ("out_proj.weight", "down_proj.weight")
-MIXTURE = {"chest": 0.7, "scene": 0.17, "slide": 0.13}
+
+
+@dataclass(frozen=True)
+class Course:
+    """One course of conversations.
+
+    Attributes:
+        name: Of its files.
+        steps: How many.
+        mixture: Kind of phantom -> how often a batch is about it.
+        behind: The course that it goes on from; None begins anew.
+        seed: Of its draws.
+        peak: Highest learning rate.
+    """
+
+    name: str
+    steps: int
+    mixture: Mapping[str, float]
+    behind: str | None = None
+    seed: int = 2
+    peak: float = 8e-4
+
+
+def courses(all_kinds: int, mostly_scenes: int) -> tuple[Course, Course]:
+    """Return the courses in their order: what each kind shows, then mostly scenes, which take longest."""
+    first = Course("language", all_kinds, {"chest": 0.7, "scene": 0.17, "slide": 0.13})
+    mixture = {"chest": 0.3, "scene": 0.6, "slide": 0.1}
+    return first, Course("scenes", mostly_scenes, mixture, first.name, seed=3, peak=6e-4)
 
 
 def fresh_network(tokenizer: PromptTokenizer) -> LongLlavaForConditionalGeneration:
@@ -137,7 +167,7 @@ class Corpus:
         self.decisions = [tokenizer.encode_text(word)[0] for word in (" yes", " no")]
         self.sources: dict[str, Pictures] = {}
         self.features: dict[str, Tensor] = {}
-        for kind in MIXTURE:
+        for kind in KINDS:
             files = sorted(folder.glob(f"{kind}_*.features.npy"))
             if not files:
                 continue
@@ -147,10 +177,12 @@ class Corpus:
                 np.concatenate([np.load(path) for path in files])
             )
 
-    def batch(self, share: float, chance: np.random.Generator) -> list[Row]:
+    def batch(
+        self, share: float, mixture: Mapping[str, float], chance: np.random.Generator
+    ) -> list[Row]:
         """Draw rows of one kind until the tokens of a batch are full."""
         kinds = list(self.sources)
-        weights = np.array([MIXTURE[kind] for kind in kinds])
+        weights = np.array([mixture[kind] for kind in kinds])
         kind = str(chance.choice(kinds, p=weights / weights.sum()))
         source = self.sources[kind]
         rows: list[Row] = []
@@ -237,9 +269,10 @@ def rate(step: int, steps: int, peak: float) -> float:
     )
 
 
-def train(rank: int, folder: Path, steps: int, seed: int = 2, peak: float = 8e-4) -> None:
-    """Train, or go on where an earlier run stopped; the curve is in language.json."""
-    torch.manual_seed(seed)
+def train(rank: int, folder: Path, course: Course) -> None:
+    """Train, or go on where an earlier run stopped; the curve is beside the weights."""
+    torch.manual_seed(course.seed)
+    steps, peak = course.steps, course.peak
     tokenizer = demo_tokenizer()
     corpus = Corpus(folder / DRAWINGS, tokenizer)
     network = fresh_network(tokenizer)
@@ -250,7 +283,7 @@ def train(rank: int, folder: Path, steps: int, seed: int = 2, peak: float = 8e-4
     optimiser = torch.optim.AdamW(
         learned.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01
     )
-    kept = folder / "language.pt"
+    kept = folder / f"{course.name}.pt"
     curve: list[list[Any]] = []
     start = 0
     if kept.exists():
@@ -258,13 +291,18 @@ def train(rank: int, folder: Path, steps: int, seed: int = 2, peak: float = 8e-4
         learned.load_state_dict(state["learned"])
         optimiser.load_state_dict(state["optimiser"])
         start, curve = state["step"], state["curve"]
+    elif course.behind is not None:
+        state = torch.load(folder / f"{course.behind}.pt", weights_only=True)
+        learned.load_state_dict(state["learned"])
     began = time.perf_counter()
     told: dict[str, list[tuple[float, float]]] = {}
     network.train()
     for step in range(start, steps):
         for group in optimiser.param_groups:
             group["lr"] = rate(step, steps, peak)
-        rows = corpus.batch(step / steps, np.random.default_rng((seed, rank, step)))
+        share = step / steps if course.behind is None else 1.0
+        chance = np.random.default_rng((course.seed, rank, step))
+        rows = corpus.batch(share, course.mixture, chance)
         loss, right = loss_of(network, corpus, rows)
         optimiser.zero_grad()
         loss.backward()
@@ -280,7 +318,7 @@ def train(rank: int, folder: Path, steps: int, seed: int = 2, peak: float = 8e-4
             }
             curve.append([step + 1, means])
             print(
-                f"language {step + 1}/{steps} {means} {time.perf_counter() - began:.0f} s",
+                f"{course.name} {step + 1}/{steps} {means} {time.perf_counter() - began:.0f} s",
                 flush=True,
             )
             told = {}
@@ -289,8 +327,9 @@ def train(rank: int, folder: Path, steps: int, seed: int = 2, peak: float = 8e-4
                      "step": step + 1, "curve": curve}  # fmt: skip
             torch.save(state, kept.with_suffix(".partial"))
             kept.with_suffix(".partial").rename(kept)
-            (folder / "language.json").write_text(json.dumps(curve))
+            kept.with_suffix(".json").write_text(json.dumps(curve))
 
 
 if __name__ == "__main__":
-    run_pair(train, Path(sys.argv[1]), Path(sys.argv[1]), int(sys.argv[2]))
+    for one in courses(int(sys.argv[2]), int(sys.argv[3])):
+        run_pair(train, Path(sys.argv[1]), Path(sys.argv[1]), one)

@@ -37,3 +37,11 @@ def test_a_file_that_no_protocol_can_score_is_refused() -> None:
         evaluate.explain("vqa-rad", [], REFERENCES)
     with pytest.raises(PolicyError):
         evaluate.explain("other", [], REFERENCES)
+
+
+def test_a_protocol_that_only_asks_otherwise_gives_no_number_of_its_own() -> None:
+    texts = [{"VolumeName": f"valid_{k}_a_1", "report": f"Nodule {k}."} for k in range(3)]
+    written = [{"VolumeName": f"valid_{k}_a_1", "Findings_EN": f"Nodule {k}."} for k in range(3)]
+    found = evaluate.explain("ct-rate/reports", texts, written)
+    assert list(found.results) == ["vlm3d"]
+    assert list(found.skipped) == ["findings-first"]

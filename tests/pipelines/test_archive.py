@@ -18,7 +18,7 @@ from longllava_domains import ct
 from longllava_domains.archive import Manifest, Settings, SiteSecret, run_local, scan_archive
 from longllava_domains.errors import PolicyError
 from longllava_domains.pipelines.archive import ArchiveTask, archive_job
-from longllava_domains.pipelines.archive.planning import coarser, hours_of, plan_run
+from longllava_domains.pipelines.archive.planning import plan_run
 from longllava_domains.pipelines.cli.main import run
 
 PHANTOM = Path(__file__).parents[2] / "examples/chest_phantom"
@@ -201,37 +201,14 @@ def test_scenes_are_searched_and_shown_and_what_is_empty_is_refused(tmp_path: Pa
     assert not list(output.rglob("answers.jsonl"))
 
 
-def test_a_dry_run_says_what_decides_and_what_meets_a_deadline(
-    archive: Path, tmp_path: Path
-) -> None:
+def test_a_dry_run_says_what_decides_and_records_nothing(archive: Path, tmp_path: Path) -> None:
     manifest = _scanned(archive, "ct", tmp_path)
     output = tmp_path / "results"
     asked = ArchiveTask("views", None, settings={"spacing_mm": 20.0}, output=output)
     plan = plan_run(asked, manifest, "ct", sample=2, deadline_hours=12)
     assert set(plan.prediction.stage_seconds) == {"disk", "decoding", "score", "drawing"}
     assert (plan.prediction.outcomes, plan.in_time) == ({"done": 0.5, "refused": 0.5}, {})
-    late = plan_run(asked, manifest, "ct", sample=2, deadline_hours=plan.prediction.hours / 1000)
-    assert late.prediction.bottleneck == "disk" or (late.workers or 0) > 10
     assert not (output / "parts").exists()
-    assert list(coarser(asked, "ct"))[:2] == ["--every-mm 30", "--every-mm 40"]
-    scenes = ArchiveTask("ask", "demo", question="?", settings={"max_tokens": 3000})
-    assert list(coarser(scenes, "remote_sensing"))[1] == "--max-tokens 1500"
-    slides_asked = ArchiveTask("ask", "demo", question="?", settings={"max_views": 3})
-    assert list(coarser(slides_asked, "pathology"))[-1] == "--most 2"
-    assert (
-        coarser(ArchiveTask("find", "demo", question="ship", output=output), "remote_sensing") == {}
-    )
-
-
-@pytest.mark.parametrize(("text", "hours"), [("12h", 12), ("90m", 1.5), ("2d", 48)])
-def test_deadlines_are_read(text: str, hours: float) -> None:
-    assert hours_of(text) == hours
-
-
-@pytest.mark.parametrize("text", ["", "12", "0h", "h12", "-1h"])
-def test_a_deadline_that_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(PolicyError):
-        hours_of(text)
 
 
 def test_documents_lie_outside_the_results_and_name_the_patient_there_alone(
@@ -279,3 +256,38 @@ def test_a_source_is_scanned_first_and_sheets_need_no_model(
     assert len(list(output.rglob("views.png"))) == 1
     assert run(["archive", "retry", str(output), "--refused"]) == 0
     assert "to be tried again: 1 item\n" in capfd.readouterr().out
+
+
+def test_forgetting_a_study_deletes_its_documents_and_leaves_those_of_others(
+    archive: Path, tmp_path: Path, dicom: ModuleType, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(archive / "broken")
+    shutil.copytree(archive / "DOE^JANE", archive / "ROE^RICHARD")
+    for path in (archive / "ROE^RICHARD").rglob("*.dcm"):
+        image = pydicom.dcmread(path)
+        image.StudyInstanceUID = f"{dicom.ROOT}.77"
+        image.SeriesInstanceUID = f"{dicom.ROOT}.77.1"
+        image.SOPInstanceUID = f"{dicom.ROOT}.77.1.{image.InstanceNumber}"
+        image.save_as(path)
+    manifest = _scanned(archive, "ct", tmp_path)
+    output, documents = tmp_path / "results", tmp_path / "documents"
+    asked = ArchiveTask(
+        "ct-findings", "demo", settings={"spacing_mm": 80.0}, files=("json", "sr", "fhir"),
+        output=output, documents=documents, allow_demo=True,
+    )  # fmt: skip
+    victim, other = _scored(asked, manifest, output)
+    assert len(list(documents.iterdir())) == 2 * 3
+    moved = next(documents.glob(f"{victim['item_id']}*.fhir.json"))
+    moved.rename(tmp_path / "sent.json")
+    forget = ["archive", "forget", victim["study_key"], "--manifest", str(manifest.path)]
+    forget += ["--linkage", str(manifest.path.with_name("linkage.parquet"))]
+    assert run([*forget, "--results", str(output)]) == 0
+    said = " ".join(capfd.readouterr().out.split())
+    assert "removed: 1 row of results, 2 documents" in said
+    assert f"../documents/{moved.name}" in said
+    assert "sent on" in said
+    assert len(list(documents.iterdir())) == 3
+    assert all(path.name.startswith(other["item_id"]) for path in documents.iterdir())
+    for path in output.rglob("*"):
+        content = path.read_bytes() if path.is_file() else b""
+        assert victim["item_id"].encode() not in content + path.name.encode(), path.name

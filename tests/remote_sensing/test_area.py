@@ -84,3 +84,21 @@ def test_what_is_no_area_of_the_scene_is_refused(raster_file, area) -> None:
         open_raster(raster_file("tiled")).within(area)
     with pytest.raises(LongLlavaError):
         open_raster(raster_file("no_georeference")).within("3,48,3.1,48.1")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "is_beyond"),
+    [((100, 100, 300, 250), False), ((-40, 100, 300, 250), True), ((100, 100, 300, 9000), True)],
+)
+def test_an_area_that_reaches_beyond_the_scene_is_noticed(raster_file, pixels, is_beyond) -> None:
+    """Family: what was cut away without a word."""
+    raster = open_raster(raster_file("tiled"))
+    part = raster.within(box_of(raster, *pixels))
+    assert ("area.cut" in part.report.codes) == is_beyond
+    assert any("reaches beyond the scene" in notice for notice in part.notices) == is_beyond
+
+
+def test_a_point_near_the_border_names_no_area_beyond_it(raster_file) -> None:
+    """Family (neighbour): a point says where, and not how far around it."""
+    raster = open_raster(raster_file("tiled"))
+    assert "area.cut" not in raster.within(raster.pixel_to_lonlat(3, 3)).report.codes

@@ -66,10 +66,10 @@ def test_each_cell_has_a_label_below_it() -> None:
     [
         (SlicePlace(3, -132.46, 5.0, "lung"), "z -132.5 mm  lung"),
         (SlicePlace(3, 0.0, 5.0, "bone", synthetic=True), "z 0.0 mm  bone  (synthetic)"),
-        (MapPlace(672, 336, 336, 336, "tile", None, None), "tile  672,336  336x336"),
+        (MapPlace(672, 336, 336, 336, "tile", None, None), "tile  672,336  336x336 px"),
         (
             MapPlace(0, 0, 9, 9, "global", 12.345, None, acquired="2024-05-01"),
-            "global  0,0  9x9  12.3 m/px  2024-05-01",
+            "global  0,0  9x9 px  shown at 12.3 m/px  2024-05-01",
         ),
         (SlidePlace(100, 200, 512, 512, 0, 0.499), "100,200  0.499 um/px"),
     ],

@@ -48,11 +48,17 @@ def write_benchmark(benchmark: str, folder: str | Path, *, size: int = 4) -> Pat
         PolicyError: There is no such benchmark, or fewer than two of a kind.
         OutputError: The folder holds something, or cannot be written.
     """
-    if benchmark not in _WRITERS or size < 2:
+    if benchmark not in _WRITERS:
         raise PolicyError(
-            f"There are no {size} phantoms of {benchmark!r}.",
-            remedy=f"Choose 2 or more of one of {', '.join(BENCHMARKS)}.",
+            f"There are no phantoms of {benchmark!r}.",
+            remedy=f"Choose one of {', '.join(BENCHMARKS)}.",
             code="phantom.benchmark",
+        )
+    if size < 2:
+        raise PolicyError(
+            f"size cannot be {size}.",
+            remedy="Give a whole number of at least 2.",
+            code="phantom.size",
         )
     place = Path(folder)
     try:

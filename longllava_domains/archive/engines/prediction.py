@@ -97,7 +97,7 @@ def predict(
     wanted = _spread(sizes, sample)
     tried = [item for number, item in enumerate(items()) if number in wanted]
     disk = [_seconds_to_read(item, read) for item in tried] if read else []
-    scoring.attempt(prepare_inline(job.prepare, tried[0]))  # builds and warms up the scorer
+    _warm_up(job, scoring, tried)
     for item in tried:
         status, seconds = _try(job, scoring, item)
         outcomes[status] = outcomes.get(status, 0) + 1
@@ -119,6 +119,16 @@ def predict(
         stage_seconds=means,
         bottleneck=_longest(means) if slowest == _SCORE else slowest,
     )
+
+
+def _warm_up(job: Job, scoring: Scoring, items: list[Item]) -> None:
+    """Score one item uncounted: the first pays for what is imported, built and filled once.
+
+    An item that is refused never comes to the scorer, so it warms nothing up.
+    """
+    for item in items:
+        if _SCORE in scoring.attempt(prepare_inline(job.prepare, item)).seconds:
+            return
 
 
 def _seconds_of_one(means: Mapping[str, float], workers: int, decoders: int) -> dict[str, float]:

@@ -14,7 +14,7 @@ from longllava_domains.archive.manifest.manifest import (
     private_table,
     reading,
 )
-from longllava_domains.archive.results.upkeep import forget_items
+from longllava_domains.archive.results.upkeep import Forgotten, forget_items
 from longllava_domains.errors import NotFoundError
 
 
@@ -57,8 +57,15 @@ def where(key: str, linkage: Path) -> list[Origin]:
     return found
 
 
-def forget(key: str, manifest: Path, linkage: Path, output: Path | None = None) -> int:
-    """Remove a study from results, manifest, index and linkage; in this order, so that it can be repeated.
+def forget(
+    key: str,
+    manifest: Path,
+    linkage: Path,
+    output: Path | None = None,
+    *,
+    ledger: Path | None = None,
+) -> Forgotten:
+    """Remove a study from results, its documents, manifest, index and linkage; can be repeated.
 
     The archive itself is not touched: a study that still lies there comes back with the next scan.
 
@@ -67,9 +74,10 @@ def forget(key: str, manifest: Path, linkage: Path, output: Path | None = None) 
         manifest: The manifest.
         linkage: The linkage file.
         output: Folder of results to clean, too.
+        ledger: Folder of their ledger, if it is not below `output`.
 
     Returns:
-        Rows of results that went.
+        What went from the results, and names of documents that were not where a run wrote them.
 
     Raises:
         NotFoundError: No item has this key.
@@ -78,7 +86,7 @@ def forget(key: str, manifest: Path, linkage: Path, output: Path | None = None) 
     studies = {origin.study_key for origin in where(key, linkage)}
     origins = [origin for study in studies for origin in where(study, linkage)]
     items = {origin.item_id for origin in origins}
-    rows = forget_items(output, items) if output is not None else 0
+    gone = Forgotten() if output is None else forget_items(output, items, ledger=ledger)
     _rewrite(manifest, lambda row: row["study_key"] not in studies)
     index = ScanIndex(manifest.with_name(manifest.name + ".index"))
     try:
@@ -88,7 +96,7 @@ def forget(key: str, manifest: Path, linkage: Path, output: Path | None = None) 
     finally:
         index.close()
     _rewrite(linkage, lambda row: row["study_key"] not in studies)
-    return rows
+    return gone
 
 
 def _rewrite(path: Path, keep: Callable[[Mapping[str, Any]], bool]) -> None:

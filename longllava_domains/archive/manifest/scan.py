@@ -90,6 +90,7 @@ def scan_archive(
     """
     _require_domain(domain)
     start = time.monotonic()
+    is_new_folder = not manifest.parent.exists()
     with writing():
         manifest.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     links = linkage or manifest.with_name("linkage.parquet")
@@ -119,6 +120,8 @@ def scan_archive(
         raise
     finally:
         index.close()
+        if is_new_folder and not any(manifest.parent.iterdir()):
+            manifest.parent.rmdir()
 
 
 def _require_domain(domain: str) -> None:

@@ -83,6 +83,12 @@ class Parts:
         with writing():
             os.replace(self.folder / name, self.folder / (_CORRUPT + name))
 
+    def delete_corrupt(self) -> None:
+        """Delete the parts that were set aside."""
+        with writing():
+            for path in self.folder.glob(f"{_CORRUPT}*"):
+                path.unlink()
+
     def read(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Read one part, or some of its columns.
 

@@ -2,8 +2,10 @@
 
 import json
 import re
+import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +15,7 @@ import pyarrow.compute as pc
 from longllava_domains.archive.fingerprint import ScoringSpec
 from longllava_domains.archive.item import Shard
 from longllava_domains.archive.outcome import Status
+from longllava_domains.archive.results.documents import ForgottenDocuments, lies_inside
 from longllava_domains.archive.results.parts import Parts, writing
 from longllava_domains.archive.results.store import ResultStore, spec_folder
 from longllava_domains.errors import DamagedInputError, NotFoundError, OutputError
@@ -21,7 +24,26 @@ _SPEC_FOLDER: Final = re.compile(r"spec-([0-9a-f]{16})\Z")
 _LEDGER_FOLDER: Final = re.compile(r"([0-9a-f]{16})-(\d+)-of-(\d+)\Z")
 _FAILED: Final[tuple[Status, ...]] = ("failed",)
 
+_ITEM_ID: Final = re.compile(r"[0-9a-f]{32}\Z")
+
 Choose = Callable[[pa.Table], pa.Array]
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """Rows and documents of a study that were deleted, and documents that were not there.
+
+    Attributes:
+        rows: Rows of results that went.
+        documents: SR and FHIR documents outside the results that went. Copies that were sent on are
+            not reached.
+        left: Names of documents as the rows had them, relative to the results, that were not
+            deleted: they were moved away, or are gone.
+    """
+
+    rows: int = 0
+    documents: int = 0
+    left: tuple[str, ...] = ()
 
 
 def specs(output: Path) -> list[ScoringSpec]:
@@ -83,22 +105,50 @@ def retry(
     return _drop(output, ledger, lambda table: pc.is_in(table["status"], pa.array(list(statuses))))
 
 
-def forget_items(output: Path, item_ids: Collection[str], *, ledger: Path | None = None) -> int:
-    """Delete all rows and files of items, and reports that may name them; return the rows.
+def forget_items(
+    output: Path, item_ids: Collection[str], *, ledger: Path | None = None
+) -> Forgotten:
+    """Delete all rows and files of items, their documents, and reports that may name them.
+
+    Parts that were set aside as corrupt go, too: what they hold of an item cannot be told.
+
+    Args:
+        output: Folder of the results.
+        item_ids: The items.
+        ledger: Folder of the ledger, if it is not below `output`.
 
     Raises:
         OutputError: A run is under way, or the results cannot be written.
     """
     wanted = pa.array(list(item_ids), pa.string())
-    dropped = _drop(output, ledger, lambda table: pc.is_in(table["item_id"], wanted))
+    documents = ForgottenDocuments(output, frozenset(item_ids))
+
+    def before(parts: Parts) -> None:
+        documents.delete(parts)
+        parts.delete_corrupt()
+
+    dropped = _drop(output, ledger, lambda table: pc.is_in(table["item_id"], wanted), before)
     with writing():
         for report in output.glob("report*.*"):
             report.unlink()
-    return dropped
+        _delete_folders(output, item_ids)
+    return Forgotten(dropped, documents.deleted, tuple(sorted(documents.left)))
 
 
-def _drop(output: Path, ledger: Path | None, choose: Choose) -> int:
-    """Put parts without the chosen rows in the place of those that have some."""
+def _drop(
+    output: Path,
+    ledger: Path | None,
+    choose: Choose,
+    before: Callable[[Parts], None] | None = None,
+) -> int:
+    """Put parts without the chosen rows in the place of those that have some.
+
+    Args:
+        output: Folder of the results.
+        ledger: Folder of the ledger, if it is not below `output`.
+        choose: From a part's rows to which of them go.
+        before: Called with the parts of each spec while all rows are there.
+    """
     dropped = 0
     for spec in specs(output):
         for shard in _shards(output, ledger, spec.key):
@@ -110,6 +160,8 @@ def _drop(output: Path, ledger: Path | None, choose: Choose) -> int:
                         code="archive.busy",
                     )
                 store.commit()
+                if before is not None:
+                    before(store.parts)
                 dropped += _drop_from(output, store, choose)
     return dropped
 
@@ -132,14 +184,20 @@ def _drop_from(output: Path, store: ResultStore, choose: Choose) -> int:
 
 
 def _delete_files(output: Path, table: pa.Table) -> None:
-    """Delete the files of items; a name that leads out of the results is left alone."""
-    root = output.resolve()
+    """Delete the files of items; a name that leads out of the results is left alone here."""
     for names in table["files"].to_pylist():
         for name in names:
-            place = (output / name).resolve()
-            if place.is_relative_to(root):
+            if lies_inside(output, name):
                 with writing():
-                    place.unlink(missing_ok=True)
+                    (output / name).resolve().unlink(missing_ok=True)
+
+
+def _delete_folders(output: Path, item_ids: Collection[str]) -> None:
+    """Delete the folders of items: their names are keyed ids, and a stopped search left answers."""
+    for spec in (output / "items").glob("spec-*"):
+        for item_id in filter(_ITEM_ID.match, item_ids):
+            if (spec / item_id).is_dir():
+                shutil.rmtree(spec / item_id)
 
 
 def _shards(output: Path, ledger: Path | None, spec_key: str) -> Iterator[Shard]:

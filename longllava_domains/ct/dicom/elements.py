@@ -15,7 +15,8 @@ from longllava_domains.formats.dicom.values import (
 )
 from longllava_domains.units import keyed_hash
 
-# The allow-list: no name, description or comment is on it. The identity of the patient is only
+# The allow-list: no name, description or comment is on it. Of age and maker a band of years and a
+# word from a fixed list are kept. The identity of the patient is only
 # ever hashed; times only tell phases apart and are never passed on.
 TAGS: Final = {
     "ImageType": 0x00080008,
@@ -25,8 +26,10 @@ TAGS: Final = {
     "AcquisitionDateTime": 0x0008002A,
     "AcquisitionTime": 0x00080032,
     "Modality": 0x00080060,
+    "Manufacturer": 0x00080070,
     "PatientID": 0x00100020,
     "PatientBirthDate": 0x00100030,
+    "PatientAge": 0x00101010,
     "AnatomicalOrientationType": 0x00102210,
     "ContrastBolusAgent": 0x00180010,
     "ContrastBolusAgentSequence": 0x00180012,

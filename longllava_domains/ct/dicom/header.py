@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from longllava_domains.ct.dicom.elements import WANTED, Elements
+from longllava_domains.ct.population import age_from_years, manufacturer_word
 from longllava_domains.formats.dicom.fast_parser import ParsedElements, parse
 from longllava_domains.formats.dicom.pydicom_parser import read_elements
 from longllava_domains.formats.dicom.source_file import SourceFile
@@ -44,6 +45,8 @@ class SliceHeader:
         phase_marks: Digests of what may tell cardiac or temporal phases apart, see `PHASE_MARKS`.
         acquired_s, trigger_ms: Times that tell phases apart, and are never passed on.
         contrast: ``"contrast"``, ``"native"`` where the header denies it, or empty.
+        age_from_years: First year of the age band, None where absent, see `age_from_years`.
+        manufacturer: Of the scanner, a word from a fixed list; empty where absent.
         images_in_acquisition: How many images the header says its acquisition has.
         concatenation: Digest of the concatenation that the file is a part of, empty for none.
         concatenation_part, concatenation_parts: Number of the part, and how many there are.
@@ -77,6 +80,8 @@ class SliceHeader:
     acquired_s: float | None = field(default=None, repr=False)
     trigger_ms: float | None = field(default=None, repr=False)
     contrast: str = ""
+    age_from_years: int | None = None
+    manufacturer: str = ""
     images_in_acquisition: int | None = None
     concatenation: str = ""
     concatenation_part: int | None = None
@@ -142,6 +147,7 @@ def read_header(file: SourceFile) -> SliceHeader | NotAnImage:
     return parse_header(file, found)
 
 
+_GROUPS: Final = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _WINDOW_FUNCTIONS: Final = {"LINEAR_EXACT": "linear_exact", "SIGMOID": "sigmoid"}
 
 
@@ -182,6 +188,8 @@ def _image(file: SourceFile, found: ParsedElements, values: Elements) -> SliceHe
         acquired_s=values.acquired_s(),
         trigger_ms=values.decimal("TriggerTime"),
         contrast=values.contrast(),
+        age_from_years=age_from_years(values.text("PatientAge").upper()),
+        manufacturer=manufacturer_word(values.text("Manufacturer")),
         images_in_acquisition=values.integer("ImagesInAcquisition"),
         concatenation=values.digest("ConcatenationUID"),
         concatenation_part=values.short("InConcatenationNumber"),
@@ -208,8 +216,7 @@ def _image(file: SourceFile, found: ParsedElements, values: Elements) -> SliceHe
         real_world=values.present("RealWorldValueMappingSequence"),
         burned_in=values.text("BurnedInAnnotation").upper() not in ("", "NO"),
         lossy=values.text("LossyImageCompression") == "01",
-        grouped=values.present("SharedFunctionalGroupsSequence")
-        or values.present("PerFrameFunctionalGroupsSequence"),
+        grouped=any(map(values.present, _GROUPS)),
         windows=values.windows(),
         window_function=_WINDOW_FUNCTIONS.get(values.text("VOILUTFunction").upper(), "linear"),
         bad=tuple(sorted(values.bad)),

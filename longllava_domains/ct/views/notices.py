@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from longllava_domains.ct.population import age_band
 from longllava_domains.ct.slice_source import SliceStack
 from longllava_domains.ct.views.policy import SlicePolicy
 
@@ -22,6 +23,17 @@ _SIGNS: Final = (
     "series.numbers_start_late",
 )
 _PART: Final = "A part of a series was read, as asked: other images of it lie outside."
+_ONE_SLICE: Final = (
+    "One slice is shown: the distance asked for between slices is longer than the scan."
+)
+_HEAD: Final = (
+    "The header names the head, and no window shown is for it: there are brain and others."
+)
+_HEAD_REGIONS: Final = frozenset({"HEAD", "BRAIN", "SKULL"})
+_HEAD_WINDOWS: Final = frozenset(
+    {"brain", "subdural", "stroke", "stroke-narrow", "head-soft-tissue", "temporal-bone", "bone",
+     "medgemma-1.5"}
+)  # fmt: skip
 _ELSEWHERE: Final = "Other series of the study cover other ranges, which were not read."
 
 
@@ -36,6 +48,12 @@ def notices_of(volume: SliceStack, policy: SlicePolicy) -> list[str]:
     names = {window if isinstance(window, str) else window.name for window in policy.windows_shown}
     if "choice.sharp_available" in codes and kernel != "sharp" and "lung" in names:
         found.append(_SHARP)
+    named = set(str(volume.facts.get("body_part", "")).split())
+    if named and named <= _HEAD_REGIONS and not names & _HEAD_WINDOWS:
+        found.append(_HEAD)
+    z_mm = volume.slices(policy.at).z_mm
+    if policy.spacing_mm and len(z_mm) > 1 and policy.spacing_mm > abs(z_mm[-1] - z_mm[0]):
+        found.append(_ONE_SLICE)
     if any(code in codes for code in _SIGNS):
         found.append(_INCOMPLETE)
     if "series.part" in codes:
@@ -49,12 +67,14 @@ def series_of(volume: SliceStack) -> dict[str, Any]:
     """Return which DICOM series views show and why it was chosen; empty for other sources.
 
     Keys: ``series_number`` (DICOM), ``row`` (of `ct.list_series`), ``images``, ``plane``,
-    ``kernel``, ``body_part``, ``phase``, ``z_range_mm`` and ``chosen_by``.
+    ``kernel``, ``body_part``, ``phase``, ``z_range_mm``, ``chosen_by``, ``age_years`` (first and
+    last year of a band) and ``manufacturer`` of the scanner, both None where the header does not say.
     """
     numbers, facts = volume.report.numbers, volume.facts
     if "series_row" not in numbers:
         return {}
     chosen_by = [code for code in volume.report.codes if code.startswith("choice.")]
+    age = facts.get("age_from_years")
     span = [numbers[name] for name in ("z_low_mm", "z_high_mm") if name in numbers]
     return {
         "series_number": numbers.get("series_number"),
@@ -66,4 +86,6 @@ def series_of(volume: SliceStack) -> dict[str, Any]:
         "phase": str(facts.get("phase", "")).split(),
         "z_range_mm": span or None,
         "chosen_by": chosen_by,
+        "age_years": None if age is None else list(age_band(float(age))),
+        "manufacturer": facts.get("manufacturer"),
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from longllava_domains.errors import PolicyError
+from longllava_domains.errors import NotFoundError, PolicyError
 from longllava_domains.evaluate.datasets.ct_rate import load_ct_rate, load_ct_rate_reports
 from longllava_domains.evaluate.datasets.dataset import Dataset
 from longllava_domains.evaluate.datasets.fit_rsfg import load_fit_rsfg
@@ -36,7 +36,7 @@ def load_dataset(benchmark: str, folder: str | Path) -> Dataset:
 
     Raises:
         PolicyError: There is no loader for it.
-        NotFoundError: The folder holds none of the known layouts.
+        NotFoundError: The folder is not there, or holds none of the known layouts.
         DamagedInputError: A file of it cannot be read.
     """
     if benchmark not in LOADERS:
@@ -45,7 +45,25 @@ def load_dataset(benchmark: str, folder: str | Path) -> Dataset:
             remedy=f"Choose one of {', '.join(LOADERS)}, or give the references as a file.",
             code="evaluate.loader",
         )
+    require_data(folder)
     return LOADERS[benchmark](Path(folder))
 
 
-__all__ = ["LOADERS", "Dataset", "load_dataset"]
+def require_data(folder: str | Path | None) -> None:
+    """Refuse data of a benchmark that are not there.
+
+    Args:
+        folder: Where the user keeps them; None passes.
+
+    Raises:
+        NotFoundError: Nothing is there.
+    """
+    if folder is not None and not Path(folder).exists():
+        raise NotFoundError(
+            "The benchmark's data are not there: nothing has the name that was given as data.",
+            remedy="Check the path, and give the folder of the benchmark as it was distributed.",
+            code="evaluate.data",
+        )
+
+
+__all__ = ["LOADERS", "Dataset", "load_dataset", "require_data"]

@@ -116,12 +116,16 @@ def score_own(
 
 
 def _require_settings(threshold: float, smallest: int, draws: int) -> None:
-    if not 0 < threshold < 1 or smallest < 1 or draws < 2:
-        raise PolicyError(
-            "A threshold, a smallest cell or a number of draws cannot be followed.",
-            remedy="Give a threshold between 0 and 1, 1 patient or more, and 2 draws or more.",
-            code="own.settings",
-        )
+    ranges = {
+        "threshold": (threshold, 0 < threshold < 1, "a probability between 0 and 1, such as 0.4"),
+        "smallest": (smallest, smallest >= 1, "a number of patients of at least 1"),
+        "draws": (draws, draws >= 2, "a whole number of at least 2"),
+    }
+    for name, (value, holds, wanted) in ranges.items():
+        if not holds:
+            raise PolicyError(
+                f"{name} cannot be {value:g}.", remedy=f"Give {wanted}.", code="own.settings"
+            )
 
 
 def _shared_labels(site: SiteLabels, model: ModelScores) -> list[str]:

@@ -185,14 +185,26 @@ def _true_labels(
     return table.scores >= CUT
 
 
+_PROMPTS: Final = {"report": "Write the findings of this CT scan."}
+
 PROTOCOLS: Final = (
     Protocol(
         "ct-rate/reports",
         "vlm3d",
         "25f9c7bd",
-        "BLEU, ROUGE-L, CIDEr, label F1 and CRG (VLM3D challenge)",
+        "BLEU, ROUGE-L, CIDEr, label F1 and CRG (VLM3D challenge); written directly",
         score_reports,
-        {"report": "Write the findings of this CT scan."},
+        _PROMPTS,
         baselines=baseline_reports,
+    ),
+    Protocol(
+        "ct-rate/reports",
+        "findings-first",
+        "1",
+        "as vlm3d; written for the findings that a calibration calls present (ours)",
+        score_reports,
+        _PROMPTS,
+        baselines=baseline_reports,
+        findings_first=True,
     ),
 )

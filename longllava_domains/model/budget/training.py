@@ -80,7 +80,7 @@ class TrainingRun:
             if value is not None and value < least:
                 raise PolicyError(
                     f"{name} cannot be {value}.",
-                    remedy="Give a positive whole number.",
+                    remedy=f"Give a whole number of at least {least}.",
                     code="plan.training",
                     facts={name: value},
                 )

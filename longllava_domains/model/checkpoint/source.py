@@ -56,7 +56,8 @@ def locate(model: str | Path) -> Source:
             (``hf://`` before it says so where a folder here is called like its owner).
 
     Raises:
-        CheckpointError: No such folder and no hub id, or the package holds no demonstration model.
+        CheckpointError: No such folder and no hub id, a folder without config.json, or the package
+            holds no demonstration model.
         NetworkError: The hub refused, does not know the repository, or could not be reached.
     """
     if not isinstance(model, (str, Path)):
@@ -65,6 +66,7 @@ def locate(model: str | Path) -> Source:
         return _demo()
     folder = _folder(model)
     if folder is not None:
+        _require_config(folder)
         return Source(folder)
     if isinstance(model, str):
         name = model.removeprefix(_HUB_SCHEME)
@@ -79,6 +81,28 @@ def _absent() -> CheckpointError:
         remedy='Use "demo", a folder with config.json and weights, or a hub id like owner/name '
         "(hf://owner/name where a folder here is called like the owner).",
         code="checkpoint.absent",
+    )
+
+
+def _require_config(folder: Path) -> None:
+    """Refuse a folder that holds no model.
+
+    Raises:
+        CheckpointError: It has no config.json.
+    """
+    if (folder / "config.json").exists():
+        return
+    if (folder / "adapter_config.json").exists():
+        raise CheckpointError(
+            "The folder holds an adapter, and no model: it has no config.json.",
+            remedy="Name the model that it was trained on, and give the folder as the adapter.",
+            code="checkpoint.no_config",
+        )
+    raise CheckpointError(
+        "The folder has no config.json, so it holds no model.",
+        remedy="Name a folder that holds config.json, tokenizer.json and the weights "
+        "(.safetensors, with their index where they are in parts), as a checkpoint is published.",
+        code="checkpoint.no_config",
     )
 
 

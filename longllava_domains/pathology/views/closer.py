@@ -46,16 +46,17 @@ class ZoomPolicy:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "at", tuple(self.at))
-        rules = (
-            (_whole(self.fields, 1, 256), "fields must be a whole number from 1 to 256"),
-            (_whole(self.times, 2, _MOST_TIMES), f"times must be a whole number from 2 to {_MOST_TIMES}"),
-            (_whole(self.rounds, 1, 8), "rounds must be a whole number from 1 to 8"),
-            (self.by in get_args(ChosenBy), 'by must be "attention" or "named"'),
-        )  # fmt: skip
-        for holds, rule in rules:
+        rules = {
+            "fields": (_whole(self.fields, 1, 256), "a whole number from 1 to 256"),
+            "times": (_whole(self.times, 2, _MOST_TIMES), f"a whole number from 2 to {_MOST_TIMES}"),
+            "rounds": (_whole(self.rounds, 1, 8), "a whole number from 1 to 8"),
+            "by": (self.by in get_args(ChosenBy), "attention or named"),
+        }  # fmt: skip
+        for name, (holds, wanted) in rules.items():
             if not holds:
                 raise PolicyError(
-                    f"The fields cannot be seen closer: {rule}.",
+                    f"The fields cannot be seen closer: {name} must be {wanted}, "
+                    f"not {getattr(self, name)}.",
                     remedy="See ZoomPolicy for what each setting takes.",
                     code="slide.zoom",
                 )

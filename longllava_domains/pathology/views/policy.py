@@ -54,31 +54,27 @@ class TilePolicy:
 
     def __post_init__(self) -> None:
         least = 2 if self.protocol == "joint-lowmag@1" else 1
-        rules = (
-            (
-                self.protocol in get_args(Protocol),
-                f"protocol must be one of {', '.join(get_args(Protocol))}",
+        rules = {
+            "protocol": (
+                self.protocol in get_args(Protocol), f"one of {', '.join(get_args(Protocol))}"
             ),
-            (self.drop in get_args(Drop), f"drop must be one of {', '.join(get_args(Drop))}"),
-            (
+            "drop": (self.drop in get_args(Drop), f"one of {', '.join(get_args(Drop))}"),
+            "mpp": (
                 self.mpp is None or _number(self.mpp, LEAST_MPP, 100 * LARGEST_MPP),
-                "mpp must be a number of microns per pixel",
+                f"from {LEAST_MPP:g} to {100 * LARGEST_MPP:g} microns per pixel",
             ),
-            (_whole(self.view_px, 8), "view_px must be a whole number of at least 8"),
-            (
-                _number(self.overlap, 0, _MOST_OVERLAP),
-                f"overlap must be a share from 0 to {_MOST_OVERLAP}",
+            "view_px": (_whole(self.view_px, 8), "a whole number of at least 8"),
+            "overlap": (
+                _number(self.overlap, 0, _MOST_OVERLAP), f"a share from 0 to {_MOST_OVERLAP}"
             ),
-            (_number(self.tissue_min, 0, 1), "tissue_min must be a share from 0 to 1"),
-            (
-                _whole(self.max_views, least),
-                f"max_views must be a whole number of at least {least}",
-            ),
-        )
-        for holds, rule in rules:
+            "tissue_min": (_number(self.tissue_min, 0, 1), "a share from 0 to 1"),
+            "max_views": (_whole(self.max_views, least), f"a whole number of at least {least}"),
+        }  # fmt: skip
+        for name, (holds, wanted) in rules.items():
             if not holds:
                 raise PolicyError(
-                    f"The policy cannot be followed: {rule}.",
+                    f"The policy cannot be followed: {name} must be {wanted}, "
+                    f"not {getattr(self, name)}.",
                     remedy="See TilePolicy for what each setting takes.",
                     code="slide.policy",
                 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from longllava_domains.errors import DamagedInputError, NotFoundError, PolicyError
 from longllava_domains.pathology.pyramid import SlidePyramid
-from longllava_domains.pathology.regions import Region, box_region
+from longllava_domains.pathology.regions import CUT_NOTICE, Region, box_region
 from longllava_domains.pathology.slide_source import Box
 from longllava_domains.pathology.views.fields import (
     Boxes,
@@ -80,7 +80,9 @@ def to_sequence(
     grid = shown[0].grid if len(shown) == 1 else None
     marked = sum(part.marked for part in shown)
     report = slide.report.with_({"views.marked": marked} if marked else {})
+    said = {"notices": [CUT_NOTICE]} if any(region.cut for region in chosen) else {}
     provenance = slide.provenance.with_(
+        **said,
         policy=policy.to_json()
         | {
             "bounds": list(slide.bounds),

@@ -28,6 +28,7 @@ class ChipOutcome:
         boxes: Well-formed boxes in the answer, before merging.
         problems: Code of `boxes.PROBLEMS` -> how often.
         incomplete: True where the answer says, or its length shows, that it does not list all.
+        cut_short: True where the answer reached the most tokens that it may have.
     """
 
     place: MapPlace
@@ -36,6 +37,7 @@ class ChipOutcome:
     boxes: int = 0
     problems: Mapping[str, int] = field(default_factory=dict)
     incomplete: bool = False
+    cut_short: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "problems", MappingProxyType(dict(self.problems)))
@@ -56,6 +58,7 @@ class ChipOutcome:
             "boxes": self.boxes,
             "problems": dict(self.problems),
             "incomplete": self.incomplete,
+            "cut_short": self.cut_short,
         }
 
 
@@ -95,6 +98,11 @@ class Detections:
         for chip in self.chips:
             counted.update(chip.problems)
         return dict(sorted(counted.items()))
+
+    @property
+    def cut_short(self) -> int:
+        """Number of chips whose answer reached the most tokens that it may have."""
+        return sum(outcome.cut_short for outcome in self.chips)
 
     @property
     def is_complete(self) -> bool:

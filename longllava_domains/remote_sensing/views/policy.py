@@ -51,7 +51,8 @@ class GridPolicy:
             )
         if self.max_tiles < 1:
             raise PolicyError(
-                f"{self.max_tokens} tokens hold no global view and tile beside the reserve.",
+                f"{self.max_tokens} tokens hold no global view and tile beside the "
+                f"{self.reserved_tokens} that are kept for question and answer.",
                 remedy="Raise max_tokens, or lower reserved_tokens or tokens_per_view.",
                 code="raster.budget",
                 facts={"max_tokens": self.max_tokens, "reserved_tokens": self.reserved_tokens},

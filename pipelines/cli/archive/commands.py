@@ -15,6 +15,7 @@ from longllava_domains.pipelines.cli.archive.run import (
     run,
 )
 from longllava_domains.pipelines.cli.console import stdout
+from longllava_domains.pipelines.cli.options.numbers import above_zero, at_least
 from longllava_domains.pipelines.cli.options.shared import LOADING, sharing
 from longllava_domains.units import counted, human_bytes
 
@@ -89,9 +90,13 @@ def scan(
 def plan(
     source: Annotated[str, typer.Argument(help="idc:, or idc:PATH of an index file")],
     domain: Annotated[str, typer.Option(help="ct or pathology")],
-    seconds_per_item: Annotated[float, typer.Option(help="Of one worker, as a dry run says")],
-    read_mb: Annotated[float, typer.Option(help="Megabytes a second that all workers read")],
-    workers: Annotated[int, typer.Option(help="Workers")] = 1,
+    seconds_per_item: Annotated[
+        float, typer.Option(help="Of one worker, as a dry run says", callback=above_zero)
+    ],
+    read_mb: Annotated[
+        float, typer.Option(help="Megabytes a second that all workers read", callback=above_zero)
+    ],
+    workers: Annotated[int, typer.Option(help="Workers", callback=at_least(1))] = 1,
 ) -> None:
     """Plan a run over the public Imaging Data Commons from its index; nothing is downloaded."""
     from longllava_domains.archive import plan_idc
@@ -183,9 +188,15 @@ def forget(
     manifest: Annotated[Path, typer.Option(help="The manifest")],
     linkage: Linkage,
     results: Annotated[Path | None, typer.Option(help="Folder of results to clean, too")] = None,
+    ledger: LedgerFolder = None,
 ) -> None:
-    """Remove a study from results, manifest and linkage; the archive itself is not touched."""
+    """Remove a study from results, documents, manifest and linkage; the archive is not touched."""
     from longllava_domains.archive import forget as remove
 
-    removed = remove(key, manifest, linkage, results)
-    stdout.print(f"removed: {counted(removed, 'row')} of results")
+    gone = remove(key, manifest, linkage, results, ledger=ledger)
+    removed = f"removed: {counted(gone.rows, 'row')} of results"
+    stdout.print(f"{removed}, {counted(gone.documents, 'document')}")
+    for name in gone.left:
+        stdout.print(f"not where the run wrote it, delete it where it is now: {name}", markup=False)
+    if gone.documents or gone.left:
+        stdout.print("Copies of documents that were sent on, to a PACS say, are not reached.")

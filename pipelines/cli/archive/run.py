@@ -7,21 +7,36 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from longllava_domains.errors import PolicyError
+from longllava_domains.pipelines.cli.archive.predict import predict
 from longllava_domains.pipelines.cli.console import stderr, stdout
-from longllava_domains.pipelines.cli.options.shared import EveryMm, Model, OptionGroup
+from longllava_domains.pipelines.cli.options.devices import gpus_of
+from longllava_domains.pipelines.cli.options.numbers import Check, above_zero, at_least
+from longllava_domains.pipelines.cli.options.shared import (
+    EveryMm,
+    MaxTokens,
+    Model,
+    OptionGroup,
+)
 from longllava_domains.vision_language import LoadOptions
 
 if TYPE_CHECKING:
-    from longllava_domains.archive import Manifest, Progress, Shard
-    from longllava_domains.pipelines.archive import ArchiveTask
-    from longllava_domains.pipelines.archive.planning import ArchivePlan
+    from longllava_domains.archive import Manifest, Progress, Settings, Shard
 
 FINISHED_WITH_FAILURES: Final = 3
 _GIB: Final = 1 << 30
+_ENGINES: Final = ("local", "ray")
 
 LedgerFolder = Annotated[
     Path | None, typer.Option(help="Folder of the ledger on a local disk; below the results")
 ]
+
+_Most = Annotated[
+    int | None, typer.Option(help="Slide: largest number of views", callback=at_least(1))
+]
+_Documents = Annotated[
+    Path | None, typer.Option(help="Folder of SR and FHIR files, which name patients")
+]
+_MaxNewTokens = Annotated[int, typer.Option(help="ask: longest answer", callback=at_least(1))]
 
 
 @dataclass(frozen=True)
@@ -58,27 +73,31 @@ class DryRun:
     deadline: str | None
 
 
-def _option(kind: Any, help_text: str, default: Any, *names: str) -> tuple[Any, Any]:
-    return Annotated[kind, typer.Option(*names, help=help_text)], default
+def _option(
+    kind: Any, help_text: str, default: Any, *names: str, refuse: Check | None = None
+) -> tuple[Any, Any]:
+    return Annotated[kind, typer.Option(*names, help=help_text, callback=refuse)], default
 
 
 RUNNING: Final = OptionGroup(
     Running,
     {
         "engine": _option(str, "local or ray", "local"),
-        "workers": _option(int, "Processes with a scorer; 0 scores in this one", 0),
+        "workers": _option(int, "Processes with a scorer; 0 scores in this one", 0,
+                           refuse=at_least(0)),
         "devices": _option(str, "GPUs of the workers in turn: all, or such as 0,1", ""),
         "gpus_each": _option(float, "Ray: GPUs of each worker; fractions share one", 0.0),
         "address": _option(str | None, "Ray: of a running cluster", None),
-        "decoders": _option(int, "Processes of a worker that decode ahead", 1),
+        "decoders": _option(int, "Processes of a worker that decode ahead", 1, refuse=at_least(0)),
         "shard": _option(str, "This machine's share, such as 3/8", "1/1"),
         "ledger": _option(Path | None, "Folder of the ledger, on a local disk", None),
-        "item_seconds": _option(float, "Longest time for an item", 3600.0),
+        "item_seconds": _option(float, "Longest time for an item", 3600.0, refuse=above_zero),
         "worker_memory_gb": _option(
-            float | None, "A worker that grows beyond is ended; its item is tried alone", None
+            float | None, "A worker that grows beyond is ended; its item is tried alone", None,
+            refuse=above_zero,
         ),
     },
-)
+)  # fmt: skip
 SCANNING: Final = OptionGroup(
     Scanning,
     {
@@ -93,7 +112,7 @@ DRY_RUN: Final = OptionGroup(
     DryRun,
     {
         "dry_run": _option(bool, "Predict only", False, "--dry-run"),
-        "sample": _option(int, "Items that a dry run tries", 50),
+        "sample": _option(int, "Items that a dry run tries", 50, refuse=at_least(1)),
         "deadline": _option(str | None, "Dry run: 12h, 90m or 2d; name what meets it", None),
     },
 )
@@ -115,22 +134,21 @@ def run(
         str, typer.Option("--preset", "--policy", help="CT: slices, windows and prompts")
     ] = "ct-default@1",
     every_mm: EveryMm = None,
-    most: Annotated[int | None, typer.Option(help="Slide: largest number of views")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Scene: tokens of the prompt")] = None,
-    max_new_tokens: Annotated[int, typer.Option(help="ask: longest answer")] = 256,
+    most: _Most = None,
+    max_tokens: MaxTokens = None,
+    max_new_tokens: _MaxNewTokens = 256,
     files: Annotated[
         list[str] | None,
         typer.Option(help="Write for each item: json, sr, fhir, geojson, gpkg; repeat for several"),
     ] = None,
-    documents: Annotated[
-        Path | None, typer.Option(help="Folder of SR and FHIR files, which name patients")
-    ] = None,
+    documents: _Documents = None,
     running: Running,
     scanning: Scanning,
     trial: DryRun,
 ) -> None:
     """Score what is missing. Stop it with Ctrl-C or SIGTERM; run it again to go on."""
     from longllava_domains.pipelines.archive import ArchiveTask, archive_job
+    from longllava_domains.pipelines.archive.planning import hours_of
 
     settings = {"spacing_mm": every_mm, "max_views": most, "max_tokens": max_tokens}
     asked = ArchiveTask(
@@ -145,11 +163,17 @@ def run(
         output=output,
         documents=documents,
     )
+    # Refused before a scan leaves its manifest behind.
+    chosen = _settings(output, running)
+    deadline_hours = None if trial.deadline is None else hours_of(trial.deadline)
     items, domain = _manifest(source, output, scanning)
     if trial.dry_run:
-        _predict(asked, items, domain, running, trial)
+        predict(
+            asked, items, domain, sample=trial.sample, workers=max(1, running.workers),
+            decoders=running.decoders, deadline_hours=deadline_hours,
+        )  # fmt: skip
         return
-    done = _run(archive_job(asked, domain), items, output, running)
+    done = _run(archive_job(asked, domain), items, chosen, running)
     stdout.print(str(done), markup=False)
     if done.counts.get("failed", 0):
         raise typer.Exit(FINISHED_WITH_FAILURES)
@@ -179,50 +203,22 @@ def _manifest(source: str, output: Path, scanning: Scanning) -> tuple["Manifest"
     return items, items.domain()
 
 
-def _predict(
-    asked: "ArchiveTask", items: "Manifest", domain: str, running: Running, trial: DryRun
-) -> None:
-    from longllava_domains.pipelines.archive.planning import hours_of, plan_run
+def _settings(output: Path, running: Running) -> "Settings":
+    """Return the settings of a run.
 
-    plan = plan_run(
-        asked,
-        items,
-        domain,
-        sample=trial.sample,
-        workers=max(1, running.workers),
-        decoders=running.decoders,
-        deadline_hours=None if trial.deadline is None else hours_of(trial.deadline),
-    )
-    for line in _told(plan, max(1, running.workers)):
-        stdout.print(line, markup=False)
+    Raises:
+        PolicyError: There is no such engine, or no such share.
+    """
+    from longllava_domains.archive import Settings
 
-
-def _told(plan: "ArchivePlan", workers: int) -> list[str]:
-    """Say a prediction in lines."""
-    found = plan.prediction
-    stages = ", ".join(f"{name} {value:.3g} s" for name, value in found.stage_seconds.items())
-    ends = ", ".join(f"{share:.0%} {status}" for status, share in sorted(found.outcomes.items()))
-    lines = [
-        f"{found.items} items, {found.hours:.2f} h ({found.items_per_hour:.0f} an hour, "
-        f"{found.bytes_per_second / 1e6:.1f} MB/s); bottleneck: {found.bottleneck}",
-        f"Mean of {found.sampled} items tried: {stages}; {ends}",
-    ]
-    if plan.deadline_hours is None:
-        return lines
-    if found.meets(plan.deadline_hours):
-        return [*lines, f"This meets the deadline of {plan.deadline_hours:g} h."]
-    lines.append(f"This misses the deadline of {plan.deadline_hours:g} h. What meets it:")
-    lines += [f"  {option}: {each.hours:.2f} h" for option, each in plan.in_time.items()]
-    if plan.workers is not None:
-        lines.append(f"  as it is, with {plan.workers} workers instead of {workers}")
-    return lines
-
-
-def _run(job: Any, items: "Manifest", output: Path, running: Running) -> "Progress":
-    from longllava_domains import archive
-
+    if running.engine not in _ENGINES:
+        raise PolicyError(
+            f"There is no engine {running.engine!r}.",
+            remedy=f"Use --engine {' or --engine '.join(_ENGINES)}.",
+            code="archive.engine",
+        )
     most = running.worker_memory_gb
-    settings = archive.Settings(
+    return Settings(
         output,
         ledger=running.ledger,
         shard=_shard(running.shard),
@@ -231,8 +227,12 @@ def _run(job: Any, items: "Manifest", output: Path, running: Running) -> "Progre
         memory_bytes=None if most is None else int(most * _GIB),
     )
 
+
+def _run(job: Any, items: "Manifest", settings: "Settings", running: Running) -> "Progress":
+    from longllava_domains import archive
+
     def tell(progress: archive.Progress) -> None:
-        archive.write_metrics(output / "metrics.prom", progress, job.spec.task)
+        archive.write_metrics(settings.output / "metrics.prom", progress, job.spec.task)
         stderr.print(str(progress), markup=False)
 
     if running.engine == "ray":
@@ -245,31 +245,11 @@ def _run(job: Any, items: "Manifest", output: Path, running: Running) -> "Progre
             address=running.address,
             on_progress=tell,
         )
-    if running.engine != "local":
-        raise PolicyError(
-            "There is no such engine.", remedy="Use local or ray.", code="archive.engine"
-        )
-    gpus = _gpus(running.devices)
+    gpus = gpus_of(running.devices)
     # A limit on memory, and a GPU of its own, need a process that can be ended.
-    least = len(gpus) or int(most is not None)
+    least = len(gpus) or int(settings.memory_bytes is not None)
     workers = running.workers or least
     return archive.run_local(job, items, settings, workers=workers, devices=gpus, on_progress=tell)
-
-
-def _gpus(devices: str) -> list[str]:
-    """Return the numbers of GPUs that a user names; for ``all``, of every one there is."""
-    if devices != "all":
-        return [device for device in devices.split(",") if device]
-    import torch
-
-    count = torch.cuda.device_count()
-    if not count:
-        raise PolicyError(
-            "No GPU is found on this machine.",
-            remedy="Leave out --devices to run on the processor.",
-            code="archive.devices",
-        )
-    return [str(number) for number in range(count)]
 
 
 def _shard(text: str) -> "Shard":

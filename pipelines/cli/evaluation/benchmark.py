@@ -7,8 +7,11 @@ import typer
 from rich.table import Table
 
 from longllava_domains.evaluate.board import board_head, board_lines
-from longllava_domains.pipelines.benchmark.benchmark import BENCHMARKS, Benchmark, RunSettings
+from longllava_domains.evaluate.datasets import require_data
+from longllava_domains.pipelines.benchmark.benchmark import Benchmark, RunSettings
+from longllava_domains.pipelines.benchmark.devices import SharedRun, ask_on_devices
 from longllava_domains.pipelines.benchmark.outcome import BenchmarkResult
+from longllava_domains.pipelines.benchmark.plan import BENCHMARKS, named_protocols
 from longllava_domains.pipelines.cli.console import (
     progress,
     require_model,
@@ -22,10 +25,13 @@ from longllava_domains.pipelines.cli.evaluate import (
     read_settings,
     show_result,
 )
+from longllava_domains.pipelines.cli.options.devices import gpus_of
 from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.shared import LOADING, AsJson, Model, sharing
 from longllava_domains.vision_language import LoadOptions
 
+_MaxNewTokens = Annotated[int | None, typer.Option(help="Longest answer", callback=at_least(1))]
+_Draws = Annotated[int, typer.Option(help="Draws of the bootstrap", callback=at_least(0))]
 WITH_FAILURES = 3  # exit code: finished, and some inputs could not be shown
 
 
@@ -50,7 +56,7 @@ def _command(benchmark: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - 
         output: Annotated[
             Path | None, typer.Option(help="Folder for answers, predictions and cards")
         ] = None,
-        max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer")] = None,
+        max_new_tokens: _MaxNewTokens = None,
         limit: Annotated[
             int | None, typer.Option(help="Only the first N rows", callback=at_least(1))
         ] = None,
@@ -63,28 +69,31 @@ def _command(benchmark: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - 
         settings: Annotated[
             list[str] | None, typer.Option("--set", help="A setting of the score, name=value")
         ] = None,
-        draws: Annotated[int, typer.Option(help="Draws of the bootstrap")] = 2000,
+        draws: _Draws = 2000,
         seed: Annotated[int, typer.Option(help="Of all draws")] = 0,
         synthetic: Annotated[
             bool, typer.Option("--synthetic", help="The data are phantoms")
         ] = False,
+        calibration: Annotated[
+            Path | None, typer.Option(help="findings-first: the file that calibrate wrote")
+        ] = None,
+        devices: Annotated[
+            str, typer.Option(help="GPUs, a process each: all, or such as 0,1")
+        ] = "",
         as_json: AsJson = False,
     ) -> None:
         """Run a benchmark."""
-        from longllava_domains.pipelines.benchmark.benchmark import named_protocols
-        from longllava_domains.pipelines.loading import load
-
-        named_protocols(benchmark, protocol)
-        runner = Benchmark(load(require_model(model), loading))
+        named_protocols(benchmark, protocol, calibrated=calibration is not None)
+        require_data(data)
         chosen = RunSettings(
             max_new_tokens, limit, controls, seed, draws, synthetic,
             {**read_settings(settings), **({} if missing is None else {"missing": missing})},
+            calibration,
         )  # fmt: skip
         place = output or Path(f"longllava-{benchmark.replace('/', '-')}")
-        with progress() as advance:
-            found = runner(
-                benchmark, data, place, protocols=protocol, settings=chosen, on_progress=advance
-            )
+        name = require_model(model)
+        asked = SharedRun(name, loading, benchmark, data, place, tuple(protocol), chosen)
+        found = _finished(asked, gpus_of(devices))
         if as_json:
             stdout.print_object(found.card.to_json())
         else:
@@ -95,6 +104,23 @@ def _command(benchmark: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - 
             raise typer.Exit(WITH_FAILURES)
 
     return run
+
+
+def _finished(asked: SharedRun, gpus: list[str]) -> BenchmarkResult:
+    """Ask on all devices that were named, then here what is left, and score."""
+    from longllava_domains.pipelines.loading import load
+
+    with progress() as advance:
+        if gpus:
+            ask_on_devices(asked, gpus, advance)
+        return Benchmark(load(asked.model, asked.loading))(
+            asked.benchmark,
+            asked.data,
+            asked.output,
+            protocols=asked.protocols,
+            settings=asked.settings,
+            on_progress=advance,
+        )
 
 
 def show_run(found: BenchmarkResult) -> None:

@@ -45,7 +45,7 @@ def lmms_task(
     ] = None,
 ) -> None:
     """Write a benchmark on your disk as a task of lmms-eval."""
-    from longllava_domains.pipelines.benchmark.benchmark import make_folder
+    from longllava_domains.pipelines.benchmark.outcome import make_folder
     from longllava_domains.pipelines.harness.lmms_tasks import write_lmms_tasks
 
     written(*write_lmms_tasks(benchmark, data, make_folder(output), limit=limit))

@@ -12,6 +12,7 @@ from longllava_domains.errors import PolicyError
 from longllava_domains.files import write_text
 from longllava_domains.pipelines.cli.console import progress, require_model, written
 from longllava_domains.pipelines.cli.evaluate import evaluating, print_table
+from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.shared import LOADING, Model, sharing
 from longllava_domains.vision_language import LoadOptions
 
@@ -37,14 +38,14 @@ def needle(
     seed: _Seed = 0,
 ) -> None:
     """Find one picture among up to 1,200 frames: the grid of V-NIAH as a heat map."""
-    from longllava_domains.pipelines.benchmark.benchmark import make_folder
+    from longllava_domains.pipelines.benchmark.outcome import make_folder
     from longllava_domains.pipelines.loading import load
     from longllava_domains.pipelines.measures import needle as needles
     from longllava_domains.pipelines.measures.card import HEAD, save_measure, share_lines
     from longllava_domains.pipelines.measures.trials import run_trials
 
-    counts = [int(each) for each in _numbers(frames)] or list(needles.FRAMES)
-    places = _numbers(depths) or list(needles.DEPTHS)
+    counts = [int(each) for each in _numbers("--frames", frames)] or list(needles.FRAMES)
+    places = _numbers("--depths", depths) or list(needles.DEPTHS)
     loaded = load(require_model(model), loading)
     view_px = loaded.view_format.view_px
     trials = needles.needle_trials(counts, places, view_px=view_px, seed=seed, data=data)
@@ -79,13 +80,16 @@ def scaling(
     seed: _Seed = 0,
 ) -> None:
     """Measure a curve of the paper: accuracy against sub-images, frames or shots in one session."""
-    from longllava_domains.pipelines.benchmark.benchmark import make_folder
+    from longllava_domains.pipelines.benchmark.outcome import make_folder
     from longllava_domains.pipelines.loading import load
     from longllava_domains.pipelines.measures import scaling as curves
     from longllava_domains.pipelines.measures.card import HEAD, save_measure, share_lines
     from longllava_domains.pipelines.measures.trials import run_trials
 
-    chosen = [int(each) for each in _numbers(points)] or list(curves.CURVES.get(curve, ()))
+    chosen = [int(each) for each in _numbers("--points", points)] or list(
+        curves.CURVES.get(curve, ())
+    )
+    curves.require_curve(curve, chosen, is_generated=data is None)
     loaded = load(require_model(model), loading)
     folder = make_folder(output or f"longllava-{curve}")
     trials = curves.scaling_trials(curve, chosen, loaded.view_format, folder, seed=seed, data=data)
@@ -105,14 +109,18 @@ def efficiency(
     *,
     model: Model = None,
     loading: LoadOptions,
-    tokens: Annotated[int, typer.Option(help="Length of the prompt")] = 100_000,
-    answer: Annotated[int, typer.Option(help="Longest answer")] = 1000,
-    most_batch: Annotated[int, typer.Option(help="Largest batch that is tried")] = 1,
+    tokens: Annotated[
+        int, typer.Option(help="Length of the prompt", callback=at_least(1))
+    ] = 100_000,
+    answer: Annotated[int, typer.Option(help="Longest answer", callback=at_least(2))] = 1000,
+    most_batch: Annotated[
+        int, typer.Option(help="Largest batch that is tried", callback=at_least(1))
+    ] = 1,
     kind: Annotated[str, typer.Option(help="images, text or both")] = "both",
     output: _Output = None,
 ) -> None:
     """Measure prefill time, throughput, memory and the best batch, for images and for text."""
-    from longllava_domains.pipelines.benchmark.benchmark import make_folder
+    from longllava_domains.pipelines.benchmark.outcome import make_folder
     from longllava_domains.pipelines.loading import load
     from longllava_domains.pipelines.measures.efficiency import KINDS, measure_efficiency
 
@@ -136,12 +144,12 @@ def efficiency(
     written(path)
 
 
-def _numbers(text: str) -> list[float]:
+def _numbers(option: str, text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise PolicyError(
-            "A list of numbers cannot be read.",
+            f"{option} cannot be {text}: it is a list of numbers.",
             remedy="Write numbers with commas, such as 100,200.",
             code="cli.numbers",
         ) from None

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from longllava_domains.evaluate.datasets import require_data
 from longllava_domains.pipelines.cli.console import progress, require_model, stdout, written
 from longllava_domains.pipelines.cli.evaluate import print_table
 from longllava_domains.pipelines.cli.options.numbers import at_least
@@ -44,20 +45,25 @@ def paper(
         Path | None,
         typer.Option("--paper", help="JSON list of the paper's rows, over those on record"),
     ] = None,
-    tokens: Annotated[int, typer.Option(help="Table 3: length of the prompt")] = 100_000,
-    answer: Annotated[int, typer.Option(help="Table 3: longest answer")] = 1000,
+    tokens: Annotated[
+        int, typer.Option(help="Table 3: length of the prompt", callback=at_least(1))
+    ] = 100_000,
+    answer: Annotated[
+        int, typer.Option(help="Table 3: longest answer", callback=at_least(2))
+    ] = 1000,
     limit: Annotated[
         int | None, typer.Option(help="Only the first N rows of each", callback=at_least(1))
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for runs and the archive")] = None,
 ) -> None:
     """Put a table of the LongLLaVA paper beside our numbers: matches, differs, impossible, not run."""
-    from longllava_domains.pipelines.benchmark.benchmark import make_folder
+    from longllava_domains.pipelines.benchmark.outcome import make_folder
     from longllava_domains.pipelines.loading import load
     from longllava_domains.pipelines.measures.reproduce import HEAD, paper_table, save_reproduction
     from longllava_domains.pipelines.measures.reproducing import run_table
 
     table = paper_table(number, values)
+    require_data(data)
     loaded = load(require_model(model), loading)
     folder = make_folder(output or f"longllava-table-{number}")
     with progress() as advance:

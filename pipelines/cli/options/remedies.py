@@ -80,6 +80,7 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (r"with save_dicom_sr", ("with longllava report --sr",)),
     (r"pass calling_title=", ("give --calling-title",)),
     # training and scores
+    (r"given as data\b", ("given as --data", "given as FOLDER")),
     (r"data=FOLDER#NAME", ("--data FOLDER#NAME", "FOLDER#NAME")),
     (r"with decode=True \(([^)]+)\)", (r"with \1",)),
     (r"(?:Set|set) lora\.dropout to 0", ("Give --set lora.dropout=0",)),
@@ -93,8 +94,22 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (r'\b([a-z_]+)="([^"]+)"', (r"--set \1=\2",)),
 )  # fmt: skip
 
-# "chunk_tokens cannot be 0": the setting has an option of its own name.
-_SETTING: Final = re.compile(r"^([a-z][a-z0-9_]*)(?= (?:cannot be|has no effect) )")
+# "chunk_tokens cannot be 0", "...: rounds must be ...": a setting, where a message speaks of it.
+_SETTING: Final = re.compile(
+    r"(?:^|(?<=: ))([a-z][a-z0-9_.]*)(?= (?:cannot be|has no effect|must be) )"
+)
+# Settings whose option has another name; every other has an option of its own name, or is one that
+# --set takes.
+_OTHER_NAMES: Final = {
+    "at": "--zoom-at",
+    "by": "--zoom-by",
+    "fields": "--zoom",
+    "max_views": "--most",
+    "mpp": "--view-mpp",
+    "regions": "--region",
+    "rounds": "--zoom-rounds",
+    "views": "--images",
+}
 _COMPILED: Final = tuple((re.compile(python), shell) for python, shell in _TABLE)
 
 
@@ -111,11 +126,17 @@ def typed(text: str, command: str, options: Collection[str]) -> str:
             if set(_options_of_this(wording)) <= set(options):
                 text = python.sub(wording, text)
                 break
-    named = _SETTING.match(text)
-    option = f"--{named[1].replace('_', '-')}" if named else ""
-    if named and option in options:
-        text = option + text[named.end() :]
+    text = _SETTING.sub(lambda named: _option_of(named[1], options), text)
     return text.replace("longllava COMMAND", f"longllava {command}".rstrip())
+
+
+def _option_of(setting: str, options: Collection[str]) -> str:
+    """Return how a setting is given to a command; the setting itself where it cannot be given."""
+    own = f"--{setting.replace('_', '-')}"
+    for option in (_OTHER_NAMES.get(setting, own), own):
+        if option in options:
+            return option
+    return f"--set {setting}" if "--set" in options else setting
 
 
 def _options_of_this(wording: str) -> list[str]:

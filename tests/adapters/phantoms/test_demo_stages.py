@@ -51,7 +51,7 @@ def test_one_command_draws_teaches_and_packages_and_goes_on_where_it_stopped(
         command = (
             f"import train_demo; from pathlib import Path; import sys; "
             f"train_demo.main(Path(sys.argv[1]), Path(sys.argv[2]), "
-            f"train_demo.Lengths({short}, tower_steps={steps}, language_steps={steps}))"
+            f"train_demo.Lengths({short}, tower_steps={steps}, language_steps={steps}, scene_steps=1))"
         )
         run = subprocess.run(
             [sys.executable, "-c", command, str(tmp_path / "work"), str(tmp_path / "package")],

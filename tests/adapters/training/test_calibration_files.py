@@ -44,7 +44,7 @@ def write(folder: Path, patients: int = 40) -> tuple[Path, Path]:
 def test_reports_and_labels_are_joined_by_scan_and_grouped_by_patient(tmp_path: Path) -> None:
     reports, labels = write(tmp_path)
     (reports / "notes.json").write_text("{}")  # no scan of the table
-    held, fingerprint = read_held_out(reports, labels)
+    held, fingerprint, limits = read_held_out(reports, labels)
     assert held.labels == LABELS
     assert held.margins.shape == (80, 2)
     assert len(set(held.groups)) == 40
@@ -54,6 +54,34 @@ def test_reports_and_labels_are_joined_by_scan_and_grouped_by_patient(tmp_path: 
     assert held.present[row].tolist() == [True, False]
     assert fingerprint["preset"] == "ct-default@1"
     assert fingerprint["adapter_sha256"] is None
+    assert limits == {}  # the reports say nothing of their scans
+
+
+def scan(from_years: int, make: str, spacing_mm: float) -> dict[str, Any]:
+    series = {"age_years": [from_years, from_years + 9], "manufacturer": make, "kernel": "unknown",
+              "body_part": ["CHEST"], "phase": ["native", "2", "of", "5"]}  # fmt: skip
+    return {"series": series, "spacing_mm": [spacing_mm, 0.7, 0.7]}
+
+
+def test_limits_are_what_all_scans_say_of_themselves(tmp_path: Path) -> None:
+    reports, labels = write(tmp_path)
+    scans = (scan(40, "GE", 1.0), scan(70, "SIEMENS", 2.5), scan(50, "GE", 1.25))
+    for number, path in enumerate(sorted(reports.iterdir())):
+        saved = json.loads(path.read_text())
+        saved["provenance"] |= scans[number % 3]
+        path.write_text(json.dumps(saved))
+    assert read_held_out(reports, labels).limits == {
+        "body_part": ["CHEST"],
+        "phase": ["native"],
+        "manufacturer": ["GE", "SIEMENS"],
+        "age_years": [40, 79],
+        "slice_spacing_mm": [1.0, 2.5],
+    }
+    saved["provenance"]["series"]["age_years"] = None
+    saved["provenance"]["series"]["manufacturer"] = "OTHER"
+    path.write_text(json.dumps(saved))
+    limits = read_held_out(reports, labels).limits
+    assert not {"age_years", "manufacturer", "kernel"} & limits.keys()
 
 
 @pytest.mark.parametrize(
@@ -87,6 +115,10 @@ def test_labels_that_are_not_zero_or_one_and_absent_reports_are_refused(tmp_path
 
 def test_the_command_writes_what_a_pipeline_reads(tmp_path: Path, capfd) -> None:
     reports, labels = write(tmp_path)
+    for path in reports.iterdir():
+        saved = json.loads(path.read_text())
+        saved["provenance"] |= scan(40, "GE", 1.5)
+        path.write_text(json.dumps(saved))
     output = tmp_path / "calibration.json"
     command = ["calibrate", str(reports), str(labels), "--output", str(output),
                "--population", "simulated"]  # fmt: skip
@@ -94,6 +126,11 @@ def test_the_command_writes_what_a_pipeline_reads(tmp_path: Path, capfd) -> None
     shown = capfd.readouterr().out
     assert "Emphysema" in shown
     assert "80 scans of 40 patients" in shown
+    assert "fitted on age_years: 40 to 49" in shown
+    assert "fitted on manufacturer: GE" in shown
+    fitted = Calibration.from_file(output)
+    assert fitted.ranges == {"age_years": (40, 49), "slice_spacing_mm": (1.5, 1.5)}
+    assert fitted.limits["manufacturer"] == ("GE",)
     assert set(Calibration.from_file(output).coefficients) == set(LABELS)
     assert json.loads(output.read_text())["population"] == "simulated"
     assert run(command) == 2

@@ -77,6 +77,26 @@ def test_the_sample_is_spread_over_sizes(clock: Clock) -> None:
     assert sorted(sizes[1:]) == [12, 37, 62, 87]  # the first one warms up
 
 
+def test_what_is_paid_once_is_not_counted_also_where_the_first_items_are_refused(
+    clock: Clock,
+) -> None:
+    def prepare(item: Item) -> Item:
+        return stub.prepare(item) and item
+
+    class PaysOnce:
+        paid = False
+
+        def score(self, item: Item, prepared: Item) -> Scored:
+            clock.now += 2.0 if PaysOnce.paid else 1000.0
+            PaysOnce.paid = True
+            return Scored()
+
+    refused_first = stub.Items(4, ((0, "refuse"), (1, "refuse")))
+    found = predict(Job(stub.SPEC, prepare, PaysOnce), refused_first)
+    assert found.outcomes == {"refused": 0.75, "done": 0.25}
+    assert found.stage_seconds["score"] == pytest.approx(2.0 / 4)
+
+
 def test_an_empty_manifest_is_refused(clock: Clock) -> None:
     with pytest.raises(NotFoundError):
         predict(job(clock, 1.0, {}), stub.Items(0))

@@ -76,7 +76,7 @@ def test_a_forgotten_study_leaves_nothing_behind(
     victim, *others = scanned()
     linkage = tmp_path / "private" / "linkage.parquet"
     (origin,) = where(victim.item_id, linkage)
-    assert forget(victim.study_key, scanned.path, linkage, results) == 1
+    assert forget(victim.study_key, scanned.path, linkage, results).rows == 1
     assert list(scanned()) == others
     assert len(stub.outcomes(results)) == 2
     traces = [victim.item_id, victim.study_key, origin.study_uid + "\0", victim.uri]

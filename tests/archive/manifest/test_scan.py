@@ -336,7 +336,7 @@ def test_a_scan_that_finds_nothing_is_refused_and_leaves_nothing(
     for source, domain in ((empty, "ct"), (archive, "remote_sensing"), (tmp_path / "no", "ct")):
         with pytest.raises(NotFoundError):
             scan_archive(str(source), domain, place, secret=SECRET)
-        assert list(place.parent.iterdir()) == []
+        assert not place.parent.exists()
     # The same name can be used for what was meant.
     assert scan_archive(str(archive), "ct", place, secret=SECRET).items == 3
 

@@ -61,16 +61,14 @@ def test_two_regions_and_a_drawn_tissue(slide: str, tmp_path: Path, capfd) -> No
     assert json.loads((tmp_path / "v.geojson").read_text())["features"]
 
 
-def test_a_search_of_a_slide_prints_and_saves(
-    slide: str, tmp_path: Path, monkeypatch, capfd
-) -> None:
+def test_a_search_of_a_slide_is_saved(slide: str, tmp_path: Path, monkeypatch, capfd) -> None:
     monkeypatch.chdir(tmp_path)
     arguments = ["--view-mpp", "2", "--out", "f.json", "--out", "f.geojson"]
     assert (
         run(["find", slide, "gland", *FEW, *arguments]) == 3
     )  # the demonstration's words are noise
-    told = json.loads(capfd.readouterr().out)
-    assert told == json.loads(Path("f.json").read_text())
+    told = json.loads(Path("f.json").read_text())
+    assert capfd.readouterr().out == ""
     assert told["outcomes"]["failed"] == len(told["fields"]) > 0
     assert not list(tmp_path.glob("*.jsonl"))
 

@@ -22,7 +22,10 @@ from longllava_domains.pipelines.harness.lmms_tasks import TASKS, write_lmms_tas
 
 @pytest.fixture
 def lmms_eval(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The names of lmms-eval 0.7 that our plugin touches; the real one was run by hand."""
+    """Stand-in for lmms-eval 0.7, which is not installed here: the names that our plugin touches.
+
+    docs/evaluate_harness.md says what was run with the real one, and what was not.
+    """
 
     class lmms:
         def __init__(self) -> None:

@@ -1,6 +1,7 @@
 """A search tells its plan first, asks in the words of the data set, and accounts for every chip."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -123,7 +124,9 @@ def test_resolutions_outside_the_trained_range_are_noticed_or_refused(tmp_path, 
     with pytest.raises(PolicyError, match=r"0\.15 m to 1 m"):
         RemoteSensingQA(Seer(), outside="refuse").find(path, "ship")
     trained = RemoteSensingQA(Seer(), trained_resolution_m=(5, 20), outside="refuse")
-    assert len(trained.find(path, "ship").notices) == 1
+    assert "Outside the ground resolution the model was trained on." not in (
+        trained.find(path, "ship").notices
+    )
 
 
 @pytest.mark.parametrize(
@@ -266,6 +269,15 @@ def test_one_line_says_how_a_search_ended(tmp_path, picture) -> None:
     assert RemoteSensingQA(Mumbler()).find(path, "ship").summary() == (
         "0 ships in 4 chips, 1 chip unreadable"
     )
+
+    class Hasty(Seer):
+        def answer(self, sequence, question, *, max_new_tokens=0) -> Any:
+            told = super().answer(sequence, question)
+            return replace(told, stopped="length") if len(self.questions) == 2 else told
+
+    cut = RemoteSensingQA(Hasty()).find(path, "ship")
+    assert cut.summary() == "6 ships in 4 chips, 1 chip with an answer cut short"
+    assert [chip.to_json()["cut_short"] for chip in cut.chips] == [False, True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,10 @@ def series_facts(headers: Sequence[SliceHeader], row: SeriesRow) -> dict[str, st
         facts["body_part"] = row.body_part
     if row.phase:
         facts["phase"] = row.phase
+    if first.age_from_years is not None:
+        facts["age_from_years"] = first.age_from_years
+    if first.manufacturer:
+        facts["manufacturer"] = first.manufacturer
     if first.thickness_mm:
         facts["thickness_mm"] = first.thickness_mm
     if first.kvp:

@@ -19,6 +19,7 @@ from longllava_domains.ct.dicom.series.table import (
 from longllava_domains.errors import AmbiguousInputError, NotFoundError, UnsupportedInputError
 
 _NO_PURPOSE: Final = Purpose()
+_A_PART: Final = "The best one is a part of a series, whose other images lie elsewhere."
 
 
 @dataclass(frozen=True)
@@ -210,12 +211,12 @@ def tabulate(
         choice = choose(series, kernel, purpose)
         if not choice.rows[choice.index].part_of_series:
             return SeriesTable(choice.rows)
-        return SeriesTable(_with_reasons(describe(series), None, "", ()))
+        return SeriesTable(_with_reasons(describe(series), None, "", ()), _A_PART)
     except AmbiguousInputError as error:
         equal = error.facts.get("equal", ())
         numbers = equal if isinstance(equal, tuple) else ()
         rows = describe(series)
         tied = [index for index, row in enumerate(rows) if row.number in numbers]
-        return SeriesTable(_with_reasons(rows, None, "", tied))
-    except UnsupportedInputError:
-        return SeriesTable(_with_reasons(describe(series), None, "", ()))
+        return SeriesTable(_with_reasons(rows, None, "", tied), error.message)
+    except UnsupportedInputError as error:
+        return SeriesTable(_with_reasons(describe(series), None, "", ()), error.message)

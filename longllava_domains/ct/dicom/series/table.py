@@ -1,8 +1,8 @@
 """The rows of `list_series`: what each series is, without a word of its header's text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
@@ -64,16 +64,31 @@ class SeriesRow:
 
 
 class SeriesTable(tuple[SeriesRow, ...]):
-    """Rows of `list_series`; prints as a table."""
+    """Rows of `list_series`; prints as a table.
 
-    __slots__ = ()
+    Args:
+        rows: The rows.
+        none_chosen: Why no row is chosen; empty where one is.
+
+    Attributes:
+        none_chosen: As given.
+    """
+
+    none_chosen: str
+
+    def __new__(cls, rows: Iterable[SeriesRow] = (), none_chosen: str = "") -> Self:
+        """Make the table."""
+        made = super().__new__(cls, rows)
+        made.none_chosen = none_chosen
+        return made
 
     def __str__(self) -> str:
         heads = (
             "   row  key       SeriesNumber  images  plane     kind       kernel   spacing  size       "
             f"{'z range, mm':18s}  {'body part':16s}  {'phase':16s}  why"
         )
-        return "\n".join([heads, *map(_line, self)])
+        why = [f"No series is chosen: {self.none_chosen}"] if self.none_chosen else []
+        return "\n".join([heads, *map(_line, self), *why])
 
 
 def _line(row: SeriesRow) -> str:

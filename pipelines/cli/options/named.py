@@ -1,0 +1,79 @@
+"""The option that an error is about: an error raised far below knows its cause, and no option.
+
+One table from the code of an error to options. The one that was typed is put before a message that
+names no option, with the value as it was typed, so that a long command shows what to change.
+"""
+
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+from typing import Final
+
+# Code of an error -> options that can be its cause.
+OPTIONS: Final[dict[str, tuple[str, ...]]] = {
+    "adapter.absent": ("--adapter",),
+    "archive.deadline": ("--deadline",),
+    "archive.domain": ("--domain",),
+    "archive.task": ("--task",),
+    "calibration.file": ("--calibration",),
+    "checkpoint.absent": ("--model", "--base"),
+    "checkpoint.no_config": ("--model", "--base"),
+    "ct.repair": ("--repair",),
+    "device.absent": ("--device",),
+    "domain.unknown": ("--domain",),
+    "evaluate.protocol": ("--protocol",),
+    "find.dialect": ("--dialect",),
+    "hu.rule": ("--hu",),
+    "measure.curve": ("--points",),
+    "measure.efficiency": ("--kind",),
+    "model.dtype": ("--dtype", "--precision"),
+    "nifti.repair": ("--repair",),
+    "plan.device": ("--device",),
+    "preset.unknown": ("--preset",),
+    "quantization.unknown": ("--quantization", "--precision"),
+    "raster.aoi": ("--aoi",),
+    "raster.aoi_outside": ("--aoi",),
+    "raster.chips": ("--overlap", "--chip-px"),
+    "raster.no_band": ("--bands",),
+    "raster.stretch": ("--stretch",),
+    "raster.unreadable_crs": ("--crs",),
+    "report.mode": ("--mode",),
+    "reproduce.table": ("--table",),
+    "series.purpose": ("--purpose",),
+    "slide.geojson": ("--region", "--tissue", "--zoom-at"),
+    "slide.outside": ("--region", "--zoom-at"),
+    "tokenizer.missing": ("--tokenizer",),
+    "training.layout": ("--layout",),
+    "window.unknown": ("--window",),
+}
+# Their values are places on the disk, or can be: they are never repeated, see `privacy`.
+_PLACES: Final = frozenset(
+    {"--adapter", "--aoi", "--base", "--calibration", "--model", "--region", "--tissue",
+     "--tokenizer", "--zoom-at"}
+)  # fmt: skip
+
+
+def with_option(
+    message: str, remedy: str, code: str, options: Collection[str], arguments: Sequence[str]
+) -> str:
+    """Return a message that begins with the option that was typed; as it is where it names one.
+
+    Args:
+        message: Of an error.
+        remedy: Of it.
+        code: Of it.
+        options: Options of the command that runs.
+        arguments: As they were typed.
+    """
+    typed = {name: _values(name, arguments) for name in OPTIONS.get(code, ()) if name in options}
+    given = [name for name, values in typed.items() if values]
+    if len(given) != 1 or given[0] in f"{message} {remedy}":
+        return message
+    (name,) = given
+    is_shown = name not in _PLACES and len(typed[name]) == 1
+    return f"{name} {typed[name][0]}: {message}" if is_shown else f"{name}: {message}"
+
+
+def _values(name: str, arguments: Sequence[str]) -> list[str]:
+    """Return what was given to an option, in either spelling."""
+    after = [value for word, value in pairwise(arguments) if word == name]
+    return after + [word[len(name) + 1 :] for word in arguments if word.startswith(f"{name}=")]
