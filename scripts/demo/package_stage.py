@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import torch
-from language_stage import fresh_network, learned_parts
+from language_stage import learned_parts
+from language_start import fresh_network
 from shape import demo_tokenizer
 from tower_stage import Taught
 from transformers import GenerationConfig
