@@ -31,6 +31,7 @@ from longllava_domains.pipelines.cli.options.shared import LOADING, AsJson, Mode
 from longllava_domains.vision_language import LoadOptions
 
 _MaxNewTokens = Annotated[int | None, typer.Option(help="Longest answer", callback=at_least(1))]
+_Devices = Annotated[str, typer.Option(help="GPUs, a process each: all, or such as 0,1")]
 _Draws = Annotated[int, typer.Option(help="Draws of the bootstrap", callback=at_least(0))]
 WITH_FAILURES = 3  # exit code: finished, and some inputs could not be shown
 
@@ -77,9 +78,7 @@ def _command(benchmark: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - 
         calibration: Annotated[
             Path | None, typer.Option(help="findings-first: the file that calibrate wrote")
         ] = None,
-        devices: Annotated[
-            str, typer.Option(help="GPUs, a process each: all, or such as 0,1")
-        ] = "",
+        devices: _Devices = "",
         as_json: AsJson = False,
     ) -> None:
         """Run a benchmark."""
