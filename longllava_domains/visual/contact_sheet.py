@@ -109,7 +109,10 @@ def _draw_caption(
 ) -> None:  # fmt: skip
     """Write the line below a view, with the patient's sides or the arrow to the north."""
     left, below = at
-    side = _mark_sides(draw, font, left, below, width) if isinstance(place, SlicePlace) else 0
+    reach = max(
+        width, _caption_px(place, text, font)
+    )  # words do not lie over the L of a small view
+    side = _mark_sides(draw, font, left, below, reach) if isinstance(place, SlicePlace) else 0
     draw.text((left + side, below), text, fill=_INK, font=font)
     if isinstance(place, MapPlace) and place.north_deg is not None:
         right = left + math.ceil(font.getlength(text))

@@ -141,3 +141,11 @@ def test_slices_have_their_sides_named_and_maps_do_not() -> None:
 
     assert ink_at_the_right(SlicePlace(0, 1.0, 5.0, "lung"))
     assert not ink_at_the_right(SlidePlace(0, 0, 40, 40, 0, 0.5))
+
+
+def test_the_words_below_a_small_slice_do_not_lie_over_the_l() -> None:
+    place = SlicePlace(0, 86.2, 7.5, "mediastinum")
+    pixels = np.asarray(contact_sheet(VisualSequence((coloured(0, place),))))
+    inked = np.flatnonzero((pixels[46:58] > 120).any(axis=(0, 2)))
+    gaps = np.diff(inked)
+    assert gaps[-12:].max() > 4  # a space between the last word and the L
