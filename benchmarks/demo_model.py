@@ -27,14 +27,13 @@ from longllava_domains.adapters.phantoms.scene_files import write_geotiff, write
 from longllava_domains.evaluate.roc import auroc
 from longllava_domains.pathology import TilePolicy
 
-FIRST_SEED = 5_000_000
 LABELS = tuple(PLANTERS)
 DRAWS = 1000
 
 
-def held_out(split: Callable[[int], str], number: int) -> Iterator[int]:
-    """Yield the first so many held-out seeds."""
-    seed = FIRST_SEED
+def held_out(split: Callable[[int], str], number: int, first: int = 5_000_000) -> Iterator[int]:
+    """Yield the first so many held-out seeds from one on."""
+    seed = first
     while number:
         if split(seed) == "held-out":
             number -= 1
@@ -55,20 +54,23 @@ def macro_f1(truth: np.ndarray, margins: np.ndarray) -> float:
     hits = (truth & called).sum(0)
     wrong = (truth ^ called).sum(0)
     some = truth.sum(0) > 0
+    if not some.any():
+        return float("nan")
     return float((2 * hits[some] / (2 * hits[some] + wrong[some])).mean())
 
 
 def macro_auroc(truth: np.ndarray, margins: np.ndarray) -> float:
     """Return the mean area under the curve of the labels that occur and are absent."""
     areas = [auroc(truth[:, n], margins[:, n]) for n in range(truth.shape[1])]
-    return float(np.mean([area for area in areas if area is not None]))
+    known = [area for area in areas if area is not None]
+    return float(np.mean(known)) if known else float("nan")
 
 
-def ct(number: int, precision: str | None) -> dict[str, Any]:
+def ct(number: int, first: int, precision: str | None) -> dict[str, Any]:
     """Score findings, slices and drafts on held-out chests."""
     pipeline = pipelines.CTReport.from_pretrained("demo", dtype="float32", quantization=precision)
     truth, margins, near, chance_near, uniform_near, others, drafts = [], [], [], [], [], [], []
-    for seed in held_out(split_of, number):
+    for seed in held_out(split_of, number, first):
         chest = labelled_chest(seed)
         with tempfile.TemporaryDirectory() as folder:
             write_dicom_series(chest.phantom, Path(folder) / "series")
@@ -126,13 +128,13 @@ def _exact(told: str, right: str) -> bool:
     return told.strip().rstrip(".").lower() == right.lower()
 
 
-def scene(number: int, precision: str | None) -> dict[str, Any]:
+def scene(number: int, first: int, precision: str | None) -> dict[str, Any]:
     """Score questions about held-out scenes."""
     pipeline = pipelines.RemoteSensingQA.from_pretrained(
         "demo", dtype="float32", quantization=precision
     )
     kinds: dict[str, list[bool]] = {}
-    for seed in held_out(scene_split, number):
+    for seed in held_out(scene_split, number, first):
         drawn = labelled_scene(seed)
         with tempfile.TemporaryDirectory() as folder:
             path = write_geotiff(drawn, Path(folder) / "scene.tif")
@@ -143,14 +145,14 @@ def scene(number: int, precision: str | None) -> dict[str, Any]:
     return _shares(kinds, number)
 
 
-def slide(number: int, precision: str | None) -> dict[str, Any]:
+def slide(number: int, first: int, precision: str | None) -> dict[str, Any]:
     """Score questions about held-out slides, read as a whole and by a vote over patches."""
     pipeline = pipelines.PathologyQA.from_pretrained(
         "demo", dtype="float32", quantization=precision
     )
     vote = TilePolicy("vote-patches@1", view_px=pipeline.policy.view_px, max_views=8)
     kinds: dict[str, list[bool]] = {}
-    for seed in held_out(slide_split, number):
+    for seed in held_out(slide_split, number, first):
         drawn = labelled_slide(seed)
         with tempfile.TemporaryDirectory() as folder:
             path = write_pyramid(drawn, Path(folder) / "slide.tiff")
@@ -176,10 +178,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=("ct", "scene", "slide"))
     parser.add_argument("--number", type=int, default=40)
+    parser.add_argument("--first", type=int, default=5_000_000, help="seed to begin with")
     parser.add_argument("--quantization", default=None)
     given = parser.parse_args()
     part = {"ct": ct, "scene": scene, "slide": slide}[given.part]
-    print(json.dumps(part(given.number, given.quantization), indent=1))
+    print(json.dumps(part(given.number, given.first, given.quantization), indent=1))
 
 
 if __name__ == "__main__":

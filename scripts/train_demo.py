@@ -9,6 +9,7 @@ and language model together. The tokenizer must be in the package already (train
 """
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "demo"))
@@ -22,28 +23,63 @@ import tower_stage
 from pair import RANKS, run_pair
 
 PACKAGE = Path(__file__).parents[1] / "longllava_domains/model/demo"
-PARTS, PART_SEEDS = 14, 10_000
-CHESTS, SCENES, SLIDES = 100, 120, 50  # of a part
-TOWER_STEPS, CHEST_PARTS_SEEN, LANGUAGE_STEPS = 7_000, 10, 4_500
+PART_SEEDS = 10_000  # between the first seeds of two parts
 
 
-def draw(rank: int, work: Path) -> None:
-    """Draw every second part."""
-    for part in range(PARTS)[rank::RANKS]:
-        chest_stage.draw(work, part * PART_SEEDS, CHESTS)
-        picture_stage.draw(work, "scene", part * PART_SEEDS, SCENES)
-        picture_stage.draw(work, "slide", part * PART_SEEDS, SLIDES)
+@dataclass(frozen=True)
+class Lengths:
+    """How much is drawn and learned.
+
+    Attributes:
+        tower_parts: Parts of chests that the tower learns from.
+        language_parts: Other parts, which conversations are about.
+        picture_parts: Parts of scenes and slides for each of the two.
+        chests: Of a part.
+        scenes: Of a part.
+        slides: Of a part.
+        tower_steps: Of the tower, 64 views each.
+        language_steps: Of projector and language model, about everything.
+        scene_steps: Of both, mostly about scenes.
+    """
+
+    tower_parts: int = 24
+    language_parts: int = 10
+    picture_parts: int = 14
+    chests: int = 100
+    scenes: int = 120
+    slides: int = 50
+    tower_steps: int = 9_500
+    language_steps: int = 4_500
+    scene_steps: int = 1_300
 
 
-def main(work: Path, package: Path) -> None:
+def draw(rank: int, work: Path, lengths: Lengths) -> None:
+    """Draw every second part.
+
+    Conversations are about phantoms that the tower never saw: of those it learned from, it tells more
+    than it will ever tell of others.
+    """
+    for_tower = work / tower_stage.DRAWINGS, range(lengths.tower_parts)
+    behind = range(lengths.tower_parts, lengths.tower_parts + lengths.language_parts)
+    for folder, parts in (for_tower, (work / language_stage.DRAWINGS, behind)):
+        folder.mkdir(exist_ok=True)
+        for part in parts[rank::RANKS]:
+            chest_stage.draw(folder, part * PART_SEEDS, lengths.chests)
+        for part in range(parts[0], parts[0] + lengths.picture_parts)[rank::RANKS]:
+            picture_stage.draw(folder, "scene", part * PART_SEEDS, lengths.scenes)
+            picture_stage.draw(folder, "slide", part * PART_SEEDS, lengths.slides)
+
+
+def main(work: Path, package: Path, lengths: Lengths) -> None:
     """Run every stage that is not done."""
     work.mkdir(parents=True, exist_ok=True)
-    run_pair(draw, work, work)
-    run_pair(tower_stage.train, work, work, TOWER_STEPS)
-    run_pair(feature_stage.look, work, work, CHEST_PARTS_SEEN)
-    run_pair(language_stage.train, work, work, LANGUAGE_STEPS)
+    run_pair(draw, work, work, lengths)
+    run_pair(tower_stage.train, work, work, lengths.tower_steps)
+    run_pair(feature_stage.look, work, work)
+    for course in language_stage.courses(lengths.language_steps, lengths.scene_steps):
+        run_pair(language_stage.train, work, work, course)
     package_stage.write(work, package)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else PACKAGE)
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else PACKAGE, Lengths())

@@ -62,14 +62,15 @@ def test_the_blocks_of_a_page_run_in_order(page: Path, workplace: Path, capfd) -
     }
 
 
-def test_the_picture_of_the_readme_is_what_its_script_draws(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["example_views.png", "example_evidence.png"])
+def test_the_pictures_of_the_readme_are_what_its_script_draws(name: str, tmp_path: Path) -> None:
     shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text())
-    assert shown == ["docs/images/example_views.png"]
     script = runpy.run_path(str(ROOT / "scripts/readme_picture.py"))
-    script["draw"](tmp_path / "drawn.png")
+    assert shown == [f"docs/images/{each}" for each in script["DRAWN"]]
+    script["DRAWN"][name](tmp_path / "drawn.png")
     drawn, kept = (
         np.asarray(Image.open(path).convert("RGB"), np.int16)
-        for path in (tmp_path / "drawn.png", ROOT / shown[0])
+        for path in (tmp_path / "drawn.png", ROOT / "docs/images" / name)
     )
     assert drawn.shape == kept.shape
     assert np.abs(drawn - kept).mean() < 1  # the quantiser of another Pillow may differ a little

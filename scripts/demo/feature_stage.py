@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from language_stage import DRAWINGS
 from pair import RANKS, run_pair
 from pictures import normalised
 from shape import configuration, demo_tokenizer
@@ -16,13 +17,11 @@ from longllava_domains.model.network.vision import patch_features, pool_patches
 TOGETHER = 64
 
 
-def look(rank: int, folder: Path, chest_files: int) -> None:
+def look(rank: int, folder: Path) -> None:
     """Write features beside every file of pictures that has none yet: float16 (views, 4, width)."""
     taught = Taught(CLIPVisionModel(configuration(demo_tokenizer()).vision_config))
     taught.load_state_dict(torch.load(folder / "tower.pt", weights_only=True)["taught"])
-    files = sorted(folder.glob("chest_*.npz"))[:chest_files]
-    files += sorted((*folder.glob("scene_*.npz"), *folder.glob("slide_*.npz")))
-    for path in files[rank::RANKS]:
+    for path in sorted((folder / DRAWINGS).glob("*.npz"))[rank::RANKS]:
         goal = path.with_suffix(".features.npy")
         if goal.exists() or "partial" in path.name:
             continue
@@ -40,4 +39,4 @@ def look(rank: int, folder: Path, chest_files: int) -> None:
 
 
 if __name__ == "__main__":
-    run_pair(look, Path(sys.argv[1]), Path(sys.argv[1]), int(sys.argv[2]))
+    run_pair(look, Path(sys.argv[1]), Path(sys.argv[1]))

@@ -4,16 +4,19 @@ import json
 import math
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from conversations import Row, chest_row, padded, picture_row
+from language_start import begin_projector, fresh_network
 from pair import average_gradients, run_pair
-from pictures import CLASSES, Pictures, read
+from pictures import Pictures, read
 from recorded import recorded_memory
-from shape import configuration, demo_tokenizer, initial
+from shape import demo_tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 from tower_stage import Taught
@@ -21,95 +24,39 @@ from tower_stage import Taught
 from longllava_domains.model import LongLlavaForConditionalGeneration
 from longllava_domains.prompt import PromptTokenizer
 
+DRAWINGS = "for_language"  # the folder of what is talked about
 TOKENS = 1100  # of a batch in each process
 EVERY = 25
-HEAD_SCALE = 0.5
-QUERY_SCALE = 1.5
-BACKGROUND = 0.1
-COMMON_NOISE = 0.3
-# What a word is must outweigh what the layer before the first attention adds to it.
-LOUD, QUIET = 3.0, 0.15
+KINDS = ("chest", "scene", "slide")
 PRESENT_WEIGHT = 5.0  # in a report, where eight of nine findings are absent
-QUIETED = ("out_proj.weight", "down_proj.weight")
-MIXTURE = {"chest": 0.7, "scene": 0.17, "slide": 0.13}
 
 
-def fresh_network(tokenizer: PromptTokenizer) -> LongLlavaForConditionalGeneration:
-    """Build the network with the first values of `shape.initial`."""
-    network = LongLlavaForConditionalGeneration(configuration(tokenizer)).float()
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            values = initial(name, tuple(parameter.shape))
-            parameter.copy_(torch.from_numpy(np.ascontiguousarray(values, np.float32)))
-        network.get_input_embeddings().weight.mul_(LOUD)
-        for name, parameter in network.named_parameters():
-            if "language_model.layers.0." in name and name.endswith(QUIETED):
-                parameter.mul_(QUIET)
-    begin_attention(network)
-    begin_memory(network)
-    return network
+@dataclass(frozen=True)
+class Course:
+    """One course of conversations.
 
-
-@torch.no_grad()
-def begin_attention(network: LongLlavaForConditionalGeneration) -> None:
-    """Begin with a first attention to what is like the query: queries and keys are one projection.
-
-    A word then finds the views that the projector spells with it, before anything is learned.
+    Attributes:
+        name: Of its files.
+        steps: How many.
+        mixture: Kind of phantom -> how often a batch is about it.
+        behind: The course that it goes on from; None begins anew.
+        seed: Of its draws.
+        peak: Highest learning rate.
     """
-    text = network.config.text_config
-    heads, shared = text.num_attention_heads, text.num_key_value_heads
-    layers = network.model.language_model.layers
-    first = next(layer.self_attn for layer in layers if hasattr(layer, "self_attn"))
-    queries = first.k_proj.weight.unflatten(0, (shared, -1)).repeat_interleave(heads // shared, 0)
-    first.q_proj.weight.copy_(QUERY_SCALE * queries.flatten(0, 1))
-    first.o_proj.weight.mul_(LOUD)
+
+    name: str
+    steps: int
+    mixture: Mapping[str, float]
+    behind: str | None = None
+    seed: int = 2
+    peak: float = 8e-4
 
 
-@torch.no_grad()
-def begin_memory(network: LongLlavaForConditionalGeneration) -> None:
-    """Begin with a memory that any token can read: what is written and read hardly depends on words.
-
-    Otherwise what one word writes another reads with a sign of its own, and an answer cannot use
-    what was found at the words of its question.
-    """
-    states = network.config.text_config.mamba_d_state
-    signs = torch.tensor([1.0, -1.0]).repeat(states // 2).unsqueeze(1)
-    for layer in network.model.language_model.layers[1:]:
-        if hasattr(layer, "mamba"):
-            weight = layer.mamba.x_proj.weight
-            for start in (weight.shape[0] - 2 * states, weight.shape[0] - states):
-                rows = weight[start : start + states]
-                rows.mul_(COMMON_NOISE).add_(signs * weight.shape[1] ** -0.5)
-
-
-@torch.no_grad()
-def begin_projector(
-    network: LongLlavaForConditionalGeneration,
-    taught: Taught,
-    features: Tensor,
-    tokenizer: PromptTokenizer,
-) -> None:
-    """Begin with what the tower already tells: evidence for a class becomes the words for it.
-
-    The first rows of the first layer are the tower's own heads, the others look at features of mean 0
-    and spread 1; the columns behind a class are the embeddings of its name.
-    """
-    projector, words = network.model.multi_modal_projector, network.get_input_embeddings().weight
-    mean, spread = features.mean((0, 1)), features.std((0, 1)) + 1e-3
-    first = projector.linear_1
-    first.weight /= spread
-    first.bias.copy_(-first.weight @ mean)
-    heads = ((taught.view_head, 0), (taught.count_head, len(CLASSES)))
-    for head, start in heads:
-        rows = slice(start, start + len(head.weight))
-        first.weight[rows] = HEAD_SCALE * head.weight
-        first.bias[rows] = HEAD_SCALE * head.bias
-    second = projector.linear_2
-    second.weight *= BACKGROUND  # or what is no evidence would drown it
-    second.bias.copy_(words[tokenizer.image_token_id])
-    for number, name in enumerate(CLASSES):
-        ids = tokenizer.encode_text(f" {name.lower()}")
-        second.weight[:, number] = words[ids].mean(0) * len(ids) ** 0.5
+def courses(all_kinds: int, mostly_scenes: int) -> tuple[Course, Course]:
+    """Return the courses in their order: what each kind shows, then mostly scenes, which take longest."""
+    first = Course("language", all_kinds, {"chest": 0.7, "scene": 0.17, "slide": 0.13})
+    mixture = {"chest": 0.3, "scene": 0.6, "slide": 0.1}
+    return first, Course("scenes", mostly_scenes, mixture, first.name, seed=3, peak=6e-4)
 
 
 def learned_parts(network: LongLlavaForConditionalGeneration) -> nn.ModuleList:
@@ -136,7 +83,7 @@ class Corpus:
         self.decisions = [tokenizer.encode_text(word)[0] for word in (" yes", " no")]
         self.sources: dict[str, Pictures] = {}
         self.features: dict[str, Tensor] = {}
-        for kind in MIXTURE:
+        for kind in KINDS:
             files = sorted(folder.glob(f"{kind}_*.features.npy"))
             if not files:
                 continue
@@ -146,10 +93,12 @@ class Corpus:
                 np.concatenate([np.load(path) for path in files])
             )
 
-    def batch(self, share: float, chance: np.random.Generator) -> list[Row]:
+    def batch(
+        self, share: float, mixture: Mapping[str, float], chance: np.random.Generator
+    ) -> list[Row]:
         """Draw rows of one kind until the tokens of a batch are full."""
         kinds = list(self.sources)
-        weights = np.array([MIXTURE[kind] for kind in kinds])
+        weights = np.array([mixture[kind] for kind in kinds])
         kind = str(chance.choice(kinds, p=weights / weights.sum()))
         source = self.sources[kind]
         rows: list[Row] = []
@@ -236,11 +185,12 @@ def rate(step: int, steps: int, peak: float) -> float:
     )
 
 
-def train(rank: int, folder: Path, steps: int, seed: int = 2, peak: float = 8e-4) -> None:
-    """Train, or go on where an earlier run stopped; the curve is in language.json."""
-    torch.manual_seed(seed)
+def train(rank: int, folder: Path, course: Course) -> None:
+    """Train, or go on where an earlier run stopped; the curve is beside the weights."""
+    torch.manual_seed(course.seed)
+    steps, peak = course.steps, course.peak
     tokenizer = demo_tokenizer()
-    corpus = Corpus(folder, tokenizer)
+    corpus = Corpus(folder / DRAWINGS, tokenizer)
     network = fresh_network(tokenizer)
     taught = Taught(network.model.vision_tower)
     taught.load_state_dict(torch.load(folder / "tower.pt", weights_only=True)["taught"])
@@ -249,7 +199,7 @@ def train(rank: int, folder: Path, steps: int, seed: int = 2, peak: float = 8e-4
     optimiser = torch.optim.AdamW(
         learned.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01
     )
-    kept = folder / "language.pt"
+    kept = folder / f"{course.name}.pt"
     curve: list[list[Any]] = []
     start = 0
     if kept.exists():
@@ -257,13 +207,18 @@ def train(rank: int, folder: Path, steps: int, seed: int = 2, peak: float = 8e-4
         learned.load_state_dict(state["learned"])
         optimiser.load_state_dict(state["optimiser"])
         start, curve = state["step"], state["curve"]
+    elif course.behind is not None:
+        state = torch.load(folder / f"{course.behind}.pt", weights_only=True)
+        learned.load_state_dict(state["learned"])
     began = time.perf_counter()
     told: dict[str, list[tuple[float, float]]] = {}
     network.train()
     for step in range(start, steps):
         for group in optimiser.param_groups:
             group["lr"] = rate(step, steps, peak)
-        rows = corpus.batch(step / steps, np.random.default_rng((seed, rank, step)))
+        share = step / steps if course.behind is None else 1.0
+        chance = np.random.default_rng((course.seed, rank, step))
+        rows = corpus.batch(share, course.mixture, chance)
         loss, right = loss_of(network, corpus, rows)
         optimiser.zero_grad()
         loss.backward()
@@ -271,24 +226,26 @@ def train(rank: int, folder: Path, steps: int, seed: int = 2, peak: float = 8e-4
         nn.utils.clip_grad_norm_(learned.parameters(), 1.0)
         optimiser.step()
         told.setdefault(rows[0].kind, []).append((float(loss.detach()), right))
-        if (step + 1) % EVERY == 0 and rank == 0:
+        last = step + 1 == steps
+        if ((step + 1) % EVERY == 0 or last) and rank == 0:
             means = {
                 kind: [round(float(x), 4) for x in np.mean(pairs, 0)]
                 for kind, pairs in told.items()
             }
             curve.append([step + 1, means])
             print(
-                f"language {step + 1}/{steps} {means} {time.perf_counter() - began:.0f} s",
+                f"{course.name} {step + 1}/{steps} {means} {time.perf_counter() - began:.0f} s",
                 flush=True,
             )
             told = {}
-        if (step + 1) % (2 * EVERY) == 0 and rank == 0:
+        if ((step + 1) % (2 * EVERY) == 0 or last) and rank == 0:
             state = {"learned": learned.state_dict(), "optimiser": optimiser.state_dict(),
                      "step": step + 1, "curve": curve}  # fmt: skip
             torch.save(state, kept.with_suffix(".partial"))
             kept.with_suffix(".partial").rename(kept)
-            (folder / "language.json").write_text(json.dumps(curve))
+            kept.with_suffix(".json").write_text(json.dumps(curve))
 
 
 if __name__ == "__main__":
-    run_pair(train, Path(sys.argv[1]), Path(sys.argv[1]), int(sys.argv[2]))
+    for one in courses(int(sys.argv[2]), int(sys.argv[3])):
+        run_pair(train, Path(sys.argv[1]), Path(sys.argv[1]), one)

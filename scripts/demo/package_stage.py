@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import torch
-from language_stage import fresh_network, learned_parts
+from language_stage import learned_parts
+from language_start import fresh_network
 from shape import demo_tokenizer
 from tower_stage import Taught
 from transformers import GenerationConfig
@@ -18,7 +19,7 @@ def trained_network(folder: Path) -> LongLlavaForConditionalGeneration:
     network = fresh_network(demo_tokenizer())
     taught = Taught(network.model.vision_tower)
     taught.load_state_dict(torch.load(folder / "tower.pt", weights_only=True)["taught"])
-    state = torch.load(folder / "language.pt", weights_only=True)
+    state = torch.load(folder / "scenes.pt", weights_only=True)
     learned_parts(network).load_state_dict(state["learned"])
     return network.eval()
 
@@ -35,7 +36,8 @@ def write(folder: Path, package: Path) -> None:
     )
     network.save_pretrained(package)
     curves = {
-        stage: json.loads((folder / f"{stage}.json").read_text()) for stage in ("tower", "language")
+        stage: json.loads((folder / f"{stage}.json").read_text())
+        for stage in ("tower", "language", "scenes")
     }
     (package / "curves.json").write_text(json.dumps(curves, separators=(",", ":")) + "\n")
 

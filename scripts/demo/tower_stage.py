@@ -22,6 +22,7 @@ from transformers import CLIPVisionModel
 
 from longllava_domains.model.network.vision import patch_features, pool_patches
 
+DRAWINGS = "for_tower"  # the folder of what is learned from
 SEEN, UNSURE = 6, 1  # 255ths of a patch
 BATCH = {"chest": 24, "scene": 6, "slide": 2}  # of each process
 EVERY = 25
@@ -116,7 +117,7 @@ def train(rank: int, folder: Path, steps: int, seed: int = 1, peak: float = 1.5e
     """Train, or go on where an earlier run stopped; the curve is in tower.json."""
     torch.manual_seed(seed)
     taught = Taught(CLIPVisionModel(configuration(demo_tokenizer()).vision_config))
-    sources = [Views(read(folder, kind)) for kind in BATCH if any(folder.glob(f"{kind}_*.npz"))]
+    sources = [Views(read(folder / DRAWINGS, kind)) for kind in BATCH]
     begin_tower(taught.tower, [views.source.pictures for views in sources])
     optimiser = torch.optim.AdamW(taught.parameters(), lr=peak, weight_decay=0.02)
     kept = folder / "tower.pt"
@@ -127,7 +128,7 @@ def train(rank: int, folder: Path, steps: int, seed: int = 1, peak: float = 1.5e
         taught.load_state_dict(state["taught"])
         optimiser.load_state_dict(state["optimiser"])
         start, curve = state["step"], state["curve"]
-    began, total = time.perf_counter(), 0.0
+    began, losses = time.perf_counter(), []
     for step in range(start, steps):
         for group in optimiser.param_groups:
             group["lr"] = rate(step, steps, peak)
@@ -137,12 +138,12 @@ def train(rank: int, folder: Path, steps: int, seed: int = 1, peak: float = 1.5e
         average_gradients(taught)
         nn.utils.clip_grad_norm_(taught.parameters(), 1.0)
         optimiser.step()
-        total += float(loss.detach())
-        if (step + 1) % EVERY == 0 and rank == 0:
-            curve.append([step + 1, total / EVERY])
+        losses.append(float(loss.detach()))
+        if ((step + 1) % EVERY == 0 or step + 1 == steps) and rank == 0:
+            mean, losses = sum(losses) / len(losses), []
+            curve.append([step + 1, mean])
             seconds = time.perf_counter() - began
-            print(f"tower {step + 1}/{steps} loss {total / EVERY:.4f} {seconds:.0f} s", flush=True)
-            total = 0.0
+            print(f"tower {step + 1}/{steps} loss {mean:.4f} {seconds:.0f} s", flush=True)
             state = {"taught": taught.state_dict(), "optimiser": optimiser.state_dict(),
                      "step": step + 1, "curve": curve}  # fmt: skip
             torch.save(state, kept.with_suffix(".partial"))

@@ -23,7 +23,7 @@ def test_every_check_passes_in_a_rehearsal(precision: str, monkeypatch, capsys) 
         "--views", "2", "--answer", "3")  # fmt: skip
     first, rest = capsys.readouterr().out.split("\n", 1)
     planned, found = json.loads(first), json.loads(rest)
-    assert planned["tokens"] == 2 * (144 + 7) + 40
+    assert planned["tokens"] == 2 * (4 + 7) + 40
     assert {check["name"]: check["status"] for check in found["checks"]} == {
         "kernels against float64": "pass",
         "chunks against one forward": "pass",

@@ -1,8 +1,6 @@
-"""The packaged model is what its script makes, has every part, and says that it is untrained."""
+"""The packaged model has every part, says what it learned from, and names what a drawing shows."""
 
-import importlib.util
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +8,17 @@ import pytest
 import torch
 
 import longllava_domains
+from longllava_domains import pipelines
+from longllava_domains.adapters.phantoms import write_dicom_series
+from longllava_domains.adapters.phantoms.labelled_chest import labelled_chest, split_of
 from longllava_domains.model import LongLlavaForConditionalGeneration, load_checkpoint
 from longllava_domains.model.network.preprocess import pixel_values
 from longllava_domains.prompt import PromptTokenizer, compose
+from longllava_domains.provenance import DRAWINGS_NOTICE
 from longllava_domains.visual import SlicePlace, View, VisualSequence
 
 DEMO = Path(longllava_domains.__file__).parent / "model/demo"
-SCRIPT = Path(__file__).parents[2] / "scripts/make_demo_model.py"
+HELD_OUT = 9_000_000  # neither trained on nor among the seeds that the docs' figures come from
 
 
 @pytest.fixture(scope="module")
@@ -29,45 +31,21 @@ def tokenizer() -> PromptTokenizer:
     return PromptTokenizer.from_folder(DEMO)
 
 
-def test_making_it_again_gives_the_packaged_weights(tmp_path: Path) -> None:
-    spec = importlib.util.spec_from_file_location("make_demo_model", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    shutil.copy(DEMO / "tokenizer.json", tmp_path)
-    script.main(tmp_path)
-    assert (tmp_path / "model.safetensors").read_bytes() == (
-        DEMO / "model.safetensors"
-    ).read_bytes()
-    made, packaged = (
-        json.loads((folder / "config.json").read_text()) for folder in (tmp_path, DEMO)
-    )
-    assert made | {"transformers_version": ""} == packaged | {"transformers_version": ""}
-
-
-def test_it_says_that_it_is_an_untrained_demonstration(network) -> None:
+def test_it_says_that_it_is_a_demonstration_with_a_trained_length(network) -> None:
     assert network.config.demo
-    assert not network.config.trained
-    assert network.config.trained_length == 0
+    assert network.config.trained
+    assert network.config.trained_length == 4096
 
 
 def test_it_has_every_kind_of_layer_in_a_few_megabytes(network) -> None:
     text = network.config.text_config
     kinds = set(zip(text.layer_types, (n > 1 for n in text.layers_num_experts), strict=True))
     assert kinds == {
-        ("linear_attention", False), ("linear_attention", True), ("full_attention", False),
+        ("linear_attention", False), ("linear_attention", True),
+        ("full_attention", False), ("full_attention", True),
     }  # fmt: skip
-    assert (network.config.view_px, network.config.tokens_per_image) == (336, 144)
-    assert (DEMO / "model.safetensors").stat().st_size < 6e6
-
-
-def test_its_time_steps_are_those_of_a_trained_mamba(network) -> None:
-    biases = [p for name, p in network.named_parameters() if name.endswith("dt_proj.bias")]
-    steps = torch.nn.functional.softplus(torch.cat(biases))
-    assert len(biases) == 6
-    assert 0.9e-3 < steps.min() < 2e-3
-    assert 0.08 < steps.max() < 0.11
+    assert (network.config.view_px, network.config.tokens_per_image) == (112, 4)
+    assert sum(path.stat().st_size for path in DEMO.iterdir()) < 12e6
 
 
 def test_its_tokenizer_fits_its_vocabulary(network, tokenizer) -> None:
@@ -77,7 +55,7 @@ def test_its_tokenizer_fits_its_vocabulary(network, tokenizer) -> None:
 
 
 def test_what_it_sees_changes_what_it_says(network, tokenizer) -> None:
-    ramp = np.broadcast_to(np.linspace(0, 255, 336).astype(np.uint8)[:, None, None], (336, 336, 3))
+    ramp = np.broadcast_to(np.linspace(0, 255, 112).astype(np.uint8)[:, None, None], (112, 112, 3))
     place = SlicePlace(0, 0.0, 1.0, "lung")
     logits = []
     for pixels in (ramp, ramp[::-1]):
@@ -87,8 +65,31 @@ def test_what_it_sees_changes_what_it_says(network, tokenizer) -> None:
             tokens_per_image=network.config.tokens_per_image,
             image_token_id=network.config.image_token_id,
         )
+        images = pixel_values(sequence.views, network.config.view_px)
         with torch.no_grad():
-            out = network(input_ids=torch.tensor([ids]), pixel_values=pixel_values(sequence.views))
-        logits.append(out.logits[0, -1])
+            logits.append(network(input_ids=torch.tensor([ids]), pixel_values=images).logits[0, -1])
     assert torch.isfinite(logits[0]).all()
     assert (logits[0] - logits[1]).abs().max() > 0.1
+
+
+def test_its_curves_fall(tmp_path: Path) -> None:
+    curves = json.loads((DEMO / "curves.json").read_text())
+    tower = [loss for _, loss in curves["tower"]]
+    assert np.mean(tower[-10:]) < 0.5 * np.mean(tower[:10])
+    chest = [means["chest"][1] for _, means in curves["language"] if "chest" in means]
+    assert np.mean(chest[-10:]) > 0.8  # share of its decisions that are right
+
+
+def test_planted_findings_rank_above_absent_ones_on_a_chest_it_never_saw(tmp_path: Path) -> None:
+    seed = next(n for n in range(HELD_OUT, HELD_OUT + 100) if split_of(n) == "held-out")
+    planted = ("Cardiomegaly", "Consolidation", "Pleural effusion")
+    write_dicom_series(labelled_chest(seed, findings=planted).phantom, tmp_path / "series")
+    result = pipelines.CTReport.from_pretrained("demo")(tmp_path / "series")
+    margins = {label: item.yes_logit_margin for label, item in result.abnormalities.items()}
+    assert min(margins[label] for label in planted) > 0
+    assert sorted(margins, key=lambda label: -margins[label])[:3] == sorted(
+        planted, key=lambda label: -margins[label]
+    )
+    assert DRAWINGS_NOTICE in result.to_text().splitlines()[0]
+    assert all(item.probability is None for item in result.abnormalities.values())
+    assert all(item.present is None for item in result.abnormalities.values())

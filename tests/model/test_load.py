@@ -166,7 +166,7 @@ def test_unknown_precisions_are_refused(demo: LongLlava) -> None:
 
 def test_an_absent_demonstration_model_says_how_to_get_it(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("longllava_domains.model.checkpoint.source.files", lambda _: tmp_path)
-    with pytest.raises(CheckpointError, match="make_demo_model"):
+    with pytest.raises(CheckpointError, match="train_demo"):
         load_model("demo")
 
 

@@ -166,7 +166,7 @@ def test_slides_are_asked_also_two_in_one_folder(tmp_path: Path) -> None:
     manifest = _scanned(tmp_path / "slides", "pathology", tmp_path)
     output = tmp_path / "results"
     asked = ArchiveTask(
-        "ask", "demo", question="What?", settings={"max_views": 2}, max_new_tokens=2,
+        "ask", "demo", question="What?", settings={"max_views": 2}, max_new_tokens=1,
         files=("json", "geojson"), output=output,
     )  # fmt: skip
     rows = _scored(asked, manifest, output)

@@ -153,7 +153,7 @@ def _demo() -> Source:
     if not (folder / "config.json").is_file():
         raise CheckpointError(
             "This installation holds no demonstration model.",
-            remedy="Install a released wheel, or make it with scripts/make_demo_model.py.",
+            remedy="Install a released wheel, or make it with scripts/train_demo.py.",
             code="checkpoint.demo",
         )
     return Source(folder, demo=True)

@@ -197,6 +197,8 @@ def needle(model: LongLlava, views: int = 40) -> CheckOutcome:
     """One coloured picture among grey ones, at four depths: which colour was it?"""
     if not model.network.config.trained:
         return "the model is untrained"
+    if model.network.config.demo:
+        return "the demonstration model has learned no colours"
     found = 0
     depths = (0.1, 0.4, 0.6, 0.9)
     colours = list(_COLOURS)

@@ -1,14 +1,20 @@
 """The stages that train the demonstration model ask as sessions ask, and gradients reach the views."""
 
+import json
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+import longllava_domains
+from longllava_domains.model import load_checkpoint
 from longllava_domains.model.session.cache import SessionCache
 
 STAGES = Path(__file__).parents[3] / "scripts/demo"
+DEMO = Path(longllava_domains.__file__).parent / "model/demo"
 
 
 @pytest.fixture
@@ -35,3 +41,26 @@ def test_a_recorded_memory_answers_as_a_session_and_passes_gradients(network) ->
     read[0].sum().backward()
     assert seen.grad is not None
     assert (seen.grad.abs().sum(-1) > 0).all()
+
+
+def test_one_command_draws_teaches_and_packages_and_goes_on_where_it_stopped(
+    tmp_path: Path,
+) -> None:
+    short = "tower_parts=2, language_parts=1, picture_parts=1, chests=1, scenes=2, slides=2"
+    for steps in (1, 2):
+        command = (
+            f"import train_demo; from pathlib import Path; import sys; "
+            f"train_demo.main(Path(sys.argv[1]), Path(sys.argv[2]), "
+            f"train_demo.Lengths({short}, tower_steps={steps}, language_steps={steps}, scene_steps=1))"
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", command, str(tmp_path / "work"), str(tmp_path / "package")],
+            cwd=STAGES.parent, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert run.returncode == 0, run.stderr
+    curves = json.loads((tmp_path / "package/curves.json").read_text())
+    assert [step for step, _ in curves["tower"]] == [1, 2]
+    assert [step for step, _ in curves["language"]] == [1, 2]
+    shutil.copy(DEMO / "tokenizer.json", tmp_path / "package")
+    made = load_checkpoint(tmp_path / "package", dtype="float32")
+    assert made.config.trained

@@ -71,8 +71,9 @@ def test_a_batch_is_padded_on_the_left(processor: LongLlavaProcessor) -> None:
     alone = processor.apply_chat_template(chats[0], tokenize=True)
     assert inputs["attention_mask"].sum(1).tolist()[0] == alone.shape[1]
     assert inputs["input_ids"][0, -alone.shape[1] :].tolist() == alone[0].tolist()
-    found = MODEL.network.generate(**inputs, max_new_tokens=4, do_sample=False)
-    expected = MODEL.network.generate(alone, max_new_tokens=4, do_sample=False)
+    four = {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
+    found = MODEL.network.generate(**inputs, **four)
+    expected = MODEL.network.generate(alone, **four)
     assert found[0, -4:].tolist() == expected[0, -4:].tolist()
 
 

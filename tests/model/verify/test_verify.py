@@ -2,8 +2,10 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny_released
 import torch
@@ -14,6 +16,7 @@ from longllava_domains.model.kernels.int8_experts.blocked import blocked_experts
 from longllava_domains.model.verify import checks as verify_checks
 from longllava_domains.model.verify import verify
 from longllava_domains.model.verify.verify import verify_model
+from longllava_domains.visual import VisualSequence
 
 CPU = torch.device("cpu")
 
@@ -56,15 +59,37 @@ def test_8_bits_are_verified_too(released: Path) -> None:
     assert found.passed
 
 
-def test_the_needle_asks_the_demo_model() -> None:
+def test_the_needle_is_not_asked_of_a_demo_that_learned_no_colours() -> None:
     from longllava_domains.model import load_model
 
     demo = load_model("demo", device="cpu")
     found = verify_checks.needle(demo, views=3)
-    if demo.network.config.trained:
-        assert found[1]["of"] == 4
-    else:
-        assert found == "the model is untrained"
+    assert found == "the demonstration model has learned no colours"
+
+
+class Reader:
+    """Stands in for a trained model: it sees the last so many views, and names the colour among them."""
+
+    def __init__(self, seen: int) -> None:
+        self.seen = seen
+        self.network = SimpleNamespace(config=SimpleNamespace(trained=True, demo=False, view_px=4))
+
+    def open(self, sequence: VisualSequence) -> "Reader":
+        self.pixels = [view.pixels[0, 0].astype(int) for view in sequence][-self.seen :]
+        return self
+
+    def score(self, question: str, choices: list[str]) -> list[SimpleNamespace]:
+        marked = [pixel for pixel in self.pixels if np.ptp(pixel) > 0]
+        strongest = int(marked[0].argmax()) if marked else 0
+        told = ("red", "green", "blue")[strongest]
+        return [SimpleNamespace(text=text, mean_logprob=float(text == told)) for text in choices]
+
+
+@pytest.mark.parametrize(("seen", "status"), [(40, "pass"), (10, "fail")])
+def test_the_needle_passes_a_model_that_reads_all_views_and_no_other(
+    seen: int, status: str
+) -> None:
+    assert verify_checks.needle(Reader(seen))[0] == status
 
 
 def test_a_kernel_that_restarts_its_state_fails(monkeypatch) -> None:

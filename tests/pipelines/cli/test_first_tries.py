@@ -227,7 +227,7 @@ def test_a_search_that_is_saved_prints_no_json_and_says_that_answers_were_cut_sh
 ) -> None:
     monkeypatch.chdir(tries)
     out = tmp_path / "ships.json"
-    arguments = ["find", "scene.tif", "ship", "--model", "demo", "--max-new-tokens", "2"]
+    arguments = ["find", "scene.tif", "ship", "--model", "demo", "--max-new-tokens", "1"]
     assert run([*arguments, "--out", str(out)]) == 3
     told = capfd.readouterr()
     assert told.out == ""
