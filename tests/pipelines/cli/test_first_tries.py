@@ -5,12 +5,10 @@ import shutil
 from pathlib import Path
 
 import dicom_builder as dicom
-import numpy as np
 import pytest
-import rasterio
 import slide_builder as builder
+from blank_scene import write_scene
 from PIL import Image
-from rasterio.transform import from_origin
 
 from longllava_domains.pipelines.cli.main import run
 
@@ -36,14 +34,6 @@ def tries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "labels.csv").write_text("VolumeName,Lung nodule\nvalid_1_a_1.nii.gz,1\n")
     (folder / "r.dcm").write_text("r")
     return folder
-
-
-def write_scene(name: str) -> None:
-    with rasterio.open(
-        name, "w", driver="GTiff", width=64, height=64, count=3, dtype="uint8",
-        crs="EPSG:32618", transform=from_origin(500000, 4500000, 0.5, 0.5),
-    ) as file:  # fmt: skip
-        file.write(np.zeros((3, 64, 64), np.uint8))
 
 
 def refused(arguments: list[str], folder: Path, capfd, monkeypatch) -> str:

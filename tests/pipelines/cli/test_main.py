@@ -11,9 +11,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-import rasterio
+from blank_scene import write_scene
 from PIL import Image
-from rasterio.transform import from_origin
 
 import longllava_domains
 from longllava_domains.pipelines.cli.console import stdout
@@ -22,14 +21,6 @@ from longllava_domains.pipelines.cli.main import run
 ROOT = Path(__file__).parents[3]
 PHANTOM = str(ROOT / "examples/chest_phantom")
 DEMO = ROOT / "longllava_domains/model/demo"
-
-
-def write_scene(name: str) -> None:
-    with rasterio.open(
-        name, "w", driver="GTiff", width=64, height=64, count=3, dtype="uint8",
-        crs="EPSG:32618", transform=from_origin(500000, 4500000, 0.5, 0.5),
-    ) as file:  # fmt: skip
-        file.write(np.zeros((3, 64, 64), np.uint8))
 
 
 @pytest.fixture
