@@ -66,9 +66,9 @@ def macro_auroc(truth: np.ndarray, margins: np.ndarray) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def ct(number: int, first: int, precision: str | None) -> dict[str, Any]:
+def ct(number: int, first: int, **loading: str | None) -> dict[str, Any]:
     """Score findings, slices and drafts on held-out chests."""
-    pipeline = pipelines.CTReport.from_pretrained("demo", dtype="float32", quantization=precision)
+    pipeline = pipelines.CTReport.from_pretrained("demo", dtype="float32", **loading)
     truth, margins, near, chance_near, uniform_near, others, drafts = [], [], [], [], [], [], []
     for seed in held_out(split_of, number, first):
         chest = labelled_chest(seed)
@@ -128,11 +128,9 @@ def _exact(told: str, right: str) -> bool:
     return told.strip().rstrip(".").lower() == right.lower()
 
 
-def scene(number: int, first: int, precision: str | None) -> dict[str, Any]:
+def scene(number: int, first: int, **loading: str | None) -> dict[str, Any]:
     """Score questions about held-out scenes."""
-    pipeline = pipelines.RemoteSensingQA.from_pretrained(
-        "demo", dtype="float32", quantization=precision
-    )
+    pipeline = pipelines.RemoteSensingQA.from_pretrained("demo", dtype="float32", **loading)
     kinds: dict[str, list[bool]] = {}
     for seed in held_out(scene_split, number, first):
         drawn = labelled_scene(seed)
@@ -145,11 +143,9 @@ def scene(number: int, first: int, precision: str | None) -> dict[str, Any]:
     return _shares(kinds, number)
 
 
-def slide(number: int, first: int, precision: str | None) -> dict[str, Any]:
+def slide(number: int, first: int, **loading: str | None) -> dict[str, Any]:
     """Score questions about held-out slides, read as a whole and by a vote over patches."""
-    pipeline = pipelines.PathologyQA.from_pretrained(
-        "demo", dtype="float32", quantization=precision
-    )
+    pipeline = pipelines.PathologyQA.from_pretrained("demo", dtype="float32", **loading)
     vote = TilePolicy("vote-patches@1", view_px=pipeline.policy.view_px, max_views=8)
     kinds: dict[str, list[bool]] = {}
     for seed in held_out(slide_split, number, first):
@@ -180,9 +176,11 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=40)
     parser.add_argument("--first", type=int, default=5_000_000, help="seed to begin with")
     parser.add_argument("--quantization", default=None)
+    parser.add_argument("--adapter", default=None, help='by default the domain\'s; "none" for none')
     given = parser.parse_args()
     part = {"ct": ct, "scene": scene, "slide": slide}[given.part]
-    print(json.dumps(part(given.number, given.first, given.quantization), indent=1))
+    loading = {"quantization": given.quantization, "adapter": given.adapter}
+    print(json.dumps(part(given.number, given.first, **loading), indent=1))
 
 
 if __name__ == "__main__":

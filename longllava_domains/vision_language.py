@@ -58,11 +58,14 @@ class ViewFormat:
         view_px: Longer side of a view, pixels.
         tokens_per_view: Tokens that one view becomes, without the text around it.
         trained_tokens: Length of the rows it was trained on; 0 for an untrained model.
+        chips_px: Side and overlap of the chips that it learned boxes from, raster pixels; None where
+            that is not known.
     """
 
     view_px: int = 336
     tokens_per_view: int = 144
     trained_tokens: int = TRAINED_TOKENS
+    chips_px: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

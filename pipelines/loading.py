@@ -1,9 +1,10 @@
 """Load a model for a pipeline, with one object for how."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.vision_language import LoadOptions, VisionLanguageModel
@@ -11,8 +12,24 @@ from longllava_domains.vision_language import LoadOptions, VisionLanguageModel
 OnProgress = Callable[[str, int, int], None]
 
 
+def for_domain(model: str | Path, options: LoadOptions, domain: str | None) -> LoadOptions:
+    """Return the options with the adapter that the demonstration model has for a domain.
+
+    An adapter that was asked for stays, and ``"none"`` asks for none.
+    """
+    from longllava_domains.model.checkpoint.adapter.packaged import domain_adapter
+
+    if domain is None:
+        return options
+    return replace(options, adapter=domain_adapter(model, options.adapter, domain))
+
+
 def load(
-    model: str | Path, options: LoadOptions, on_progress: OnProgress | None = None
+    model: str | Path,
+    options: LoadOptions,
+    on_progress: OnProgress | None = None,
+    *,
+    domain: str | None = None,
 ) -> VisionLanguageModel:
     """Load a model; torch is imported here, not before.
 
@@ -20,12 +37,14 @@ def load(
         model: ``"demo"``, a folder or a hub id.
         options: How it is loaded, see `load_model`.
         on_progress: Called with (stage, tensors read, tensors in all).
+        domain: What it will look at, see `for_domain`.
 
     Raises:
         ModelError: The model cannot be loaded.
     """
     from longllava_domains.model import load_model
 
+    options = for_domain(model, options, domain)
     return load_model(
         model,
         adapter=options.adapter,
@@ -57,7 +76,12 @@ class AsksAModel:
 
     Args:
         model: A loaded model.
+
+    Attributes:
+        domain: What it looks at, for `for_domain`; None for anything.
     """
+
+    domain: ClassVar[str | None] = None
 
     def __init__(self, model: Any) -> None:
         refuse_a_name(model, type(self).__name__)
@@ -78,7 +102,7 @@ class AsksAModel:
 
         Args:
             model: ``"demo"``, a folder or a hub id.
-            adapter: As for `load_model`.
+            adapter: As for `load_model`; by default, the demonstration model's own of the domain.
             tokenizer: As for `load_model`.
             device: As for `load_model`.
             dtype: As for `load_model`.
@@ -89,4 +113,4 @@ class AsksAModel:
             ModelError: The model cannot be loaded.
         """
         options = LoadOptions(adapter, tokenizer, device, dtype, quantization, kv_cache_dtype)
-        return cls(load(model, options))
+        return cls(load(model, options, domain=cls.domain))

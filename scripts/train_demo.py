@@ -1,9 +1,9 @@
-"""Train the demonstration model from nothing, on two CPU cores: draw, teach, look, converse, package.
+"""Train the demonstration model from nothing, on two CPU cores: draw, teach, look, converse, adapt.
 
 Every stage goes on where it stopped, from files in the folder of work (about 2 GB). Seeds are fixed:
 the same versions of torch and NumPy draw the same phantoms and take the same steps. The tower's
 stage is ours, since the paper's stages begin with a trained CLIP; conversations then train projector
-and language model together. The tokenizer must be in the package already (train_demo_tokenizer.py).
+and language model together, and an adapter for each domain ends it. The tokenizer must be in the package already (train_demo_tokenizer.py).
 
     python scripts/train_demo.py WORK [PACKAGE]
 """
@@ -14,7 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "demo"))
 
+import adapter_stage
 import chest_stage
+import chip_stage
 import feature_stage
 import language_stage
 import package_stage
@@ -40,6 +42,11 @@ class Lengths:
         tower_steps: Of the tower, 64 views each.
         language_steps: Of projector and language model, about everything.
         scene_steps: Of both, mostly about scenes.
+        adapters_from: Number of the first part that adapters learn from, behind all others.
+        adapter_parts: Parts of chests, scenes and slides that adapters learn from.
+        chip_parts: Parts of scenes that are cut into chips for them.
+        chip_scenes: Of a part of chips.
+        adapter_steps: Of the adapters for chests, slides and scenes.
     """
 
     tower_parts: int = 24
@@ -51,6 +58,11 @@ class Lengths:
     tower_steps: int = 9_500
     language_steps: int = 4_500
     scene_steps: int = 1_300
+    adapters_from: int = 40
+    adapter_parts: int = 10
+    chip_parts: int = 14
+    chip_scenes: int = 250
+    adapter_steps: tuple[int, int, int] = (600, 600, 2_500)
 
 
 def draw(rank: int, work: Path, lengths: Lengths) -> None:
@@ -70,15 +82,40 @@ def draw(rank: int, work: Path, lengths: Lengths) -> None:
             picture_stage.draw(folder, "slide", part * PART_SEEDS, lengths.slides)
 
 
+def draw_for_adapters(rank: int, work: Path, lengths: Lengths) -> None:
+    """Draw every second part of what neither tower nor language model saw."""
+    folder = work / adapter_stage.DRAWINGS
+    folder.mkdir(exist_ok=True)
+    first = lengths.adapters_from
+    for part in range(first, first + lengths.chip_parts)[rank::RANKS]:
+        chip_stage.draw(folder, part * PART_SEEDS, lengths.chip_scenes)
+    for part in range(first, first + lengths.adapter_parts)[rank::RANKS]:
+        chest_stage.draw(folder, part * PART_SEEDS, lengths.chests)
+        picture_stage.draw(folder, "scene", part * PART_SEEDS, lengths.scenes)
+        picture_stage.draw(folder, "slide", part * PART_SEEDS, lengths.slides)
+
+
+def adapt(work: Path, package: Path, lengths: Lengths) -> None:
+    """Teach an adapter for each domain, on the packaged model."""
+    run_pair(draw_for_adapters, work, work, lengths)
+    drawings = work / adapter_stage.DRAWINGS
+    run_pair(feature_stage.look_when_packaged, work, drawings, package)
+    for adaptation in adapter_stage.adaptations(*lengths.adapter_steps):
+        run_pair(adapter_stage.train, work, work, package, adaptation)
+        adapter_stage.write(work, package, adaptation)
+
+
 def main(work: Path, package: Path, lengths: Lengths) -> None:
     """Run every stage that is not done."""
     work.mkdir(parents=True, exist_ok=True)
     run_pair(draw, work, work, lengths)
     run_pair(tower_stage.train, work, work, lengths.tower_steps)
-    run_pair(feature_stage.look, work, work)
+    for_language = work / language_stage.DRAWINGS
+    run_pair(feature_stage.look_when_taught, work, for_language, work / "tower.pt")
     for course in language_stage.courses(lengths.language_steps, lengths.scene_steps):
         run_pair(language_stage.train, work, work, course)
     package_stage.write(work, package)
+    adapt(work, package, lengths)
 
 
 if __name__ == "__main__":

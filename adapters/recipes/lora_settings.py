@@ -31,6 +31,7 @@ class LoraSettings:
         targets: Names of `TARGETS`, or regular expressions that are matched whole against the
             names of modules below a layer, such as ``"mamba.in_proj"``.
         projector: Train the projector whole.
+        head: Train the output head whole, for tokens that the model never wrote.
 
     Raises:
         PolicyError: A number out of range.
@@ -41,6 +42,7 @@ class LoraSettings:
     dropout: float = 0.0
     targets: tuple[str, ...] = tuple(TARGETS)
     projector: bool = True
+    head: bool = False
 
     def __post_init__(self) -> None:
         ranges = {

@@ -2,7 +2,7 @@
 
 Targets are chosen by regular expression on the language model alone. ``dt_proj`` is never one:
 the mixer reads its weight directly, so an adapter on it would change nothing. The vision tower
-stays as it is, and the projector is trained whole.
+stays as it is; the projector is trained whole, and the output head where that is asked for.
 """
 
 import re
@@ -21,6 +21,7 @@ from longllava_domains.model.network.parameter_groups import group_of
 
 _LAYER: Final = r"model\.language_model\.layers\.\d+\."
 _PROJECTOR: Final = "multi_modal_projector"
+_HEAD: Final = "lm_head"
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ def attach_lora(
             remedy="Set lora.dropout to 0, or leave experts out of lora.targets.",
             code="lora.dropout",
         )
+    whole = [
+        name
+        for name, is_wished in ((_PROJECTOR, settings.projector), (_HEAD, settings.head))
+        if is_wished
+    ]
     linears = [re.escape(matrix.name) for matrix in chosen if matrix.is_module]
     config = LoraConfig(
         r=settings.rank,
@@ -96,7 +102,7 @@ def attach_lora(
         lora_dropout=settings.dropout,
         target_modules="|".join(linears) if linears else [],
         target_parameters=sorted({name.split("feed_forward.")[1] for name in experts}) or None,
-        modules_to_save=[_PROJECTOR] if settings.projector else None,
+        modules_to_save=whole or None,
     )
     adapted = get_peft_model(network, config)
     trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)

@@ -7,6 +7,7 @@ again on the way back. At 40,960 tokens the original code held 10.7 GB of logits
 from typing import Any
 
 import torch
+from peft.utils import ModulesToSaveWrapper
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
@@ -51,8 +52,14 @@ class LossHead(nn.Linear):
 
 
 def prepare_loss(network: LongLlavaForConditionalGeneration) -> LossHead:
-    """Let a network's head compute the loss; its parameters and their names stay."""
+    """Let a network's head compute the loss; its parameters and their names stay.
+
+    Where an adapter trains the head whole, its copy is the one that computes: call this after the
+    adapter is on.
+    """
     head = network.lm_head
+    if isinstance(head, ModulesToSaveWrapper):
+        head = head.modules_to_save[head.active_adapter]
     if type(head) is nn.Linear:
         head.__class__ = LossHead
     assert isinstance(head, LossHead)

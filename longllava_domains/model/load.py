@@ -8,11 +8,17 @@ import torch
 from longllava_domains.answer import Answer
 from longllava_domains.model.budget.fit import fitting_steps
 from longllava_domains.model.budget.plan import TEXT_TOKENS_PER_VIEW, Request
-from longllava_domains.model.checkpoint.adapter.merge import adapter_folder, merge_adapter
+from longllava_domains.model.checkpoint.adapter.merge import (
+    adapter_folder,
+    changes_experts,
+    merge_adapter,
+)
+from longllava_domains.model.checkpoint.adapter.packaged import NO_ADAPTER
 from longllava_domains.model.checkpoint.load import load_checkpoint, open_checkpoint
 from longllava_domains.model.checkpoint.source import Source, download, locate
 from longllava_domains.model.devices.device_map import AUTO
 from longllava_domains.model.devices.placement import resolve_device
+from longllava_domains.model.int8.quantize import quantize_network, resolve_quantization
 from longllava_domains.model.layers.kv_storage import resolve_kv_cache_dtype
 from longllava_domains.model.loaded import LoadedModel
 from longllava_domains.model.network.processor import Processor
@@ -154,8 +160,10 @@ def load_model(
 
     Args:
         model: ``"demo"``, a folder, or a hub id; only a hub id reaches the network.
-        adapter: Folder or hub id of a PEFT adapter, merged into the weights; beside those in 8
-            bits it stays in the network's own precision.
+        adapter: Folder or hub id of a PEFT adapter, or a packaged one such as ``"demo-ct"``, merged
+            into the weights; beside those in 8 bits it stays in the network's own precision, and
+            one of experts is merged before they are put into 8 bits.
+            ``"none"`` and None load the model as it is.
         tokenizer: Folder with tokenizer.json; by default the checkpoint's own.
         device: A torch device; ``"auto"`` for all GPUs and, for what does not fit, the processor;
             by default CUDA where there is one, else the CPU.
@@ -178,24 +186,47 @@ def load_model(
     """
     kept = resolve_kv_cache_dtype(kv_cache_dtype)
     source = locate(model)
-    added = None if adapter is None else adapter_folder(adapter)
+    added, adapter_name = _found(adapter)
     target = device if device == AUTO else resolve_device(device)
     speller = PromptTokenizer.from_folder(source.folder if tokenizer is None else tokenizer)
+    first, last = _roundings(source, quantization, added)
     network = load_checkpoint(
         source.folder,
         dtype=dtype,
         device=target,
-        quantization=quantization,
+        quantization=first,
         allow_unexpected=allow_unexpected,
         tower=_fetched_tower(source),
         on_progress=on_progress,
     )
-    if added is not None:
-        network = merge_adapter(network, added)
+    network = network if added is None else merge_adapter(network, added)
+    if last is not None:
+        quantize_network(network, last)
     processor = Processor(speller, network.config)
-    from_hub = None if adapter is None or added == Path(adapter).expanduser() else str(adapter)
-    provenance = model_provenance(source, network, added, from_hub)
+    provenance = model_provenance(source, network, added, adapter_name)
     return LongLlava(network, processor, provenance, kv_cache_dtype=kept)
+
+
+def _found(adapter: str | Path | None) -> tuple[Path | None, str | None]:
+    """Return the folder of an adapter, and its name where it is not the user's own folder."""
+    if adapter is None or adapter == NO_ADAPTER:
+        return None, None
+    folder = adapter_folder(adapter)
+    return folder, None if folder == Path(adapter).expanduser() else str(adapter)
+
+
+def _roundings(
+    source: Source, quantization: str | None, adapter: Path | None
+) -> tuple[str | None, str | None]:
+    """Return the quantization to load with, and the one to end with.
+
+    An adapter of experts is merged while they are plain: beside 8 bits only linear layers can have one.
+    """
+    stored = open_checkpoint(source.folder).config.quantization
+    wanted = resolve_quantization(quantization, stored)
+    if adapter is None or stored is not None or wanted is None or not changes_experts(adapter):
+        return quantization, None
+    return "none", wanted
 
 
 def _fetched_tower(source: Source) -> Path | None:

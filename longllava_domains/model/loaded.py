@@ -64,7 +64,12 @@ class LoadedModel:
     def view_format(self) -> ViewFormat:
         """The size of one view for this network, and its cost in tokens."""
         config = self.network.config
-        return ViewFormat(config.view_px, config.tokens_per_image, config.trained_length)
+        return ViewFormat(
+            config.view_px,
+            config.tokens_per_image,
+            config.trained_length,
+            None if config.chips_px is None else (config.chips_px[0], config.chips_px[1]),
+        )
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the network and its processor, for `load_model` and for the Auto classes.

@@ -21,7 +21,7 @@ def model_provenance(
     source: Source,
     network: LongLlavaForConditionalGeneration,
     adapter: Path | None,
-    adapter_hub_id: str | None = None,
+    adapter_name: str | None = None,
 ) -> Provenance:
     """Record which weights these are; a folder's name is the user's, so only a hash stands for it.
 
@@ -31,7 +31,7 @@ def model_provenance(
         source: Where the checkpoint was found.
         network: As it was loaded.
         adapter: The folder of the adapter that was merged, if one was.
-        adapter_hub_id: The repository that it came from, None for the user's own folder.
+        adapter_name: Its repository or its name in the package, None for the user's own folder.
     """
     config = network.config
     fingerprint = open_checkpoint(source.folder).files.fingerprint()
@@ -55,7 +55,7 @@ def model_provenance(
         facts["model_revision"] = source.revision
     if adapter is not None:
         digest = adapter_sha256(adapter)
-        facts |= {"adapter": adapter_hub_id or f"local:{digest[:8]}", "adapter_sha256": digest}
+        facts |= {"adapter": adapter_name or f"local:{digest[:8]}", "adapter_sha256": digest}
     return Provenance(**facts)
 
 

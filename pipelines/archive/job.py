@@ -1,5 +1,6 @@
 """From what is asked to the job that an engine runs."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from longllava_domains.pipelines.archive.sheets import SheetScorer
 from longllava_domains.pipelines.archive.task import ArchiveTask
 from longllava_domains.pipelines.ct.preset import CTPreset
 from longllava_domains.pipelines.domains.registry import domains, settings_for
+from longllava_domains.pipelines.loading import for_domain
 from longllava_domains.pipelines.search.preset import SearchPreset
 from longllava_domains.units import content_hash
 from longllava_domains.vision_language import ViewFormat
@@ -33,6 +35,8 @@ def archive_job(asked: ArchiveTask, domain: str) -> Job:
     if asked.task == "views":
         spec = ScoringSpec("views", "none", policy=_policy(asked, domain))
         return Job(spec, ShowItem(asked.settings, None), partial(SheetScorer, asked, spec.key))
+    assert asked.model is not None
+    asked = replace(asked, loading=for_domain(asked.model, asked.loading, domain))
     spec, view_format = _model_facts(asked, domain)
     if asked.task == "ask":
         prepare: Any = ShowItem(asked.settings, view_format)
@@ -45,7 +49,8 @@ def archive_job(asked: ArchiveTask, domain: str) -> Job:
 
 def _model_facts(asked: ArchiveTask, domain: str) -> tuple[ScoringSpec, ViewFormat]:
     """Say what results depend on, from the files alone: no weight is loaded for it."""
-    from longllava_domains.model.checkpoint.adapter.merge import adapter_sha256
+    from longllava_domains.model.checkpoint.adapter.merge import adapter_folder, adapter_sha256
+    from longllava_domains.model.checkpoint.adapter.packaged import NO_ADAPTER
     from longllava_domains.model.checkpoint.load import open_checkpoint
     from longllava_domains.model.checkpoint.source import locate
 
@@ -54,11 +59,12 @@ def _model_facts(asked: ArchiveTask, domain: str) -> tuple[ScoringSpec, ViewForm
     checkpoint = open_checkpoint(source.folder)
     config, weights = checkpoint.config, checkpoint.files.fingerprint()
     adapter = asked.loading.adapter
+    added = None if adapter is None or adapter == NO_ADAPTER else adapter_folder(adapter)
     spec = ScoringSpec(
         task=asked.task,
         model=source.hub_id or ("demo" if source.demo else f"local:{weights[:8]}"),
         model_sha256=weights,
-        adapter_sha256="" if adapter is None else adapter_sha256(adapter),
+        adapter_sha256="" if added is None else adapter_sha256(added),
         prompt_sha256=content_hash(prompt.encode() + b"\0" for prompt in _prompts(asked)),
         policy={
             **_policy(asked, domain),

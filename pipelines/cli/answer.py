@@ -100,7 +100,7 @@ def report(
         require_document(volume, named)
     require_evidence_folder(evidence)
     with progress() as advance:
-        loaded = load(named, loading, advance)
+        loaded = load(named, loading, advance, domain="ct")
         pipeline = CTReport(loaded, preset=chosen, calibration=fitted, mode=drafting.mode)
         result = pipeline(
             volume, policy=pipeline.policy(spacing_mm=every_mm, kernel=opened.kernel),
@@ -165,7 +165,7 @@ def ask(
     _require_files(out or (), evidence, sources)
     with decided.open(sources, settings) as opened, progress() as advance:
         answer = ask_input(
-            load(named, loading, advance), opened, question, decided, settings,
+            load(named, loading, advance, domain=decided.name), opened, question, decided, settings,
             max_new_tokens=max_new_tokens, sampling=sampling, on_progress=advance,
         )  # fmt: skip
         if as_json:

@@ -135,7 +135,7 @@ def _in_raster(
         require_searchable(opened, category, preset)
         require_journal(how["keep_in"])
         with progress() as advance:
-            pipeline = RemoteSensingQA(load(named, loading, advance))
+            pipeline = RemoteSensingQA(load(named, loading, advance, domain=decided.name))
             found = pipeline.find(opened, category, **how, on_progress=advance)
         _deliver(found, files, lambda: written(*save_all(found, files, opened)))
     return found
@@ -164,7 +164,7 @@ def _on_slide(
                 code="slide.region",
             )
         with progress() as advance:
-            pipeline = PathologyQA(load(named, loading, advance))
+            pipeline = PathologyQA(load(named, loading, advance, domain=decided.name))
             found = pipeline.find(
                 opened,
                 category,

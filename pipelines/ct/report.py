@@ -103,7 +103,7 @@ class CTReport:
 
         Args:
             model: As for `load_model`.
-            adapter: As for `load_model`.
+            adapter: As for `load_model`; by default, the demonstration model's own of the domain.
             tokenizer: As for `load_model`.
             device: As for `load_model`.
             dtype: As for `load_model`.
@@ -120,7 +120,7 @@ class CTReport:
         chosen = CTPreset.named(preset)
         fitted = None if calibration is None else Calibration.from_file(calibration)
         options = LoadOptions(adapter, tokenizer, device, dtype, quantization, kv_cache_dtype)
-        return cls(load(model, options), preset=chosen, calibration=fitted, mode=mode)
+        return cls(load(model, options, domain="ct"), preset=chosen, calibration=fitted, mode=mode)
 
     def policy(
         self, *, spacing_mm: float | None = None, kernel: ReconstructionKernel | None = None

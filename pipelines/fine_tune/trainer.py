@@ -76,9 +76,9 @@ def make_trainer(
         network.config.pooling = recipe.pooling
     network.train()
     recompute_in_chunks(network, recipe.recompute_tokens)
-    head = prepare_loss(network)
     torch.manual_seed(recipe.seed)  # an adapter begins at random
     trained, lines = make_trainable(network, recipe, start.typed)
+    head = prepare_loss(network)
     for line in lines:
         told(line)
     place.mkdir(parents=True, exist_ok=True)

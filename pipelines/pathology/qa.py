@@ -58,6 +58,8 @@ class PathologyQA(AsksAModel):
         >>> slide_qa("case_17.svs", "What tissue is this?").text  # doctest: +SKIP
     """
 
+    domain = "pathology"
+
     def __init__(self, model: VisionLanguageModel, *, policy: TilePolicy | None = None) -> None:
         super().__init__(model)
         self.model = model

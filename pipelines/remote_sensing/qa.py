@@ -47,6 +47,8 @@ class RemoteSensingQA(AsksAModel):
         >>> ships.save_geopackage("ships.gpkg")  # doctest: +SKIP
     """
 
+    domain = "remote_sensing"
+
     def __init__(
         self,
         model: AnsweringModel,
@@ -125,7 +127,8 @@ class RemoteSensingQA(AsksAModel):
             scene: An open `Raster`, or what `open_raster` takes.
             category: What to look for, singular, such as ``"ship"``.
             dialect: How the model was taught to be asked and to write boxes.
-            size_px: Side of a chip, raster pixels; the dialect's training chips by default.
+            size_px: Side of a chip, raster pixels; by default that of the chips that the model
+                learned boxes from, or else of the dialect's data set.
             overlap_px: Pixels that neighbouring chips share. An object longer than this may be
                 shown whole by no chip, and is then stitched.
             max_new_tokens: Longest answer about one chip; 768 by default, enough for 20 boxes.
@@ -141,7 +144,9 @@ class RemoteSensingQA(AsksAModel):
             PolicyError: The chips cannot be cut, or the resolution is refused.
             ModelError: The model cannot run on a chip.
         """
-        preset = SearchPreset.named(dialect).with_chips(size_px, overlap_px)
+        learned = getattr(getattr(self.model, "view_format", None), "chips_px", None)
+        preset = SearchPreset.named(dialect).with_chips(*(learned or (None, None)))
+        preset = preset.with_chips(size_px, overlap_px)
         preset = replace(
             preset,
             max_new_tokens=max_new_tokens or preset.max_new_tokens,

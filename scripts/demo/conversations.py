@@ -5,17 +5,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from chip_stage import spelled
 from numpy.typing import NDArray
 from pictures import CLASSES, LABELS, NOT_COUNTED, Pictures
 from torch import Tensor
 
+from longllava_domains.adapters.phantoms.labelled_scene import OBJECTS
+from longllava_domains.boxes import write_boxes
 from longllava_domains.ct_rate_labels import CT_RATE_LABELS
 from longllava_domains.pipelines.ct.preset import CTPreset
+from longllava_domains.pipelines.search.preset import SearchPreset
 from longllava_domains.prompt import PromptTokenizer, encode_training, render_training
 from longllava_domains.visual import MapPlace, View, VisualSequence
 
 SEEN, UNSURE = 6, 1  # 255ths of a patch, as for the tower
 PRESET = CTPreset.named()
+SEARCH = SearchPreset.named("fit-rs")
+ASKED_IN_VAIN = 0.3  # how often a chip is asked for what it does not show
 TOKENS_PER_VIEW = 4
 MOST_QUESTIONS = 3  # of those to be answered with yes, and with no
 Rounds = list[tuple[str, str]]
@@ -111,6 +117,22 @@ def picture_row(
     order = chance.permutation(len(asked))[:8]
     rounds = [(asked[i][0], asked[i][1]) for i in order]
     return _encoded(rounds, _blank(fact, len(views)), views, source.kind, tokenizer)
+
+
+def chip_row(
+    source: Pictures, example: int, chance: np.random.Generator, tokenizer: PromptTokenizer
+) -> Row:
+    """Ask one chip of a scene where things are, as a search does."""
+    start, end = int(source.starts[example]), int(source.starts[example + 1])
+    number = int(chance.integers(end - start))
+    shown = source.facts[example]["chips"][number]
+    absent = [str(name) for name in chance.permutation([n for n in OBJECTS if n not in shown])]
+    in_vain = [name for name in absent if chance.random() < ASKED_IN_VAIN]
+    rounds = [
+        (SEARCH.ask(name), write_boxes(spelled(shown[name]), name=name)) for name in sorted(shown)
+    ]
+    rounds += [(SEARCH.ask(name), f"There are no {name}s.") for name in in_vain or absent[:1]]
+    return _encoded(rounds, 1, np.array([start + number]), "chip", tokenizer)
 
 
 def _blank(fact: dict[str, Any], views: int) -> VisualSequence | int:

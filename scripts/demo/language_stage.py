@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from conversations import Row, chest_row, padded, picture_row
+from conversations import Row, chest_row, chip_row, padded, picture_row
 from language_start import begin_projector, fresh_network
 from pair import average_gradients, run_pair
 from pictures import Pictures, read
@@ -27,7 +27,7 @@ from longllava_domains.prompt import PromptTokenizer
 DRAWINGS = "for_language"  # the folder of what is talked about
 TOKENS = 1100  # of a batch in each process
 EVERY = 25
-KINDS = ("chest", "scene", "slide")
+KINDS = ("chest", "scene", "slide", "chip")
 PRESENT_WEIGHT = 5.0  # in a report, where eight of nine findings are absent
 
 
@@ -97,7 +97,7 @@ class Corpus:
         self, share: float, mixture: Mapping[str, float], chance: np.random.Generator
     ) -> list[Row]:
         """Draw rows of one kind until the tokens of a batch are full."""
-        kinds = list(self.sources)
+        kinds = [kind for kind in self.sources if kind in mixture]
         weights = np.array([mixture[kind] for kind in kinds])
         kind = str(chance.choice(kinds, p=weights / weights.sum()))
         source = self.sources[kind]
@@ -106,11 +106,11 @@ class Corpus:
         slices = most_slices(share, chance)
         while True:
             example = int(chance.integers(0, len(source.starts) - 1))
-            row = (
-                chest_row(source, example, slices, chance, self.tokenizer)
-                if kind == "chest"
-                else picture_row(source, example, chance, self.tokenizer)
-            )
+            if kind == "chest":
+                row = chest_row(source, example, slices, chance, self.tokenizer)
+            else:
+                make = chip_row if kind == "chip" else picture_row
+                row = make(source, example, chance, self.tokenizer)
             tokens = len(row.seen) + len(row.asked) * max(len(ids) for ids, _ in row.asked)
             if rows and total + tokens > TOKENS:
                 return rows

@@ -12,6 +12,8 @@ from longllava_domains.model.checkpoint.source import locate
 from longllava_domains.prompt import PromptTokenizer
 
 TRAINED_TOKENS = 4096
+# A view shows a chip pixel by pixel; chips overlap by half, so that most objects are whole in one.
+CHIPS_PX = [112, 56]
 SEED = "longllava-domains demonstration model 2"
 # Time steps begin log-uniform in this range: they remember some 5 to 50 tokens, a question's length.
 # (Mamba models of real size begin at 0.001 to 0.1: Gu and Dao 2023, section 3.6.)
@@ -65,6 +67,7 @@ def configuration(tokenizer: PromptTokenizer) -> LongLlavaConfig:
         trained_length=TRAINED_TOKENS,
         trained=True,
         demo=True,
+        chips_px=CHIPS_PX,
         tie_word_embeddings=False,
         dtype="bfloat16",
     )

@@ -20,6 +20,7 @@ from longllava_domains.errors import PolicyError
 from longllava_domains.pipelines.archive import ArchiveTask, archive_job
 from longllava_domains.pipelines.archive.planning import plan_run
 from longllava_domains.pipelines.cli.main import run
+from longllava_domains.vision_language import LoadOptions
 
 PHANTOM = Path(__file__).parents[2] / "examples/chest_phantom"
 
@@ -90,6 +91,17 @@ def test_specs_tell_tasks_models_questions_and_spacings_apart() -> None:
     asked += [ArchiveTask("ask", "demo", question=text) for text in ("Where?", "What?")]
     keys = {archive_job(each, "ct").spec.key for each in asked}
     assert len(keys) == 6
+
+
+def test_a_spec_names_the_adapter_that_the_domain_chose() -> None:
+    chosen = archive_job(ArchiveTask("ct-findings", "demo"), "ct").spec
+    named = LoadOptions(adapter="demo-ct")
+    none = LoadOptions(adapter="none")
+    assert chosen == archive_job(ArchiveTask("ct-findings", "demo", named), "ct").spec
+    assert chosen.adapter_sha256
+    assert archive_job(ArchiveTask("ct-findings", "demo", none), "ct").spec.adapter_sha256 == ""
+    slides = archive_job(ArchiveTask("ask", "demo", question="What?"), "pathology").spec
+    assert slides.adapter_sha256 not in ("", chosen.adapter_sha256)
 
 
 @pytest.mark.parametrize(

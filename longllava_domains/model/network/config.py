@@ -51,6 +51,8 @@ class LongLlavaConfig(LlavaConfig):
         quantization: What the weights are stored in, such as ``"int8"``; None for plain weights.
         trained: False for weights that were never trained.
         demo: True for the packaged demonstration model.
+        chips_px: Side and overlap of the chips of scenes that boxes were learned from, raster pixels;
+            None where that is not known.
 
     Raises:
         CheckpointError: The parts do not fit together.
@@ -66,6 +68,7 @@ class LongLlavaConfig(LlavaConfig):
     quantization: str | None = None
     trained: bool = True
     demo: bool = False
+    chips_px: list[int] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         self.text_config = _as_config(JambaConfig, self.text_config, {})
@@ -107,6 +110,12 @@ class LongLlavaConfig(LlavaConfig):
             raise _config_error(
                 f"{text.num_experts_per_tok} of {text.num_experts} experts cannot be chosen for a token.",
                 "Set num_experts_per_tok to 1 or more, and to num_experts at most.",
+            )
+        chips = self.chips_px
+        if chips is not None and not (len(chips) == 2 and 0 <= chips[1] < chips[0]):
+            raise _config_error(
+                "chips_px is no side and overlap of chips.",
+                "Give two numbers of pixels, the second below the first, or leave it out.",
             )
         if not 0 <= self.image_token_index < self.text_config.vocab_size:
             raise _config_error(

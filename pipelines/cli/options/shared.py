@@ -54,7 +54,9 @@ def _text(help_text: str, default: str | None = None) -> tuple[Any, str | None]:
 LOADING: Final = OptionGroup(
     LoadOptions,
     {
-        "adapter": _text("A PEFT adapter folder or hub id"),
+        "adapter": _text(
+            "A PEFT adapter: a folder, a hub id, or demo-ct and the like; none for none"
+        ),
         "tokenizer": _text("A folder with tokenizer.json"),
         "device": _text("cpu, cuda, cuda:1; the best present by default"),
         "dtype": _text("auto, float32, bfloat16 or float16", "auto"),

@@ -6,12 +6,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import longllava_domains
+from longllava_domains.adapters.phantoms.labelled_scene import labelled_scene
+from longllava_domains.adapters.phantoms.scene_files import write_geotiff
 from longllava_domains.model import load_checkpoint
+from longllava_domains.model.checkpoint.adapter.merge import merge_adapter
+from longllava_domains.model.checkpoint.adapter.packaged import DOMAIN_ADAPTERS
 from longllava_domains.model.session.cache import SessionCache
+from longllava_domains.remote_sensing import open_raster
+from longllava_domains.remote_sensing.views.chips import Chips
 
 STAGES = Path(__file__).parents[3] / "scripts/demo"
 DEMO = Path(longllava_domains.__file__).parent / "model/demo"
@@ -46,7 +53,8 @@ def test_a_recorded_memory_answers_as_a_session_and_passes_gradients(network) ->
 def test_one_command_draws_teaches_and_packages_and_goes_on_where_it_stopped(
     tmp_path: Path,
 ) -> None:
-    short = "tower_parts=2, language_parts=1, picture_parts=1, chests=1, scenes=2, slides=2"
+    short = "tower_parts=2, language_parts=1, picture_parts=1, chests=1, scenes=2, slides=2, "
+    short += "adapter_parts=1, chip_parts=1, chip_scenes=1, adapter_steps=(1, 1, 1)"
     for steps in (1, 2):
         command = (
             f"import train_demo; from pathlib import Path; import sys; "
@@ -64,3 +72,25 @@ def test_one_command_draws_teaches_and_packages_and_goes_on_where_it_stopped(
     shutil.copy(DEMO / "tokenizer.json", tmp_path / "package")
     made = load_checkpoint(tmp_path / "package", dtype="float32")
     assert made.config.trained
+    for name in DOMAIN_ADAPTERS.values():
+        assert merge_adapter(made, tmp_path / "package/adapters" / name) is made
+
+
+def test_a_chip_of_a_drawn_scene_is_the_chip_that_a_search_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(STAGES))
+    import chip_stage
+
+    scene = next(one for one in map(labelled_scene, range(99)) if len(one.objects) > 2)
+    with open_raster(write_geotiff(scene, tmp_path / "scene.tif")) as raster:
+        views = list(Chips(raster, *load_checkpoint(DEMO).config.chips_px))
+    for view in views:
+        corner = view.place.column, view.place.row
+        x, y = corner
+        assert np.array_equal(view.pixels, scene.rgb[y : y + 112, x : x + 112])
+        for name, boxes in chip_stage.boxes_of(scene, corner).items():
+            assert len(boxes) <= len(scene.boxes(name))
+            for cx, cy, w, h in boxes:
+                assert w / 2 - 0.01 <= cx <= 100.01 - w / 2
+                assert h / 2 - 0.01 <= cy <= 100.01 - h / 2

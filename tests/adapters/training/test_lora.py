@@ -67,6 +67,18 @@ def merged_by_hand(network: LongLlavaForConditionalGeneration, folder: Path) -> 
                 parameter[expert] += scale * second @ first
 
 
+def test_an_adapter_with_the_output_head_brings_the_whole_head(tmp_path: Path) -> None:
+    network = tiny_model().network
+    adapted, _ = attach_lora(network, LoraSettings(4, 8, targets=("attention",), head=True))
+    learned = network.lm_head.modules_to_save["default"].weight
+    assert learned.requires_grad
+    with torch.no_grad():
+        learned.mul_(-1)
+    adapted.save_pretrained(tmp_path, save_embedding_layers=False)
+    merged = merge_adapter(tiny_model().network, tmp_path)
+    assert torch.allclose(logits(merged), -logits(tiny_model().network), atol=1e-5)
+
+
 def test_an_expert_adapter_merges_three_ways_to_equal_logits(tmp_path: Path) -> None:
     folder = filled(tiny_model().network, tmp_path / "adapter")
     plain = logits(PeftModel.from_pretrained(tiny_model().network, str(folder)).eval())

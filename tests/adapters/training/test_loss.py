@@ -7,7 +7,9 @@ from torch.nn import functional
 from training_rows import network_of, samples
 
 from longllava_domains.adapters.data.batch import Batch, pack, without_learning
+from longllava_domains.adapters.recipes.lora_settings import LoraSettings
 from longllava_domains.adapters.training import loss
+from longllava_domains.adapters.training.lora import attach_lora
 from longllava_domains.adapters.training.loss import learned_tokens, prepare_loss, summed_loss
 from longllava_domains.model import LongLlavaForConditionalGeneration
 from longllava_domains.prompt.training import IGNORED
@@ -78,3 +80,16 @@ def test_a_row_of_which_nothing_is_learned_has_zero_gradients() -> None:
     summed.backward()
     assert float(summed.detach()) == 0.0
     assert not any(p.grad.any() for p in network.parameters() if p.grad is not None)
+
+
+def test_a_head_that_an_adapter_trains_computes_the_loss_and_learns() -> None:
+    network = network_of(torch.float64)
+    row = pack(samples(network, torch.float64))
+    expected = float(summed_loss(network, prepare_loss(network), row).detach())
+    adapted, _ = attach_lora(network, LoraSettings(4, 8, targets=("attention",), head=True))
+    summed = summed_loss(adapted, prepare_loss(network), row)
+    assert float(summed.detach()) == pytest.approx(expected, rel=1e-9)
+    summed.backward()
+    learned = {name for name, p in adapted.named_parameters() if p.grad is not None}
+    assert any("lm_head.modules_to_save" in name for name in learned)
+    assert not any("lm_head.original_module" in name for name in learned)

@@ -34,6 +34,13 @@ def test_the_tokens_of_an_image_follow_from_the_pooling(pooling: str, tokens: in
     assert LongLlavaConfig.from_dict(config.to_dict()).tokens_per_image == tokens
 
 
+@pytest.mark.parametrize("chips", [[112], [112, 112], [72, 112], [112, -1], [0, 0]])
+def test_chips_that_leave_no_step_are_refused(chips: list[int]) -> None:
+    assert LongLlavaConfig(chips_px=[112, 72]).chips_px == [112, 72]
+    with pytest.raises(CheckpointError, match="chips_px"):
+        LongLlavaConfig(chips_px=chips)
+
+
 def test_a_released_configuration_keeps_the_geometry_and_drops_the_hints() -> None:
     config = released()
     assert config.text_config.attn_layer_offset == 2

@@ -14,8 +14,10 @@ from torch import Tensor
 from longllava_domains.errors import CheckpointError
 from longllava_domains.formats.regular_file import open_regular, read_json
 from longllava_domains.model.checkpoint.adapter.config import read_adapter_config
+from longllava_domains.model.checkpoint.adapter.packaged import packaged_folder
 from longllava_domains.model.checkpoint.adapter.updates import (
     apply_updates,
+    beyond_8_bits,
     is_the_originals,
     read_updates,
 )
@@ -39,13 +41,19 @@ _MISFITS: Final = (
 def adapter_folder(adapter: str | Path) -> Path:
     """Return the folder of an adapter; only a hub id that is no folder here reaches the network.
 
+    A folder here comes before a packaged adapter of the same name.
+
     Raises:
         NetworkError: A hub id that could not be fetched.
         CheckpointError: No folder of an adapter.
     """
     folder = Path(adapter).expanduser()
-    if not folder.is_dir() and isinstance(adapter, str) and is_hub_id(adapter):
-        folder = download_adapter(adapter)
+    if not folder.is_dir():
+        packaged = packaged_folder(adapter)
+        if packaged is not None:
+            folder = packaged
+        elif isinstance(adapter, str) and is_hub_id(adapter):
+            folder = download_adapter(adapter)
     if not (folder / _CONFIG).is_file():
         raise _unreadable()
     return folder
@@ -73,10 +81,25 @@ def merge_adapter(
     """
     source = Path(folder)
     settings, weights = _read(source)
+    if network.config.quantization is not None and any(map(_is_of_experts, weights)):
+        raise beyond_8_bits()
     if network.config.quantization is not None or is_the_originals(list(weights)):
         apply_updates(network, read_updates(network, settings, weights))
         return network
     return _merge_by_peft(network, source, _config(source), weights)
+
+
+def changes_experts(folder: str | Path) -> bool:
+    """Return whether an adapter sits on fused experts, so that it cannot stand beside 8 bits.
+
+    Raises:
+        CheckpointError: No adapter, or a damaged one.
+    """
+    return any(map(_is_of_experts, _read(Path(folder))[1]))
+
+
+def _is_of_experts(name: str) -> bool:
+    return ".feed_forward.experts." in name and ".lora_" in name
 
 
 def adapter_sha256(folder: str | Path) -> str:

@@ -139,11 +139,17 @@ def _target(network: nn.Module, place: Destination) -> tuple[nn.Module, Tensor]:
 
 def _require_plain(weight: Tensor) -> None:
     if not weight.is_floating_point():
-        raise QuantizationError(
-            "The adapter changes experts or whole weights that are in 8 bits.",
-            remedy="Merge it first: longllava convert MODEL FOLDER --adapter ADAPTER.",
-            code="quantization.adapter",
-        )
+        raise beyond_8_bits()
+
+
+def beyond_8_bits() -> QuantizationError:
+    """Return the refusal of an adapter that cannot stand beside weights in 8 bits."""
+    return QuantizationError(
+        "The adapter changes experts or whole weights that are in 8 bits.",
+        remedy="Load the checkpoint that these weights were made from with it, or merge it there: "
+        "longllava convert MODEL FOLDER --adapter ADAPTER.",
+        code="quantization.adapter",
+    )
 
 
 def _unfit(found: str) -> CheckpointError:

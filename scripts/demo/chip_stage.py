@@ -1,0 +1,97 @@
+"""Draw chips of scenes, as a search for boxes cuts them, with the boxes of what each chip shows."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from picture_stage import VIEW_PX
+
+from longllava_domains.adapters.phantoms.labelled_scene import (
+    LabelledScene,
+    PlantedObject,
+    labelled_scene,
+    scene_split,
+)
+from longllava_domains.boxes import Box
+
+CHIPS = 12  # of a scene
+NEAR_OBJECTS = 9  # of those; the others fall anywhere
+SHOWN = 0.5  # least part of an object that makes it one of a chip's
+UPRIGHT_DEG = 90.0
+
+Corner = tuple[int, int]
+
+
+def draw(folder: Path, first: int, scenes: int) -> Path:
+    """Draw the chips of so many training scenes into one file; done once."""
+    path = folder / f"chip_{first}_{scenes}.npz"
+    if path.exists():
+        return path
+    pictures, facts = [], []
+    for seed in _training_seeds(first, scenes):
+        scene = labelled_scene(seed)
+        corners = _corners(scene, np.random.default_rng((20261130, seed)))
+        pictures += [scene.rgb[y : y + VIEW_PX, x : x + VIEW_PX] for x, y in corners]
+        facts.append({"grid": None, "chips": [boxes_of(scene, corner) for corner in corners]})
+    partial = path.with_suffix(".partial.npz")
+    np.savez(
+        partial,
+        lengths=np.full(scenes, CHIPS),
+        pictures=np.stack(pictures),
+        covered=np.zeros((len(pictures), 0, 8, 8), np.uint8),
+        facts=np.array(json.dumps(facts)),
+    )
+    partial.rename(path)
+    return path
+
+
+def boxes_of(scene: LabelledScene, corner: Corner) -> dict[str, list[list[float]]]:
+    """Return what a chip shows: kind of object -> values of its boxes, per cent of the chip."""
+    found: dict[str, list[list[float]]] = {}
+    for item in scene.objects:
+        box = _clipped(item, corner)
+        if box is not None:
+            found.setdefault(item.name, []).append([box.cx, box.cy, box.w, box.h])
+    return found
+
+
+def spelled(values: list[list[float]]) -> list[Box]:
+    """Return boxes in whole per cent, from top to bottom: what a view of 112 pixels can tell."""
+    whole = sorted((round(cy), round(cx), round(w), round(h)) for cx, cy, w, h in values)
+    return [Box(cx, cy, w, h, UPRIGHT_DEG) for cy, cx, w, h in whole]
+
+
+def _training_seeds(first: int, number: int) -> Iterator[int]:
+    seed = first
+    while number:
+        if scene_split(seed) == "train":
+            number -= 1
+            yield seed
+        seed += 1
+
+
+def _corners(scene: LabelledScene, chance: np.random.Generator) -> list[Corner]:
+    """Return left and top of each chip: most have the middle of an object in them."""
+    room = scene.rgb.shape[0] - VIEW_PX
+    found = []
+    for number in range(CHIPS):
+        x, y = chance.integers(0, room + 1, 2)
+        if scene.objects and number < NEAR_OBJECTS:
+            left, top, right, bottom = scene.objects[chance.integers(len(scene.objects))].box_px
+            shift = chance.triangular(0.0, 0.5, 1.0, 2) * VIEW_PX
+            x, y = np.clip(((left + right) / 2 - shift[0], (top + bottom) / 2 - shift[1]), 0, room)
+        found.append((int(x), int(y)))
+    return found
+
+
+def _clipped(item: PlantedObject, corner: Corner) -> Box | None:
+    """Return the part of an object that a chip shows, None where that is less than `SHOWN`."""
+    edges = np.array(item.box_px) - np.array([*corner, *corner])
+    left, top, right, bottom = np.clip(edges, 0, VIEW_PX)
+    width, height = edges[2] - edges[0], edges[3] - edges[1]
+    if (right - left) * (bottom - top) < SHOWN * width * height:
+        return None
+    per_cent = 100 / VIEW_PX
+    sides = (right - left) * per_cent, (bottom - top) * per_cent
+    return Box((left + right) / 2 * per_cent, (top + bottom) / 2 * per_cent, *sides, UPRIGHT_DEG)
