@@ -64,11 +64,16 @@ def _rows(benchmark: str, kind: str, left: bool) -> list[Row]:
     box = f"{{<{centre:.2f}><50.00><28.00><28.00>|<90>}}"
     stated = f"subject: {kind}, object: {kind}, the relationship is <rel>co-storage with</rel>"
     graph = f"1 <ref>{kind}</ref><rbox>({box})</rbox> is <rel>co-storage with</rel> 1 <ref>{kind}</ref><rbox>({box})</rbox>"
+    parked = (
+        f"A fully visible medium {kind} on the {side} part of the image. "
+        f"It is <rel>co-storage with</rel> 1 <ref>{kind}</ref> <rbox>({box})</rbox>. "
+    )
     truths = {
         "task1": f"There is 1 {kind} in the image: <rbox>({box})</rbox>",
         "task2": "<co-storage with>",
         "task3": stated,
         "task4": f"<rbox>({box})</rbox>",
+        "task5": parked,
         "task6": graph,
     }
     return [

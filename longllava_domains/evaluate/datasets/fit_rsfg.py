@@ -55,7 +55,9 @@ def load_fit_rsfg(benchmark: str, folder: Path) -> Dataset:
             code="fit_rsfg.questions",
         )
     rows, repeated = _with_own_ids(rows)
-    notes = (f"{repeated} ids repeat; rows are told apart by their place",) if repeated else ()
+    # In FIT-RSRC they shall repeat, once for each order of the options.
+    is_odd = repeated and benchmark != "fit-rsrc"
+    notes = (f"{repeated} ids repeat; rows are told apart by their place",) if is_odd else ()
     return Dataset(benchmark, "release", {"test": rows}, LICENCE, notes)
 
 
