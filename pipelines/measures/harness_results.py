@@ -60,7 +60,7 @@ def read_harness_results(folder: Path) -> dict[str, HarnessScore]:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise DamagedInputError(
                 "A result file of lmms-eval cannot be read.",
-                remedy="Leave only what lmms-eval wrote with --output_path in the folder.",
+                remedy="Leave only the result files of lmms-eval in the folder.",
                 code="reproduce.harness",
             ) from None
     return found

@@ -40,7 +40,7 @@ class MeasurePlan:
 
     @property
     def key(self) -> Mapping[str, Any]:
-        """What the kept answers are answers to."""
+        """Mark of the measure in the files of answers."""
         return {"measure": self.measure, "data": self.made, "seed": self.seed}
 
     def trials(self, view_format: ViewFormat, folder: Path) -> list[Trial]:

@@ -48,8 +48,8 @@ def run_table(
         LongLlavaError: As of `Benchmark`.
     """
     if table.through == "lmms-eval":
-        found = {} if data is None else read_harness_results(data / "lmms-eval")
-        return compare_harness(table, found), []
+        measured_there = {} if data is None else read_harness_results(data / "lmms-eval")
+        return compare_harness(table, measured_there), []
     if table.through == "star":
         return _star(model, table, data, folder, on_progress)
     if table.through == "efficiency":

@@ -6,7 +6,7 @@ enough to compare, nothing that is passed on. A value that cannot be parsed is r
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from longllava_domains.ct.dicom.elements import WANTED, Elements
 from longllava_domains.ct.population import age_from_years, manufacturer_word, sex_word
@@ -163,6 +163,15 @@ def parse_header(file: SourceFile, found: ParsedElements) -> SliceHeader | NotAn
     return NotAnImage("file.no_image")
 
 
+def _population(values: Elements) -> dict[str, Any]:
+    """Return age, sex and scanner as a band and words; see `ct.population`."""
+    return {
+        "age_from_years": age_from_years(values.text("PatientAge").upper()),
+        "sex": sex_word(values.text("PatientSex")),
+        "manufacturer": manufacturer_word(values.text("Manufacturer")),
+    }
+
+
 def _image(file: SourceFile, found: ParsedElements, values: Elements) -> SliceHeader:
     return SliceHeader(
         file=file,
@@ -190,9 +199,7 @@ def _image(file: SourceFile, found: ParsedElements, values: Elements) -> SliceHe
         acquired_s=values.acquired_s(),
         trigger_ms=values.decimal("TriggerTime"),
         contrast=values.contrast(),
-        age_from_years=age_from_years(values.text("PatientAge").upper()),
-        manufacturer=manufacturer_word(values.text("Manufacturer")),
-        sex=sex_word(values.text("PatientSex")),
+        **_population(values),
         images_in_acquisition=values.integer("ImagesInAcquisition"),
         concatenation=values.digest("ConcatenationUID"),
         concatenation_part=values.short("InConcatenationNumber"),
