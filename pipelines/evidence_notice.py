@@ -7,7 +7,7 @@ from typing import Any, Final
 from longllava_domains.answer import Answer
 
 NO_EVIDENCE: Final = "No published evidence for this model on this kind of image."
-# Models with published results on flat pictures: VQA-RAD and PathVQA (LongLLaVA paper, Table 7).
+# Models with published results on flat pictures: VQA-RAD and PathVQA (LongLLaVA paper).
 ON_PICTURES: Final = ("FreedomIntelligence/LongLLaVAMed-9B",)
 
 

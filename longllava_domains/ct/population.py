@@ -1,4 +1,4 @@
-"""Age and scanner of a CT, as a band and a word from a fixed list: enough to say whom a model saw.
+"""Age, sex and scanner of a CT, as a band and words from fixed lists: enough to say whom a model saw.
 
 The header's own text and the exact age are never passed on.
 """
@@ -27,6 +27,8 @@ _MANUFACTURERS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 OTHER_MANUFACTURER: Final = "OTHER"
 PHASES: Final = ("native", "contrast")
+# Other sexes are not said: no calibration has enough of them to set a limit.
+_SEXES: Final[Mapping[str, str]] = {"M": "male", "F": "female"}
 
 
 def age_from_years(text: str) -> int | None:
@@ -50,6 +52,15 @@ def age_band(from_years: float) -> tuple[int, int]:
     return first, LIFETIME_YEARS if first >= OLDEST_FROM_YEARS else first + BAND_YEARS - 1
 
 
+def sex_word(text: str) -> str:
+    """Return the sex of a patient in one word, empty where the header says none of the two.
+
+    Args:
+        text: Patient's Sex (0010,0040), such as ``"F"``.
+    """
+    return _SEXES.get(text.strip().upper(), "")
+
+
 def manufacturer_word(text: str) -> str:
     """Return the manufacturer of a scanner in one word, empty where the header says none.
 
@@ -68,20 +79,21 @@ def manufacturer_word(text: str) -> str:
 def population_of(made: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Return what the provenance of views says of patient and scanner, empty where it says nothing.
 
-    Words: ``body_part``, ``phase`` (native, contrast), ``kernel``, ``manufacturer``. Lowest and
-    highest number: ``age_years``, ``slice_spacing_mm``.
+    Words: ``body_part``, ``phase`` (native, contrast), ``kernel``, ``manufacturer``, ``sex`` (male,
+    female). Lowest and highest number: ``age_years``, ``slice_spacing_mm``.
 
     Args:
         made: Provenance of views, or of a report on them.
     """
     series = made.get("series") or {}
     spacing = (made.get("spacing_mm") or [None])[0]
-    kernel, manufacturer = series.get("kernel"), series.get("manufacturer")
+    kernel, manufacturer, sex = (series.get(name) for name in ("kernel", "manufacturer", "sex"))
     return {
         "body_part": list(series.get("body_part") or ()),
         "phase": [word for word in series.get("phase") or () if word in PHASES],
         "kernel": [] if kernel in (None, "unknown") else [kernel],
         "manufacturer": [] if manufacturer is None else [manufacturer],
+        "sex": [] if sex is None else [sex],
         "age_years": list(series.get("age_years") or ()),
         "slice_spacing_mm": [] if not spacing else [round(spacing, 2)] * 2,
     }

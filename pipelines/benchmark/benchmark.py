@@ -289,6 +289,7 @@ class Benchmark:
                 "views": dict(plan.material.views),
                 "asked": len(replies.found),
                 "inputs_failed": len(replies.failed),
+                **plan.material.counts,
             },
         }
         return replace(result, settings=settings, notes=(*notes, *result.notes)).with_notes(

@@ -8,6 +8,7 @@ from typing import Any
 
 from longllava_domains import ct
 from longllava_domains.adapters.data.readers.ct_rate import volume_path
+from longllava_domains.ct.hounsfield.ct_rate import CtRateVolume
 from longllava_domains.ct.hounsfield.rescale import HuSource
 from longllava_domains.ct_rate_labels import CT_RATE_LABELS
 from longllava_domains.errors import NotFoundError
@@ -23,10 +24,16 @@ from longllava_domains.pipelines.benchmark.material import (
 )
 from longllava_domains.pipelines.ct.calibration import Calibration
 from longllava_domains.pipelines.ct.findings_first import naming_findings
+from longllava_domains.pipelines.ct.outside_volumes import (
+    OutsideVolumes,
+    outside_volumes,
+)
 from longllava_domains.pipelines.ct.preset import CTPreset
 from longllava_domains.units import short_hash
 from longllava_domains.vision_language import ViewFormat
 from longllava_domains.visual import VisualSequence
+
+Table = Mapping[str, CtRateVolume]
 
 
 def ct_rate_material(
@@ -59,18 +66,22 @@ def ct_rate_material(
     data = first_rows(_one_per_patient(whole) if set(protocols) <= {"longllava"} else whole, limit)
     names = [plain_name(str(row["VolumeName"])) for row in data.references]
     items = [BenchmarkItem(name, name, _patient(name)) for name in names]
+    table = _metadata(folder)
+    outside = None if calibration is None else outside_volumes(calibration, names, table)
     is_report = benchmark == "ct-rate/reports"
     return Material(
         benchmark=benchmark,
         references=data,
         items=items,
-        show=_shown_by(folder, preset, view_format),
+        show=_shown_by(folder, preset, view_format, table),
         questions=_report_question(preset) if is_report else _finding_questions(preset),
         predict=_report if is_report else _findings,
         views={"policy": preset.name, "view_px": view_format.view_px},
         identity=whole.hashes[whole.evaluated],
         before=_findings_before(preset),
-        in_light_of=_naming_present(calibration),
+        in_light_of=_naming_present(calibration, outside),
+        notes=() if outside is None else outside.notes,
+        counts={} if outside is None else outside.counts,
     )
 
 
@@ -93,12 +104,21 @@ def _patient(name: str) -> str:
     return name if volume is None else volume.patient
 
 
+def _root(folder: Path) -> Path:
+    return folder / "dataset" if (folder / "dataset").is_dir() else folder
+
+
+def _metadata(folder: Path) -> Table | None:
+    """Read the table of the volumes, None where it is not there."""
+    path = _root(folder) / "metadata" / "validation_metadata.csv"
+    return ct.read_ct_rate_metadata(path) if path.is_file() else None
+
+
 def _shown_by(
-    folder: Path, preset: CTPreset, view_format: ViewFormat
+    folder: Path, preset: CTPreset, view_format: ViewFormat, table: Table | None
 ) -> Callable[[str], VisualSequence]:
-    root = folder / "dataset" if (folder / "dataset").is_dir() else folder
-    table = root / "metadata" / "validation_metadata.csv"
-    hu: HuSource = ct.read_ct_rate_metadata(table) if table.is_file() else "prove"
+    root = _root(folder)
+    hu: HuSource = "prove" if table is None else table
 
     def show(name: str) -> VisualSequence:
         """Return the views of a volume of the release."""
@@ -154,11 +174,13 @@ def _findings_before(
 
 
 def _naming_present(
-    calibration: Calibration | None,
-) -> Callable[[AskedQuestion, Sequence[Reply]], AskedQuestion]:
-    def in_light_of(question: AskedQuestion, before: Sequence[Reply]) -> AskedQuestion:
+    calibration: Calibration | None, outside: OutsideVolumes | None
+) -> Callable[[BenchmarkItem, AskedQuestion, Sequence[Reply]], AskedQuestion]:
+    def in_light_of(
+        item: BenchmarkItem, question: AskedQuestion, before: Sequence[Reply]
+    ) -> AskedQuestion:
         """Name the findings that the calibration calls present by their margins."""
-        if calibration is None or not before:
+        if calibration is None or outside is None or not before or item.id in outside.codes:
             return question
         margins = zip(CT_RATE_LABELS, (reply.margin for reply in before), strict=True)
         present = [

@@ -1,4 +1,4 @@
-"""A benchmark run shared out over devices: one process for each asks a share and keeps its answers."""
+"""Work shared out over devices: one process for each asks a share and keeps its answers."""
 
 import multiprocessing
 import os
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from longllava_domains.archive.engines.decoders import end_with_parent
 from longllava_domains.errors import LongLlavaError, ModelError
@@ -22,9 +22,21 @@ _VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 _OF_A_SHARE: Final = "benchmark.nothing_shown"
 
 
+class SharedWork(Protocol):
+    """Work whose questions are shared out; travels to the processes."""
+
+    def ask_share(self, shard: tuple[int, int], on_progress: OnProgress) -> None:
+        """Load the model, ask one share, and keep the answers.
+
+        Args:
+            shard: (index from 0, count).
+            on_progress: Called with (stage, done, total) of the share.
+        """
+
+
 @dataclass(frozen=True)
 class SharedRun:
-    """Run whose questions are shared out; travels to the processes.
+    """Run of a benchmark whose questions are shared out.
 
     Attributes:
         model: ``"demo"``, a folder or a hub id.
@@ -44,14 +56,26 @@ class SharedRun:
     protocols: tuple[str, ...]
     settings: RunSettings
 
+    def ask_share(self, shard: tuple[int, int], on_progress: OnProgress) -> None:
+        """Ask one share, as `SharedWork` says."""
+        Benchmark(load(self.model, self.loading)).ask_share(
+            self.benchmark,
+            self.data,
+            self.output,
+            protocols=self.protocols,
+            settings=replace(self.settings, scoring={}),
+            shard=shard,
+            on_progress=on_progress,
+        )
+
 
 def ask_on_devices(
-    run: SharedRun, devices: Sequence[str], on_progress: OnProgress | None = None
+    work: SharedWork, devices: Sequence[str], on_progress: OnProgress | None = None
 ) -> None:
-    """Ask all questions, with a process and a model on each device; `Benchmark` scores them then.
+    """Ask all questions, with a process and a model on each device; one of them counts them then.
 
     Args:
-        run: What is asked.
+        work: What is asked.
         devices: Numbers of GPUs; where there is none, as many processes on the processor.
         on_progress: Called with (stage, done, total), of all processes together.
 
@@ -59,7 +83,7 @@ def ask_on_devices(
         LongLlavaError: What the first process said that could not go on. What was asked is kept.
         ModelError: A process died.
     """
-    shares = [_Share(run, device, (place, len(devices))) for place, device in enumerate(devices)]
+    shares = [_Share(work, device, (place, len(devices))) for place, device in enumerate(devices)]
     try:
         while alive := [share for share in shares if share.process.is_alive()]:
             wait([each for share in alive for each in share.signs()])
@@ -81,12 +105,12 @@ def ask_on_devices(
 class _Share:
     """One process, and what it has said so far."""
 
-    def __init__(self, run: SharedRun, device: str, shard: tuple[int, int]) -> None:
+    def __init__(self, work: SharedWork, device: str, shard: tuple[int, int]) -> None:
         self.done = self.total = 0
         self._error: LongLlavaError | None = None
         self.pipe, theirs = _SPAWN.Pipe(duplex=False)
         self.process: Any = _SPAWN.Process(
-            target=_serve, args=(theirs, run, device, shard), daemon=True
+            target=_serve, args=(theirs, work, device, shard), daemon=True
         )
         self.process.start()
         theirs.close()
@@ -125,7 +149,7 @@ class _Share:
             )
 
 
-def _serve(pipe: Connection, run: SharedRun, device: str, shard: tuple[int, int]) -> None:
+def _serve(pipe: Connection, work: SharedWork, device: str, shard: tuple[int, int]) -> None:
     """Ask one share, and say how far it is, or what went wrong."""
     os.environ[_VISIBLE] = device  # read when the first CUDA call is made
     end_with_parent()
@@ -135,14 +159,6 @@ def _serve(pipe: Connection, run: SharedRun, device: str, shard: tuple[int, int]
         pipe.send((done, total))
 
     try:
-        Benchmark(load(run.model, run.loading)).ask_share(
-            run.benchmark,
-            run.data,
-            run.output,
-            protocols=run.protocols,
-            settings=replace(run.settings, scoring={}),
-            shard=shard,
-            on_progress=tell,
-        )
+        work.ask_share(shard, tell)
     except LongLlavaError as error:
         pipe.send(error)

@@ -45,7 +45,9 @@ def _nothing_before(item: BenchmarkItem, protocol: Protocol) -> Sequence[AskedQu
     return ()
 
 
-def _as_it_stands(question: AskedQuestion, before: Sequence[Reply]) -> AskedQuestion:
+def _as_it_stands(
+    item: BenchmarkItem, question: AskedQuestion, before: Sequence[Reply]
+) -> AskedQuestion:
     return question
 
 
@@ -64,7 +66,9 @@ class Material:
         identity: SHA-256 of the whole split that is asked about.
         notes: Sentences for the card.
         before: What is asked about an item first, where a protocol's question depends on it.
-        in_light_of: From a question and the replies to what was asked before, to the question.
+        in_light_of: From an item, its question and the replies to what was asked before, to the
+            question.
+        counts: Numbers of items for the card, by name.
     """
 
     benchmark: str
@@ -77,7 +81,10 @@ class Material:
     identity: str
     notes: tuple[str, ...] = ()
     before: Callable[[BenchmarkItem, Protocol], Sequence[AskedQuestion]] = _nothing_before
-    in_light_of: Callable[[AskedQuestion, Sequence[Reply]], AskedQuestion] = _as_it_stands
+    in_light_of: Callable[[BenchmarkItem, AskedQuestion, Sequence[Reply]], AskedQuestion] = (
+        _as_it_stands
+    )
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 def first_rows(data: Dataset, limit: int | None) -> Dataset:

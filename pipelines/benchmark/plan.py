@@ -125,7 +125,7 @@ class BenchmarkPlan:
     ) -> Iterator[Ask]:  # fmt: skip
         decoding = self._decoding(item, protocol)
         for asked in self.material.questions(item, protocol):
-            question = self.material.in_light_of(asked, before)
+            question = self.material.in_light_of(item, asked, before)
             yield Ask(shown, question.prompt, decoding, question.choices)
 
     def _decoding(self, item: BenchmarkItem, protocol: Protocol) -> Decoding:

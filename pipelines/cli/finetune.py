@@ -1,6 +1,5 @@
 """Commands that teach: `finetune`, and `data check`, `data show`."""
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 
 from longllava_domains.errors import PolicyError, UnsupportedInputError
 from longllava_domains.pipelines.cli.console import progress, require_model, stdout
+from longllava_domains.pipelines.cli.options.changes import parsed_changes
 from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.shared import Model
 from longllava_domains.units import counted
@@ -88,7 +88,7 @@ def finetune(
     """Teach a model a domain: an adapter or a whole model, with its card."""
     from longllava_domains.adapters.recipes.registry import recipe as recipe_named
 
-    given = _parsed(changes or [])
+    given = parsed_changes(changes or [])
     chosen = recipe_named(recipe, **given)
     if show:
         _show(chosen)
@@ -266,27 +266,3 @@ def _opened(evaluation: Sequence[str] | None) -> "list[TrainingData]":
 
     pairs = [text.partition(":") for text in evaluation or ()]
     return [open_data(place, layout) for layout, _, place in pairs]
-
-
-def _parsed(changes: Sequence[str]) -> dict[str, Any]:
-    """Read FIELD=VALUE; a value that is JSON is read as such, and one with commas as a list.
-
-    Raises:
-        PolicyError: There is no equals sign.
-    """
-    given: dict[str, Any] = {}
-    for change in changes:
-        field, sign, text = change.partition("=")
-        if not sign or not field:
-            raise PolicyError(
-                "A change of the recipe is not FIELD=VALUE.",
-                remedy="Write --set epochs=2 or --set lora.targets=attention,in_proj.",
-                code="cli.set",
-            )
-        try:
-            given[field] = json.loads(text)
-        except ValueError:
-            given[field] = text
-        if field == "lora.targets" and isinstance(given[field], str):
-            given[field] = given[field].split(",")
-    return given

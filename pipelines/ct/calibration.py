@@ -22,8 +22,8 @@ class Calibration:
         thresholds: Label -> probability from which a finding counts as present; empty in a file
             without them.
         limits: What the scans had that it was fitted on, by the names of `population_of`
-            (``"body_part"``, ``"phase"``, ``"kernel"``, ``"manufacturer"`` of the scanner) -> values; empty
-            where the file does not say.
+            (``"body_part"``, ``"phase"``, ``"kernel"``, ``"manufacturer"`` of the scanner, ``"sex"``) -> values;
+            empty where the file does not say.
         ranges: Likewise for numbers (``"age_years"``, ``"slice_spacing_mm"``) -> (lowest, highest).
     """
 

@@ -23,7 +23,7 @@ class CTPreset:
         finding_prompt: With ``{label}`` for one of the 18 CT-RATE labels.
         finding_choices: The affirmative choice first.
         max_new_tokens: Longest report.
-        published_evidence: Models with published results on CT (LongLLaVA paper, Table 8).
+        published_evidence: Models with published results on CT (LongLLaVA paper).
     """
 
     name: str

@@ -4,62 +4,25 @@ import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from longllava_domains.errors import DamagedInputError, PolicyError
 from longllava_domains.evaluate import Reported, Result, contradictions
 from longllava_domains.files import new_file, write_text
 from longllava_domains.html import element, page, table
 from longllava_domains.pipelines.measures.efficiency import Efficiency
+from longllava_domains.pipelines.measures.harness_results import HarnessScore
+from longllava_domains.pipelines.measures.paper import PaperRow, PaperTable, paper_source
+from longllava_domains.pipelines.measures.trials import Counted
 from longllava_domains.provenance import RESEARCH_NOTICE
 
-PRESET: Final = "paper-longllava@1"
-TABLES: Final = ("2", "3", "5", "6", "7", "8", "10")
 MATCHES, DIFFERS, IMPOSSIBLE, NOT_RUN = "matches", "differs", "impossible", "not run"
 PAPER_TOKENS: Final = 100_000
 _TOLERANCE: Final = 0.10  # of a time or a memory size, which another machine never repeats exactly
+# Half a unit of the last digit: percentages are printed with one decimal, and so is the rest.
+_ROUNDING: Final = 5e-4
 # What may leave: cards and predictions. Rows hold the truths of data that may not be passed on.
 _SENT: Final = ("card.*", "predictions-*.jsonl", "efficiency.json")
-
-
-@dataclass(frozen=True)
-class PaperRow:
-    """One number of the paper.
-
-    Attributes:
-        model: Whose it is.
-        metric: Name, as our results have it.
-        value: The paper's; None where it is not on record here.
-        benchmark: Name in `evaluate.PROTOCOLS`, empty for other measures.
-        protocol: In whose words and by whose score.
-    """
-
-    model: str
-    metric: str
-    value: float | None
-    benchmark: str = ""
-    protocol: str = ""
-
-
-@dataclass(frozen=True)
-class PaperTable:
-    """One table of the paper.
-
-    Attributes:
-        number: As the paper counts.
-        title: What it shows.
-        through: How it is run: ``"benchmark"``, ``"efficiency"`` or ``"lmms-eval"``.
-        rows: Its numbers, as far as they are on record.
-        prevalence: Of the data, where its numbers can be tested for consistency.
-    """
-
-    number: str
-    title: str
-    through: str
-    rows: tuple[PaperRow, ...]
-    prevalence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -92,39 +55,6 @@ class PaperLine:
 HEAD: Final = ("model", "metric", "paper", "ours", "interval", "verdict", "why")
 
 
-def paper_table(number: str, values: Path | None = None) -> PaperTable:
-    """Read a table of the paper, as far as its numbers are on record.
-
-    Args:
-        number: One of `TABLES`.
-        values: JSON list of rows in place of those on record.
-
-    Raises:
-        PolicyError: There is no such table.
-        DamagedInputError: The values are no rows.
-    """
-    if number not in TABLES:
-        raise PolicyError(
-            f"Table {number} is not one that is reproduced.",
-            remedy=f"Choose one of {', '.join(TABLES)}.",
-            code="reproduce.table",
-        )
-    place = files("longllava_domains.pipelines") / "defaults" / f"{PRESET}.json"
-    found = json.loads(place.read_text(encoding="utf-8"))["tables"][number]
-    try:
-        rows = found["rows"] if values is None else json.loads(values.read_bytes())
-        return PaperTable(
-            number, found["title"], found["through"], tuple(PaperRow(**row) for row in rows),
-            found.get("prevalence"),
-        )  # fmt: skip
-    except (OSError, ValueError, TypeError):
-        raise DamagedInputError(
-            "The paper's values cannot be read.",
-            remedy='Give a JSON list of rows with "model", "metric", "value", "benchmark", "protocol".',
-            code="reproduce.values",
-        ) from None
-
-
 def compare_benchmarks(
     table_: PaperTable, results: Mapping[str, Result], *, limit: int | None = None
 ) -> list[PaperLine]:
@@ -135,9 +65,9 @@ def compare_benchmarks(
         results: ``"BENCHMARK PROTOCOL"`` -> ours, as far as they were run.
         limit: Only the first N rows were asked: ours is shown, and nothing is compared.
     """
-    impossible = _impossible(table_)
     lines = []
     for row in table_.rows:
+        impossible = _impossible(table_, row)
         result = results.get(f"{row.benchmark} {row.protocol}")
         ours = None if result is None else result.metrics.get(row.metric)
         found = None if result is None else result.intervals.get(row.metric)
@@ -173,31 +103,88 @@ def compare_efficiency(table_: PaperTable, measured: Efficiency | None) -> list[
     return [replace(line, verdict=NOT_RUN, why=why) for line in lines]
 
 
+def compare_harness(table_: PaperTable, found: Mapping[str, HarnessScore]) -> list[PaperLine]:
+    """Put what lmms-eval measured beside the paper's.
+
+    Args:
+        table_: The paper's.
+        found: ``"TASK METRIC"`` -> its number.
+    """
+    lines = []
+    for row in table_.rows:
+        score = found.get(f"{row.benchmark} {row.metric}")
+        if score is None:
+            lines.append(_line(row, None, None, _impossible(table_, row)))
+            continue
+        line = _line(row, score.value / row.scale, score.interval(row.scale), "")
+        if not score.whole:
+            line = replace(line, verdict=NOT_RUN, why="lmms-eval asked only a part (--limit)")
+        lines.append(line)
+    return lines
+
+
+def compare_star(table_: PaperTable, counted: Counted, *, generated: bool) -> list[PaperLine]:
+    """Put our shares of right answers beside what the figure says in words.
+
+    Args:
+        table_: The figure.
+        counted: By `WHOLE` and `SUB_IMAGES`.
+        generated: The scenes are ours, and not the figure's.
+    """
+    lines = []
+    for row in table_.rows:
+        share = counted.points.get(row.metric)
+        why = "generated scenes, not the figure's" if generated else row.why
+        if share is None:
+            lines.append(
+                PaperLine(row, None, None, NOT_RUN, counted.refused.get(row.metric, row.why))
+            )
+        else:
+            lines.append(PaperLine(row, share.value, share.interval, NOT_RUN, why))
+    return lines
+
+
 def _line(
     row: PaperRow, ours: float | None, interval: tuple[float, float] | None, impossible: str
 ) -> PaperLine:
     if impossible:
         return PaperLine(row, ours, interval, IMPOSSIBLE, impossible)
     if ours is None:
-        return PaperLine(row, None, None, NOT_RUN, "no data or no measurement of it here")
+        return PaperLine(
+            row, None, None, NOT_RUN, row.why or "no data or no measurement of it here"
+        )
     if row.value is None:
         return PaperLine(
             row, ours, interval, NOT_RUN, "the paper's value is not on record: give --paper"
         )
     low, high = interval or (ours, ours)
-    if low - 5e-4 <= row.value <= high + 5e-4:
+    rounding = _ROUNDING if row.value <= 1 else 100 * _ROUNDING
+    if low - rounding <= row.value <= high + rounding:
         return PaperLine(row, ours, interval, MATCHES, "the paper's value lies in our interval")
     return PaperLine(row, ours, interval, DIFFERS, "the paper's value lies outside our interval")
 
 
-def _impossible(table_: PaperTable) -> str:
-    """Return why the paper's numbers cannot belong together, empty where they can."""
+def _impossible(table_: PaperTable, row: PaperRow) -> str:
+    """Return why a number cannot belong to the others of its model, empty where it can."""
+    rows = [each for each in table_.rows if each.model == row.model]
+    if row.metric in table_.means:
+        return _no_mean(row, rows, table_.means[row.metric])
     if table_.prevalence is None:
         return ""
-    by_name = {row.metric.removeprefix("micro/"): row.value for row in table_.rows}
-    row = Reported(*(by_name.get(name) for name in ("accuracy", "precision", "recall", "f1")))
-    found = contradictions(row, table_.prevalence)
-    return "; ".join(found)
+    by_name = {each.metric.removeprefix("micro/"): each.value for each in rows}
+    reported = Reported(*(by_name.get(name) for name in ("accuracy", "precision", "recall", "f1")))
+    return "; ".join(contradictions(reported, table_.prevalence))
+
+
+def _no_mean(row: PaperRow, rows: Sequence[PaperRow], parts_begin: str) -> str:
+    parts = [each.value for each in rows if each.metric.startswith(parts_begin) and each is not row]
+    known = [value for value in parts if value is not None]
+    if row.value is None or not known or len(known) < len(parts):
+        return ""
+    mean = sum(known) / len(known)
+    if abs(mean - row.value) <= 2 * _ROUNDING:
+        return ""
+    return f"it is given as the mean of {len(known)} numbers, whose mean is {mean:.4f}"
 
 
 def save_reproduction(
@@ -219,13 +206,14 @@ def save_reproduction(
     Raises:
         OutputError: A file cannot be written.
     """
-    name = f"table-{table_.number}"
-    title = f"LongLLaVA paper, table {table_.number}: {table_.title}"
+    name = table_.name
+    title = f"LongLLaVA paper, {name.replace('-', ' ')}: {table_.title}"
     cells = [line.cells() for line in lines]
-    through = element("p", f"Runs through {table_.through}.")
+    through = element("p", f"Runs through {table_.through}. The paper's numbers: {paper_source()}.")
     body = [through, table(HEAD, cells)] if cells else [through, element("p", "No row on record.")]
     content = {
         "title": title,
+        "paper": paper_source(),
         "model": dict(model),
         "lines": [dict(zip(HEAD, each, strict=True)) for each in cells],
         "notice": RESEARCH_NOTICE,

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from longllava_domains.errors import DamagedInputError, NotFoundError, PolicyError
-from longllava_domains.files import write_text
+from longllava_domains.files import new_file, write_text
 from longllava_domains.pipelines.measures.needle import needle_trials
 from longllava_domains.pipelines.measures.pictures import (
     COLOURS,
@@ -33,7 +33,8 @@ CURVES: Final = {
 _TARGET: Final = "What colour is the small disc? Answer with one word."
 _PAIR: Final = "Do the last two images show discs of one colour? Answer with yes or no."
 _SIDE_PX: Final = 2016
-_REPEATS: Final = 4
+_HELD_OUT: Final = 8
+_FIRST_HELD_OUT: Final = 100_000  # behind every pair that is shown
 _VSTAR: Final = "test_questions.jsonl"
 
 
@@ -154,27 +155,48 @@ def write_shot_samples(path: Path, shots: int, view_px: int, seed: int) -> Path:
     return path
 
 
+def held_out_trials(point: str, view_px: int, seed: int) -> list[Trial]:
+    """Return the held-out pairs of the shots alone, asked in the words of the training samples.
+
+    Args:
+        point: Name of the point that they count for.
+        view_px: Side of a picture.
+        seed: As for `scaling_trials`.
+    """
+    return [
+        Trial(f"{point}/{number}", point, _pairs([], number, view_px, seed), _PAIR, ("yes", "no"),
+              asked["answer"])
+        for number, asked in enumerate(_held_out(seed))
+    ]  # fmt: skip
+
+
+def _held_out(seed: int) -> list[dict[str, Any]]:
+    return shot_samples(_HELD_OUT, seed + 1)
+
+
 def _shot_trials(shots: int, view_px: int, seed: int) -> list[Trial]:
     """Show pairs with their answers, then a pair without one, all in one sequence and question."""
     shown = shot_samples(shots, seed)
-    trials = []
-    for number, asked in enumerate(shot_samples(_REPEATS, seed + 1)):
-        pairs = [*shown, asked]
-        told = "; ".join(f"pair {k}: {row['answer']}" for k, row in enumerate(shown, 1))
-        question = f"Images come in pairs. Do both show one colour? {told}. {_PAIR}"
-        name = f"{shots}/{number}"
-        trials.append(
-            Trial(name, f"{shots} shots", _pairs(pairs, view_px, seed), question, ("yes", "no"),
-                  asked["answer"])
-        )  # fmt: skip
-    return trials
+    told = "; ".join(f"pair {k}: {row['answer']}" for k, row in enumerate(shown, 1))
+    question = f"Images come in pairs. Do both show one colour? {told}. {_PAIR}"
+    return [
+        Trial(f"{shots}/held-out {number}", f"{shots} shots", _pairs(shown, number, view_px, seed),
+              question, ("yes", "no"), asked["answer"])
+        for number, asked in enumerate(_held_out(seed))
+    ]  # fmt: skip
 
 
-def _pairs(rows: Sequence[dict[str, Any]], view_px: int, seed: int) -> Callable[[], VisualSequence]:
+def _pairs(
+    shown: Sequence[dict[str, Any]], number: int, view_px: int, seed: int
+) -> Callable[[], VisualSequence]:
+    """Show pairs, and a held-out one after them, which is the same after any number of others."""
+
     def show() -> VisualSequence:
+        told = [(seed + 7 * place, row) for place, row in enumerate(shown)]
+        asked = (seed + 7 * (_FIRST_HELD_OUT + number), _held_out(seed)[number])
         return VisualSequence(tuple(
-            view(disc_frame(colour, view_px, seed + 7 * place))
-            for place, row in enumerate(rows)
+            view(disc_frame(colour, view_px, drawn_with))
+            for drawn_with, row in (*told, asked)
             for colour in row["colours"]
         ))  # fmt: skip
 
@@ -190,7 +212,8 @@ def _generated_large(scratch: Path, seed: int) -> list[tuple[Any, ...]]:
             rng = np.random.default_rng((seed, number))
             x, y = rng.uniform(0.1, 0.9, 2) * _SIDE_PX
             pixels = with_disc(haystack(number, _SIDE_PX, seed), colour, _SIDE_PX / 100, (x, y))
-            Image.fromarray(pixels).save(path)
+            with new_file(path, overwrite=True) as whole:  # several processes may draw it at once
+                Image.fromarray(pixels).save(whole, "PNG")
         found.append((path, _TARGET, tuple(COLOURS), colour))
     return found
 

@@ -3,17 +3,19 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from longllava_domains.errors import InputError, MemoryBudgetError
-from longllava_domains.pipelines.journal import Journal
+from longllava_domains.pipelines.journal import Journal, read_journal
 from longllava_domains.vision_language import VisionLanguageModel
 from longllava_domains.visual import VisualSequence
 
 _KIND: Final = "longllava-measure@1"
+_WORK: Final = "measure"
+_CODE: Final = "measure.journal"
 _Z: Final = 1.959964  # of 95 %
 
 OnProgress = Callable[[str, int, int], None]
@@ -87,6 +89,7 @@ def run_trials(
     output: Path,
     key: Mapping[str, Any],
     *,
+    shard: tuple[int, int] = (0, 1),
     on_progress: OnProgress | None = None,
 ) -> Counted:
     """Ask every trial that no earlier run has an answer to, and count.
@@ -98,6 +101,8 @@ def run_trials(
         trials: In the order of the curve.
         output: Folder for the answers.
         key: What the measure is, for the file of answers.
+        shard: (index, count): only this share of the trials is asked, and only those that have an
+            answer are counted.
         on_progress: Called with (stage, done, total).
 
     Raises:
@@ -106,28 +111,48 @@ def run_trials(
     made = model.provenance
     identity = {**key, "model_sha256": made.get("model_sha256"),
                 "adapter_sha256": made.get("adapter_sha256"), "dtype": made.get("dtype")}  # fmt: skip
-    counted = Counted()
-    with Journal(
-        output / "answers.jsonl", _KIND, identity, work="measure", code="measure.journal"
-    ) as journal:
-        known = {entry["trial"]: entry["choice"] for entry in journal.entries}
-        for done, trial in enumerate(trials, 1):
-            for name, sequence in (
-                (trial.name, trial.show),
-                (f"blind {_question_key(trial)}", None),
-            ):
-                if name in known:
-                    continue
+    counted, (index, count) = Counted(), shard
+    known = _kept(output, identity)
+    asked = [each for place, each in enumerate(_asked(trials)) if place % count == index]
+    with Journal(output / _file(shard), _KIND, identity, work=_WORK, code=_CODE) as journal:
+        for done, (name, trial, show) in enumerate(asked, 1):
+            if name not in known:
                 try:
-                    known[name] = _choose(model, None if sequence is None else sequence(), trial)
+                    known[name] = _choose(model, None if show is None else show(), trial)
+                    journal.keep({"trial": name, "choice": known[name]})
                 except (MemoryBudgetError, InputError) as error:
                     counted.refused[trial.point] = error.code
-                    continue
-                journal.keep({"trial": name, "choice": known[name]})
             if on_progress is not None:
-                on_progress("asking", done, len(trials))
+                on_progress("asking", done, len(asked))
     _count(trials, known, counted)
     return counted
+
+
+def _asked(
+    trials: Sequence[Trial],
+) -> Iterator[tuple[str, Trial, Callable[[], VisualSequence] | None]]:
+    """Yield every trial with its views, and each of their questions once without."""
+    blind = set()
+    for trial in trials:
+        yield trial.name, trial, trial.show
+        name = f"blind {_question_key(trial)}"
+        if name not in blind:
+            blind.add(name)
+            yield name, trial, None
+
+
+def _file(shard: tuple[int, int]) -> str:
+    index, count = shard
+    return "answers.jsonl" if count == 1 else f"answers-{index}-of-{count}.jsonl"
+
+
+def _kept(folder: Path, identity: Mapping[str, Any]) -> dict[str, str]:
+    """Return the choices that earlier runs kept, whatever their number of shards."""
+    return {
+        entry["trial"]: entry["choice"]
+        for path in sorted(folder.glob("answers*.jsonl"))
+        for entry in read_journal(path, _KIND, identity, work=_WORK, code=_CODE)
+    }
 
 
 def _choose(model: VisionLanguageModel, sequence: VisualSequence | None, trial: Trial) -> str:

@@ -55,11 +55,13 @@ def test_views_of_a_series_say_band_and_make_and_nothing_else_of_them(
     def edit(image, index) -> None:
         image.PatientAge = "047Y"
         image.Manufacturer = "SIEMENS of DOE^JANE"
+        image.PatientSex = "F"
 
     dicom.write_series(tmp_path / "series", edit=edit)
     made = ct.open_volume(tmp_path / "series").to_sequence(ct.SlicePolicy()).provenance
     found = population_of(made)
     assert (found["age_years"], found["manufacturer"]) == ([40, 49], ["SIEMENS"])
+    assert found["sex"] == ["female"]
     assert found["slice_spacing_mm"] == [round(made["spacing_mm"][0], 2)] * 2
     said = json.dumps(made.to_json())
     assert "047" not in said
@@ -68,11 +70,11 @@ def test_views_of_a_series_say_band_and_make_and_nothing_else_of_them(
 
 def test_what_a_header_does_not_say_is_empty(tmp_path: Path, dicom: ModuleType) -> None:
     def edit(image, index) -> None:
-        for keyword in ("PatientAge", "Manufacturer", "BodyPartExamined"):
+        for keyword in ("PatientAge", "PatientSex", "Manufacturer", "BodyPartExamined"):
             image.pop(keyword, None)
 
     dicom.write_series(tmp_path / "series", edit=edit)
     made = ct.open_volume(tmp_path / "series").to_sequence(ct.SlicePolicy()).provenance
     found = population_of(made)
-    assert (found["age_years"], found["manufacturer"], found["body_part"]) == ([], [], [])
+    assert not any(found[name] for name in ("age_years", "sex", "manufacturer", "body_part"))
     assert not any(population_of({}).values())

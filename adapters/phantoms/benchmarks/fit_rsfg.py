@@ -19,6 +19,7 @@ FIT_TASKS: Final = {
     "fit-rsrc": "FIT-RSRC/FIT-RSRC_Questions_2k.jsonl",
     "hrben": "FIT-RSFG/Eval/HRBEN",
 }
+_RSRC_CATEGORIES: Final = ("relationship", "object", "subject", "exist")
 Row = dict[str, Any]
 
 
@@ -31,7 +32,10 @@ def write_fit_rsfg(benchmark: str, folder: Path, size: int) -> None:
         place = "Data" if benchmark == "hrben" else place
         save(picture(thing, on_the_left=left, seed=number), folder / place / name)
         kind = "ship" if thing == "disc" else "airplane"
-        rows += [{"image": name, **row} for row in _rows(benchmark, kind, left)]
+        asked = (
+            _turns(number, kind, left) if benchmark == "fit-rsrc" else _rows(benchmark, kind, left)
+        )
+        rows += [{"image": name, **row} for row in asked]
     rows = [{"question_id": number, **row} for number, row in enumerate(rows)]
     if benchmark == "hrben":
         _write_hrben(folder / FIT_TASKS[benchmark], rows)
@@ -53,11 +57,6 @@ def _rows(benchmark: str, kind: str, left: bool) -> list[Row]:
             {"text": f"What is here? {_SHORT}", "ground_truth": kind},
             {"text": f"What is here? {_LIST}", "ground_truth": f"{kind}, {side} half"},
         ]
-    if benchmark == "fit-rsrc":
-        text = f"What is in the image?\nA. ship\nB. airplane\nC. stadium\nD. {side}"
-        letter = "A" if kind == "ship" else "B"
-        kinds = ("relationship", "object", "subject", "exist")
-        return [{"text": text, "category": each, "ground_truth": letter} for each in kinds]
     if benchmark != "fit-rsfg/complex":
         truth = f"A fully visible medium {kind} on the {side} part of the image."
         return [{"question": "Describe it.", "ground_truth": truth}]
@@ -65,17 +64,35 @@ def _rows(benchmark: str, kind: str, left: bool) -> list[Row]:
     box = f"{{<{centre:.2f}><50.00><28.00><28.00>|<90>}}"
     stated = f"subject: {kind}, object: {kind}, the relationship is <rel>co-storage with</rel>"
     graph = f"1 <ref>{kind}</ref><rbox>({box})</rbox> is <rel>co-storage with</rel> 1 <ref>{kind}</ref><rbox>({box})</rbox>"
+    parked = (
+        f"A fully visible medium {kind} on the {side} part of the image. "
+        f"It is <rel>co-storage with</rel> 1 <ref>{kind}</ref> <rbox>({box})</rbox>. "
+    )
     truths = {
         "task1": f"There is 1 {kind} in the image: <rbox>({box})</rbox>",
         "task2": "<co-storage with>",
         "task3": stated,
         "task4": f"<rbox>({box})</rbox>",
+        "task5": parked,
         "task6": graph,
     }
     return [
         {"question": f"[{task}] What is in the image?", "category": task, "ground_truth": truth}
         for task, truth in truths.items()
     ]
+
+
+def _turns(number: int, kind: str, left: bool) -> list[Row]:
+    """Ask one question once for each order of its options, all under one id, as the release does."""
+    options = ["ship", "airplane", "stadium", "left half" if left else "right half"]
+    category = _RSRC_CATEGORIES[number % len(_RSRC_CATEGORIES)]
+    rows = []
+    for turn in range(len(options)):
+        put = options[turn:] + options[:turn]
+        told = "\n".join(f"{letter}. {text}" for letter, text in zip("ABCD", put, strict=True))
+        rows.append({"question_id": number, "text": f"What is in the image?\n{told}",
+                     "category": category, "ground_truth": "ABCD"[put.index(kind)]})  # fmt: skip
+    return rows
 
 
 def _write_hrben(folder: Path, rows: list[Row]) -> None:

@@ -29,6 +29,7 @@ TAGS: Final = {
     "Manufacturer": 0x00080070,
     "PatientID": 0x00100020,
     "PatientBirthDate": 0x00100030,
+    "PatientSex": 0x00100040,
     "PatientAge": 0x00101010,
     "AnatomicalOrientationType": 0x00102210,
     "ContrastBolusAgent": 0x00180010,

@@ -6,10 +6,10 @@ enough to compare, nothing that is passed on. A value that cannot be parsed is r
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from longllava_domains.ct.dicom.elements import WANTED, Elements
-from longllava_domains.ct.population import age_from_years, manufacturer_word
+from longllava_domains.ct.population import age_from_years, manufacturer_word, sex_word
 from longllava_domains.formats.dicom.fast_parser import ParsedElements, parse
 from longllava_domains.formats.dicom.pydicom_parser import read_elements
 from longllava_domains.formats.dicom.source_file import SourceFile
@@ -47,6 +47,7 @@ class SliceHeader:
         contrast: ``"contrast"``, ``"native"`` where the header denies it, or empty.
         age_from_years: First year of the age band, None where absent, see `age_from_years`.
         manufacturer: Of the scanner, a word from a fixed list; empty where absent.
+        sex: Of the patient, ``"male"`` or ``"female"``; empty where the header says neither.
         images_in_acquisition: How many images the header says its acquisition has.
         concatenation: Digest of the concatenation that the file is a part of, empty for none.
         concatenation_part, concatenation_parts: Number of the part, and how many there are.
@@ -82,6 +83,7 @@ class SliceHeader:
     contrast: str = ""
     age_from_years: int | None = None
     manufacturer: str = ""
+    sex: str = ""
     images_in_acquisition: int | None = None
     concatenation: str = ""
     concatenation_part: int | None = None
@@ -161,6 +163,15 @@ def parse_header(file: SourceFile, found: ParsedElements) -> SliceHeader | NotAn
     return NotAnImage("file.no_image")
 
 
+def _population(values: Elements) -> dict[str, Any]:
+    """Return age, sex and scanner as a band and words; see `ct.population`."""
+    return {
+        "age_from_years": age_from_years(values.text("PatientAge").upper()),
+        "sex": sex_word(values.text("PatientSex")),
+        "manufacturer": manufacturer_word(values.text("Manufacturer")),
+    }
+
+
 def _image(file: SourceFile, found: ParsedElements, values: Elements) -> SliceHeader:
     return SliceHeader(
         file=file,
@@ -188,8 +199,7 @@ def _image(file: SourceFile, found: ParsedElements, values: Elements) -> SliceHe
         acquired_s=values.acquired_s(),
         trigger_ms=values.decimal("TriggerTime"),
         contrast=values.contrast(),
-        age_from_years=age_from_years(values.text("PatientAge").upper()),
-        manufacturer=manufacturer_word(values.text("Manufacturer")),
+        **_population(values),
         images_in_acquisition=values.integer("ImagesInAcquisition"),
         concatenation=values.digest("ConcatenationUID"),
         concatenation_part=values.short("InConcatenationNumber"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from longllava_domains.ct.population import age_from_years, manufacturer_word, sex_word
 from longllava_domains.errors import DamagedInputError, NotFoundError
 
 _NEEDED = ("VolumeName", "RescaleSlope", "RescaleIntercept", "XYSpacing", "ZSpacing")
@@ -21,12 +22,18 @@ class CtRateVolume:
         rescale_intercept: Intercept; -1024, or -8192 for one vendor.
         spacing_mm: (slice, row, column) distance of voxel centres.
         kernel: Reconstruction kernel as written there, such as ``"B"`` or ``"Br40f"``.
+        manufacturer: Of the scanner, a word from a fixed list; empty where the table says none.
+        sex: ``"male"`` or ``"female"``; empty where the table says neither.
+        age_from_years: First year of the ten that the age lies in; None where the table says none.
     """
 
     rescale_slope: float
     rescale_intercept: float
     spacing_mm: tuple[float, float, float]
     kernel: str = ""
+    manufacturer: str = ""
+    sex: str = ""
+    age_from_years: int | None = None
 
 
 def read_ct_rate_metadata(path: str | Path) -> Mapping[str, CtRateVolume]:
@@ -70,7 +77,12 @@ def _scan(number: int, row: Mapping[str, str]) -> CtRateVolume:
     positive = all(math.isfinite(step) and step > 0 for step in spacing_mm)
     if not positive or not math.isfinite(slope) or not math.isfinite(intercept) or slope == 0:
         raise _damaged(f"row {number} has a scale or spacing that cannot be")
-    return CtRateVolume(slope, intercept, spacing_mm, _kernel(row))
+    return CtRateVolume(
+        slope, intercept, spacing_mm, _kernel(row),
+        manufacturer_word((row.get("Manufacturer") or "").strip()),
+        sex_word(row.get("PatientSex") or ""),
+        age_from_years((row.get("PatientAge") or "").strip().upper()),
+    )  # fmt: skip
 
 
 def _kernel(row: Mapping[str, str]) -> str:

@@ -68,7 +68,7 @@ def series_of(volume: SliceStack) -> dict[str, Any]:
 
     Keys: ``series_number`` (DICOM), ``row`` (of `ct.list_series`), ``images``, ``plane``,
     ``kernel``, ``body_part``, ``phase``, ``z_range_mm``, ``chosen_by``, ``age_years`` (first and
-    last year of a band) and ``manufacturer`` of the scanner, both None where the header does not say.
+    last year of a band), ``manufacturer`` of the scanner and ``sex``, None where the header does not say.
     """
     numbers, facts = volume.report.numbers, volume.facts
     if "series_row" not in numbers:
@@ -88,4 +88,5 @@ def series_of(volume: SliceStack) -> dict[str, Any]:
         "chosen_by": chosen_by,
         "age_years": None if age is None else list(age_band(float(age))),
         "manufacturer": facts.get("manufacturer"),
+        "sex": facts.get("sex"),
     }

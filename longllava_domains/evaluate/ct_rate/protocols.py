@@ -90,7 +90,7 @@ def score_longllava(
     reconstruction: str = "first",
     labels: Sequence[str] | None = None,
 ) -> Result:
-    """Score as Table 8 of the LongLLaVA paper may have: micro averages, one volume per patient.
+    """Score as the CT-RATE table of the LongLLaVA paper may have: micro averages, one volume per patient.
 
     The paper names neither averaging nor volume; CT-CLIP's row in that table agrees with this
     reading. Arguments as `score_ct_clip`; yes and no are taken as 1 and 0.
@@ -273,7 +273,7 @@ PROTOCOLS: Final = tuple(
         ),
         (
             "longllava", "2409.02889v1",
-            "Micro averages, one volume per patient (our reading of LongLLaVA Table 8)",
+            "Micro averages, one volume per patient (our reading of LongLLaVA's CT-RATE table)",
             score_longllava, _ASK,
         ),
         (

@@ -8,6 +8,7 @@ from typing import Any, Final
 from longllava_domains.errors import DamagedInputError
 from longllava_domains.evaluate.datasets.dataset import Dataset, Rows, first_file, not_found
 from longllava_domains.evaluate.fit_rsfg import hrben_references
+from longllava_domains.evaluate.fit_rsfg.rows import TURN_OF
 from longllava_domains.evaluate.predictions import read_table
 
 LICENCE: Final = "CC BY-NC 4.0 (FIT-RS); images of STAR and RSVQA under their own terms"
@@ -54,7 +55,9 @@ def load_fit_rsfg(benchmark: str, folder: Path) -> Dataset:
             code="fit_rsfg.questions",
         )
     rows, repeated = _with_own_ids(rows)
-    notes = (f"{repeated} ids repeat; rows are told apart by their place",) if repeated else ()
+    # In FIT-RSRC they shall repeat, once for each order of the options.
+    is_odd = repeated and benchmark != "fit-rsrc"
+    notes = (f"{repeated} ids repeat; rows are told apart by their place",) if is_odd else ()
     return Dataset(benchmark, "release", {"test": rows}, LICENCE, notes)
 
 
@@ -89,12 +92,13 @@ def _hrben(folder: Path) -> Rows:
 
 
 def _with_own_ids(rows: Rows) -> tuple[Rows, int]:
-    """Give rows whose id repeats one of their own."""
+    """Give rows whose id repeats one of their own, and keep the one that they share."""
     counts = Counter(str(row["question_id"]) for row in rows)
     repeated = sum(count for count in counts.values() if count > 1)
     if not repeated:
         return rows, 0
     numbered = tuple(
-        {**row, "question_id": f"{row['question_id']}/{place}"} for place, row in enumerate(rows)
+        {**row, TURN_OF: str(row["question_id"]), "question_id": f"{row['question_id']}/{place}"}
+        for place, row in enumerate(rows)
     )
     return numbered, repeated

@@ -28,7 +28,7 @@ def score_choices(items: Sequence[ItemToScore], protocol: ProtocolName) -> Score
     rows: dict[tuple[str, str], list[int]] = {}
     for index, (item, verdict) in enumerate(zip(items, verdicts, strict=True)):
         if verdict.score is not None:
-            rows.setdefault((item.id, _category(item)), []).append(index)
+            rows.setdefault((item.turn_of, _category(item)), []).append(index)
     right, first = np.zeros(len(items)), np.zeros(len(items), bool)
     for members in rows.values():  # a question's score stands on its first row
         first[members[0]] = True

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from longllava_domains.evaluate.predictions import Pairing
 from longllava_domains.evaluate.statistic import Statistic
 
 ProtocolName = Literal["official", "strict"]
+TURN_OF: Final = "turn_of"
+"""Field of a reference for the id that several rows of a file share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class ItemToScore:
         question: The prompt, empty where the file does not keep it.
         answer: The model's answer; empty where it is missing and counted wrong.
         truth: The true answer.
+        turn_of: Id that the rows of one question share; its own where rows have none beside it.
     """
 
     position: int
@@ -31,6 +34,7 @@ class ItemToScore:
     question: str
     answer: str
     truth: str
+    turn_of: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ def items_of(pairing: Pairing) -> list[ItemToScore]:
             question=_text(pair.reference.get("question", pair.reference.get("text"))),
             answer=pairing.answer(pair) or "",
             truth=pairing.truth(pair),
+            turn_of=_text(pair.reference.get(TURN_OF)) or pair.id,
         )
         for pair in pairing.pairs
     ]

@@ -176,7 +176,7 @@ def _entries(benchmark: str) -> tuple[_Entry, ...]:
         ),
         (
             "huatuo-mcq", "f699d88d",
-            "Option letters: HuatuoGPT-Vision's tables, which LongLLaVA Table 7 quotes",
+            "Option letters: HuatuoGPT-Vision's tables, which LongLLaVA's table quotes",
             score_huatuo, {"choice": _LETTER_PROMPT},
             {"temperature": 0.2, "repetition_penalty": 1.2, "max_new_tokens": 256},
         ),

@@ -37,7 +37,9 @@ def export(
 
 
 def lmms_task(
-    benchmark: Annotated[str, typer.Argument(help="vqa-rad, path-vqa, fit-rsfg/vqa, multipathqa")],
+    benchmark: Annotated[
+        str, typer.Argument(help="vqa-rad, path-vqa, fit-rsfg/vqa, ct-rate, multipathqa")
+    ],
     data: Annotated[Path, typer.Option(help="Folder of the benchmark")],
     output: Annotated[Path, typer.Option(help="Folder for lmms-eval's --include_path")],
     limit: Annotated[

@@ -25,31 +25,32 @@ def register(app: typer.Typer) -> None:
 
 def tables() -> None:
     """Name the tables of the LongLLaVA paper, and how each is run."""
-    from longllava_domains.pipelines.measures.reproduce import TABLES, paper_table
+    from longllava_domains.pipelines.measures.paper import TABLES, paper_source, paper_table
 
     for number in TABLES:
         found = paper_table(number)
         stdout.print(f"{number}: {found.title}; runs through {found.through}", markup=False)
+    stdout.print(f"Read from: {paper_source()}.", markup=False)
 
 
 def paper(
     *,
     model: Model = None,
     loading: LoadOptions,
-    number: Annotated[str, typer.Option("--table", help="2, 3, 5, 6, 7, 8 or 10")],
+    number: Annotated[str, typer.Option("--table", help="2, 3, 5, 6, 7, 8, 10 or figure-8")],
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder with a folder for each benchmark: ct-rate, vqa-rad ..."),
+        typer.Option(help="Folder with a folder for each: ct-rate, vqa-rad, star, lmms-eval ..."),
     ] = None,
     values: Annotated[
         Path | None,
         typer.Option("--paper", help="JSON list of the paper's rows, over those on record"),
     ] = None,
     tokens: Annotated[
-        int, typer.Option(help="Table 3: length of the prompt", callback=at_least(1))
+        int, typer.Option(help="Table 5: length of the prompt", callback=at_least(1))
     ] = 100_000,
     answer: Annotated[
-        int, typer.Option(help="Table 3: longest answer", callback=at_least(2))
+        int, typer.Option(help="Table 5: longest answer", callback=at_least(2))
     ] = 1000,
     limit: Annotated[
         int | None, typer.Option(help="Only the first N rows of each", callback=at_least(1))
@@ -59,13 +60,14 @@ def paper(
     """Put a table of the LongLLaVA paper beside our numbers: matches, differs, impossible, not run."""
     from longllava_domains.pipelines.benchmark.outcome import make_folder
     from longllava_domains.pipelines.loading import load
-    from longllava_domains.pipelines.measures.reproduce import HEAD, paper_table, save_reproduction
+    from longllava_domains.pipelines.measures.paper import paper_table
+    from longllava_domains.pipelines.measures.reproduce import HEAD, save_reproduction
     from longllava_domains.pipelines.measures.reproducing import run_table
 
     table = paper_table(number, values)
     require_data(data)
     loaded = load(require_model(model), loading)
-    folder = make_folder(output or f"longllava-table-{number}")
+    folder = make_folder(output or f"longllava-{table.name}")
     with progress() as advance:
         lines, runs = run_table(
             loaded,

@@ -57,8 +57,8 @@ def test_reports_and_labels_are_joined_by_scan_and_grouped_by_patient(tmp_path: 
     assert limits == {}  # the reports say nothing of their scans
 
 
-def scan(from_years: int, make: str, spacing_mm: float) -> dict[str, Any]:
-    series = {"age_years": [from_years, from_years + 9], "manufacturer": make, "kernel": "unknown",
+def scan(from_years: int, make: str, spacing_mm: float, sex: str = "female") -> dict[str, Any]:
+    series = {"age_years": [from_years, from_years + 9], "manufacturer": make, "kernel": "unknown", "sex": sex,
               "body_part": ["CHEST"], "phase": ["native", "2", "of", "5"]}  # fmt: skip
     return {"series": series, "spacing_mm": [spacing_mm, 0.7, 0.7]}
 
@@ -74,6 +74,7 @@ def test_limits_are_what_all_scans_say_of_themselves(tmp_path: Path) -> None:
         "body_part": ["CHEST"],
         "phase": ["native"],
         "manufacturer": ["GE", "SIEMENS"],
+        "sex": ["female"],
         "age_years": [40, 79],
         "slice_spacing_mm": [1.0, 2.5],
     }

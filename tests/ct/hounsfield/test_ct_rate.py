@@ -26,8 +26,10 @@ def write(folder: Path, text: str) -> Path:
 def test_a_table_is_read(tmp_path: Path, mark: str) -> None:
     table = read_ct_rate_metadata(write(tmp_path, f"{mark}{COLUMNS}\n{ROWS}"))
     assert dict(table) == {
-        "made_1_a_1.nii.gz": CtRateVolume(1, -1024, (1.5, 0.341796875, 0.341796875), "B"),
-        "made_2_a_1.nii.gz": CtRateVolume(1, -8192, (0.75, 0.75, 0.75), "Br40f"),
+        "made_1_a_1.nii.gz": CtRateVolume(
+            1, -1024, (1.5, 0.341796875, 0.341796875), "B", "OTHER", "female"
+        ),
+        "made_2_a_1.nii.gz": CtRateVolume(1, -8192, (0.75, 0.75, 0.75), "Br40f", "OTHER", "male"),
     }
 
 

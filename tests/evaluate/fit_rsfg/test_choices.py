@@ -1,9 +1,12 @@
 """FIT-RSRC: the letter that an answer states, and questions asked in turns."""
 
+from pathlib import Path
+
 import pytest
 from fit_rsfg_answers import row
 
-from longllava_domains.evaluate import score
+from longllava_domains.adapters.phantoms import write_benchmark
+from longllava_domains.evaluate import load_dataset, score
 from longllava_domains.evaluate.fit_rsfg.choices import CATEGORIES
 
 
@@ -53,3 +56,20 @@ def test_a_category_of_another_name_is_left_out_officially() -> None:
     assert official.metrics["accuracy"] == 0.0
     assert official.counts.unscored == 1
     assert score("fit-rsrc", rows, protocol="strict").metrics["accuracy"] == 0.5
+
+
+def test_the_turns_of_the_released_file_are_one_question_each(tmp_path: Path) -> None:
+    data = load_dataset("fit-rsrc", write_benchmark("fit-rsrc", tmp_path / "data", size=3))
+    answers = [
+        {"question_id": each["question_id"], "answer": each["ground_truth"]}
+        for each in data.references
+    ]
+    assert len(answers) == len({each["question_id"] for each in answers}) == 12
+    answers[5]["answer"] = "E"
+    for protocol in ("official", "strict"):
+        found = score("fit-rsrc", answers, data, protocol=protocol)
+        assert found.metrics == pytest.approx(
+            {"accuracy": 2 / 3, "accuracy/relationship": 1.0, "accuracy/object": 0.0,
+             "accuracy/subject": 1.0}
+        )  # fmt: skip
+        assert "3 questions in 12 rows" in " ".join(found.notes)

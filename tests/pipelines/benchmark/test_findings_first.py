@@ -1,6 +1,7 @@
 """Reports that are written for findings scored first, beside those that are written directly."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from longllava_domains.adapters.phantoms.benchmarks import write_benchmark
 from longllava_domains.answer import Answer
 from longllava_domains.errors import PolicyError
 from longllava_domains.pipelines.benchmark.benchmark import Benchmark, RunSettings
+from longllava_domains.pipelines.ct.calibration import Calibration
+from longllava_domains.pipelines.ct.outside_volumes import outside_volumes
 from longllava_domains.visual import VisualSequence
 
 NAME = "ct-rate/reports"
@@ -125,3 +128,55 @@ def test_a_calibration_of_another_model_is_refused(
             settings=RunSettings(calibration=calibration),
         )  # fmt: skip
     assert caught.value.code == "calibration.mismatch"
+
+
+def run_with_limits(data: Path, calibration: Path, out: Path, limits: dict[str, object]) -> dict:
+    fitted = json.loads(calibration.read_text()) | {"limits": limits}
+    calibration.write_text(json.dumps(fitted))
+    settings = RunSettings(draws=20, calibration=calibration)
+    Benchmark(WritingModel())(NAME, data, out, protocols=["findings-first"], settings=settings)
+    return json.loads((out / "card.json").read_text())
+
+
+def test_findings_of_a_volume_outside_the_calibration_are_withheld_and_counted(
+    data: Path, calibration: Path, tmp_path: Path
+) -> None:
+    table = data / "dataset/metadata/validation_metadata.csv"
+    before = table.read_text()
+    rows = before.splitlines()
+    young = [row.replace(",PHANTOM,O,060Y", ",SIEMENS,F,031Y") for row in rows[1:2]]
+    old = [row.replace(",PHANTOM,O,060Y", ",SIEMENS,M,075Y") for row in rows[2:]]
+    table.write_text("\n".join([rows[0], *young, *old]) + "\n")
+    limits = {"age_years": [20, 69], "sex": ["female"], "manufacturer": ["SIEMENS"]}
+    try:
+        card = run_with_limits(data, calibration, tmp_path / "out", limits)
+    finally:
+        table.write_text(before)
+    counted = card["settings"]["run"]
+    assert counted["calibration.outside"] == 1
+    assert counted["calibration.outside.age_years"] == counted["calibration.outside.sex"] == 1
+    assert any("1 of 2 volumes lie outside" in note for note in card["notes"])
+    for ending in ("", "-blind", "-shuffled"):
+        path = tmp_path / f"out/predictions-findings-first{ending}.jsonl"
+        reports = {
+            row["VolumeName"]: row["report"]
+            for row in map(json.loads, path.read_text().splitlines())
+        }
+        assert PRESENT in reports["valid_1_a_1"]
+        assert reports["valid_2_a_1"] == f"{PROMPT} Done."
+
+
+def test_what_the_table_does_not_say_counts_as_inside(calibration: Path) -> None:
+    fitted = replace(
+        Calibration.from_file(calibration), limits={"sex": ("male",), "body_part": ("CHEST",)}
+    )
+    found = outside_volumes(fitted, ["valid_1_a_1"], None)
+    assert found.codes == {}
+    assert any("says nothing of 1 volumes" in note for note in found.notes)
+    belly = outside_volumes(
+        replace(fitted, limits={"body_part": ("ABDOMEN",)}), ["valid_1_a_1"], None
+    )
+    assert belly.codes == {"valid_1_a_1": ("calibration.outside.body_part",)}
+    without = outside_volumes(replace(fitted, limits={}), ["valid_1_a_1"], None)
+    assert without.codes == {}
+    assert "no limits" in without.notes[0]

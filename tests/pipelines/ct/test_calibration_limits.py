@@ -24,7 +24,7 @@ def old_scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("old")
     for path in sorted(PHANTOM.rglob("*.dcm")):
         image = pydicom.dcmread(path)
-        image.PatientAge, image.Manufacturer = "074Y", "SIEMENS"
+        image.PatientAge, image.PatientSex, image.Manufacturer = "074Y", "F", "SIEMENS"
         image.save_as(folder / path.name)
     return folder
 
@@ -48,6 +48,8 @@ def calibration(folder: Path, limits: dict[str, Any], sha256: str = "0" * 64) ->
         ({"age_years": [20, 69]}, ("calibration.outside.age_years",)),
         ({"age_years": [80, 150]}, ("calibration.outside.age_years",)),
         ({"manufacturer": ["GE", "CANON"]}, ("calibration.outside.manufacturer",)),
+        ({"sex": ["male"]}, ("calibration.outside.sex",)),
+        ({"sex": ["female", "male"]}, ()),
         ({"slice_spacing_mm": [0.1, 0.2]}, ("calibration.outside.slice_spacing_mm",)),
         (
             {
@@ -60,7 +62,7 @@ def calibration(folder: Path, limits: dict[str, Any], sha256: str = "0" * 64) ->
         ({"age_years": [74, 74]}, ()),  # in the band, as far as is known
     ],
 )
-def test_age_make_and_spacing_are_held_against_the_limits(
+def test_age_sex_make_and_spacing_are_held_against_the_limits(
     old_scan: Path, tmp_path: Path, limits: dict[str, Any], codes: tuple[str, ...]
 ) -> None:
     views = ct.open_volume(old_scan).to_sequence(FEW)
@@ -72,10 +74,10 @@ def test_age_make_and_spacing_are_held_against_the_limits(
 def test_a_scan_that_says_nothing_of_age_and_scanner_is_not_held_against_them(
     tmp_path: Path,
 ) -> None:
-    fitted = calibration(tmp_path, {"age_years": [20, 69], "manufacturer": ["GE"]})
+    fitted = calibration(tmp_path, {"age_years": [20, 69], "manufacturer": ["GE"], "sex": ["male"]})
     for path in sorted(PHANTOM.rglob("*.dcm")):
         image = pydicom.dcmread(path)
-        for keyword in ("PatientAge", "Manufacturer"):
+        for keyword in ("PatientAge", "PatientSex", "Manufacturer"):
             image.pop(keyword, None)
         (tmp_path / "scan").mkdir(exist_ok=True)
         image.save_as(tmp_path / "scan" / path.name)

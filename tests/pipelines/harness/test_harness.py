@@ -10,6 +10,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml as yaml_library
 from other_family import OtherModel
 from PIL import Image
 
@@ -93,11 +94,47 @@ def test_a_task_of_lmms_eval_has_prompts_truths_and_views(name: str, tmp_path: P
     exec(functions.read_text(), names)
     assert names["process"](rows[0], [f" {rows[0]['answer'].upper()}."]) == {"exact_match": 1.0}
     assert names["visuals"](rows[0])[0].mode == "RGB"
+    task = task_of(yaml)
+    assert set(task) >= {"task", "dataset_path", "test_split", "output_type", "doc_to_visual",
+                         "doc_to_text", "doc_to_target", "process_results", "metric_list"}  # fmt: skip
+    assert task["dataset_kwargs"]["data_files"] == {"test": str(table)}
+    called = [task["doc_to_visual"], task["doc_to_text"], task["process_results"]]
+    called += [each["aggregation"] for each in task["metric_list"] if each["aggregation"] != "mean"]
+    assert all(each.partition(".")[0] == functions.stem for each in called)
+    assert all(each.partition(".")[2] in names for each in called)
+    scored = names[task["process_results"].partition(".")[2]](rows[0], [rows[0]["answer"]])
+    assert {each["metric"] for each in task["metric_list"]} == set(scored)
+
+
+def task_of(path: Path) -> dict[str, Any]:
+    """Read a task as lmms-eval's loader does: plain YAML, and names of functions beside it."""
+    loader = type("Loader", (yaml_library.SafeLoader,), {})
+    loader.add_constructor("!function", lambda reader, node: reader.construct_scalar(node))
+    return yaml_library.load(path.read_text(), loader)  # noqa: S506 - a safe loader
+
+
+def test_findings_of_ct_rate_are_questions_counted_by_precision_and_recall(tmp_path: Path) -> None:
+    data = write_benchmark("ct-rate", tmp_path / "data", size=2)
+    (tmp_path / "tasks").mkdir()
+    _, table, functions = write_lmms_tasks("ct-rate", data, tmp_path / "tasks")
+    rows = [json.loads(line) for line in table.read_text().splitlines()]
+    assert len(rows) == len({row["id"] for row in rows}) == 2 * 18
+    truths = {row["id"] for row in rows if row["answer"] == "yes"}
+    assert truths == {"valid_1_a_1/9", "valid_2_a_1/12"}  # a nodule, an effusion
+    names: dict[str, Any] = {}
+    exec(functions.read_text(), names)
+    said = {"valid_1_a_1/9": "Yes, there is.", "valid_1_a_1/0": "yes"}
+    pairs = [
+        names["process_finding"](row, [said.get(row["id"], "No.")])["micro_f1"] for row in rows
+    ]
+    found = [names[name](pairs) for name in ("micro_precision", "micro_recall", "micro_f1")]
+    assert found == [0.5, 0.5, 0.5]
+    assert names["micro_f1"]([[False, False]]) == 0.0
 
 
 def test_there_is_no_task_of_what_is_no_question(tmp_path: Path) -> None:
     with pytest.raises(PolicyError):
-        write_lmms_tasks("ct-rate", tmp_path, tmp_path)
+        write_lmms_tasks("ct-rate/reports", tmp_path, tmp_path)
 
 
 REFERENCES = [{"qid": k, "question": f"Q\t{k}?", "answer": "yes"} for k in range(3)]

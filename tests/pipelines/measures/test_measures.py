@@ -1,65 +1,23 @@
-"""Needles, curves and the paper's tables, by a model that really looks."""
+"""Needles, curves and times, by a model that really looks."""
 
 import json
-import zipfile
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from other_family import OtherModel, OtherSession
+from other_family import OtherModel
+from seeing import SeeingModel, discs
 
-from longllava_domains.adapters.phantoms import write_benchmark
 from longllava_domains.errors import DamagedInputError, NotFoundError, PolicyError
 from longllava_domains.pipelines.cli.main import run
-from longllava_domains.pipelines.measures.efficiency import Efficiency, measure_efficiency
+from longllava_domains.pipelines.measures.efficiency import measure_efficiency
 from longllava_domains.pipelines.measures.needle import needle_trials
-from longllava_domains.pipelines.measures.pictures import COLOURS, disc_frame
-from longllava_domains.pipelines.measures.reproduce import (
-    compare_efficiency,
-    paper_table,
-    save_reproduction,
-)
-from longllava_domains.pipelines.measures.reproducing import run_table
+from longllava_domains.pipelines.measures.pictures import disc_frame
 from longllava_domains.pipelines.measures.scaling import (
     scaling_trials,
     shot_samples,
     write_shot_samples,
 )
 from longllava_domains.pipelines.measures.trials import Share, run_trials
-from longllava_domains.vision_language import ChoiceScore, ViewFormat
-from longllava_domains.visual import VisualSequence
-
-
-def discs(pixels: Any) -> set[str]:
-    """Name the colours of the discs in a picture: haystacks are grey."""
-    found = set()
-    for name, colour in COLOURS.items():
-        near = np.abs(pixels.astype(int) - colour).max(axis=2) < 20
-        if near.mean() > 0.002:
-            found.add(name)
-    return found
-
-
-class SeeingSession(OtherSession):
-    """Chooses the colour that it sees in the first `far` views; guesses the first choice otherwise."""
-
-    def score(self, question: str, choices: Sequence[str], **how: Any) -> tuple[ChoiceScore, ...]:
-        self.model.scored += 1
-        seen = set().union(*(discs(v.pixels) for v in list(self.sequence or ())[: self.model.far]))
-        said = next((choice for choice in choices if choice in seen), choices[0])
-        return tuple(ChoiceScore(each, (0.0 if each == said else -1.0,)) for each in choices)
-
-
-class SeeingModel(OtherModel):
-    view_format = ViewFormat(view_px=64, tokens_per_view=16, trained_tokens=0)
-
-    def __init__(self, far: int = 10_000) -> None:
-        self.far, self.scored = far, 0
-
-    def open(self, sequence: VisualSequence | None, **how: Any) -> SeeingSession:
-        return SeeingSession(self, sequence)
 
 
 def test_a_needle_is_found_as_far_as_the_model_looks_and_guessing_stands_beside(
@@ -133,50 +91,9 @@ def test_an_interval_holds_the_share() -> None:
     assert high == pytest.approx(0.9544, abs=1e-3)
 
 
-def test_a_paper_row_that_cannot_be_is_said_to_be_impossible_before_any_run(tmp_path: Path) -> None:
-    lines, runs = run_table(
-        SeeingModel(), paper_table("8"), None, tmp_path, tokens=1, answer=2, limit=None
-    )
-    assert {line.verdict for line in lines} == {"impossible"}
-    assert "prevalence" in lines[0].why
-    assert runs == []
-
-
-def test_a_table_runs_what_data_it_has_and_sends_no_truths(tmp_path: Path) -> None:
-    write_benchmark("vqa-rad", tmp_path / "data/vqa-rad", size=3)
-    values = tmp_path / "paper.json"
-    rows = [{"model": "m", "benchmark": "vqa-rad", "protocol": "huatuo-mcq", "metric": "accuracy", "value": 0.5},
-            {"model": "m", "benchmark": "path-vqa", "protocol": "huatuo-mcq", "metric": "accuracy", "value": 0.5}]  # fmt: skip
-    values.write_text(json.dumps(rows))
-    table = paper_table("7", values)
-    lines, runs = run_table(
-        OtherModel(), table, tmp_path / "data", tmp_path / "out", tokens=1, answer=2, limit=None
-    )
-    assert lines[0].ours is not None
-    assert lines[0].verdict in ("matches", "differs")
-    assert lines[1].verdict == "not run"
-    *_, archive = save_reproduction(tmp_path / "out", table, lines, {"model": "other"}, runs)
-    with zipfile.ZipFile(archive) as packed:
-        names = packed.namelist()
-    assert "vqa-rad/card.json" in names
-    assert "vqa-rad/predictions-huatuo-mcq-blind.jsonl" in names
-    assert not any("rows" in name or "answers" in name for name in names)
-    assert paper_table("7").rows[0].value is None
-
-
-def test_another_length_than_the_papers_is_shown_and_not_compared() -> None:
-    measured = Efficiency("text", 300, 0, 16.5, 62.1, 5, None, 1, 10**9)
-    assert {line.verdict for line in compare_efficiency(paper_table("3"), measured)} == {"not run"}
-    whole = Efficiency("text", 100_000, 0, 16.0, 62.1, 1000, None, 1, 38_700_000_000)
-    verdicts = [line.verdict for line in compare_efficiency(paper_table("3"), whole)][:4]
-    assert verdicts == ["matches", "matches", "matches", "not run"]
-
-
 def test_what_cannot_be_measured_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PolicyError):
         measure_efficiency(OtherModel(), "sound", 10)
-    with pytest.raises(PolicyError):
-        paper_table("4")
     assert run(["evaluate", "needle", "--frames", "two", "--model", "demo"]) == 2
 
 

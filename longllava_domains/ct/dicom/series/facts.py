@@ -19,6 +19,8 @@ def series_facts(headers: Sequence[SliceHeader], row: SeriesRow) -> dict[str, st
         facts["age_from_years"] = first.age_from_years
     if first.manufacturer:
         facts["manufacturer"] = first.manufacturer
+    if first.sex:
+        facts["sex"] = first.sex
     if first.thickness_mm:
         facts["thickness_mm"] = first.thickness_mm
     if first.kvp:
