@@ -160,10 +160,8 @@ def load_model(
 
     Args:
         model: ``"demo"``, a folder, or a hub id; only a hub id reaches the network.
-        adapter: Folder or hub id of a PEFT adapter, or a packaged one such as ``"demo-ct"``, merged
-            into the weights; beside those in 8 bits it stays in the network's own precision, and
-            one of experts is merged before they are put into 8 bits.
-            ``"none"`` and None load the model as it is.
+        adapter: Folder or hub id of a PEFT adapter, or a packaged one such as ``"demo-ct"``. It is
+            merged, before experts are put into 8 bits; beside other weights in 8 bits it stays apart.
         tokenizer: Folder with tokenizer.json; by default the checkpoint's own.
         device: A torch device; ``"auto"`` for all GPUs and, for what does not fit, the processor;
             by default CUDA where there is one, else the CPU.
