@@ -32,7 +32,7 @@ import raster_builder as rasters
 import slide_builder as slides
 from pydicom.encaps import encapsulate
 
-from longllava_domains import ct
+from longllava_domains import ct, load_model
 from longllava_domains.archive import Manifest
 from longllava_domains.archive.results.schema import VARYING
 from longllava_domains.errors import LongLlavaError
@@ -201,7 +201,8 @@ def expected(manifest: Manifest, domain: str) -> dict[str, tuple[str, str]]:
         "pathology": {"max_views": 2},
         "remote_sensing": {"max_tokens": 1500},
     }
-    show: Any = ShowItem(settings[domain], None)
+    # As the model sees them: whether a token budget fits depends on what a view costs it.
+    show: Any = ShowItem(settings[domain], load_model("demo").view_format)
     if domain == "ct":  # from its folder, as `longllava report` would
         policy = CTPreset.named().policy(336, spacing_mm=60.0)
 

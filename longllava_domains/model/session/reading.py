@@ -66,7 +66,7 @@ def read_tails(
             rows = same[start : start + most]
             watch.between_chunks(len(hidden), len(tails))
             read = _read_equal(network, [tails[at] for at in rows], watch)
-            hidden.update(zip(rows, read.split(1), strict=True))
+            hidden.update((at, read[place : place + 1]) for place, at in enumerate(rows))
     return torch.cat([hidden[at] for at in range(len(tails))])
 
 
