@@ -22,9 +22,10 @@ from longllava_domains.archive.report.metrics import write_metrics
 from longllava_domains.archive.report.summary import RunSummary, drift, summarize
 from longllava_domains.archive.report.write import write_reports
 from longllava_domains.archive.results.upkeep import Forgotten, counts, retry
-from longllava_domains.archive.scorer import FindingScore, Job, Scored, Scorer
+from longllava_domains.archive.scorer import BatchScorer, FindingScore, Job, Scored, Scorer
 
 __all__ = [
+    "BatchScorer",
     "FindingScore",
     "Forgotten",
     "IdcPlan",

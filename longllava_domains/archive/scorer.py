@@ -3,9 +3,9 @@
 An engine moves items and rows. It knows no model and no domain; a pipeline gives it a `Job`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from longllava_domains.archive.fingerprint import ScoringSpec
 from longllava_domains.archive.item import Item
@@ -58,6 +58,26 @@ class Scorer(Protocol):
         Args:
             item: The item.
             prepared: What the job's `prepare` returned for it.
+        """
+
+
+@runtime_checkable
+class BatchScorer(Protocol):
+    """A scorer that can also take several items at once."""
+
+    def score(self, item: Item, prepared: Any) -> Scored:
+        """As `Scorer.score`."""
+
+    def score_many(self, pairs: Sequence[tuple[Item, Any]]) -> list[Scored]:
+        """Score items together; each comes to what `score` says, but for the last digits.
+
+        Whatever it raises says nothing of any item: each is then scored alone.
+
+        Args:
+            pairs: Items, each with what the job's `prepare` returned for it.
+
+        Returns:
+            One result for each, in order.
         """
 
 

@@ -15,7 +15,7 @@ from longllava_domains.model.load import LongLlava, load_model
 from longllava_domains.model.network.auto_processor import LongLlavaProcessor
 from longllava_domains.model.network.config import LongLlavaConfig
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
-from longllava_domains.model.session.batching import answer_many
+from longllava_domains.model.session.batching import answer_many, score_many
 from longllava_domains.model.session.session import Session
 from longllava_domains.vision_language import ChoiceScore, Monitor, Sampling
 
@@ -36,6 +36,7 @@ __all__ = [
     "kernel_report",
     "load_checkpoint",
     "load_model",
+    "score_many",
     "use_exact_state",
 ]
 

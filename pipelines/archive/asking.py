@@ -2,8 +2,12 @@
 
 import json
 import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
+from longllava_domains.answer import Answer
 from longllava_domains.archive import Item, Scored
 from longllava_domains.export.slides.qupath import write_views
 from longllava_domains.files import write_text
@@ -34,12 +38,48 @@ class AskScorer:
 
     def score(self, item: Item, prepared: ShownItem) -> Scored:
         """Ask about one item."""
-        question = f"{prepared.lead} {self._asked.question}".strip()
         began = time.perf_counter()
         with self._model.open(prepared.sequence) as session:
             seen = time.perf_counter()
-            answer = session.ask(question, max_new_tokens=self._asked.max_new_tokens)
+            answer = session.ask(
+                self._question(prepared), max_new_tokens=self._asked.max_new_tokens
+            )
         seconds = {"prefill": seen - began, "generation": time.perf_counter() - seen}
+        return self._scored(item, prepared, answer, self._clock.parted(seconds))
+
+    def score_many(self, pairs: Sequence[tuple[Item, ShownItem]]) -> list[Scored]:
+        """Ask about several items; each is seen by itself, and the answers share their steps."""
+        from longllava_domains.model import Session, answer_many
+
+        began = time.perf_counter()
+        with ExitStack() as stack:
+            sessions = [
+                cast(Session, stack.enter_context(self._model.open(prepared.sequence)))
+                for _, prepared in pairs
+            ]
+            seen = time.perf_counter()
+            questions = [self._question(prepared) for _, prepared in pairs]
+            answers = answer_many(
+                list(zip(sessions, questions, strict=True)),
+                max_new_tokens=self._asked.max_new_tokens,
+            )
+        count = len(pairs)
+        seconds = {
+            "prefill": (seen - began) / count,
+            "generation": (time.perf_counter() - seen) / count,
+        }
+        shares = self._clock.parted(seconds, count)
+        return [
+            self._scored(item, prepared, answer, shares)
+            for (item, prepared), answer in zip(pairs, answers, strict=True)
+        ]
+
+    def _question(self, prepared: ShownItem) -> str:
+        return f"{prepared.lead} {self._asked.question}".strip()
+
+    def _scored(
+        self, item: Item, prepared: ShownItem, answer: Answer, seconds: Mapping[str, float]
+    ) -> Scored:
         places: list[Path] = []
         if "json" in self._asked.files:
             place = self._files.place(item, "answer.json")
@@ -63,7 +103,7 @@ class AskScorer:
                 "cut": answer.stopped == "length",
             },
             input_sha256=prepared.sequence.content_sha256(),
-            seconds=self._clock.parted(seconds),
+            seconds=seconds,
             files=self._files.named(places) if places else (),
             demo=bool(answer.provenance.get("demo", False)),
         )

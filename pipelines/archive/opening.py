@@ -44,7 +44,8 @@ def opened(item: Item, settings: Any) -> Iterator[Any]:
         yield open_ct(item, repair=settings.repair, hu=settings.hu)
         return
     domain = domains()[item.domain]
-    if item.domain == "remote_sensing" and item.uri.startswith(("http://", "https://", "s3://")):
+    in_place = item.uri.startswith(("http://", "https://", "s3://")) and not item.members
+    if item.domain == "remote_sensing" and in_place:
         with domain.open([item.uri], settings) as scene:  # read in place, a block at a time
             yield scene
         return

@@ -1,6 +1,7 @@
 """CT reports and findings of the items of an archive."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from longllava_domains.archive import FindingScore, Item, Scored, open_ct
@@ -10,6 +11,7 @@ from longllava_domains.pipelines.archive.stages import VisionClock
 from longllava_domains.pipelines.archive.task import ArchiveTask
 from longllava_domains.pipelines.ct.reading import CTReading, ShownCT
 from longllava_domains.pipelines.ct.report import CTReport
+from longllava_domains.pipelines.ct.together import read_together
 
 
 class CTArchiveScorer:
@@ -35,7 +37,24 @@ class CTArchiveScorer:
 
     def score(self, item: Item, prepared: ShownCT) -> Scored:
         """Score one CT; chest findings are withheld where the CT is proved to show no chest."""
-        reading = self._report.read(prepared, max_new_tokens=None if self._with_text else 1)
+        reading = self._report.read(prepared, max_new_tokens=self._longest())
+        return self._scored(item, reading, self._clock.parted(reading.seconds))
+
+    def score_many(self, pairs: Sequence[tuple[Item, ShownCT]]) -> list[Scored]:
+        """Score several CTs; each is seen by itself, then questions and drafts share their steps."""
+        shown = [prepared for _, prepared in pairs]
+        readings = read_together(self._report, shown, max_new_tokens=self._longest())
+        seconds = self._clock.parted(readings[0].seconds, len(pairs))
+        return [
+            self._scored(item, reading, seconds)
+            for (item, _), reading in zip(pairs, readings, strict=True)
+        ]
+
+    def _longest(self) -> int | None:
+        """Return the longest draft: of findings alone, one token."""
+        return None if self._with_text else 1
+
+    def _scored(self, item: Item, reading: CTReading, seconds: Mapping[str, float]) -> Scored:
         places = self._write(item, reading)
         return Scored(
             text=reading.text if self._with_text else "",
@@ -48,7 +67,7 @@ class CTArchiveScorer:
                 "withheld": len(reading.provenance.get("withheld", ())),
             },
             input_sha256=reading.sequence.content_sha256(),
-            seconds=self._clock.parted(reading.seconds),
+            seconds=seconds,
             files=self._files.named(places) if places else (),
             demo=bool(reading.provenance.get("demo", False)),
         )

@@ -23,13 +23,14 @@ class VisionClock:
             parts.vision_tower.embeddings.register_forward_pre_hook(self._begin)
             parts.multi_modal_projector.register_forward_hook(self._end)
 
-    def parted(self, seconds: Mapping[str, float]) -> dict[str, float]:
+    def parted(self, seconds: Mapping[str, float], items: int = 1) -> dict[str, float]:
         """Return stages with the time of vision taken out of the first, and begin anew.
 
         Args:
-            seconds: Stage -> time; the views are looked at in the first.
+            seconds: Stage -> time of one item; the views are looked at in the first.
+            items: That were looked at since the last call, each for an equal share of the time.
         """
-        spent, self._spent = self._spent, 0.0
+        spent, self._spent = self._spent / items, 0.0
         if not spent:
             return dict(seconds)
         first = next(iter(seconds))

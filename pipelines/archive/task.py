@@ -20,6 +20,8 @@ TASKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 ARCHIVE_TASKS: Final = tuple(TASKS)
+# Tasks whose items can be scored together.
+TOGETHER: Final = ("ct-findings", "ct-report", "ask")
 # Task -> the files that it can write for an item.
 FILES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {

@@ -3,32 +3,24 @@
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from longllava_domains import ct
 from longllava_domains.answer import Answer
-from longllava_domains.ct.population import population_of
 from longllava_domains.ct.views.policy import ReconstructionKernel
 from longllava_domains.ct_rate_labels import CT_RATE_LABELS
 from longllava_domains.pipelines.ct.as_volume import CTOpenOptions, as_volume
 from longllava_domains.pipelines.ct.calibration import Calibration
+from longllava_domains.pipelines.ct.draft_rules import DraftRules
 from longllava_domains.pipelines.ct.findings import score_findings
-from longllava_domains.pipelines.ct.findings_first import (
-    OUTSIDE,
-    conditioned_prompt,
-    outside_population,
-    require_mode,
-)
+from longllava_domains.pipelines.ct.findings_first import require_mode
 from longllava_domains.pipelines.ct.preset import CTPreset
 from longllava_domains.pipelines.ct.reading import CTReading, ShownCT, showable, shown_ct
 from longllava_domains.pipelines.ct.result import Abnormality, CTReportResult
 from longllava_domains.pipelines.evidence_notice import no_evidence, with_notices
 from longllava_domains.pipelines.loading import load, refuse_a_name
 from longllava_domains.pipelines.memory_remedies import with_slice_spacing_remedy
-from longllava_domains.provenance import OUTSIDE_CALIBRATION_NOTICE, UNTRAINED_NOTICE, Provenance
 from longllava_domains.vision_language import (
     LoadOptions,
     Monitor,
@@ -40,8 +32,6 @@ from longllava_domains.vision_language import (
 OnProgress = Callable[[str, int, int], None]
 # The findings are those of the chest; see `ct.open_volume`.
 PURPOSE: Final = "chest"
-
-_NOISE_TOKENS: Final = 24
 
 
 class CTReport:
@@ -209,31 +199,25 @@ class CTReport:
         sequence, evidence = shown.sequence, shown.evidence
         watch = _watch("reading views", len(sequence), on_progress)
         began = time.perf_counter()
+        rules = self.rules
         with self.model.open(sequence, watch=watch) as session:
             seen = time.perf_counter()
-            found, outside = self._scored(session, on_progress) if evidence.is_chest else ({}, ())
+            found = self._findings(session, on_progress) if evidence.is_chest else {}
+            found, outside = rules.judged(found, sequence)
             scored = time.perf_counter()
-            longest = self._draft_tokens() if max_new_tokens is None else max_new_tokens
+            longest = rules.longest() if max_new_tokens is None else max_new_tokens
             answer = session.ask(
-                prompt or self._draft_prompt(found, outside),
+                prompt or rules.prompt(found, outside),
                 max_new_tokens=longest,
                 sampling=sampling,
                 on_text=_counted("writing the draft", longest, on_progress),
             )
-        return CTReading(
-            text=answer.text,
-            abnormalities=found,
-            sequence=sequence,
-            provenance=self._provenance(
-                answer.provenance, [*([evidence.code] if evidence.code else []), *outside]
-            ),
-            created=datetime.now(UTC),
-            seconds={
-                "prefill": seen - began,
-                "findings": scored - seen,
-                "generation": time.perf_counter() - scored,
-            },
-        )
+        seconds = {
+            "prefill": seen - began,
+            "findings": scored - seen,
+            "generation": time.perf_counter() - scored,
+        }
+        return rules.reading(shown, found, answer, outside, seconds)
 
     def ask(
         self,
@@ -269,10 +253,10 @@ class CTReport:
         opened = as_volume(volume, CTOpenOptions(series, chosen.kernel, PURPOSE))
         return opened, showable(opened, chosen)
 
-    def _draft_tokens(self) -> int:
-        """Return the longest draft: an untrained model writes noise, and a little is enough."""
-        untrained = UNTRAINED_NOTICE in self.model.provenance.get("notices", ())
-        return _NOISE_TOKENS if untrained else self.preset.max_new_tokens
+    @property
+    def rules(self) -> DraftRules:
+        """The rules of a draft: how long it may be, what it is asked, what is withheld."""
+        return DraftRules(self.model, self.preset, self.calibration, self.mode)
 
     def _findings(
         self, session: VisionSession, on_progress: OnProgress | None
@@ -283,33 +267,6 @@ class CTReport:
             if on_progress is not None:
                 on_progress("scoring findings", len(found), len(CT_RATE_LABELS))
         return found
-
-    def _scored(
-        self, session: VisionSession, on_progress: OnProgress | None
-    ) -> tuple[dict[str, Abnormality], tuple[str, ...]]:
-        """Score the findings; presence is withheld outside the calibration's scans."""
-        found = self._findings(session, on_progress)
-        if self.calibration is None or session.sequence is None:
-            return found, ()
-        outside = outside_population(self.calibration, population_of(session.sequence.provenance))
-        if outside:
-            found = {label: replace(each, present=None) for label, each in found.items()}
-        return found, outside
-
-    def _draft_prompt(self, found: dict[str, Abnormality], outside: tuple[str, ...]) -> str:
-        """Return the report prompt; findings that were withheld cannot come first."""
-        if self.mode == "direct" or not found or outside:
-            return self.preset.report_prompt
-        return conditioned_prompt(self.preset.report_prompt, found)
-
-    def _provenance(self, made: Provenance, withheld: list[str]) -> Provenance:
-        unproved = no_evidence(made, published=self.preset.published_evidence)
-        notices = [*made.get("notices", ()), *unproved]
-        if any(code.startswith(OUTSIDE) for code in withheld):
-            notices.append(OUTSIDE_CALIBRATION_NOTICE)
-        return made.with_(
-            preset=self.preset.name, report_mode=self.mode, withheld=withheld, notices=notices
-        )
 
 
 def _watch(stage: str, views: int, on_progress: OnProgress | None) -> Monitor | None:

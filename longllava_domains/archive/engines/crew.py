@@ -7,6 +7,7 @@ An engine is a crew.
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol
@@ -15,7 +16,8 @@ from longllava_domains.archive.engines.decoders import Decoders, Prepared
 from longllava_domains.archive.engines.settings import Settings
 from longllava_domains.archive.item import Item
 from longllava_domains.archive.outcome import KILLED, Outcome, outcome_of
-from longllava_domains.archive.scorer import Job, Scored, Scorer
+from longllava_domains.archive.scorer import BatchScorer, Job, Scored, Scorer
+from longllava_domains.errors import OutputError, PolicyError
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class Crew(Protocol):
     def submit(self, item: Item) -> None:
         """Take an item in."""
 
-    def next(self) -> Attempt:
-        """Wait for an item to end.
+    def next(self) -> Sequence[Attempt]:
+        """Wait for an item to end, or several that are scored together.
 
         Raises:
             OutputError: Something cannot be written; the run has to stop.
@@ -67,6 +69,52 @@ class Scoring:
         self._job = job
         self._scorer: Scorer | None = None
 
+    def attempts(self, ready: Sequence[Prepared]) -> list[Attempt]:
+        """Score prepared items together; see `attempt`.
+
+        Where that goes wrong each is scored alone, so that none pays for another.
+
+        Raises:
+            OutputError: Something cannot be written; the run has to stop.
+            ModelError: The scorer cannot be built.
+            PolicyError: The scorer takes one item at a time.
+        """
+        well = [each for each in ready if each.outcome is None and not each.killed]
+        if len(well) < 2:
+            return [self.attempt(each) for each in ready]
+        scorer = self._built()
+        if not isinstance(scorer, BatchScorer):
+            raise PolicyError(
+                "This task scores its items one at a time.",
+                remedy="Leave out --batch-items.",
+                code="archive.batch",
+            )
+        start = time.perf_counter()
+        try:
+            scored = scorer.score_many([(each.item, each.content) for each in well])
+        except OutputError:
+            raise
+        except Exception:  # whose it is shows when each is alone
+            return [self.attempt(each) for each in ready]
+        share = (time.perf_counter() - start) / len(well)
+        by_item = {each.item.item_id: own for each, own in zip(well, scored, strict=True)}
+        return [
+            self._done(each, by_item[each.item.item_id], share)
+            if each.item.item_id in by_item
+            else self.attempt(each)
+            for each in ready
+        ]
+
+    def _built(self) -> Scorer:
+        self._scorer = self._scorer or self._job.build()
+        return self._scorer
+
+    def _done(self, ready: Prepared, scored: Scored, seconds: float) -> Attempt:
+        times = {"prepare": ready.seconds, "score": seconds}
+        return Attempt(
+            ready.item, Outcome.done(), scored, times, peak_memory_bytes=_peak_memory_bytes()
+        )
+
     def attempt(self, ready: Prepared) -> Attempt:
         """Score a prepared item, or pass on why it is not prepared.
 
@@ -79,7 +127,7 @@ class Scoring:
         seconds = {"prepare": ready.seconds}
         outcome, scored = ready.outcome, None
         if outcome is None:
-            scorer = self._scorer = self._scorer or self._job.build()
+            scorer = self._built()
             start = time.perf_counter()
             outcome, scored = _score(scorer, ready.item, ready.content)
             seconds["score"] = time.perf_counter() - start
@@ -91,8 +139,13 @@ class LocalCrew:
 
     def __init__(self, job: Job, settings: Settings) -> None:
         self._scoring = Scoring(job)
+        self._together = settings.batch_items
         self._decoders = Decoders(
-            job.prepare, settings.decoders, settings.prefetch_bytes, settings.item_seconds
+            job.prepare,
+            settings.decoders,
+            settings.prefetch_bytes,
+            settings.item_seconds,
+            settings.batch_items,
         )
 
     def __enter__(self) -> "LocalCrew":
@@ -118,9 +171,10 @@ class LocalCrew:
         """See `Crew`."""
         self._decoders.drain()
 
-    def next(self) -> Attempt:
-        """Score the oldest item; see `Crew`."""
-        return self._scoring.attempt(self._decoders.next())
+    def next(self) -> list[Attempt]:
+        """Score the oldest items; see `Crew`."""
+        count = min(self._together, len(self._decoders))
+        return self._scoring.attempts([self._decoders.next() for _ in range(count)])
 
 
 def _score(scorer: Scorer, item: Item, content: Any) -> tuple[Outcome, Scored | None]:

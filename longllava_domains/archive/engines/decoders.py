@@ -63,6 +63,7 @@ class Decoders:
         count: Processes; 0 prepares when an item is asked for.
         budget_bytes: Decoded bytes in flight and waiting; one item is always let in.
         item_seconds: Longest time for one item.
+        together: Items that are taken out at once.
     """
 
     def __init__(
@@ -71,8 +72,10 @@ class Decoders:
         count: int,
         budget_bytes: int,
         item_seconds: float,
+        together: int = 1,
     ) -> None:
         self._prepare = prepare
+        self._together = together
         self._budget_bytes = budget_bytes
         self._item_seconds = item_seconds
         self._waiting: deque[_Place] = deque()
@@ -94,8 +97,9 @@ class Decoders:
         if not self._waiting:
             return True
         taken = sum(place.item.decoded_bytes for place in self._waiting)
-        # One more than there are processes: it begins when the oldest one leaves to be scored.
-        few = len(self._waiting) <= self._count and self._count > 0
+        # As many more than are taken out at once as there are processes: those begin when the
+        # oldest ones leave to be scored.
+        few = len(self._waiting) < self._count + self._together
         return few and taken + item.decoded_bytes <= self._budget_bytes
 
     def submit(self, item: Item) -> None:

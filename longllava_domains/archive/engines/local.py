@@ -198,7 +198,8 @@ class _Supervisor:
         if not each.holds:
             return False
         # Twice: to prepare and to score may take as long each, and decoders are timed by the worker.
-        if time.monotonic() - each.since > 2 * self._settings.item_seconds:
+        most_seconds = 2 * self._settings.item_seconds * self._settings.batch_items
+        if time.monotonic() - each.since > most_seconds:
             return True
         most = self._settings.memory_bytes
         return most is not None and _resident_bytes(each.process.pid) > most

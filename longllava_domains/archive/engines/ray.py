@@ -53,10 +53,17 @@ def run_ray(
         on_progress: Called once in a while, and at the end.
 
     Raises:
-        PolicyError: Ray is not installed, or its folder below the results has too long a name.
+        PolicyError: Ray is not installed, its folder below the results has too long a name, or
+            items shall be scored together.
         OutputError: The results cannot be written. What is done stays done.
         ModelError: The scorer cannot be built.
     """
+    if settings.batch_items > 1:
+        raise PolicyError(
+            "On Ray each actor scores one item at a time.",
+            remedy="Leave out --batch-items, or use --engine local.",
+            code="archive.batch",
+        )
     cpus = max(1, round(actors * cpus_each))
     with (
         open_store(job, settings) as store,
@@ -162,8 +169,11 @@ class _Actors:
         actor = self._idle.pop()
         self._running[actor.attempt.remote(item)] = (actor, item)
 
-    def next(self) -> Attempt:
+    def next(self) -> list[Attempt]:
         """Wait for any item to end; the oldest counts as dead after its time."""
+        return [self._next()]
+
+    def _next(self) -> Attempt:
         ready, _ = self._ray.wait(
             list(self._running), num_returns=1, timeout=2 * self._settings.item_seconds
         )

@@ -1,4 +1,7 @@
-"""Settings of an engine, and its reports of progress. None of it changes a result."""
+"""Settings of an engine, and its reports of progress.
+
+None of it changes a result, but that `batch_items` may change a number in its last digits.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +31,7 @@ class Settings:
         max_failures: Errors after which an item has failed.
         max_kills: Deaths of the process after which an item is set aside.
         part_rows: Rows of a part.
+        batch_items: Items that are scored together, in the manifest's order; local engine only.
     """
 
     output: Path
@@ -40,6 +44,7 @@ class Settings:
     max_failures: int = 2
     max_kills: int = 2
     part_rows: int = PART_ROWS
+    batch_items: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.shard.index <= self.shard.count:
@@ -47,6 +52,12 @@ class Settings:
                 f"There is no share {self.shard.index} of {self.shard.count}.",
                 remedy="Number the shares from 1, as in --shard 1/8.",
                 code="archive.shard",
+            )
+        if self.batch_items < 1:
+            raise PolicyError(
+                f"There is no batch of {self.batch_items} items.",
+                remedy="Leave out --batch-items, or give a whole number of at least 1.",
+                code="archive.batch",
             )
 
 

@@ -114,9 +114,9 @@ class _Worker:
                     taken += self._begin(waiting, again=again)
                     waiting = next(queue, None)
                 elif self._leased:
-                    attempt = self._crew.next()
-                    self._finish(attempt, self._leased[attempt.item.item_id])
-                    del self._leased[attempt.item.item_id]
+                    for attempt in self._crew.next():
+                        self._finish(attempt, self._leased[attempt.item.item_id])
+                        del self._leased[attempt.item.item_id]
                 else:
                     break
         finally:

@@ -101,6 +101,8 @@ class ScanIndex:
 
     def is_known_container(self, container: str, stamp: str) -> bool:
         """Return whether an archive is as it was; all its files then count as seen."""
+        if not stamp:
+            return False
         found = self._database.execute(
             "UPDATE files SET round = ? WHERE container = ? AND stamp = ?",
             [self._round, container, stamp],

@@ -20,10 +20,10 @@ from longllava_domains.archive.manifest.walk import (
     open_remote_file,
     walk,
 )
+from longllava_domains.archive.manifest.zips import files_in_zip
 from longllava_domains.ct.hounsfield.rescale import HuSource
 from longllava_domains.errors import DamagedInputError, NotFoundError, UnsupportedInputError
 from longllava_domains.formats.dicom.source_file import Found, SourceFile
-from longllava_domains.formats.dicom.zip_archive import find_in_zip
 from longllava_domains.units import MIB, short_hash
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def dicom_files(item: Item) -> Found:
     Raises:
         NotFoundError: A file is gone since the scan.
         DamagedInputError: The zip archive has changed since the scan.
+        UnsupportedInputError: A remote zip archive that is read no more, as `files_in_zip`.
         NetworkError: No library here speaks the source's protocol.
     """
     if item.uri.endswith(IN_ZIP):
@@ -88,10 +89,7 @@ def _below(folder: str) -> Found:
 
 
 def _in_zip(item: Item) -> Found:
-    archive = Path(item.uri.removesuffix(IN_ZIP))
-    if not archive.is_file():
-        raise _gone()
-    found = {file.position: file for file in find_in_zip(archive).files}
+    found = {file.position: file for file in files_in_zip(item.uri).files}
     try:
         return Found([found[int(member)] for member in item.members])
     except KeyError:

@@ -64,6 +64,7 @@ def forget(
     output: Path | None = None,
     *,
     ledger: Path | None = None,
+    documents: Path | None = None,
 ) -> Forgotten:
     """Remove a study from results, its documents, manifest, index and linkage; can be repeated.
 
@@ -75,18 +76,20 @@ def forget(
         linkage: The linkage file.
         output: Folder of results to clean, too.
         ledger: Folder of their ledger, if it is not below `output`.
+        documents: Folder of documents that no row names, such as of a run that was killed before
+            its first row, or one that was moved.
 
     Returns:
         What went from the results, and names of documents that were not where a run wrote them.
 
     Raises:
-        NotFoundError: No item has this key.
+        NotFoundError: No item has this key, or there is no such folder of documents.
         OutputError: A run is under way, or a file cannot be written.
     """
     studies = {origin.study_key for origin in where(key, linkage)}
     origins = [origin for study in studies for origin in where(study, linkage)]
     items = {origin.item_id for origin in origins}
-    gone = Forgotten() if output is None else forget_items(output, items, ledger=ledger)
+    gone = forget_items(output, items, ledger=ledger, documents=documents)
     _rewrite(manifest, lambda row: row["study_key"] not in studies)
     index = ScanIndex(manifest.with_name(manifest.name + ".index"))
     try:

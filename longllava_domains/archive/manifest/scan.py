@@ -28,9 +28,9 @@ from longllava_domains.archive.manifest.secret import SiteSecret
 from longllava_domains.archive.manifest.single_files import content_digest, is_single
 from longllava_domains.archive.manifest.studies import Draft, drafts, group_studies
 from longllava_domains.archive.manifest.walk import IN_ZIP, REMOTE, Entry, walk
+from longllava_domains.archive.manifest.zips import files_in_zip
 from longllava_domains.archive.results.parts import writing
 from longllava_domains.errors import InputError, LongLlavaError, NotFoundError, PolicyError
-from longllava_domains.formats.dicom.zip_archive import find_in_zip
 
 DOMAINS: Final = ("ct", "pathology", "remote_sensing")
 _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
@@ -192,6 +192,8 @@ class _Reader:
         container = str(Path(self._source).parent) if is_file else self._source
         for entry in walk(self._source, self.codes):
             self.files += 1
+            if entry.url == self._source:  # a remote source that is one file
+                container = self._source.rpartition("/")[0]
             if self._on_files is not None and self.files % _TELL_FILES == 0:
                 self._on_files(self.files)
             if self._index.is_known(container, entry.member, entry.size, entry.stamp):
@@ -213,17 +215,17 @@ class _Reader:
                 return FileFacts(content=content_digest(entry))
             except OSError:
                 return FileFacts("file.unreadable")
-        if head.startswith(_ZIP) and entry.path is not None:
-            self._open_zip(entry, entry.path)
+        if head.startswith(_ZIP):
+            self._open_zip(entry)
             return None
-        return FileFacts("file.remote_zip" if head.startswith(_ZIP) else "file.not_of_domain")
+        return FileFacts("file.not_of_domain")
 
-    def _open_zip(self, entry: Entry, path: Path) -> None:
-        container = f"{path}{IN_ZIP}"
+    def _open_zip(self, entry: Entry) -> None:
+        container = f"{entry.path or entry.url}{IN_ZIP}"
         if self._index.is_known_container(container, entry.stamp):
             return
         try:
-            found = find_in_zip(path)
+            found = files_in_zip(container)
         except InputError as error:
             self.codes[error.code] += 1
             return

@@ -43,6 +43,7 @@ class Entry:
         stamp: Changes when the file does; empty where the source does not say.
         open: Opens it for reading; the caller closes.
         path: On the local disk; None elsewhere.
+        url: Of a remote file; empty on the local disk.
     """
 
     member: str
@@ -50,6 +51,7 @@ class Entry:
     stamp: str
     open: Callable[[], BinaryIO] = field(repr=False, compare=False)
     path: Path | None = field(default=None, repr=False)
+    url: str = field(default="", repr=False)
 
 
 def walk(source: str, codes: Counter[str]) -> Iterator[Entry]:
@@ -117,6 +119,30 @@ def open_remote_file(system: Any, path: str, size: int) -> BinaryIO:
     return stream
 
 
+def seekable_remote(url: str) -> tuple[BinaryIO, int] | None:
+    """Open a remote file for reading at any place; return it with its size.
+
+    Returns:
+        None where the file system cannot seek in it, or does not say how long it is.
+
+    Raises:
+        NetworkError: No library here speaks its protocol.
+        OSError: It is gone or cannot be read.
+    """
+    system, path = open_remote(url)
+    size = int(system.info(path).get("size") or 0)
+    stream = open_remote_file(system, path, size)
+    try:
+        stream.seek(max(0, size - 1))
+        is_able = size > 0 and len(stream.read(1)) == 1
+    except Exception:  # each file system raises errors of its own library
+        is_able = False
+    if not is_able:
+        stream.close()
+        return None
+    return stream, size
+
+
 def _walk_remote(url: str, codes: Counter[str]) -> Iterator[Entry]:
     system, root = open_remote(url)
     waiting, seen = [root], set()
@@ -134,7 +160,7 @@ def _walk_remote(url: str, codes: Counter[str]) -> Iterator[Entry]:
             if is_clutter(name.rsplit("/", 1)[-1]):
                 codes["file.clutter"] += 1
                 continue
-            entry = _remote(system, root, found)
+            entry = _remote(system, url, root, found)
             if entry is None or entry.size == 0:
                 codes["file.empty" if entry else "file.unreadable"] += 1
                 continue
@@ -161,7 +187,7 @@ def _listing(system: Any, folder: str, *, is_root: bool) -> list[dict[str, Any]]
         ) from None
 
 
-def _remote(system: Any, root: str, found: dict[str, Any]) -> Entry | None:
+def _remote(system: Any, url: str, root: str, found: dict[str, Any]) -> Entry | None:
     name = str(found["name"])
     if found.get("size") is None:
         try:
@@ -171,4 +197,5 @@ def _remote(system: Any, root: str, found: dict[str, Any]) -> Entry | None:
     stamp = "/".join(str(found[key]) for key in _STAMPS if found.get(key))
     member = name.removeprefix(root).lstrip("/") or name.rsplit("/", 1)[-1]
     size = int(found.get("size") or 0)
-    return Entry(member, size, stamp, partial(open_remote_file, system, name, size))
+    own = url if name == root.rstrip("/") else f"{url.rstrip('/')}/{member}"
+    return Entry(member, size, stamp, partial(open_remote_file, system, name, size), url=own)

@@ -39,6 +39,7 @@ class ForgottenDocuments:
         output: Folder of the results.
         item_ids: The items.
         deleted: Documents that were deleted.
+        names: Their names.
         left: Names in rows of these items that were not deleted: nothing of that name was there,
             or it is no document of the item.
     """
@@ -46,7 +47,21 @@ class ForgottenDocuments:
     output: Path
     item_ids: Collection[str]
     deleted: int = 0
+    names: set[str] = field(default_factory=set)
     left: set[str] = field(default_factory=set)
+
+    def delete_below(self, folder: Path) -> None:
+        """Delete the documents of the items in a folder and all folders below it.
+
+        Args:
+            folder: Where documents were moved or copied to; links in it are not followed.
+
+        Raises:
+            OutputError: A document cannot be deleted.
+        """
+        with writing():
+            for place, _, _ in os.walk(folder):
+                self._delete(set(self._documents(Path(place))))
 
     def delete(self, parts: Parts) -> None:
         """Delete the documents of the items of one spec, before their rows go.
@@ -71,10 +86,14 @@ class ForgottenDocuments:
                     named.update(outside)
         with writing():
             own = {path for folder in folders for path in self._documents(folder)}
-            self.left.update(name for name in named if self._place(name) not in own)
-            for path in own:
-                path.unlink(missing_ok=True)
-                self.deleted += 1
+            self._delete(own)
+        self.left.update(name for name in named if self._place(name).name not in self.names)
+
+    def _delete(self, own: set[Path]) -> None:
+        for path in own:
+            path.unlink(missing_ok=True)
+            self.deleted += 1
+            self.names.add(path.name)
 
     def _place(self, name: str) -> Path:
         """Return where a row's file lies; a link of that name is not followed."""

@@ -106,22 +106,46 @@ def retry(
 
 
 def forget_items(
-    output: Path, item_ids: Collection[str], *, ledger: Path | None = None
+    output: Path | None,
+    item_ids: Collection[str],
+    *,
+    ledger: Path | None = None,
+    documents: Path | None = None,
 ) -> Forgotten:
     """Delete all rows and files of items, their documents, and reports that may name them.
 
     Parts that were set aside as corrupt go, too: what they hold of an item cannot be told.
 
     Args:
-        output: Folder of the results.
+        output: Folder of the results; None for documents alone.
         item_ids: The items.
         ledger: Folder of the ledger, if it is not below `output`.
+        documents: Folder to look through for documents of the items, with all below it, beside
+            those that rows name.
 
     Raises:
+        NotFoundError: There are no results, or no such folder of documents.
         OutputError: A run is under way, or the results cannot be written.
     """
+    if documents is not None and not documents.is_dir():
+        raise NotFoundError(
+            "There is no folder of documents of this name.",
+            remedy="Check --documents, or leave it out where none were moved.",
+            code="archive.no_documents",
+        )
+    gone = ForgottenDocuments(output or Path(), frozenset(item_ids))
+    dropped = 0
+    if documents is not None:
+        gone.delete_below(documents)
+    if output is not None:
+        dropped = _forget_rows(output, item_ids, ledger, gone)
+    return Forgotten(dropped, gone.deleted, tuple(sorted(gone.left)))
+
+
+def _forget_rows(
+    output: Path, item_ids: Collection[str], ledger: Path | None, documents: ForgottenDocuments
+) -> int:
     wanted = pa.array(list(item_ids), pa.string())
-    documents = ForgottenDocuments(output, frozenset(item_ids))
 
     def before(parts: Parts) -> None:
         documents.delete(parts)
@@ -132,7 +156,7 @@ def forget_items(
         for report in output.glob("report*.*"):
             report.unlink()
         _delete_folders(output, item_ids)
-    return Forgotten(dropped, documents.deleted, tuple(sorted(documents.left)))
+    return dropped
 
 
 def _drop(

@@ -6,6 +6,7 @@ entries are read in pieces: zipfile gives no more than the declared size, and ch
 
 import threading
 import zipfile
+from collections.abc import Callable
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import BinaryIO, Final, cast
 from longllava_domains.errors import DamagedInputError, UnsupportedInputError
 from longllava_domains.formats.dicom.source_file import Found, SourceFile, changed
 from longllava_domains.formats.regular_file import open_regular, stamp_of
-from longllava_domains.formats.zip_index import ZIP_ERRORS, file_entries, open_zip
+from longllava_domains.formats.zip_index import file_entries, open_zip
 from longllava_domains.units import short_hash
 
 MAX_ENTRIES: Final = 100_000
@@ -46,15 +47,45 @@ def find_in_zip(path: Path) -> Found:
         # Kept open for as long as its files are: reading the index again for each would be quadratic.
         archive = open_zip(path)
     except OSError:
-        raise DamagedInputError(
-            "The zip archive cannot be read; it is cut short or damaged.",
-            remedy="Copy or download it again.",
-            code="zip.damaged",
-        ) from None
+        raise _damaged() from None
+    file = cast(BinaryIO, archive.fp)
+    stamp = stamp_of(file)
+    return _entries(archive, path.stat().st_size, lambda: stamp_of(file) != stamp)
+
+
+def find_in_remote_zip(stream: BinaryIO, size: int) -> Found:
+    """List the entries of an archive that lies elsewhere; only what is asked for is fetched.
+
+    An archive that is changed meanwhile is seen by the checksums of its entries alone.
+
+    Args:
+        stream: Can seek; kept open for as long as the files are.
+        size: Bytes.
+
+    Raises:
+        DamagedInputError: The archive is cut short or inconsistent.
+        UnsupportedInputError: It is beyond the limits.
+    """
+    try:
+        archive = zipfile.ZipFile(stream)
+    except Exception:  # each file system raises errors of its own library
+        raise _damaged() from None
+    return _entries(archive, size, lambda: False)
+
+
+def _damaged() -> DamagedInputError:
+    return DamagedInputError(
+        "The zip archive cannot be read; it is cut short or damaged.",
+        remedy="Copy or download it again.",
+        code="zip.damaged",
+    )
+
+
+def _entries(archive: zipfile.ZipFile, size: int, is_changed: Callable[[], bool]) -> Found:
     entries = file_entries(archive)
-    _check_limits(entries, path.stat().st_size)
+    _check_limits(entries, size)
     found = Found()
-    opened = _Archive(archive)
+    opened = _Archive(archive, is_changed)
     for entry in entries:
         reason = _set_aside(entry)
         if reason:
@@ -75,10 +106,9 @@ def find_in_zip(path: Path) -> Found:
 class _Archive:
     """Inflates entries; the last one is kept, because frames of one entry are read in turn."""
 
-    def __init__(self, archive: zipfile.ZipFile) -> None:
+    def __init__(self, archive: zipfile.ZipFile, is_changed: Callable[[], bool]) -> None:
         self._archive = archive
-        self._file = cast(BinaryIO, archive.fp)
-        self._stamp = stamp_of(self._file)
+        self._is_changed = is_changed
         self._lock = threading.Lock()
         self._last: tuple[int, bytes] = (-1, b"")
 
@@ -89,7 +119,7 @@ class _Archive:
             OSError: The entry is damaged, encrypted or compressed in an unknown way.
             DamagedInputError: The archive was changed since it was opened.
         """
-        if stamp_of(self._file) != self._stamp:
+        if self._is_changed():
             raise changed("the zip archive")
         with self._lock:
             offset, data = self._last
@@ -105,7 +135,7 @@ class _Archive:
             with self._archive.open(entry) as stream:
                 while piece := stream.read(_PIECE_BYTES):
                     pieces.append(piece)
-        except ZIP_ERRORS:
+        except Exception:  # of zipfile, a decompressor, or the library of a remote file system
             raise OSError("entry cannot be read") from None
         return b"".join(pieces)
 

@@ -1,4 +1,4 @@
-"""`answer_many`: questions to several sessions, decoded together."""
+"""`answer_many` and `score_many`: questions to several sessions, read and answered together."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,13 +7,16 @@ import torch
 
 from longllava_domains.answer import Answer
 from longllava_domains.errors import PolicyError
+from longllava_domains.model.layers.attention_readout import AttentionReadout
 from longllava_domains.model.loaded import LoadedModel
 from longllava_domains.model.session.answers import build_answer
 from longllava_domains.model.session.cache import SessionCache
 from longllava_domains.model.session.decoding import MAX_NEW_TOKENS, decode, require_length
+from longllava_domains.model.session.reading import Tail, read_tails
+from longllava_domains.model.session.scoring import encode_choices, first_logprobs, score_choices
 from longllava_domains.model.session.session import Session
 from longllava_domains.prompt import Prompt
-from longllava_domains.vision_language import Monitor, Sampling
+from longllava_domains.vision_language import ChoiceScore, Monitor, Sampling
 
 
 def answer_many(
@@ -23,7 +26,7 @@ def answer_many(
     sampling: Sampling | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> tuple[Answer, ...]:
-    """Ask each session its question and decode all answers in one batch.
+    """Ask each session its question, and decode all answers in one batch.
 
     Each answer equals that of `Session.ask`; the sessions may differ in length, and their
     conversations stay as they are.
@@ -86,19 +89,69 @@ def _one_model(sessions: Sequence[Session]) -> LoadedModel:
     return model
 
 
+def score_many(
+    asks: Sequence[tuple[Session, str]],
+    choices: Sequence[str],
+    *,
+    readouts: Sequence[AttentionReadout] = (),
+    cancelled: Callable[[], bool] | None = None,
+) -> list[tuple[ChoiceScore, ...]]:
+    """Return, for each session and question, how likely each choice is as the answer.
+
+    Each score equals that of `Session.score`, to the accuracy stated for each dtype. Questions that
+    are equally long are read in one forward.
+
+    Args:
+        asks: (session, question) pairs; a session may occur more than once.
+        choices: Possible answers, such as ``("Yes", "No")``.
+        readouts: One for each pair, as in `Session.score`; none by default.
+        cancelled: Asked between chunks; true stops.
+
+    Raises:
+        PolicyError: The sessions belong to different models.
+        PromptError: No choices, one without tokens, or a text instead of a list of them.
+        MemoryBudgetError: A question exceeds the memory that is free.
+        SessionError: A session is closed, or the work was cancelled.
+        ModelError: The network gave something that is no number.
+    """
+    if not asks:
+        return []
+    model = _one_model([session for session, _ in asks])
+    encoded = encode_choices(model.processor.tokenizer, choices)
+    longest = max(len(choice) for choice in encoded)
+    prompts = [session.prompt(question) for session, question in asks]
+    caches, hidden = _read(asks, prompts, longest * len(encoded), cancelled, readouts)
+    scored = []
+    firsts = first_logprobs(model.network, hidden)
+    for (session, _), cache, first in zip(asks, caches, firsts, strict=True):
+        rows = max(session.memory.steps.chunk_tokens // longest, 1)
+        found = score_choices(model.network, cache, first, encoded, rows)
+        scored.append(tuple(map(ChoiceScore, choices, found)))
+    return scored
+
+
 def _read(
     asks: Sequence[tuple[Session, str]],
     prompts: Sequence[Prompt],
-    max_new_tokens: int,
+    answer_tokens: int,
     cancelled: Callable[[], bool] | None,
+    readouts: Sequence[AttentionReadout] = (),
 ) -> tuple[list[SessionCache], torch.Tensor]:
     """Return a cache for each prompt, and their last hidden states (prompts, hidden)."""
-    caches, states = [], []
+    watch = Monitor(cancelled=cancelled)
+    network, tails = asks[0][0].model.network, []
     for (session, _), prompt in zip(asks, prompts, strict=True):
         ids = session.model.processor.encode(prompt)
-        cache, hidden = session.memory.prefill_prompt(
-            ids, Monitor(cancelled=cancelled), answer_tokens=max_new_tokens * len(asks)
-        )
-        caches.append(cache)
-        states.append(hidden)
-    return caches, torch.cat(states)
+        cache, rest = session.memory.unread(ids, answer_tokens * len(asks))
+        tails.append(Tail(cache, rest, session.memory.steps))
+    caches = [tail.cache for tail in tails]
+    if not readouts:
+        return caches, read_tails(network, tails, watch)
+    parted = [tail.parted() for tail in tails]
+    read_tails(network, [before for before, _ in parted if before.ids], watch)
+    for cache, readout in zip(caches, readouts, strict=True):
+        cache.read_attention(readout)
+    hidden = read_tails(network, [last for _, last in parted], watch)
+    for cache in caches:
+        cache.read_attention(None)
+    return caches, hidden

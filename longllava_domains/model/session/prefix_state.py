@@ -98,15 +98,27 @@ class PrefixState:
             MemoryBudgetError: The prompt exceeds the limit or the memory that is free.
             SessionError: Cancelled.
         """
-        known, cache = self._longest_known(ids[:-1])
-        self._ask_for_room(len(ids), len(known), 0, answer_tokens)
-        cache, rest = cache.fork(), ids[len(known) :]
+        cache, rest = self.unread(ids, answer_tokens)
         if readout is not None:
             if len(rest) > 1:
                 run_prefill(self._network, cache, rest[:-1], (), self.steps, watch)
             cache.read_attention(readout)
             rest = rest[-1:]
         return cache, run_prefill(self._network, cache, rest, (), self.steps, watch)
+
+    def unread(self, ids: list[int], answer_tokens: int = 0) -> tuple[SessionCache, list[int]]:
+        """Return a cache of what is remembered of a prompt, and the ids that are still to be read.
+
+        Args:
+            ids: As for `prefill_prompt`.
+            answer_tokens: As for `prefill_prompt`.
+
+        Raises:
+            MemoryBudgetError: The prompt exceeds the limit or the memory that is free.
+        """
+        known, cache = self._longest_known(ids[:-1])
+        self._ask_for_room(len(ids), len(known), 0, answer_tokens)
+        return cache.fork(), ids[len(known) :]
 
     def commit(self, ids: list[int], decoded: Decoded, cache: SessionCache) -> None:
         """Remember a prompt with its answer, of which the last token may not have been read."""

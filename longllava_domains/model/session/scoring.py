@@ -41,10 +41,26 @@ def encode_choices(tokenizer: PromptTokenizer, choices: Sequence[str]) -> list[l
 
 
 @torch.no_grad()
+def first_logprobs(network: LongLlavaForConditionalGeneration, hidden: Tensor) -> Tensor:
+    """Return the log-probabilities (rows, vocabulary) of the token after each row.
+
+    Args:
+        network: The model.
+        hidden: Last hidden state of each question (rows, hidden).
+
+    Raises:
+        ModelError: The network gave something that is no number.
+    """
+    logits: Tensor = network.lm_head(hidden).float()
+    require_finite(logits)
+    return logits.log_softmax(-1)
+
+
+@torch.no_grad()
 def score_choices(
     network: LongLlavaForConditionalGeneration,
     cache: SessionCache,
-    hidden: Tensor,
+    first: Tensor,
     choices: Sequence[Sequence[int]],
     rows_together: int,
 ) -> list[tuple[float, ...]]:
@@ -53,16 +69,13 @@ def score_choices(
     Args:
         network: The model.
         cache: Holds the question; left as it is.
-        hidden: Last hidden state of the question (1, hidden).
+        first: Log-probabilities (vocabulary,) of the token after the question.
         choices: Ids of each choice.
         rows_together: Choices forwarded at once; bounds memory.
 
     Raises:
         ModelError: The network gave something that is no number.
     """
-    logits = network.lm_head(hidden).float()
-    require_finite(logits)
-    first = logits.log_softmax(-1)[0]
     scores: list[tuple[float, ...]] = []
     for start in range(0, len(choices), rows_together):
         batch = choices[start : start + rows_together]

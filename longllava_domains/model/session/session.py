@@ -16,7 +16,11 @@ from longllava_domains.model.session.decoding import (
     require_length,
 )
 from longllava_domains.model.session.prefix_state import PrefixState
-from longllava_domains.model.session.scoring import encode_choices, score_choices
+from longllava_domains.model.session.scoring import (
+    encode_choices,
+    first_logprobs,
+    score_choices,
+)
 from longllava_domains.model.session.shown import Shown
 from longllava_domains.prompt import Prompt, PromptProtocol, compose
 from longllava_domains.prompt.protocol import check_text
@@ -197,7 +201,8 @@ class Session:
         cache, hidden = memory.prefill_prompt(ids, watch, readout, longest * len(encoded))
         cache.read_attention(None)
         rows = max(memory.steps.chunk_tokens // longest, 1)
-        scored = score_choices(model.network, cache, hidden, encoded, rows)
+        (first,) = first_logprobs(model.network, hidden)
+        scored = score_choices(model.network, cache, first, encoded, rows)
         return tuple(map(ChoiceScore, choices, scored))
 
     def prompt(self, question: str) -> Prompt:

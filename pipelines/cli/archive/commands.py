@@ -189,11 +189,14 @@ def forget(
     linkage: Linkage,
     results: Annotated[Path | None, typer.Option(help="Folder of results to clean, too")] = None,
     ledger: LedgerFolder = None,
+    documents: Annotated[
+        Path | None, typer.Option(help="Folder of SR and FHIR files to look through, too")
+    ] = None,
 ) -> None:
     """Remove a study from results, documents, manifest and linkage; the archive is not touched."""
     from longllava_domains.archive import forget as remove
 
-    gone = remove(key, manifest, linkage, results, ledger=ledger)
+    gone = remove(key, manifest, linkage, results, ledger=ledger, documents=documents)
     removed = f"removed: {counted(gone.rows, 'row')} of results"
     stdout.print(f"{removed}, {counted(gone.documents, 'document')}")
     for name in gone.left:

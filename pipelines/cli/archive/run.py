@@ -53,6 +53,7 @@ class Running:
     ledger: Path | None
     item_seconds: float
     worker_memory_gb: float | None
+    batch_items: int
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ RUNNING: Final = OptionGroup(
             float | None, "A worker that grows beyond is ended; its item is tried alone", None,
             refuse=above_zero,
         ),
+        "batch_items": _option(int, "Items whose questions and drafts share their steps on a GPU", 1,
+                               refuse=at_least(1)),
     },
 )  # fmt: skip
 SCANNING: Final = OptionGroup(
@@ -164,7 +167,7 @@ def run(
         documents=documents,
     )
     # Refused before a scan leaves its manifest behind.
-    chosen = _settings(output, running)
+    chosen = _settings(output, running, task)
     deadline_hours = None if trial.deadline is None else hours_of(trial.deadline)
     items, domain = _manifest(source, output, scanning)
     if trial.dry_run:
@@ -203,14 +206,22 @@ def _manifest(source: str, output: Path, scanning: Scanning) -> tuple["Manifest"
     return items, items.domain()
 
 
-def _settings(output: Path, running: Running) -> "Settings":
+def _settings(output: Path, running: Running, task: str) -> "Settings":
     """Return the settings of a run.
 
     Raises:
-        PolicyError: There is no such engine, or no such share.
+        PolicyError: There is no such engine or share, or the task or engine has no batches.
     """
     from longllava_domains.archive import Settings
+    from longllava_domains.pipelines.archive.task import TOGETHER
 
+    if running.batch_items > 1 and (task not in TOGETHER or running.engine != "local"):
+        raise PolicyError(
+            "Items are scored together by the local engine, and in these tasks: "
+            f"{', '.join(TOGETHER)}.",
+            remedy="Leave out --batch-items.",
+            code="archive.batch",
+        )
     if running.engine not in _ENGINES:
         raise PolicyError(
             f"There is no engine {running.engine!r}.",
@@ -225,6 +236,7 @@ def _settings(output: Path, running: Running) -> "Settings":
         decoders=running.decoders,
         item_seconds=running.item_seconds,
         memory_bytes=None if most is None else int(most * _GIB),
+        batch_items=running.batch_items,
     )
 
 

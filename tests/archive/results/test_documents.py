@@ -12,6 +12,7 @@ from longllava_domains.archive.results.documents import document_name
 from longllava_domains.archive.results.store import spec_folder
 from longllava_domains.archive.results.upkeep import Forgotten, forget_items
 from longllava_domains.archive.scorer import Job, Scored
+from longllava_domains.errors import NotFoundError
 
 VICTIM, OTHER = stub.item(0).item_id, stub.item(1).item_id
 
@@ -63,6 +64,27 @@ def test_a_document_that_was_moved_away_is_named(results: Path, tmp_path: Path) 
     (tmp_path / "private" / name).rename(tmp_path / name)
     assert forget_items(results, [VICTIM]) == Forgotten(rows=1, left=(f"../private/{name}",))
     assert (tmp_path / name).exists()
+
+
+def test_documents_that_no_row_names_are_found_in_a_folder_that_is_named(
+    results: Path, tmp_path: Path
+) -> None:
+    """As of a run that was killed before its first row, and of a folder that was moved."""
+    name = document_name(VICTIM, stub.SPEC.key, ".sr.dcm")
+    elsewhere = tmp_path / "elsewhere" / "2026"
+    elsewhere.mkdir(parents=True)
+    (tmp_path / "private" / name).rename(elsewhere / name)
+    (elsewhere / document_name(VICTIM, "1" * 16, ".fhir.json")).write_text("a patient")
+    (elsewhere / document_name(OTHER, "1" * 16, ".fhir.json")).write_text("another patient")
+    (elsewhere / f"{VICTIM}-notes.txt").write_text("not ours")
+    gone = forget_items(results, [VICTIM], documents=tmp_path / "elsewhere")
+    assert gone == Forgotten(rows=1, documents=2)
+    assert {path.name for path in elsewhere.iterdir()} == {
+        document_name(OTHER, "1" * 16, ".fhir.json"), f"{VICTIM}-notes.txt"
+    }  # fmt: skip
+    assert forget_items(None, [OTHER], documents=elsewhere) == Forgotten(documents=1)
+    with pytest.raises(NotFoundError):
+        forget_items(results, [OTHER], documents=tmp_path / "nowhere")
 
 
 def test_a_file_that_does_not_bear_the_items_id_is_named_and_not_deleted(

@@ -1,12 +1,13 @@
 """A session gives what a prompt written whole gives, and costs what it must and no more."""
 
 from itertools import permutations
+from typing import Any
 
 import pytest
 import torch
 from tiny_longllava import count_encoded, tiny_model, views
 
-from longllava_domains.model import answer_many
+from longllava_domains.model import answer_many, score_many
 from longllava_domains.prompt import PROMPT_PROTOCOLS, compose
 from longllava_domains.vision_language import ChoiceScore, Monitor
 from longllava_domains.visual import VisualSequence
@@ -185,6 +186,56 @@ def test_answers_of_many_sessions_equal_single_ones() -> None:
         assert answer.stopped == alone.stopped
         assert answer.token_logprobs == pytest.approx(alone.token_logprobs, abs=2e-5)
     assert answer_many([]) == ()
+
+
+@pytest.mark.parametrize("choices", [("Yes", "No"), CHOICES])
+def test_scores_of_many_sessions_equal_single_ones_and_say_where_each_looked(choices) -> None:
+    sessions = [MODEL.open(views(count, seed=count), chunk_tokens=64) for count in (1, 5, 3)]
+    asks = [(session, QUESTION) for session in sessions]  # equally long: read together
+    asks += [(sessions[1], "Another one?"), (sessions[2], QUESTION)]
+    readouts = [session.new_readout() for session, _ in asks]
+    together = score_many(asks, choices, readouts=readouts)
+    for (session, question), scores, readout in zip(asks, together, readouts, strict=True):
+        looked = session.new_readout()
+        alone = session.score(question, choices, readout=looked)
+        assert [score.text for score in scores] == list(choices)
+        for ours, single in zip(scores, alone, strict=True):
+            assert ours.token_logprobs == pytest.approx(single.token_logprobs, abs=2e-5)
+        assert readout.per_view == pytest.approx(looked.per_view, abs=1e-5)
+    assert score_many([], choices) == []
+
+
+def test_questions_that_are_equally_long_take_one_forward(monkeypatch) -> None:
+    sessions = [MODEL.open(views(count, seed=count)) for count in (1, 5, 3)]
+    rows = []
+    language_model = MODEL.network.model.language_model
+    forward = language_model.forward
+
+    def counted(*arguments, **named) -> Any:
+        rows.append(named["inputs_embeds"].shape[0])
+        return forward(*arguments, **named)
+
+    monkeypatch.setattr(language_model, "forward", counted)
+    score_many([(session, QUESTION) for session in sessions], ("Yes",))
+    assert rows == [3, 1, 1, 1]  # the questions, then what "Yes" goes on with
+
+
+def test_questions_are_read_one_by_one_where_memory_runs_out(monkeypatch) -> None:
+    sessions = [MODEL.open(views(count, seed=count)) for count in (1, 5, 3)]
+    alone = [session.score(QUESTION, ("Yes",)) for session in sessions]
+    language_model = MODEL.network.model.language_model
+    forward = language_model.forward
+
+    def small(*arguments, **named) -> Any:
+        if named["inputs_embeds"].shape[0] > 1:
+            forward(*arguments, **named)  # some layers have gone on when memory runs out
+            raise torch.OutOfMemoryError
+        return forward(*arguments, **named)
+
+    monkeypatch.setattr(language_model, "forward", small)
+    asks = [(session, QUESTION) for session in sessions]
+    for (single,), (after,) in zip(alone, score_many(asks, ("Yes",)), strict=True):
+        assert after.token_logprobs == pytest.approx(single.token_logprobs, abs=2e-5)
 
 
 def test_answers_may_end_at_different_steps(monkeypatch) -> None:
