@@ -7,7 +7,7 @@ failed items, 130 interrupted.
 import sys
 from collections.abc import Sequence
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -27,6 +27,7 @@ from longllava_domains.pipelines.cli import (
 )
 from longllava_domains.pipelines.cli.console import (
     SeveralRefusalsError,
+    names_argument,
     reveal_paths,
     stderr,
     stdout,
@@ -35,9 +36,12 @@ from longllava_domains.pipelines.cli.console import (
 from longllava_domains.pipelines.cli.evaluation import benchmark, harness, measures, own, reproduce
 from longllava_domains.pipelines.cli.options.named import with_option
 from longllava_domains.pipelines.cli.options.remedies import typed
+from longllava_domains.pipelines.cli.options.together import require_together
 from longllava_domains.pipelines.memory_remedies import out_of_memory
 
 DONE, REFUSED = 0, 2
+# Of every command, wherever it stands: what a refusal shows does not change what a command does.
+SHOW_PATHS: Final = "--show-paths"
 
 app = typer.Typer(
     help="LongLLaVA for CT, pathology and remote sensing. For research use only.",
@@ -57,6 +61,9 @@ def _version(asked: bool) -> None:
 def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version")
+    ] = False,
+    show_paths: Annotated[
+        bool, typer.Option(SHOW_PATHS, help="Name files on this terminal in refusals")
     ] = False,
 ) -> None:
     """LongLLaVA for CT, pathology and remote sensing. For research use only."""
@@ -79,7 +86,9 @@ def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; no error of ours shows a traceback."""
     try:
         _require_no_empty(arguments)
-        app(args=arguments)
+        words = [word for word in arguments if word != SHOW_PATHS]
+        require_together(running(words)[0], words)
+        app(args=words)
     except LongLlavaError as error:
         return _refuse(error, arguments)
     except (MemoryError, RuntimeError) as error:
@@ -125,11 +134,15 @@ def running(arguments: Sequence[str]) -> tuple[str, frozenset[str]]:
 
 
 def _refuse(error: LongLlavaError, arguments: list[str]) -> int:
-    command, options = running(arguments)
+    is_shown = SHOW_PATHS in arguments
+    command, options = running([word for word in arguments if word != SHOW_PATHS])
     for one in error.errors if isinstance(error, SeveralRefusalsError) else (error,):
         message, remedy = (typed(text, command, options) for text in (one.message, one.remedy))
-        message = with_option(message, remedy, one.code, options, arguments)
+        message = with_option(message, remedy, one.code, options, arguments, with_places=is_shown)
+        if not is_shown and names_argument(arguments, message):
+            remedy = f"{remedy} {SHOW_PATHS} names it."
         stderr.print(f"Refused: {message}", style="bold red", markup=False)
         stderr.print(f"  {remedy}", markup=False)
-    reveal_paths(arguments, str(error))
+    if is_shown:
+        reveal_paths(arguments, str(error))
     return REFUSED

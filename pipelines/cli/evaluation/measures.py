@@ -14,6 +14,7 @@ from longllava_domains.pipelines.cli.console import progress, require_model, wri
 from longllava_domains.pipelines.cli.evaluate import evaluating, print_table
 from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.shared import LOADING, Model, sharing
+from longllava_domains.pipelines.cli.outputs import about, require_file_place, require_folder
 from longllava_domains.vision_language import LoadOptions
 
 _Output = Annotated[Path | None, typer.Option(help="Folder for answers and cards")]
@@ -44,12 +45,14 @@ def needle(
     from longllava_domains.pipelines.measures.card import HEAD, save_measure, share_lines
     from longllava_domains.pipelines.measures.trials import run_trials
 
-    counts = [int(each) for each in _numbers("--frames", frames)] or list(needles.FRAMES)
+    counts = _whole("--frames", frames) or list(needles.FRAMES)
     places = _numbers("--depths", depths) or list(needles.DEPTHS)
+    needles.require_grid(counts, places, data)
+    place = _place(output or Path("longllava-needle"), data)
     loaded = load(require_model(model), loading)
     view_px = loaded.view_format.view_px
     trials = needles.needle_trials(counts, places, view_px=view_px, seed=seed, data=data)
-    folder = make_folder(output or "longllava-needle")
+    folder = make_folder(place)
     made = "generated" if data is None else "the user's own"
     settings = {"frames": counts, "depths": places, "seed": seed, "data": made,
                 "tokens_per_view": loaded.view_format.tokens_per_view}  # fmt: skip
@@ -86,12 +89,13 @@ def scaling(
     from longllava_domains.pipelines.measures.card import HEAD, save_measure, share_lines
     from longllava_domains.pipelines.measures.trials import run_trials
 
-    chosen = [int(each) for each in _numbers("--points", points)] or list(
-        curves.CURVES.get(curve, ())
-    )
+    chosen = _whole("--points", points) or list(curves.CURVES.get(curve, ()))
     curves.require_curve(curve, chosen, is_generated=data is None)
+    with about("--samples"):
+        require_file_place(samples, data)
+    place = _place(output or Path(f"longllava-{curve}"), data)
     loaded = load(require_model(model), loading)
-    folder = make_folder(output or f"longllava-{curve}")
+    folder = make_folder(place)
     trials = curves.scaling_trials(curve, chosen, loaded.view_format, folder, seed=seed, data=data)
     made = "generated" if data is None else "the user's own"
     with progress() as advance:
@@ -122,17 +126,24 @@ def efficiency(
     """Measure prefill time, throughput, memory and the best batch, for images and for text."""
     from longllava_domains.pipelines.benchmark.outcome import make_folder
     from longllava_domains.pipelines.loading import load
-    from longllava_domains.pipelines.measures.efficiency import KINDS, measure_efficiency
+    from longllava_domains.pipelines.measures.efficiency import (
+        KINDS,
+        measure_efficiency,
+        require_kind,
+    )
 
-    loaded = load(require_model(model), loading)
     kinds = KINDS if kind == "both" else (kind,)
+    for each in kinds:
+        require_kind(each)
+    place = _place(output or Path("longllava-efficiency"), None)
+    loaded = load(require_model(model), loading)
     found = [
         measure_efficiency(loaded, each, tokens, answer=answer, most_batch=most_batch)
         for each in kinds
     ]
     rows = [{name: _cell(value) for name, value in each.to_json().items()} for each in found]
     _print(tuple(rows[0]), [tuple(row.values()) for row in rows])
-    folder = make_folder(output or "longllava-efficiency")
+    folder = make_folder(place)
     made = loaded.provenance
     content = {
         "model": {name: made.get(name) for name in ("model", "model_sha256", "dtype", "device")},
@@ -144,6 +155,16 @@ def efficiency(
     written(path)
 
 
+def _place(folder: Path, data: Path | None) -> Path:
+    """Return a folder for cards; refused before the model is loaded.
+
+    Raises:
+        OutputError: It cannot be made, or lies in the data.
+    """
+    require_folder(folder, data)
+    return folder
+
+
 def _numbers(option: str, text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",") if part.strip()]
@@ -153,6 +174,22 @@ def _numbers(option: str, text: str) -> list[float]:
             remedy="Write numbers with commas, such as 100,200.",
             code="cli.numbers",
         ) from None
+
+
+def _whole(option: str, text: str) -> list[int]:
+    """Read whole numbers; a part of one is never cut off in silence.
+
+    Raises:
+        PolicyError: One of them is no whole number.
+    """
+    numbers = _numbers(option, text)
+    if not all(number.is_integer() for number in numbers):
+        raise PolicyError(
+            f"{option} cannot be {text}: it is a list of whole numbers.",
+            remedy="Write whole numbers with commas, such as 100,200.",
+            code="cli.numbers",
+        )
+    return [int(number) for number in numbers]
 
 
 def _cell(value: object) -> str:

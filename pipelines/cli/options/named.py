@@ -43,9 +43,10 @@ OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "slide.outside": ("--region", "--zoom-at"),
     "tokenizer.missing": ("--tokenizer",),
     "training.layout": ("--layout",),
+    "training.report_to": ("--report-to",),
     "window.unknown": ("--window",),
 }
-# Their values are places on the disk, or can be: they are never repeated, see `privacy`.
+# Their values are places on the disk, or can be: repeated only where paths may be shown.
 _PLACES: Final = frozenset(
     {"--adapter", "--aoi", "--base", "--calibration", "--model", "--region", "--tissue",
      "--tokenizer", "--zoom-at"}
@@ -53,7 +54,13 @@ _PLACES: Final = frozenset(
 
 
 def with_option(
-    message: str, remedy: str, code: str, options: Collection[str], arguments: Sequence[str]
+    message: str,
+    remedy: str,
+    code: str,
+    options: Collection[str],
+    arguments: Sequence[str],
+    *,
+    with_places: bool = False,
 ) -> str:
     """Return a message that begins with the option that was typed; as it is where it names one.
 
@@ -63,13 +70,14 @@ def with_option(
         code: Of it.
         options: Options of the command that runs.
         arguments: As they were typed.
+        with_places: Repeat places on the disk, too: this terminal was allowed to show them.
     """
     typed = {name: _values(name, arguments) for name in OPTIONS.get(code, ()) if name in options}
     given = [name for name, values in typed.items() if values]
     if len(given) != 1 or given[0] in f"{message} {remedy}":
         return message
     (name,) = given
-    is_shown = name not in _PLACES and len(typed[name]) == 1
+    is_shown = (with_places or name not in _PLACES) and len(typed[name]) == 1
     return f"{name} {typed[name][0]}: {message}" if is_shown else f"{name}: {message}"
 
 

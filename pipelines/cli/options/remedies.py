@@ -84,7 +84,7 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (r"data=FOLDER#NAME", ("--data FOLDER#NAME", "FOLDER#NAME")),
     (r"with decode=True \(([^)]+)\)", (r"with \1",)),
     (r"(?:Set|set) lora\.dropout to 0", ("Give --set lora.dropout=0",)),
-    (r"Change one of", ("Change one of these with --set",)),
+    (r"Change one of", ("With --set change one of",)),
     (r'missing="(\w+)" or missing="(\w+)"', (r"--missing \1 or --missing \2",)),
     (r"Give fit_predictions and fit_references",
      ("Give --set fit_predictions=FILE and --set fit_references=FILE",)),
