@@ -84,5 +84,5 @@ def did_you_mean(typed: object, known: Iterable[str]) -> str:
         known: What could have been.
     """
     names = {name.lower(): name for name in known}
-    near = get_close_matches(str(typed).lower(), names, n=2, cutoff=0.6)
+    near = get_close_matches(str(typed).lower(), names, n=2, cutoff=0.7)
     return f"Did you mean {' or '.join(names[name] for name in near)}? " if near else ""

@@ -8,9 +8,11 @@ from longllava_domains.archive import Item, Scored
 from longllava_domains.export.slides.qupath import write_views
 from longllava_domains.files import write_text
 from longllava_domains.pipelines.archive.files import ItemFiles, written
+from longllava_domains.pipelines.archive.notices import evidence_notices
 from longllava_domains.pipelines.archive.opening import ShownItem
 from longllava_domains.pipelines.archive.stages import VisionClock
 from longllava_domains.pipelines.archive.task import ArchiveTask
+from longllava_domains.pipelines.evidence_notice import with_notices
 from longllava_domains.pipelines.loading import load
 
 
@@ -39,6 +41,9 @@ class AskScorer:
         with self._model.open(prepared.sequence) as session:
             seen = time.perf_counter()
             answer = session.ask(question, max_new_tokens=self._asked.max_new_tokens)
+        answer = with_notices(
+            answer, evidence_notices(answer.provenance, item.domain, self._asked.preset)
+        )
         seconds = {"prefill": seen - began, "generation": time.perf_counter() - seen}
         places: list[Path] = []
         if "json" in self._asked.files:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from longllava_domains.errors import PolicyError
 from longllava_domains.files import write_text
 from longllava_domains.pipelines.cli.console import stdout
 from longllava_domains.pipelines.cli.outputs import require_new
@@ -29,6 +30,12 @@ def calibrate(
     from longllava_domains.adapters.training.calibration_files import read_held_out
 
     require_new(output, reports, labels)
+    if not population.strip():
+        raise PolicyError(
+            "--population says nothing.",
+            remedy='Say whom the probabilities hold for, such as --population "adults, chest CT".',
+            code="cli.population",
+        )
     held_out, fingerprint, limits = read_held_out(reports, labels)
     made = fit_calibration(held_out, fingerprint, population, limits=limits)
     write_text(output, json.dumps(made, indent=2) + "\n")

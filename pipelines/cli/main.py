@@ -34,7 +34,8 @@ from longllava_domains.pipelines.cli.console import (
     tolerate_any_encoding,
 )
 from longllava_domains.pipelines.cli.evaluation import benchmark, harness, measures, own, reproduce
-from longllava_domains.pipelines.cli.options.named import with_option
+from longllava_domains.pipelines.cli.options.named import blamed, with_option
+from longllava_domains.pipelines.cli.options.nearest import with_nearest
 from longllava_domains.pipelines.cli.options.remedies import typed
 from longllava_domains.pipelines.cli.options.together import require_together
 from longllava_domains.pipelines.memory_remedies import out_of_memory
@@ -107,9 +108,15 @@ def _require_no_empty(arguments: Sequence[str]) -> None:
     Raises:
         PolicyError: One is empty.
     """
-    if "" in arguments:
+    for before, word in zip(("", *arguments), arguments, strict=False):
+        is_glued = word.startswith("--") and word.endswith("=")
+        if word and not is_glued:
+            continue
+        option = word[:-1] if is_glued else before
         raise PolicyError(
-            "An argument of the command is empty.",
+            f"The value of {option} is empty."
+            if option.startswith("-")
+            else "An argument of the command is empty.",
             remedy="Write it out; a shell's variable may be unset. The folder you are in is a dot.",
             code="cli.empty",
         )
@@ -138,7 +145,8 @@ def _refuse(error: LongLlavaError, arguments: list[str]) -> int:
     command, options = running([word for word in arguments if word != SHOW_PATHS])
     for one in error.errors if isinstance(error, SeveralRefusalsError) else (error,):
         message, remedy = (typed(text, command, options) for text in (one.message, one.remedy))
-        message = with_option(message, remedy, one.code, options, arguments, with_places=is_shown)
+        remedy = with_nearest(message, remedy, blamed(one.code, options, arguments)[1])
+        message = with_option(message, one.code, options, arguments, with_places=is_shown)
         if not is_shown and names_argument(arguments, message):
             remedy = f"{remedy} {SHOW_PATHS} names it."
         stderr.print(f"Refused: {message}", style="bold red", markup=False)

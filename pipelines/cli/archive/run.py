@@ -22,6 +22,7 @@ from longllava_domains.vision_language import LoadOptions
 
 if TYPE_CHECKING:
     from longllava_domains.archive import Manifest, Progress, Settings, Shard
+    from longllava_domains.pipelines.archive import ArchiveTask
 
 FINISHED_WITH_FAILURES: Final = 3
 _GIB: Final = 1 << 30
@@ -148,7 +149,7 @@ def run(
     trial: DryRun,
 ) -> None:
     """Score what is missing. Stop it with Ctrl-C or SIGTERM; run it again to go on."""
-    from longllava_domains.pipelines.archive import ArchiveTask, archive_job
+    from longllava_domains.pipelines.archive import ArchiveTask
     from longllava_domains.pipelines.archive.planning import hours_of
 
     settings = {"spacing_mm": every_mm, "max_views": most, "max_tokens": max_tokens}
@@ -175,10 +176,21 @@ def run(
             decoders=running.decoders, deadline_hours=deadline_hours,
         )  # fmt: skip
         return
-    done = _run(archive_job(asked, domain), items, chosen, running)
+    done = _run(_job(asked, domain), items, chosen, running)
     stdout.print(str(done), markup=False)
     if done.counts.get("failed", 0):
         raise typer.Exit(FINISHED_WITH_FAILURES)
+
+
+def _job(asked: "ArchiveTask", domain: str) -> Any:
+    """Return the job, and print what a reader of its answers must know."""
+    from longllava_domains.pipelines.archive import archive_job
+    from longllava_domains.pipelines.archive.notices import notices_of
+
+    job = archive_job(asked, domain)
+    for notice in notices_of(asked, domain):
+        stderr.print(f"[{notice}]", markup=False)
+    return job
 
 
 def _require_places(

@@ -45,6 +45,7 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (r'Draw the tissue \(tissue=[^,]*\), lower tissue_min, or use protocol="([^"]+)"',
      (r"Use --protocol \1",)),
     (r", or raise memory_limit_bytes", ("",)),
+    (r"Lower max_new_tokens", ("Lower --max-new-tokens",)),
     (r"Leave max_new_tokens out", ("Leave --max-new-tokens out",)),
     (r"\bspacing_mm\b", ("--every-mm",)),
     (r"\bmax_views\b", ("--most",)),
@@ -108,6 +109,7 @@ _OTHER_NAMES: Final = {
     "mpp": "--view-mpp",
     "regions": "--region",
     "rounds": "--zoom-rounds",
+    "tokens_per_view": "--tokens-per-image",
     "views": "--images",
 }
 _COMPILED: Final = tuple((re.compile(python), shell) for python, shell in _TABLE)
