@@ -59,26 +59,32 @@ def require_writable(path: str | Path, *, overwrite: bool = False) -> None:
 
 
 def require_apart(output: str | Path, *inputs: object) -> None:
-    """Refuse to replace what is being read: an input, or a file in a folder that is one.
+    """Refuse to replace what is being read, or to write into a folder that is read.
+
+    What is written into such a folder is part of the input at the next call.
 
     Args:
-        output: Where a file shall be; one that is not there yet is apart from everything.
+        output: Where a file or a folder shall be, there already or not.
         *inputs: Paths; whatever is no path to something here is passed over.
 
     Raises:
-        OutputError: The output would destroy an input.
+        OutputError: The output would destroy an input, or become part of one.
     """
     target = Path(output)
-    if not target.exists():
-        return
     for each in inputs:
         if not isinstance(each, (str, Path)) or not Path(each).exists():
             continue
         source = Path(each)
-        inside = source.is_dir() and target.resolve().is_relative_to(source.resolve())
-        if inside or target.samefile(source):
+        if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
             raise OutputError(
-                "The output would replace an input, or a file in the folder that is read.",
+                "The output would lie in the folder that is read, and be taken for a part of it "
+                "the next time.",
+                remedy="Choose a place outside that folder.",
+                code="output.in_input",
+            )
+        if target.exists() and target.samefile(source):
+            raise OutputError(
+                "The output would replace an input.",
                 remedy="Choose another name for the output.",
                 code="output.is_input",
             )

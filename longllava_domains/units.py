@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 from longllava_domains.errors import PolicyError
 
@@ -73,3 +74,15 @@ def decimal_bytes(count: float) -> str:
 def counted(count: int, noun: str) -> str:
     """Spell a number of things: ``counted(1, "view")`` is ``'1 view'``, two are ``'2 views'``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def did_you_mean(typed: object, known: Iterable[str]) -> str:
+    """Return ``"Did you mean ...? "`` for what is likely meant, or nothing.
+
+    Args:
+        typed: What was given.
+        known: What could have been.
+    """
+    names = {name.lower(): name for name in known}
+    near = get_close_matches(str(typed).lower(), names, n=2, cutoff=0.7)
+    return f"Did you mean {' or '.join(names[name] for name in near)}? " if near else ""

@@ -18,11 +18,11 @@ def test_an_output_is_apart_from_what_is_not_there_and_from_what_is_no_path(
 ) -> None:
     there = tmp_path / "a.json"
     there.write_text("{}")
-    require_apart(tmp_path / "new.json", tmp_path, there)
+    require_apart(tmp_path / "new.json", tmp_path / "folder", there)
     require_apart(there, "https://example.org/a.json", None, tmp_path / "other", [there])
 
 
-@pytest.mark.parametrize("way", ["itself", "by another name", "in a folder"])
+@pytest.mark.parametrize("way", ["itself", "by another name"])
 def test_an_output_that_is_an_input_is_refused(way: str, tmp_path: Path) -> None:
     source = tmp_path / "in" / "v.nii.gz"
     source.parent.mkdir()
@@ -32,10 +32,22 @@ def test_an_output_that_is_an_input_is_refused(way: str, tmp_path: Path) -> None
     output, read = {
         "itself": (source, source),
         "by another name": (link, source),
-        "in a folder": (source, source.parent),
     }[way]
     with pytest.raises(OutputError, match="would replace an input"):
         require_apart(output, read)
+
+
+@pytest.mark.parametrize("name", [".", "v.nii.gz", "new.json", "new/folder/new.json"])
+def test_an_output_in_a_folder_that_is_read_is_refused_there_already_or_not(
+    name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/v.nii.gz").write_text("pixels")
+    (tmp_path / "link").symlink_to("in")
+    for folder in ("in", "link"):
+        with pytest.raises(OutputError, match="lie in the folder that is read"):
+            require_apart(tmp_path / folder / name, tmp_path / "in")
+    require_apart(tmp_path / "in.json", tmp_path / "in")
 
 
 @pytest.mark.parametrize(

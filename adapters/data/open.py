@@ -14,6 +14,7 @@ from longllava_domains.adapters.data.readers.sharegpt import read_sharegpt
 from longllava_domains.adapters.data.readers.vqa_rad import read_vqa_rad
 from longllava_domains.adapters.data.training_data import TrainingData
 from longllava_domains.errors import NotFoundError, PolicyError
+from longllava_domains.units import short_hash
 
 
 def open_data(source: str | Path, layout: str = "llava") -> TrainingData:
@@ -36,15 +37,27 @@ def open_data(source: str | Path, layout: str = "llava") -> TrainingData:
             remedy=f"Use one of {', '.join(LAYOUTS)}.",
             code="training.layout",
         )
+    require_training_data(source)
     text, _, part = str(source).partition("#")
-    place = Path(text)
-    if not place.exists():
+    return LAYOUTS[layout](Path(text), part)
+
+
+def require_training_data(source: str | Path) -> None:
+    """Refuse training data that are not there.
+
+    Args:
+        source: As in `open_data`.
+
+    Raises:
+        NotFoundError: Nothing is there.
+    """
+    place = str(source).partition("#")[0]
+    if not Path(place).exists():
         raise NotFoundError(
-            "The training data is not there.",
+            f"The training data is not there ({short_hash(place)}).",
             remedy="Name a folder or file that exists.",
             code="training.place",
         )
-    return LAYOUTS[layout](place, part)
 
 
 def _llava(place: Path, part: str) -> TrainingData:

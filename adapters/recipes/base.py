@@ -18,6 +18,7 @@ from longllava_domains.adapters.recipes.lora_settings import LoraSettings
 from longllava_domains.adapters.recipes.mix import MixPart
 from longllava_domains.errors import PolicyError
 from longllava_domains.provenance import RESEARCH_NOTICE, SCENE_NOTICE
+from longllava_domains.units import did_you_mean
 from longllava_domains.vision_language import PromptProtocol
 
 Trained = Literal["adapter", "projector", "language_model"]
@@ -38,6 +39,14 @@ _RANGES: Final = {
     "max_grad_norm": (0, math.inf),
     "seed": (0, math.inf),
     "recompute_tokens": (0, math.inf),
+}
+# Beginning of pydantic's name for what is wrong -> what belongs there.
+_KINDS: Final = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "a word",
+    "tuple": "a list",
 }
 # Of fields that a recipe says nothing else about.
 _USUALLY: Final = {
@@ -152,11 +161,11 @@ class Recipe:
             if isinstance(cause, PolicyError):  # pydantic wraps every ValueError
                 raise cause from None
             wrong = ".".join(str(part) for part in first["loc"][:2])
-            expected = first.get("ctx", {}).get("expected")
+            expected = first.get("ctx", {}).get("expected") or _KINDS.get(
+                first["type"].partition("_")[0], "of another kind"
+            )
             raise PolicyError(
-                f"A value given for {wrong} is not of its kind."
-                if expected is None
-                else f"{wrong} must be {expected}.",
+                f"{wrong} must be {expected}, and is {first['input']!r}.",
                 remedy="Look at the recipe: longllava finetune NAME --show.",
                 code="recipe.value",
             ) from None
@@ -189,15 +198,30 @@ class Recipe:
         ]
 
 
+def _fields(entries: Mapping[str, Any]) -> list[str]:
+    """Return the names of what can be changed, those inside of a part with a dot."""
+    names = [name for name in entries if name not in ("name", "sources")]
+    inner = [
+        f"{name}.{key}"
+        for name in names
+        if isinstance(entries[name], dict)
+        for key in entries[name]
+    ]
+    return names + inner
+
+
 def _put(entries: dict[str, Any], key: str, value: Any) -> None:
     """Set one value of a recipe's JSON, wherever it stands."""
     outer, _, inner = key.partition(".")
     place = entries.get(outer) if inner else entries
     name = inner or key
     if key in ("name", "sources") or not isinstance(place, dict) or name not in place:
+        known = _fields(entries)
+        near = [field for field in known if field.rpartition(".")[2] == key]
+        meant = f"Did you mean {near[0]}? " if near else did_you_mean(key, known)
         raise PolicyError(
             f"The recipe has no field {key} that could be changed.",
-            remedy=f"Change one of {', '.join(k for k in entries if k not in ('name', 'sources'))}; "
+            remedy=f"{meant}Change one of {', '.join(field for field in known if '.' not in field)}; "
             "a part of one is spelled with a dot, such as lora.rank.",
             code="recipe.field",
         )

@@ -19,13 +19,16 @@ TARGETS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
+# Width of the released models: a larger rank says nothing that one of this size does not.
+_WIDEST: Final = 4096
+
 
 @dataclass(frozen=True)
 class LoraSettings:
     """An adapter.
 
     Attributes:
-        rank: Rank of every pair of matrices.
+        rank: Rank of every pair of matrices, up to the width of the released models.
         alpha: Scale; what is added is alpha / rank times the product.
         dropout: On the input of every pair, from 0 to 1; 0 where experts have adapters.
         targets: Names of `TARGETS`, or regular expressions that are matched whole against the
@@ -46,14 +49,15 @@ class LoraSettings:
 
     def __post_init__(self) -> None:
         ranges = {
-            "rank": (self.rank >= 1, "of at least 1"),
+            "rank": (1 <= self.rank <= _WIDEST, f"from 1 to {_WIDEST}"),
             "alpha": (self.alpha >= 1, "of at least 1"),
             "dropout": (0 <= self.dropout < 1, "from 0 to below 1"),
         }
         for name, (holds, wanted) in ranges.items():
             if not holds:
+                value = getattr(self, name)
                 raise PolicyError(
-                    f"lora.{name} cannot be {getattr(self, name):g}.",
+                    f"lora.{name} cannot be {value if isinstance(value, int) else f'{value:g}'}.",
                     remedy=f"Give a number {wanted}.",
                     code="recipe.range",
                 )

@@ -27,6 +27,7 @@ from longllava_domains.adapters.recipes.vqa_rad import (
     vqa_rad_lora,
 )
 from longllava_domains.errors import PolicyError
+from longllava_domains.units import did_you_mean
 
 _MAKERS: Final[tuple[Callable[[], Recipe], ...]] = (
     pubmedvision, pubmedvision_lora, skysensegpt, skysensegpt_lora, vqa_rad, vqa_rad_lora,
@@ -47,7 +48,7 @@ def recipe(name: str, **changes: Any) -> Recipe:
     if name not in RECIPES:
         raise PolicyError(
             "There is no recipe of that name.",
-            remedy=f"Use one of {', '.join(RECIPES)}.",
+            remedy=f"{did_you_mean(name, RECIPES)}Use one of {', '.join(RECIPES)}.",
             code="recipe.name",
         )
     return RECIPES[name]().modified(changes)

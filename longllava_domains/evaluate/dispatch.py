@@ -108,7 +108,7 @@ def find_protocol(benchmark: str, protocol: str) -> Protocol:
         labels = ", ".join(each.label for each in PROTOCOLS[benchmark].values())
         raise PolicyError(
             f"{benchmark} has no protocol {protocol!r}.",
-            remedy=f"Choose one of {labels}.",
+            remedy=f"Choose one of {labels}; longllava evaluate explain scores a file under every protocol.",
             code="evaluate.protocol",
         )
     return found

@@ -78,6 +78,7 @@ class FieldOutcome:
         problems: Code of `boxes.PROBLEMS` -> how often.
         incomplete: True where the answer says, or its length shows, that it does not list all.
         cut_short: True where the answer reached the most tokens that it may have.
+        unread: Beginning of an answer that cannot be read, for a person; in no file.
     """
 
     place: SlidePlace
@@ -87,6 +88,7 @@ class FieldOutcome:
     problems: Mapping[str, int] = field(default_factory=dict)
     incomplete: bool = False
     cut_short: bool = False
+    unread: str = field(default="", repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "problems", MappingProxyType(dict(self.problems)))

@@ -39,6 +39,7 @@ def contact_sheet(
     columns: int | None = None,
     cell_px: int = 224,
     captions: Sequence[str] = (),
+    title: str = "",
 ) -> Image.Image:
     """Draw every view of a sequence in order, left to right, with its place below it.
 
@@ -50,6 +51,7 @@ def contact_sheet(
         columns: Views in a row; by default as wide as high, or the grid's own.
         cell_px: Longer side of a view on the sheet; smaller views are not enlarged.
         captions: Stands in front of the place of each view, such as a share of attention.
+        title: Stands above all views, such as the finding that they are about.
 
     Returns:
         An RGB image.
@@ -74,25 +76,31 @@ def contact_sheet(
     width = max(*(picture.width for picture in thumbnails), wide, 96) + _GAP_PX
     height = max(picture.height for picture in thumbnails) + _LABEL_PX + _GAP_PX
     cells = [0] + [position + lead for position in range(1, len(sequence))]
-    foot = (cells[-1] // across + 1) * height + _GAP_PX
-    notice = _notice(sequence)
-    notice_px = math.ceil(font.getlength(notice)) + 2 * _GAP_PX
-    size = (max(across * width + _GAP_PX, notice_px), foot + _LABEL_PX)
-    if size[0] * size[1] > _MAX_PIXELS:
-        raise PolicyError(
-            f"A contact sheet of {len(sequence)} views would be {size[0]} x {size[1]} pixels.",
-            remedy="Choose fewer views or a smaller cell_px.",
-            code="sheet.size",
-        )
-    sheet = Image.new("RGB", size, _BACKGROUND)
+    head = _LABEL_PX if title else 0
+    foot = head + (cells[-1] // across + 1) * height + _GAP_PX
+    lines = ((_GAP_PX, title), (foot + 1, _notice(sequence)))
+    lines_px = math.ceil(max(font.getlength(line) for _, line in lines)) + 2 * _GAP_PX
+    size = (max(across * width + _GAP_PX, lines_px), foot + _LABEL_PX)
+    sheet = _blank(size, len(sequence))
     draw = ImageDraw.Draw(sheet)
-    draw.text((_GAP_PX, foot + 1), notice, fill=_INK, font=font)
+    for at, line in lines:
+        draw.text((_GAP_PX, at), line, fill=_INK, font=font)
     for cell, view, picture, text in zip(cells, sequence, thumbnails, texts, strict=True):
         left = _GAP_PX + cell % across * width
-        top = _GAP_PX + cell // across * height
+        top = head + _GAP_PX + cell // across * height
         sheet.paste(picture, (left, top))
         _draw_caption(draw, view.place, text, (left, top + picture.height + 1), picture.width, font)
     return sheet
+
+
+def _blank(size: tuple[int, int], views: int) -> Image.Image:
+    if size[0] * size[1] > _MAX_PIXELS:
+        raise PolicyError(
+            f"A contact sheet of {views} views would be {size[0]} x {size[1]} pixels.",
+            remedy="Choose fewer views or a smaller cell_px.",
+            code="sheet.size",
+        )
+    return Image.new("RGB", size, _BACKGROUND)
 
 
 def _texts(sequence: Views, captions: Sequence[str]) -> list[str]:

@@ -12,9 +12,11 @@ from longllava_domains.archive import Item, Scored
 from longllava_domains.export.slides.qupath import write_views
 from longllava_domains.files import write_text
 from longllava_domains.pipelines.archive.files import ItemFiles, written
+from longllava_domains.pipelines.archive.notices import evidence_notices
 from longllava_domains.pipelines.archive.opening import ShownItem
 from longllava_domains.pipelines.archive.stages import VisionClock
 from longllava_domains.pipelines.archive.task import ArchiveTask
+from longllava_domains.pipelines.evidence_notice import with_notices
 from longllava_domains.pipelines.loading import load
 
 
@@ -80,6 +82,9 @@ class AskScorer:
     def _scored(
         self, item: Item, prepared: ShownItem, answer: Answer, seconds: Mapping[str, float]
     ) -> Scored:
+        answer = with_notices(
+            answer, evidence_notices(answer.provenance, item.domain, self._asked.preset)
+        )
         places: list[Path] = []
         if "json" in self._asked.files:
             place = self._files.place(item, "answer.json")

@@ -1,15 +1,21 @@
 """Commands that ask a model a question of a whole input: `report`, `ask`."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from longllava_domains.errors import PromptError
-from longllava_domains.files import require_apart, require_writable
-from longllava_domains.pipelines.cli.console import progress, require_model, stderr, stdout, written
+from longllava_domains.errors import PolicyError, PromptError
+from longllava_domains.files import require_apart
+from longllava_domains.pipelines.cli.console import (
+    is_input,
+    progress,
+    require_model,
+    stderr,
+    stdout,
+    written,
+)
 from longllava_domains.pipelines.cli.ct_documents import (
     require_document,
     require_evidence_folder,
@@ -31,7 +37,12 @@ from longllava_domains.pipelines.cli.options.shared import (
     sharing,
 )
 from longllava_domains.pipelines.cli.options.slide import ASKING_SLIDE
-from longllava_domains.pipelines.cli.outputs import require_one_each, require_replaceable
+from longllava_domains.pipelines.cli.outputs import (
+    about,
+    require_new,
+    require_one_each,
+    require_replaceable,
+)
 from longllava_domains.units import counted
 from longllava_domains.vision_language import LoadOptions, Sampling
 
@@ -83,22 +94,18 @@ def report(
     from longllava_domains.pipelines.ct.findings_first import require_mode
     from longllava_domains.pipelines.ct.preset import CTPreset
     from longllava_domains.pipelines.ct.report import PURPOSE, CTReport
+    from longllava_domains.pipelines.domains.names import require_as_named
     from longllava_domains.pipelines.loading import load
 
     chosen, named = CTPreset.named(drafting.preset), require_model(model)
     fitted = Calibration.from_file(drafting.calibration) if drafting.calibration else None
     require_mode(drafting.mode, fitted)
-    require_picture(sheet)
-    for replaced in (out, sheet):
-        require_replaceable(replaced, path)
-    require_one_each(out, sheet, sr, fhir)
-    for record in filter(None, (sr, fhir)):
-        require_writable(record)
+    _require_outputs(path, out=out, sheet=sheet, evidence=evidence, sr=sr, fhir=fhir)
+    require_as_named(path)
     opened = CTOpenOptions(**{"kernel": chosen.kernel, "purpose": PURPOSE, **opening})
     volume = as_volume(path, opened)
     if sr or fhir:
         require_document(volume, named)
-    require_evidence_folder(evidence)
     with progress() as advance:
         loaded = load(named, loading, advance, domain="ct")
         pipeline = CTReport(loaded, preset=chosen, calibration=fitted, mode=drafting.mode)
@@ -112,6 +119,33 @@ def report(
     else:
         stdout.print(result.to_text(), markup=False)
     save_report(result, out=out, sheet=sheet, evidence=evidence, sr=sr, fhir=fhir)
+
+
+def _require_outputs(
+    source: Path,
+    *,
+    out: Path | None,
+    sheet: Path | None,
+    evidence: Path | None,
+    sr: Path | None,
+    fhir: Path | None,
+) -> None:
+    """Refuse what a report could not be saved as, all of it before anything is opened.
+
+    Raises:
+        LongLlavaError: One of the files or the folder of pictures cannot be written there.
+    """
+    with about("--sheet"):
+        require_picture(sheet)
+    for option, replaced in (("--out", out), ("--sheet", sheet)):
+        with about(option):
+            require_replaceable(replaced, source)
+    require_one_each(out, sheet, sr, fhir)
+    for option, record in (("--sr", sr), ("--fhir", fhir)):
+        with about(option):
+            require_new(record, source)
+    with about("--evidence"):
+        require_evidence_folder(evidence, source)
 
 
 def ask(
@@ -155,14 +189,14 @@ def ask(
     from longllava_domains.pipelines.loading import load
 
     sources, question = _split(inputs)
+    _require_slide(sources[0], domain, out=out, evidence=evidence)
+    _require_files(out or (), evidence, sources)
     decided = decide_domain(sources[0], domain, *sources[1:])
     wished = {
         **opening, **raster, **slide, "spacing_mm": every_mm, "max_tokens": max_tokens,
         "max_views": most,
-        **({} if decided.name == "pathology" else {"out": tuple(out or ()), "evidence": evidence}),
     }  # fmt: skip
     settings, named = settings_for(decided, wished), require_model(model)
-    _require_files(out or (), evidence, sources)
     with decided.open(sources, settings) as opened, progress() as advance:
         answer = ask_input(
             load(named, loading, advance, domain=decided.name), opened, question, decided, settings,
@@ -184,13 +218,13 @@ def _split(inputs: list[str]) -> tuple[list[str], str]:
             remedy='Write: longllava ask INPUT "QUESTION" --model MODEL.',
             code="cli.question",
         )
-    if not any(map(_is_input, sources)) and _is_input(question):
+    if not any(map(is_input, sources)) and is_input(question):
         raise PromptError(
             "The question stands before the input: the last word is a file or a folder.",
             remedy='Write the question last: longllava ask INPUT "QUESTION" --model MODEL.',
             code="cli.question",
         )
-    strays = [word for word in sources if not (_is_input(word) or set(word) & set("/:\\"))]
+    strays = [word for word in sources if not (is_input(word) or set(word) & set("/:\\"))]
     if strays and len(sources) > 1:
         raise PromptError(
             f"{counted(len(strays), 'word')} before the last names no file and no folder.",
@@ -200,17 +234,34 @@ def _split(inputs: list[str]) -> tuple[list[str], str]:
     return sources, question
 
 
-def _is_input(word: str) -> bool:
-    """Return whether a word names what is there, or a link."""
-    return "://" in word or os.path.exists(word)
+def _require_slide(source: str, domain: str | None, **files: object) -> None:
+    """Refuse files that are written of an answer about a slide alone.
+
+    Raises:
+        PolicyError: One was asked for of what is no slide.
+    """
+    from longllava_domains.pipelines.domains.registry import claimed, decide_domain, nouns
+
+    if not any(files.values()):
+        return
+    found = {decide_domain(source, domain).name} if domain is not None else claimed(source)
+    for name, given in files.items():
+        if given and found and "pathology" not in found:
+            raise PolicyError(
+                f"--{name} is for a slide, and this is {nouns(found)}: its answer is printed.",
+                remedy=f"Leave --{name} out; to keep the answer, add --json > answer.json.",
+                code="cli.domain_option",
+            )
 
 
 def _require_files(out: Sequence[Path], evidence: Path | None, sources: list[str]) -> None:
     from longllava_domains.pipelines.pathology.saving import require_answer_file
 
-    for path in (*out, *([] if evidence is None else [evidence])):
-        require_answer_file(path, picture=path == evidence)
-        require_apart(path, *sources)
+    outputs = [("--out", path) for path in out]
+    for option, path in [*outputs, *([] if evidence is None else [("--evidence", evidence)])]:
+        with about(option):
+            require_apart(path, *sources)
+            require_answer_file(path, picture=option == "--evidence")
 
 
 def _save_files(answer: "Told", out: Sequence[Path], evidence: Path | None) -> None:

@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from longllava_domains.files import require_writable, write_text
+from longllava_domains.errors import PolicyError
+from longllava_domains.files import write_text
 from longllava_domains.pipelines.cli.console import stdout
+from longllava_domains.pipelines.cli.outputs import require_new
 from longllava_domains.units import counted
 
 
@@ -27,7 +29,13 @@ def calibrate(
     from longllava_domains.adapters.training.calibrate import fit_calibration
     from longllava_domains.adapters.training.calibration_files import read_held_out
 
-    require_writable(output)
+    require_new(output, reports, labels)
+    if not population.strip():
+        raise PolicyError(
+            "--population says nothing.",
+            remedy='Say whom the probabilities hold for, such as --population "adults, chest CT".',
+            code="cli.population",
+        )
     held_out, fingerprint, limits = read_held_out(reports, labels)
     made = fit_calibration(held_out, fingerprint, population, limits=limits)
     write_text(output, json.dumps(made, indent=2) + "\n")

@@ -80,6 +80,11 @@ def written(*things: Path | str) -> None:
     stderr.print(f"written: {', '.join(map(str, things))}", markup=False)
 
 
+def is_input(word: str) -> bool:
+    """Return whether a word names what is there, or a link."""
+    return "://" in word or os.path.exists(word)
+
+
 def require_model(model: str | None) -> str:
     """Return the model named, or refuse with the choices: a model is never guessed.
 
@@ -134,13 +139,25 @@ def refuse_together(*checks: Callable[[], object]) -> None:
         raise SeveralRefusalsError(found)
 
 
-def reveal_paths(arguments: list[str], message: str) -> None:
-    """With ``--show-paths``, print the paths behind the hashes of a message, on this terminal only."""
-    if "--show-paths" not in arguments:
-        return
+def names_argument(arguments: Sequence[str], message: str) -> bool:
+    """Return whether a message names a word of the command, by its hash."""
+    return any(short_hash(argument) in message for argument in arguments)
+
+
+def reveal_paths(arguments: Sequence[str], message: str) -> None:
+    """Print the paths behind the hashes of a message, on this terminal only.
+
+    Args:
+        arguments: As they were typed; whatever is no path is passed over.
+        message: Of a refusal.
+    """
     for argument in arguments:
         root = Path(argument)
-        if argument.startswith("-") or not root.exists():
+        if argument.startswith("-"):
+            continue
+        if not os.path.exists(argument):
+            if short_hash(argument) in message:
+                stderr.print(f"  {short_hash(argument)} is {argument}", markup=False)
             continue
         for path in [root, *(root.rglob("*") if root.is_dir() else ())]:
             for name in {str(path), path.name, str(path.relative_to(root)) if path != root else ""}:

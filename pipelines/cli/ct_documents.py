@@ -9,7 +9,11 @@ from longllava_domains.ct_rate_labels import CT_RATE_LABELS
 from longllava_domains.errors import OutputError, UnsupportedInputError
 from longllava_domains.files import write_text
 from longllava_domains.pipelines.cli.console import written
-from longllava_domains.pipelines.cli.outputs import require_replaceable, save_picture
+from longllava_domains.pipelines.cli.outputs import (
+    require_folder,
+    require_replaceable,
+    save_picture,
+)
 from longllava_domains.units import counted
 
 if TYPE_CHECKING:
@@ -53,24 +57,34 @@ def require_document(volume: "CTVolume", model: str) -> None:
         )
 
 
-def require_evidence_folder(folder: Path | None) -> None:
-    """Make the folder of the evidence pictures, or refuse it, before the work.
+def require_evidence_folder(folder: Path | None, source: Path) -> None:
+    """Refuse a folder of evidence pictures that cannot be made or filled, before the work.
+
+    Args:
+        folder: The folder; None passes.
+        source: What is read.
 
     Raises:
-        OutputError: It cannot be made, or holds a file of somebody else's under a picture's name.
+        OutputError: It cannot be made, lies in what is read, or holds a file of somebody else's
+            under a picture's name.
     """
     if folder is None:
         return
+    require_folder(folder, source)
+    if folder.exists():
+        for label in CT_RATE_LABELS:
+            require_replaceable(_evidence_file(folder, label))
+
+
+def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(
             f"The folder for the evidence cannot be made ({os.strerror(error.errno or 0)}).",
             remedy="Give a new folder, or one that you may write to, as --evidence.",
             code="cli.evidence",
         ) from None
-    for label in CT_RATE_LABELS:
-        require_replaceable(_evidence_file(folder, label))
 
 
 def _evidence_file(folder: Path, label: str) -> Path:
@@ -94,6 +108,7 @@ def save_report(
         save_picture(result.show(), sheet)
         written(sheet)
     if evidence is not None:
+        _make_folder(evidence)
         for label in result.abnormalities:
             save_picture(result.evidence(label), _evidence_file(evidence, label))
         written(evidence, counted(len(result.abnormalities), "picture"))

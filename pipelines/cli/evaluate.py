@@ -18,6 +18,7 @@ from longllava_domains.evaluate.visual import score_beside
 from longllava_domains.files import write_text
 from longllava_domains.pipelines.cli.console import stdout, written
 from longllava_domains.pipelines.cli.options.numbers import at_least
+from longllava_domains.pipelines.cli.options.settings import read_settings
 from longllava_domains.pipelines.cli.options.shared import AsJson
 from longllava_domains.pipelines.cli.outputs import require_replaceable
 from longllava_domains.units import counted
@@ -210,24 +211,6 @@ def _truth(benchmark: str, references: Path | None, folder: Path | None) -> Path
 
 def _given(missing: str | None) -> dict[str, Any]:
     return {} if missing is None else {"missing": missing}
-
-
-def read_settings(pairs: list[str] | None) -> dict[str, Any]:
-    """Read ``name=value`` pairs; a value is JSON where it can be, and text where it cannot."""
-    found: dict[str, Any] = {}
-    for pair in pairs or ():
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise PolicyError(
-                f"The setting {name!r} has no value.",
-                remedy="Write --set name=value.",
-                code="cli.setting",
-            )
-        try:
-            found[name.replace("-", "_")] = json.loads(value)
-        except ValueError:
-            found[name.replace("-", "_")] = value
-    return found
 
 
 def show_result(result: Result) -> None:

@@ -6,9 +6,21 @@ from typing import Annotated, Any, Final, cast
 
 import typer
 
-from longllava_domains.errors import LongLlavaError, PolicyError
+from longllava_domains.errors import (
+    LongLlavaError,
+    PolicyError,
+    PromptError,
+    UnsupportedInputError,
+)
 from longllava_domains.files import require_apart
-from longllava_domains.pipelines.cli.console import progress, require_model, stderr, stdout, written
+from longllava_domains.pipelines.cli.console import (
+    is_input,
+    progress,
+    require_model,
+    stderr,
+    stdout,
+    written,
+)
 from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.raster import OPENING_RASTER
 from longllava_domains.pipelines.cli.options.shared import (
@@ -19,10 +31,12 @@ from longllava_domains.pipelines.cli.options.shared import (
     sharing,
 )
 from longllava_domains.pipelines.cli.options.slide import SEARCHING_SLIDE
+from longllava_domains.pipelines.cli.outputs import about
 from longllava_domains.vision_language import LoadOptions
 
 # A picture without a place can be a scene, too.
 _SEARCHED: Final = ("pathology", "remote_sensing", "image")
+_NEVER_A_SCENE: Final = ("input.empty_folder", "input.missing", "input.not_as_named")
 WITH_FAILURES: Final = 3  # exit code: finished, and some items failed
 
 
@@ -67,8 +81,8 @@ def find(
 ) -> None:
     """Look for a thing part by part, and put what is found on the map or on the slide."""
     files = tuple(out or ())
-    for path in files:
-        require_apart(path, scene)
+    _require_order(scene, category)
+    _require_search(scene, category, dialect, files, keep_in)
     how = {
         "dialect": cast(Any, dialect), "overlap_px": overlap, "max_new_tokens": max_new_tokens,
         "keep_in": keep_in or (files[0].with_name(f"{files[0].name}.answers.jsonl") if files else None),
@@ -83,13 +97,49 @@ def find(
         found = _in_raster(scene, category, require_model(model), loading, wished, files, how)
     if how["keep_in"] is not None and keep_in is None:
         how["keep_in"].unlink(missing_ok=True)  # everything it kept is saved
-    stderr.print(found.summary(), markup=False)
-    if found.cut_short:
-        stderr.print(
-            f"Answers end after {max_new_tokens:,} tokens: raise --max-new-tokens.", markup=False
-        )
+    _tell(found, dialect, max_new_tokens)
     if found.outcomes["failed"]:
         raise typer.Exit(WITH_FAILURES)
+
+
+def _require_order(scene: str, category: str) -> None:
+    """Refuse the thing before the scene.
+
+    Raises:
+        PromptError: The second word is a file, and the first is none.
+    """
+    if not is_input(scene) and is_input(category):
+        raise PromptError(
+            "The thing to look for stands before the scene: the second word is a file or a folder.",
+            remedy='Write the scene first: longllava find SCENE "THING" --model MODEL.',
+            code="cli.question",
+        )
+
+
+def _require_search(
+    scene: str, category: str, dialect: str, files: tuple[Path, ...], keep_in: Path | None
+) -> None:
+    """Refuse what can be refused of a search before its scene is opened.
+
+    Raises:
+        LongLlavaError: The words of the search, or the ending or the place of a file.
+    """
+    from longllava_domains.pipelines.pathology.saving import FOUND_FILES
+    from longllava_domains.pipelines.remote_sensing.saving import MAP_FILES, PICTURES
+    from longllava_domains.pipelines.search.preset import SearchPreset
+
+    for option, path in (*(("--out", file) for file in files), ("--keep-in", keep_in)):
+        if path is not None:
+            with about(option):
+                require_apart(path, scene)
+    SearchPreset.named(dialect).ask(category)
+    endings = dict.fromkeys((*MAP_FILES, *PICTURES, *FOUND_FILES))
+    if any(path.suffix.lower() not in endings for path in files):
+        raise UnsupportedInputError(
+            "The ending of the output names no format.",
+            remedy=f"End it with one of {', '.join(endings)}.",
+            code="find.out",
+        )
 
 
 def _is_slide(scene: str, domain: str | None) -> bool:
@@ -103,7 +153,7 @@ def _is_slide(scene: str, domain: str | None) -> bool:
     try:
         decided = decide_domain(scene, domain).name
     except LongLlavaError as error:
-        if domain is not None or error.code == "input.empty_folder":
+        if domain is not None or error.code in _NEVER_A_SCENE:
             raise
         return False
     if decided not in _SEARCHED:
@@ -184,6 +234,19 @@ def _save_on_slide(found: Any, files: tuple[Path, ...]) -> None:
     for path in files:
         save_found(found, path)
         written(path)
+
+
+def _tell(found: Any, dialect: str, max_new_tokens: int) -> None:
+    """Say what came of a search, and what could be done about views without an answer."""
+    from longllava_domains.pipelines.search.unread import unread_lines
+
+    views = found.chips if hasattr(found, "chips") else found.fields
+    for line in (found.summary(), *unread_lines(views, found.provenance, dialect)):
+        stderr.print(line, markup=False)
+    if found.cut_short:
+        stderr.print(
+            f"Answers end after {max_new_tokens:,} tokens: raise --max-new-tokens.", markup=False
+        )
 
 
 def _deliver(found: Any, files: tuple[Path, ...], save: Callable[[], None]) -> None:

@@ -3,15 +3,16 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from longllava_domains.errors import PolicyError, UnsupportedInputError
-from longllava_domains.pipelines.cli.console import progress, require_model, stdout
-from longllava_domains.pipelines.cli.options.changes import parsed_changes
+from longllava_domains.pipelines.cli.console import progress, refuse_together, require_model, stdout
 from longllava_domains.pipelines.cli.options.numbers import at_least
+from longllava_domains.pipelines.cli.options.settings import read_changes
 from longllava_domains.pipelines.cli.options.shared import Model
+from longllava_domains.pipelines.cli.outputs import about, require_model_folder
 from longllava_domains.units import counted
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from longllava_domains.adapters.recipes.base import Recipe
     from longllava_domains.pipelines.fine_tune.result import FineTuned
 
+_LOOKED_AT: Final = 20  # rows, from which a file shows whether it is data at all
 data_commands = typer.Typer(help="Look at training data before it is trained on.")
 
 _Tokenizer = Annotated[str | None, typer.Option(help="A folder with tokenizer.json")]
@@ -88,8 +90,9 @@ def finetune(
     """Teach a model a domain: an adapter or a whole model, with its card."""
     from longllava_domains.adapters.recipes.registry import recipe as recipe_named
 
-    given = parsed_changes(changes or [])
+    given = read_changes(changes or [])
     chosen = recipe_named(recipe, **given)
+    _require_given(base, data, output, report_to, is_shown=show or data is None or output is None)
     if show:
         _show(chosen)
         return
@@ -113,6 +116,30 @@ def finetune(
             on_row=lambda rows: advance("check", rows, rows),
         )  # fmt: skip
     _saved(made)
+
+
+def _require_given(
+    base: str | None, data: str | None, output: Path | None, report_to: str, *, is_shown: bool
+) -> None:
+    """Refuse what was given and cannot be, also where the recipe is only shown.
+
+    Raises:
+        LongLlavaError: One of these is not there, or cannot be written.
+    """
+    from longllava_domains.adapters.data.open import require_training_data
+    from longllava_domains.model.checkpoint.source import require_name
+    from longllava_domains.pipelines.fine_tune.reporting import require_report_to
+
+    def require_place() -> None:
+        with about("--output"):
+            require_model_folder(output, base, None if data is None else data.partition("#")[0])
+
+    refuse_together(
+        lambda: require_report_to(report_to),
+        lambda: None if base is None and is_shown else require_name(require_model(base)),
+        lambda: None if data is None else require_training_data(data),
+        require_place,
+    )
 
 
 def _show(recipe: "Recipe") -> None:
@@ -161,6 +188,7 @@ def check(
     from longllava_domains.adapters.data.open import open_data
 
     opened = open_data(source, layout)
+    _require_rows(opened)
     encoder = _encoder(model, tokenizer)
     with progress() as advance:
         found = check_data(
@@ -208,7 +236,7 @@ def show_row(
     _, sample = found
     if isinstance(sample, RowError):
         stdout.print(f"Row {row} is dropped: it {REASONS[sample.reason]}.", markup=False)
-        return
+        raise typer.Exit(2)
     encoder = replace(_encoder(model, tokenizer), loss_on=_learned(loss_on) or opened.loss_on)
     stdout.print(encoder.show(sample), markup=False)
 
@@ -230,6 +258,30 @@ def _with_deepspeed(configuration: Path | None) -> dict[str, Any]:
             code="extra.missing",
         )
     return {"deepspeed": str(configuration)}
+
+
+def _require_rows(data: "TrainingData") -> None:
+    """Refuse a file that is no data of its layout, before a model is asked for.
+
+    Raises:
+        UnsupportedInputError: Its first rows are none.
+    """
+    from itertools import islice
+
+    from longllava_domains.adapters.data.sample import RowError
+
+    first = [sample for _, sample in islice(data, _LOOKED_AT)]
+    # A row whose layout lacks a field is data: the count says which field that is.
+    if all(
+        isinstance(one, RowError) and one.reason == "damaged_row" and not one.field for one in first
+    ):
+        raise UnsupportedInputError(
+            "The file holds no row." if not first else
+            "This is no data of that layout: none of its first rows can be read as one.",
+            remedy="Name the layout of the data with --layout; llava is JSON or JSON Lines with "
+            "conversations.",
+            code="training.rows",
+        )  # fmt: skip
 
 
 def _learned(text: str | None) -> "LossOn | None":

@@ -7,7 +7,7 @@ failed items, 130 interrupted.
 import sys
 from collections.abc import Sequence
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -27,17 +27,22 @@ from longllava_domains.pipelines.cli import (
 )
 from longllava_domains.pipelines.cli.console import (
     SeveralRefusalsError,
+    names_argument,
     reveal_paths,
     stderr,
     stdout,
     tolerate_any_encoding,
 )
 from longllava_domains.pipelines.cli.evaluation import benchmark, harness, measures, own, reproduce
-from longllava_domains.pipelines.cli.options.named import with_option
+from longllava_domains.pipelines.cli.options.named import blamed, with_option
+from longllava_domains.pipelines.cli.options.nearest import with_nearest
 from longllava_domains.pipelines.cli.options.remedies import typed
+from longllava_domains.pipelines.cli.options.together import require_together
 from longllava_domains.pipelines.memory_remedies import out_of_memory
 
 DONE, REFUSED = 0, 2
+# Of every command, wherever it stands: what a refusal shows does not change what a command does.
+SHOW_PATHS: Final = "--show-paths"
 
 app = typer.Typer(
     help="LongLLaVA for CT, pathology and remote sensing. For research use only.",
@@ -57,6 +62,9 @@ def _version(asked: bool) -> None:
 def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version")
+    ] = False,
+    show_paths: Annotated[
+        bool, typer.Option(SHOW_PATHS, help="Name files on this terminal in refusals")
     ] = False,
 ) -> None:
     """LongLLaVA for CT, pathology and remote sensing. For research use only."""
@@ -79,7 +87,9 @@ def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; no error of ours shows a traceback."""
     try:
         _require_no_empty(arguments)
-        app(args=arguments)
+        words = [word for word in arguments if word != SHOW_PATHS]
+        require_together(running(words)[0], words)
+        app(args=words)
     except LongLlavaError as error:
         return _refuse(error, arguments)
     except (MemoryError, RuntimeError) as error:
@@ -98,9 +108,15 @@ def _require_no_empty(arguments: Sequence[str]) -> None:
     Raises:
         PolicyError: One is empty.
     """
-    if "" in arguments:
+    for before, word in zip(("", *arguments), arguments, strict=False):
+        is_glued = word.startswith("--") and word.endswith("=")
+        if word and not is_glued:
+            continue
+        option = word[:-1] if is_glued else before
         raise PolicyError(
-            "An argument of the command is empty.",
+            f"The value of {option} is empty."
+            if option.startswith("-")
+            else "An argument of the command is empty.",
             remedy="Write it out; a shell's variable may be unset. The folder you are in is a dot.",
             code="cli.empty",
         )
@@ -125,11 +141,16 @@ def running(arguments: Sequence[str]) -> tuple[str, frozenset[str]]:
 
 
 def _refuse(error: LongLlavaError, arguments: list[str]) -> int:
-    command, options = running(arguments)
+    is_shown = SHOW_PATHS in arguments
+    command, options = running([word for word in arguments if word != SHOW_PATHS])
     for one in error.errors if isinstance(error, SeveralRefusalsError) else (error,):
         message, remedy = (typed(text, command, options) for text in (one.message, one.remedy))
-        message = with_option(message, remedy, one.code, options, arguments)
+        remedy = with_nearest(message, remedy, blamed(one.code, options, arguments)[1])
+        message = with_option(message, one.code, options, arguments, with_places=is_shown)
+        if not is_shown and names_argument(arguments, message):
+            remedy = f"{remedy} {SHOW_PATHS} names it."
         stderr.print(f"Refused: {message}", style="bold red", markup=False)
         stderr.print(f"  {remedy}", markup=False)
-    reveal_paths(arguments, str(error))
+    if is_shown:
+        reveal_paths(arguments, str(error))
     return REFUSED

@@ -1,12 +1,18 @@
-"""Guards of outputs: a command writes over an earlier output of ours, and nothing else."""
+"""Guards of outputs: where a command writes, and what it writes over: an earlier output of ours.
 
+One rule for all: an output lies outside of every folder that is read, in a folder that is there.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from longllava_domains.errors import OutputError
+from longllava_domains.errors import LongLlavaError, OutputError
 from longllava_domains.files import new_file, require_apart, require_writable
 from longllava_domains.formats.regular_file import open_regular
 
@@ -14,6 +20,119 @@ _MARK: Final = "longllava-domains"
 # Every text that we write speaks of research use or names this package; every picture names it.
 _OURS: Final = (b"research use only", _MARK.encode())
 _LOOKED_AT_BYTES: Final = 64 * 1024**2
+
+
+@contextmanager
+def about(option: str) -> Iterator[None]:
+    """Let a refusal begin with the option that it is about, where a command has several outputs.
+
+    Args:
+        option: As it is typed, such as ``"--sheet"``.
+    """
+    try:
+        yield
+    except LongLlavaError as error:
+        if option not in str(error):
+            error.message = f"{option}: {error.message}"
+        raise
+
+
+def require_file_place(output: Path | None, *inputs: object) -> None:
+    """Refuse a file that lies in what is read, or whose folder is not there.
+
+    Args:
+        output: Where a file shall be; None passes.
+        *inputs: What is read.
+
+    Raises:
+        OutputError: One of these.
+    """
+    if output is None:
+        return
+    require_apart(output, *inputs)
+    if not output.absolute().parent.is_dir():
+        raise OutputError(
+            "The folder of that file is not there.",
+            remedy="Give a file in an existing folder that you may write to.",
+            code="cli.folder",
+        )
+
+
+def require_new(output: Path | None, *inputs: object) -> None:
+    """Refuse a file that is there already, cannot be written, or lies in what is read.
+
+    Args:
+        output: Where a file shall be; None passes.
+        *inputs: What is read.
+
+    Raises:
+        OutputError: One of these.
+    """
+    if output is not None:
+        require_apart(output, *inputs)
+        require_writable(output)
+
+
+def require_folder(output: Path | None, *inputs: object) -> None:
+    """Refuse a folder of outputs that cannot be made or lies in what is read; nothing is made yet.
+
+    It is made where it is missing, and the folder that holds it is not: as with files, a slip in
+    the path makes no tree of folders.
+
+    Args:
+        output: The folder; None passes.
+        *inputs: What is read.
+
+    Raises:
+        OutputError: One of these.
+    """
+    if output is None:
+        return
+    require_apart(output, *inputs)
+    if output.exists():
+        if output.is_dir():
+            return
+        raise OutputError(
+            "There is a file where the folder shall be.",
+            remedy="Give another name for the folder.",
+            code="cli.folder",
+        )
+    above = output.absolute().parent
+    if not above.is_dir():
+        raise OutputError(
+            "The folder that shall hold the new one is not there.",
+            remedy="Make that one first, or give a place in a folder that exists.",
+            code="cli.folder",
+        )
+    if not os.access(above, os.W_OK):
+        raise OutputError(
+            "The folder cannot be made: you may not write there.",
+            remedy="Give a place in a folder that you may write to.",
+            code="cli.folder",
+        )
+
+
+def require_model_folder(output: Path | None, *inputs: object) -> None:
+    """Refuse a folder for a model that is taken, cannot be made, or is called as a packaged one.
+
+    Args:
+        output: The folder; None passes.
+        *inputs: What is read.
+
+    Raises:
+        OutputError: One of these.
+    """
+    from longllava_domains.model.checkpoint.source import DEMO
+
+    require_folder(output, *inputs)
+    if output is None:
+        return
+    if str(output) == DEMO:
+        raise OutputError(
+            f"The folder would be called {DEMO}, and --model {DEMO} is the packaged model.",
+            remedy=f"Give another name, such as my_{DEMO}.",
+            code="cli.folder",
+        )
 
 
 def require_replaceable(
@@ -31,8 +150,8 @@ def require_replaceable(
     """
     if output is None:
         return
-    require_writable(output, overwrite=True)
     require_apart(output, *inputs)
+    require_writable(output, overwrite=True)
     if not output.exists():
         return
     with open_regular(output) as opened:

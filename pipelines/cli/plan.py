@@ -12,7 +12,7 @@ from longllava_domains.files import write_text
 from longllava_domains.pipelines.cli.console import refuse_together, stdout, written
 from longllava_domains.pipelines.cli.options.numbers import above_zero
 from longllava_domains.pipelines.cli.options.shared import AsJson, Checkpoint
-from longllava_domains.pipelines.cli.outputs import require_replaceable
+from longllava_domains.pipelines.cli.outputs import require_model_folder, require_replaceable
 from longllava_domains.units import decimal_bytes
 from longllava_domains.vision_language import TRAINED_TOKENS
 
@@ -61,6 +61,7 @@ def plan(
 ) -> None:
     """Parameters, memory, operations and time of a request; the most images; what to choose."""
     if context.invoked_subcommand is not None:
+        _require_nothing_before(context)
         return
     from longllava_domains.model.budget.plan import Request
     from longllava_domains.model.devices.throughput import Rate
@@ -94,6 +95,26 @@ def plan(
         stdout.print(line, markup=False)
 
 
+def _require_nothing_before(context: typer.Context) -> None:
+    """Refuse options between `plan` and the command below it, which would not see them.
+
+    Raises:
+        PolicyError: One was given.
+    """
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if getattr(context.get_parameter_source(parameter.name or ""), "name", "") == "COMMANDLINE"
+    ]
+    if given:
+        raise PolicyError(
+            f"{' and '.join(given)} before {context.invoked_subcommand} would count for nothing.",
+            remedy="Write the options of plan train after the word train; longllava plan train "
+            "--help lists them.",
+            code="cli.before",
+        )
+
+
 @planning.command()
 def train(
     rows: Annotated[int, typer.Option(help="Packed rows in the data")],
@@ -102,7 +123,7 @@ def train(
     gpus: Annotated[int, typer.Option(help="GPUs that share the model")] = 8,
     gpu_memory: _Gigabytes = 80,
     lora: Annotated[bool, typer.Option("--lora", help="Train an adapter only")] = False,
-    lora_rank: Annotated[int, typer.Option(help="Rank of the adapter")] = 64,
+    lora_rank: Annotated[int, typer.Option(help="Rank of the adapter, with --lora")] = 64,
     epochs: Annotated[int, typer.Option(help="Passes over the data")] = 1,
     views_per_row: Annotated[int, typer.Option(help="Views in a row")] = 0,
     recompute_tokens: Annotated[
@@ -169,8 +190,10 @@ def convert(
     from longllava_domains.model.checkpoint.convert import convert_checkpoint
     from longllava_domains.model.checkpoint.source import locate
 
+    source = locate(model).folder
+    require_model_folder(output, source, adapter)
     convert_checkpoint(
-        locate(model).folder, output, experts=experts, down_scale=down_scale, adapter=adapter,
+        source, output, experts=experts, down_scale=down_scale, adapter=adapter,
         quantization=quantization, text_model=text_model,
     )  # fmt: skip
     written(output)

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from longllava_domains.files import require_apart, require_writable
 from longllava_domains.pipelines.cli.console import stderr, stdout, written
 from longllava_domains.pipelines.cli.ct_documents import require_picture
 from longllava_domains.pipelines.cli.options.ct import OPENING_CT, WantedKernel
@@ -19,7 +18,13 @@ from longllava_domains.pipelines.cli.options.shared import (
     sharing,
 )
 from longllava_domains.pipelines.cli.options.slide import OPENING_SLIDE
-from longllava_domains.pipelines.cli.outputs import require_replaceable, save_picture
+from longllava_domains.pipelines.cli.outputs import (
+    about,
+    require_new,
+    require_one_each,
+    require_replaceable,
+    save_picture,
+)
 from longllava_domains.units import counted
 
 _MOST_VIEWS: Final = 60
@@ -61,12 +66,13 @@ def views(
     from longllava_domains.pipelines.views import views_of
     from longllava_domains.visual.contact_sheet import contact_sheet
 
-    require_picture(out)
-    require_replaceable(out, path)
+    with about("--out"):
+        require_picture(out)
+        require_replaceable(out, path)
+    with about("--geojson"):
+        require_new(geojson, path)
+    require_one_each(out, geojson)
     decided = decide_domain(path, domain)
-    if geojson is not None:
-        require_writable(geojson)
-        require_apart(geojson, path)
     wished = {
         **opening, **raster, **slide, "windows": tuple(window) if window else None,
         "spacing_mm": every_mm, "max_views": most, "max_tokens": max_tokens,
@@ -97,7 +103,9 @@ def series(
 ) -> None:
     """List the CT series of a folder, which one would be chosen, and why."""
     from longllava_domains import ct
+    from longllava_domains.pipelines.domains.names import require_as_named
 
+    require_as_named(path)
     found = ct.list_series(path, kernel=kernel)
     stdout.print(str(found), markup=False)
     if found.none_chosen:

@@ -34,7 +34,25 @@ _MARGINS: Final = (
     "Margins: log-probability of Yes minus that of No. Above 0 leans to present.",
     "They are not calibrated: a margin is neither a probability nor a diagnosis.",
 )
-_SLICES_NAMED: Final = 3
+WHY_CHOSEN: Final = {
+    "only": "the only series",
+    "only_volume": "the only volume",
+    "asked": "it was asked for",
+    "kind": "a volume rather than a reformat",
+    "body_part": "of the region asked for",
+    "phase": "of the phase asked for",
+    "plane": "axial",
+    "original": "original rather than derived",
+    "kernel": "by its kernel",
+    "whole": "a whole series rather than a part",
+    "coverage": "covers most of what was scanned",
+    "thin": "thinnest slices",
+    "slices": "most slices",
+    "sharp_available": "a sharp reconstruction is there, too",
+    "other_range": "others cover another range",
+}
+"""Code of a choice of series -> why it was chosen, in words."""
+
 # Codes of `ct.chest_evidence`, in words.
 _WHY_WITHHELD: Final = {
     "chest.no_lung": "too few of the slices pass through lung",
@@ -129,8 +147,8 @@ class CTReportResult:
     def evidence(self, label: str) -> Image.Image:
         """Return the slices that the model looked at most for a finding, as one picture.
 
-        Each slice is shown in every window that the model saw, with its z and window. It is where
-        the model looked, not why it answered so; `occlusion_evidence` measures that.
+        Each slice is shown in every window that the model saw, with its z and window; above them
+        stand the finding and its margin. It is where the model looked, not why it answered so; `occlusion_evidence` measures that.
 
         Args:
             label: One of the 18 CT-RATE labels.
@@ -148,7 +166,9 @@ class CTReportResult:
         attended = [place.index for place in self.abnormalities[label].attended_slices]
         views = [view for view in self.sequence if getattr(view.place, "index", None) in attended]
         chosen = VisualSequence(tuple(views), provenance=self.sequence.provenance)
-        return contact_sheet(chosen, columns=len(attended))
+        return contact_sheet(
+            chosen, columns=len(attended), title=finding_title(self.abnormalities[label])
+        )
 
     def _draft_title(self) -> str:
         if UNTRAINED_NOTICE in self.notices:
@@ -223,6 +243,13 @@ class CTReportResult:
         )
 
 
+def finding_title(item: Abnormality) -> str:
+    """Return ``"Lung nodule: margin +0.512, leans to present"``, with a probability where there is one."""
+    leans = "present" if item.yes_logit_margin > 0 else "absent"
+    told = f"{item.label}: margin {item.yes_logit_margin:+.3f}, leans to {leans}"
+    return told if item.probability is None else f"{told}; probability {item.probability:.2f}"
+
+
 def series_lines(series: Mapping[str, Any]) -> list[str]:
     """Say which DICOM series was read and why, in one line; nothing for other sources.
 
@@ -242,11 +269,12 @@ def series_lines(series: Mapping[str, Any]) -> list[str]:
         " ".join(series["phase"]),
         "" if span is None else f"z {span[0]:.1f} to {span[1]:.1f} mm",
     ]
-    why = ", ".join(code.removeprefix("choice.") for code in series["chosen_by"])
+    codes = [code.removeprefix("choice.") for code in series["chosen_by"]]
+    why = ", ".join(WHY_CHOSEN.get(code, code.replace("_", " ")) for code in codes)
     told = ", ".join(part for part in described if part)
     return [
         f"Series read: DICOM series number {number} (row {series['row']:g} of longllava series): "
-        f"{told}; chosen by: {why}"
+        f"{told}; chosen: {why}"
     ]
 
 
@@ -276,9 +304,8 @@ def _withheld_line(code: str) -> str:
 
 
 def _margin_line(item: Abnormality) -> str:
-    """Return ``"  +0.512  Lung nodule  (looked at z 12, 15, 9 mm)"``."""
-    places = item.attended_slices[:_SLICES_NAMED]
-    looked = ", ".join(f"{place.z_mm:.0f}" for place in places)
+    """Return ``"  +0.512  Lung nodule  (looked at z 12.0, 15.0, 9.0 mm)"``."""
+    looked = ", ".join(f"{place.z_mm:.1f}" for place in item.attended_slices)
     return f"  {item.yes_logit_margin:+8.3f}  {item.label}" + (
         f"  (looked at z {looked} mm)" if looked else ""
     )

@@ -18,8 +18,10 @@ from longllava_domains.pipelines.domains.ct import CTDomain
 from longllava_domains.pipelines.domains.domain import Domain
 from longllava_domains.pipelines.domains.evidence import evidence_of
 from longllava_domains.pipelines.domains.image import ImageDomain
+from longllava_domains.pipelines.domains.names import require_as_named, require_no_text
 from longllava_domains.pipelines.domains.pathology import PathologyDomain
 from longllava_domains.pipelines.domains.remote_sensing import RemoteSensingDomain
+from longllava_domains.units import short_hash
 
 ENTRY_POINTS: Final = "longllava_domains.domains"
 
@@ -55,33 +57,39 @@ def decide_domain(source: str | Path, name: str | None = None, *others: str) -> 
         NotFoundError: Nothing is there, it cannot be read, or it is a folder without files.
         DamagedInputError: A TIFF is cut short before anything says what it is.
         AmbiguousInputError: The evidence does not decide; the remedy names ``--domain``.
-        UnsupportedInputError: There is no domain of that name.
+        UnsupportedInputError: There is no domain of that name, or a file is not what its name says.
         PolicyError: The inputs are of several domains.
     """
-    if name is not None:
-        return _named(name)
-    found = _claimed(source)
+    named = None if name is None else _named(name)
+    for each in (source, *others):
+        require_as_named(each)
+    if named is not None:
+        return named
+    found = claimed(source)
     for position, other in enumerate(others, 2):
-        claimed = _claimed(other)
-        if found and claimed and not found & claimed:
+        others_claims = claimed(other)
+        if found and others_claims and not found & others_claims:
             raise PolicyError(
-                f"Input {position} is {_nouns(claimed)}, and what stands before it is "
-                f"{_nouns(found)}.",
+                f"Input {position} is {nouns(others_claims)}, and what stands before it is "
+                f"{nouns(found)}.",
                 remedy="Ask about each of them; together are asked about pictures, or dates of one "
                 "scene.",
                 code="domain.mixed",
             )
-        found = found & claimed or found
+        found = found & others_claims or found
+    if not found:
+        require_no_text(source)
     if len(found) != 1:
         raise _undecided(found)
     return domains()[found.pop()]
 
 
-def _nouns(names: set[str]) -> str:
+def nouns(names: set[str]) -> str:
+    """Return what inputs of these domains are called, such as ``"a CT or a slide"``."""
     return " or ".join(domain.noun for name, domain in domains().items() if name in names)
 
 
-def _claimed(source: str | Path) -> set[str]:
+def claimed(source: str | Path) -> set[str]:
     """Return the names of the domains that an input can be of.
 
     Raises:
@@ -93,7 +101,11 @@ def _claimed(source: str | Path) -> set[str]:
     for evidence in looked_at:
         claims = {name: domain.recognises(evidence) for name, domain in domains().items()}
         if evidence.magic is None and set(claims.values()) == {"no"}:
-            raise NotFoundError("There is nothing at this path.", remedy="Check the path.")
+            raise NotFoundError(
+                f"There is nothing at this path ({short_hash(evidence.source)}).",
+                remedy="Check the path.",
+                code="input.missing",
+            )
         damaged |= evidence.magic is not None and evidence.magic.cut_short
         sure = {name for name, claim in claims.items() if claim == "certain"}
         certain |= sure
@@ -115,7 +127,7 @@ def _claimed(source: str | Path) -> set[str]:
 
 
 def _undecided(found: set[str]) -> AmbiguousInputError:
-    names = [f"--domain {known}" for known in domains()]
+    names = [f"--domain {known}" for known in domains() if known in found or not found]
     return AmbiguousInputError(
         "Nothing in this input says whether it is a CT, a slide, a raster or a picture."
         if not found

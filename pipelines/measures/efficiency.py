@@ -53,6 +53,20 @@ class Efficiency:
         return asdict(self)
 
 
+def require_kind(kind: str) -> None:
+    """Refuse a kind of input that is not measured.
+
+    Raises:
+        PolicyError: It is none of `KINDS`.
+    """
+    if kind not in KINDS:
+        raise PolicyError(
+            f"There is no measurement of {kind!r}.",
+            remedy=f"Use {', '.join(KINDS)} or both.",
+            code="measure.efficiency",
+        )
+
+
 def measure_efficiency(
     model: VisionLanguageModel, kind: str, tokens: int, *, answer: int = 1000, most_batch: int = 1
 ) -> Efficiency:
@@ -68,11 +82,12 @@ def measure_efficiency(
     Raises:
         PolicyError: An unknown kind, or lengths that cannot be.
     """
-    if kind not in KINDS or tokens < 1 or answer < 2 or most_batch < 1:
+    require_kind(kind)
+    if tokens < 1 or answer < 2 or most_batch < 1:
         raise PolicyError(
             "There is no such measurement.",
-            remedy="Give images or text, a prompt of 1 token or more, and an answer of 2 or more.",
-            code="measure.efficiency",
+            remedy="Give a prompt of 1 token or more, and an answer of 2 or more.",
+            code="measure.lengths",
         )
     each = model.view_format.tokens_per_view + TAG_TOKENS
     views = max(1, tokens // each) if kind == "images" else 0

@@ -65,12 +65,7 @@ def needle_trials(
         NotFoundError: The folder lacks frames or needles.
         DamagedInputError: ``needles.json`` is another file.
     """
-    if not frames or not depths or min(frames) < 2 or not all(0 <= d <= 1 for d in depths):
-        raise PolicyError(
-            "A needle needs two frames or more, and a depth from 0 to 1.",
-            remedy="Give --frames such as 100,200 and --depths such as 0.2,0.6,1.",
-            code="measure.grid",
-        )
+    require_grid(frames, depths)
     needles, frame = _generated(view_px, seed) if data is None else _from_folder(data)
     return [
         Trial(
@@ -85,6 +80,35 @@ def needle_trials(
         for depth in depths
         for number, needle in enumerate(needles)
     ]
+
+
+def require_grid(frames: Sequence[int], depths: Sequence[float], data: Path | None = None) -> None:
+    """Refuse what `needle_trials` would refuse, before a model is there.
+
+    Args:
+        frames: As there.
+        depths: As there.
+        data: As there.
+
+    Raises:
+        LongLlavaError: As there.
+    """
+    few = [count for count in frames if count < 2]
+    if few or not frames:
+        raise PolicyError(
+            f"A needle needs two frames or more, and --frames has {few[0] if few else 'none'}.",
+            remedy="Give --frames such as 100,200.",
+            code="measure.grid",
+        )
+    outside = [depth for depth in depths if not 0 <= depth <= 1]
+    if outside or not depths:
+        raise PolicyError(
+            f"A depth is from 0 to 1, and --depths has {f'{outside[0]:g}' if outside else 'none'}.",
+            remedy="Give --depths such as 0.2,0.6,1.",
+            code="measure.grid",
+        )
+    if data is not None:
+        _from_folder(data)
 
 
 def point_name(frames: int, depth: float) -> str:

@@ -1,5 +1,6 @@
 """Notices of every answer about a slide, and the record of how fields were seen closer."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,7 +15,12 @@ _NO_TRAINING: Final = "The model's card names no training on pathology slides."
 
 def untrained_notices(model: object) -> tuple[str, ...]:
     """Return what is said of a model whose card names no training on slides."""
-    known = getattr(model, "provenance", {}).get("trained_domains") or ()
+    return no_training(getattr(model, "provenance", {}))
+
+
+def no_training(made: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the same of a model's provenance, or of its answer's."""
+    known = made.get("trained_domains") or ()
     return () if "pathology" in known else (_NO_TRAINING, NO_EVIDENCE)
 
 

@@ -223,7 +223,7 @@ class SlideSearch:
         tally.outcomes.append(
             FieldOutcome(
                 place, verdict.status, verdict.reason, len(boxes), problems, verdict.incomplete,
-                verdict.cut_short,
+                verdict.cut_short, verdict.unread,
             )
         )  # fmt: skip
         tally.made = tally.made.with_(**answer.provenance)

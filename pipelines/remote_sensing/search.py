@@ -244,6 +244,7 @@ class Search:
             problems=reading.problems,
             incomplete=verdict.incomplete,
             cut_short=verdict.cut_short,
+            unread=verdict.unread,
         )
         return reading, outcome
 

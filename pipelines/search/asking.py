@@ -15,6 +15,8 @@ OnProgress = Callable[[str, int, int], None]
 # Facts of one answer, which mean nothing for all of them together.
 _PER_ANSWER: Final = ("stop", "tokens", "beyond_trained_length")
 
+# Of an answer that cannot be read, enough to see what it is.
+_SHOWN_CHARACTERS: Final = 80
 # What makes a model's answers its own.
 _MODEL_IDENTITY: Final = (
     "model", "model_sha256", "model_revision", "adapter", "adapter_sha256", "dtype", "quantization",
@@ -58,12 +60,14 @@ class ViewVerdict(NamedTuple):
         reason: ``"found"``, ``"nothing"`` or ``"unreadable"``.
         incomplete: The answer says, or its length shows, that it does not list all.
         cut_short: The answer reached the most tokens that it may have.
+        unread: Beginning of an answer that cannot be read; empty for others.
     """
 
     status: Literal["seen", "failed"]
     reason: str
     incomplete: bool
     cut_short: bool
+    unread: str = ""
 
 
 def judged(
@@ -77,7 +81,8 @@ def judged(
     if boxes:
         return ViewVerdict("seen", "found", incomplete, cut_short)
     if problems or not says_nothing:
-        return ViewVerdict("failed", "unreadable", incomplete, cut_short)
+        unread = answer.text.strip()[:_SHOWN_CHARACTERS]
+        return ViewVerdict("failed", "unreadable", incomplete, cut_short, unread)
     return ViewVerdict("seen", "nothing", incomplete, cut_short)
 
 

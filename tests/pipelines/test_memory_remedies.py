@@ -144,3 +144,14 @@ def test_the_command_line_shows_a_scene_in_the_tokens_it_named(free, capfd, scen
     setting = re.search(r"--max-tokens [0-9]+", capfd.readouterr().err)
     assert setting is not None
     assert run([*arguments, *setting[0].split()]) == 0
+
+
+@pytest.mark.parametrize(("needed", "said"), [(1.02, "are there."), (0.98, "of which 3% are kept")])
+def test_what_is_kept_free_is_said_where_it_would_be_enough_without_that(needed, said) -> None:
+    from longllava_domains.errors import MemoryBudgetError
+    from longllava_domains.model.budget.fit import require_fit
+    from longllava_domains.model.budget.plan import Request
+
+    peak = require_fit("demo", Request(views=4), memory_bytes=1e15).peak
+    with pytest.raises(MemoryBudgetError, match=said):
+        require_fit("demo", Request(views=4), memory_bytes=peak / needed)

@@ -155,6 +155,25 @@ class Manifest:
             )
 
 
+def linkage_beside(manifest: Path) -> Path:
+    """Return where the linkage file of a manifest lies, unless another place is given.
+
+    Args:
+        manifest: The manifest.
+    """
+    return manifest.with_name("linkage.parquet")
+
+
+def scan_files(manifest: Path, linkage: Path) -> tuple[Path, Path, Path]:
+    """Return the files that a scan leaves: manifest, linkage, and the index for the next scan.
+
+    Args:
+        manifest: The manifest.
+        linkage: The linkage file.
+    """
+    return manifest, linkage, manifest.with_name(manifest.name + ".index")
+
+
 def is_manifest(path: Path) -> bool:
     """Return whether a file is a manifest that a scan wrote."""
     try:

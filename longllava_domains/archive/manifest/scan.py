@@ -21,8 +21,10 @@ from longllava_domains.archive.manifest.manifest import (
     LINKAGE,
     MANIFEST,
     RowWriter,
+    linkage_beside,
     private_rows,
     reading,
+    scan_files,
 )
 from longllava_domains.archive.manifest.secret import SiteSecret
 from longllava_domains.archive.manifest.single_files import content_digest, is_single
@@ -93,9 +95,9 @@ def scan_archive(
     is_new_folder = not manifest.parent.exists()
     with writing():
         manifest.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    links = linkage or manifest.with_name("linkage.parquet")
+    links = linkage or linkage_beside(manifest)
     own = LINKAGE.with_metadata({"scan": secret.key("scan", [source, domain])})
-    path = manifest.with_name(manifest.name + ".index")
+    path = scan_files(manifest, links)[-1]
     is_new = not path.exists()
     index = ScanIndex(path)
     try:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Final
 
 from longllava_domains.errors import NetworkError, NotFoundError
 from longllava_domains.formats.folder_walk import is_clutter, walk_folder
-from longllava_domains.units import MIB
+from longllava_domains.units import MIB, short_hash
 
 # Under these names file systems tell that a file has changed.
 _STAMPS: Final = (
@@ -71,12 +71,21 @@ def walk(source: str, codes: Counter[str]) -> Iterator[Entry]:
     root = Path(source)
     if root.is_file():
         yield _local(root, root.name, root.stat())
-    elif root.is_dir():
+    else:
+        require_place(source)
         for place, status in walk_folder(root, codes):
             yield _local(place, place.relative_to(root).as_posix(), status)
-    else:
+
+
+def require_place(source: str) -> None:
+    """Refuse a place on this machine where no file and no folder is.
+
+    Raises:
+        NotFoundError: Nothing is there.
+    """
+    if not Path(source).is_file() and not Path(source).is_dir():
         raise NotFoundError(
-            "There is no file or folder at the source's path.",
+            f"There is no file or folder at the source's path ({short_hash(source)}).",
             remedy="Check the path.",
             code="input.missing",
         )

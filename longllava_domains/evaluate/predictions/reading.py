@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from longllava_domains.errors import DamagedInputError, NotFoundError, UnsupportedInputError
+from longllava_domains.units import short_hash
 
 Row = Mapping[str, object]
 Source = str | Path | Iterable[Row]
@@ -68,7 +69,7 @@ def read_table(source: Source) -> Table:
         )
     if not path.is_file():
         raise NotFoundError(
-            "There is no file of predictions or references at that place.",
+            f"There is no file of predictions or references at that place ({short_hash(str(path))}).",
             remedy="Check the path.",
             code="evaluate.no_file",
         )

@@ -33,11 +33,11 @@ def find(path: str | Path) -> Found:
         if place.is_dir():
             return _find_below(place)
         if not place.exists():
-            raise _nothing_there()
+            raise _nothing_there(path)
         if is_zip(place):
             return find_in_zip(place)
         if not place.is_file():
-            raise _nothing_there()
+            raise _nothing_there(path)
         return Found([_on_disk(place, 1, place.stat())])
     except (OSError, ValueError):  # ValueError: a null character in the path
         raise NotFoundError(
@@ -47,9 +47,9 @@ def find(path: str | Path) -> Found:
         ) from None
 
 
-def _nothing_there() -> NotFoundError:
+def _nothing_there(path: str | Path) -> NotFoundError:
     return NotFoundError(
-        "There is no file or folder at this path.",
+        f"There is no file or folder at this path ({short_hash(str(path))}).",
         remedy="Check the path.",
         code="input.missing",
     )

@@ -196,7 +196,7 @@ def _too_large(
     )
     return MemoryBudgetError(
         f"{request.views} views in {budget.precision} need {human_bytes(needed)}; "
-        f"{human_bytes(available)} are there.",
+        f"{_there(needed, available)}.",
         remedy=remedy,
         code="memory.budget",
         facts={
@@ -210,11 +210,24 @@ def _too_large(
     )
 
 
+def _there(needed: float, available: float) -> str:
+    """Say what there is, and what is kept of it where it would be enough without that."""
+    kept = f", of which {RESERVE:.0%} are kept free" if needed <= available else ""
+    return f"{human_bytes(available)} are there{kept}"
+
+
 def _too_long(budget: Budget, needed: float, available: float, otherwise: str) -> MemoryBudgetError:
+    asked, remedy = (
+        f"A prompt of {budget.tokens} tokens",
+        "Ask in fewer words or for a shorter answer",
+    )
+    if budget.request.answer_tokens > budget.tokens:
+        asked = f"An answer of up to {budget.request.answer_tokens:,} tokens"
+        remedy = "Lower max_new_tokens"
     return MemoryBudgetError(
-        f"A prompt of {budget.tokens} tokens in {budget.precision} needs {human_bytes(needed)} more; "
-        f"{human_bytes(available)} are there.",
-        remedy=f"Ask in fewer words or for a shorter answer, or {otherwise}",
+        f"{asked} in {budget.precision} needs {human_bytes(needed)} more; "
+        f"{_there(needed, available)}.",
+        remedy=f"{remedy}, or {otherwise}",
         code="memory.budget",
         facts={
             "precision": budget.precision,

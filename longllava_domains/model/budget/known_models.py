@@ -10,11 +10,12 @@ from transformers import CLIPVisionConfig
 
 from longllava_domains.errors import CheckpointError, QuantizationError
 from longllava_domains.model.checkpoint.load import empty_network, open_checkpoint
-from longllava_domains.model.checkpoint.source import locate
+from longllava_domains.model.checkpoint.source import DEMO, locate
 from longllava_domains.model.devices.placement import resolve_dtype
 from longllava_domains.model.int8.quantize import resolve_quantization
 from longllava_domains.model.network.config import CLIP_LARGE_336, LongLlavaConfig, from_released
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
+from longllava_domains.units import did_you_mean
 
 KNOWN_SHAPES: Final = ("9b", "53b")
 
@@ -48,7 +49,7 @@ def _folder(model: str | Path) -> Path:
         known = " or ".join(f'"{name}"' for name in KNOWN_SHAPES)
         raise CheckpointError(
             error.message,
-            remedy=f'Use {known} (known here without their weights), "demo", a folder with '
+            remedy=f'{did_you_mean(model, (*KNOWN_SHAPES, DEMO))}Use {known} (known here without their weights), "demo", a folder with '
             "config.json and weights, or a hub id like owner/name.",
             code=error.code,
         ) from None

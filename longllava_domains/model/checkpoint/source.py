@@ -11,6 +11,7 @@ from huggingface_hub.errors import HFValidationError
 
 from longllava_domains.errors import CheckpointError, NetworkError
 from longllava_domains.model.checkpoint.files import has_weights
+from longllava_domains.units import did_you_mean
 
 DEMO: Final = "demo"
 
@@ -68,17 +69,38 @@ def locate(model: str | Path) -> Source:
     if folder is not None:
         _require_config(folder)
         return Source(folder)
-    if isinstance(model, str):
-        name = model.removeprefix(_HUB_SCHEME)
-        if is_hub_id(name) and (name != model or not _looks_local(name)):
-            return _from_hub(name)
-    raise _absent()
+    name = _hub_name(model)
+    if name is None:
+        raise _absent(model)
+    return _from_hub(name)
 
 
-def _absent() -> CheckpointError:
+def require_name(model: str) -> None:
+    """Refuse what names no model, as far as that shows without asking the hub.
+
+    Args:
+        model: As in `locate`.
+
+    Raises:
+        CheckpointError: As `locate`.
+    """
+    if model == DEMO or _folder(model) is not None or _hub_name(model) is None:
+        locate(model)
+
+
+def _hub_name(model: str | Path) -> str | None:
+    """Return the hub repository that a name stands for; None for what is no hub id."""
+    if not isinstance(model, str):
+        return None
+    name = model.removeprefix(_HUB_SCHEME)
+    is_asked = is_hub_id(name) and (name != model or not _looks_local(name))
+    return name if is_asked else None
+
+
+def _absent(model: object = "") -> CheckpointError:
     return CheckpointError(
         "There is no model of that name: neither a folder nor a hub id.",
-        remedy='Use "demo", a folder with config.json and weights, or a hub id like owner/name '
+        remedy=f'{did_you_mean(model, [DEMO])}Use "demo", a folder with config.json and weights, or a hub id like owner/name '
         "(hf://owner/name where a folder here is called like the owner).",
         code="checkpoint.absent",
     )

@@ -1,7 +1,7 @@
 """Commands over whole archives: `archive scan`, `plan`, `run`, `status`, `retry`, `report`, `where`, `forget`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -14,15 +14,19 @@ from longllava_domains.pipelines.cli.archive.run import (
     LedgerFolder,
     run,
 )
-from longllava_domains.pipelines.cli.console import stdout
+from longllava_domains.pipelines.cli.console import stdout, written
 from longllava_domains.pipelines.cli.options.numbers import above_zero, at_least
 from longllava_domains.pipelines.cli.options.shared import LOADING, sharing
+from longllava_domains.pipelines.cli.outputs import (
+    about,
+    require_file_place,
+    require_folder,
+    require_one_each,
+)
 from longllava_domains.units import counted, human_bytes
 
-if TYPE_CHECKING:
-    pass
-
 _PARQUET: Final = b"PAR1"
+_MANIFEST: Final = ".parquet"
 
 ResultsFolder = Annotated[Path, typer.Argument(help="Folder of the results")]
 Linkage = Annotated[Path, typer.Option(help="The linkage file that the scan wrote; patient data")]
@@ -41,11 +45,17 @@ def register(app: typer.Typer) -> None:
 
 
 def _require_manifest(output: Path) -> None:
-    """Refuse to replace a file that is no manifest of an earlier scan: it may be a study.
+    """Refuse a manifest of another ending, and to replace a file that is no manifest of a scan.
 
     Raises:
-        OutputError: Something else is there.
+        OutputError: The name does not say what is written, or something else is there.
     """
+    if output.suffix.lower() != _MANIFEST:
+        raise OutputError(
+            "The ending of the name is not that of the file that is written.",
+            remedy=f"End it with {_MANIFEST}.",
+            code="archive.output",
+        )
     if not output.exists():
         return
     if output.is_file():
@@ -57,6 +67,24 @@ def _require_manifest(output: Path) -> None:
         remedy="Choose another name for --output.",
         code="archive.output",
     )
+
+
+def _require_scan_files(source: str, manifest: Path, linkage: Path, secret: Path | None) -> None:
+    """Refuse files of a scan that lie in its source, or that another file's name is taken by.
+
+    Raises:
+        OutputError: One of these.
+    """
+    with about("--output"):
+        require_folder(manifest.parent, source)  # it is made, for its owner alone
+        _require_manifest(manifest)
+    with about("--linkage"):
+        if linkage.parent != manifest.parent:
+            require_file_place(linkage, source)
+        _require_manifest(linkage)
+    require_one_each(manifest, linkage)
+    with about("--secret"):
+        require_folder(None if secret is None else secret.parent, source)
 
 
 def scan(
@@ -72,16 +100,21 @@ def scan(
 ) -> None:
     """List what an archive holds. The manifest holds paths: keep it apart from results."""
     from longllava_domains.archive import SiteSecret, scan_archive
+    from longllava_domains.archive.manifest.listings.listing import require_source
+    from longllava_domains.archive.manifest.manifest import linkage_beside, scan_files
     from longllava_domains.archive.manifest.secret import default_secret
 
-    _require_manifest(output)
+    require_source(source)
+    tied = linkage or linkage_beside(output)
+    _require_scan_files(source, output, tied, secret)
     own = SiteSecret.load(secret or default_secret())
-    found = scan_archive(source, domain, output, secret=own, linkage=linkage)
+    found = scan_archive(source, domain, output, secret=own, linkage=tied)
     stdout.print(
         f"{counted(found.items, 'item')}, {human_bytes(found.bytes)}; "
         f"{counted(found.files, 'file')}, {found.read} read, {found.gone} gone, "
         f"in {found.seconds:.1f} s"
     )
+    written(*scan_files(output, tied))
     for title, codes in (("refusals to expect", found.expected), ("set aside", found.set_aside)):
         for code, count in codes.items():
             stdout.print(f"  {title}: {count} {code}", markup=False)

@@ -8,7 +8,7 @@ import typer
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.pipelines.cli.archive.predict import predict
-from longllava_domains.pipelines.cli.console import stderr, stdout
+from longllava_domains.pipelines.cli.console import stderr, stdout, written
 from longllava_domains.pipelines.cli.options.devices import gpus_of
 from longllava_domains.pipelines.cli.options.numbers import Check, above_zero, at_least
 from longllava_domains.pipelines.cli.options.shared import (
@@ -17,10 +17,12 @@ from longllava_domains.pipelines.cli.options.shared import (
     Model,
     OptionGroup,
 )
+from longllava_domains.pipelines.cli.outputs import about, require_folder
 from longllava_domains.vision_language import LoadOptions
 
 if TYPE_CHECKING:
     from longllava_domains.archive import Manifest, Progress, Settings, Shard
+    from longllava_domains.pipelines.archive import ArchiveTask
 
 FINISHED_WITH_FAILURES: Final = 3
 _GIB: Final = 1 << 30
@@ -150,7 +152,7 @@ def run(
     trial: DryRun,
 ) -> None:
     """Score what is missing. Stop it with Ctrl-C or SIGTERM; run it again to go on."""
-    from longllava_domains.pipelines.archive import ArchiveTask, archive_job
+    from longllava_domains.pipelines.archive import ArchiveTask
     from longllava_domains.pipelines.archive.planning import hours_of
 
     settings = {"spacing_mm": every_mm, "max_views": most, "max_tokens": max_tokens}
@@ -167,6 +169,7 @@ def run(
         documents=documents,
     )
     # Refused before a scan leaves its manifest behind.
+    _require_places(source, output, documents, running.ledger, scanning)
     chosen = _settings(output, running, task)
     deadline_hours = None if trial.deadline is None else hours_of(trial.deadline)
     items, domain = _manifest(source, output, scanning)
@@ -176,20 +179,49 @@ def run(
             decoders=running.decoders, deadline_hours=deadline_hours,
         )  # fmt: skip
         return
-    done = _run(archive_job(asked, domain), items, chosen, running)
+    done = _run(_job(asked, domain), items, chosen, running)
     stdout.print(str(done), markup=False)
     if done.counts.get("failed", 0):
         raise typer.Exit(FINISHED_WITH_FAILURES)
 
 
+def _job(asked: "ArchiveTask", domain: str) -> Any:
+    """Return the job, and print what a reader of its answers must know."""
+    from longllava_domains.pipelines.archive import archive_job
+    from longllava_domains.pipelines.archive.notices import notices_of
+
+    job = archive_job(asked, domain)
+    for notice in notices_of(asked, domain):
+        stderr.print(f"[{notice}]", markup=False)
+    return job
+
+
+def _require_places(
+    source: str, output: Path, documents: Path | None, ledger: Path | None, scanning: Scanning
+) -> None:
+    """Refuse outputs of a run that lie in its source, or whose folder is not there.
+
+    Raises:
+        OutputError: One of them.
+    """
+    for option, folder in (("--output", output), ("--documents", documents), ("--ledger", ledger)):
+        with about(option):
+            require_folder(folder, source)
+    for option, file in (("--manifest", scanning.manifest), ("--secret", scanning.secret)):
+        with about(option):  # their folders are made, for their owner alone
+            require_folder(None if file is None else file.parent, source)
+
+
 def _manifest(source: str, output: Path, scanning: Scanning) -> tuple["Manifest", str]:
     """Return the manifest, scanned first where a source was given, and its domain."""
     from longllava_domains.archive import Manifest, SiteSecret, scan_archive
-    from longllava_domains.archive.manifest.manifest import is_manifest
+    from longllava_domains.archive.manifest.listings.listing import require_source
+    from longllava_domains.archive.manifest.manifest import is_manifest, linkage_beside, scan_files
     from longllava_domains.archive.manifest.secret import default_secret
 
     items = Manifest(Path(source))
     if not is_manifest(items.path):
+        require_source(source)
         if scanning.domain is None:
             raise PolicyError(
                 "This is no manifest, and of a source the domain has to be named.",
@@ -202,6 +234,7 @@ def _manifest(source: str, output: Path, scanning: Scanning) -> tuple["Manifest"
         secret = SiteSecret.load(scanning.secret or default_secret())
         found = scan_archive(source, scanning.domain, items.path, secret=secret)
         stderr.print(f"{found.items} items of {found.files} files", markup=False)
+        written(*scan_files(items.path, linkage_beside(items.path)))
     items.require_outside(output)
     return items, items.domain()
 

@@ -22,12 +22,13 @@ from longllava_domains.pipelines.cli.console import (
 from longllava_domains.pipelines.cli.evaluate import (
     evaluating,
     print_table,
-    read_settings,
     show_result,
 )
 from longllava_domains.pipelines.cli.options.devices import gpus_of
 from longllava_domains.pipelines.cli.options.numbers import at_least
+from longllava_domains.pipelines.cli.options.settings import read_settings
 from longllava_domains.pipelines.cli.options.shared import LOADING, AsJson, Model, sharing
+from longllava_domains.pipelines.cli.outputs import require_folder
 from longllava_domains.vision_language import LoadOptions
 
 _MaxNewTokens = Annotated[int | None, typer.Option(help="Longest answer", callback=at_least(1))]
@@ -90,6 +91,7 @@ def _command(benchmark: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - 
             calibration,
         )  # fmt: skip
         place = output or Path(f"longllava-{benchmark.replace('/', '-')}")
+        require_folder(place, data)
         name = require_model(model)
         asked = SharedRun(name, loading, benchmark, data, place, tuple(protocol), chosen)
         found = _finished(asked, gpus_of(devices))

@@ -10,6 +10,7 @@ from longllava_domains.files import require_apart, require_writable
 from longllava_domains.pipelines.cli.console import stdout, written
 from longllava_domains.pipelines.cli.evaluate import evaluating
 from longllava_domains.pipelines.cli.options.numbers import at_least
+from longllava_domains.pipelines.cli.outputs import require_folder
 
 
 def register(app: typer.Typer) -> None:
@@ -28,8 +29,8 @@ def export(
     """Write the answers of a run as another toolkit reads them."""
     from longllava_domains.pipelines.harness.exports import export_predictions
 
-    require_writable(out, overwrite=True)
     require_apart(out, predictions, data)
+    require_writable(out, overwrite=True)
     references = load_dataset(benchmark, data).references
     count = export_predictions(predictions, references, out, toolkit, task=benchmark)
     stdout.print(f"{count:,} rows for {toolkit}", markup=False)
@@ -50,4 +51,5 @@ def lmms_task(
     from longllava_domains.pipelines.benchmark.outcome import make_folder
     from longllava_domains.pipelines.harness.lmms_tasks import write_lmms_tasks
 
+    require_folder(output, data)
     written(*write_lmms_tasks(benchmark, data, make_folder(output), limit=limit))

@@ -12,10 +12,11 @@ from longllava_domains.errors import PolicyError
 from longllava_domains.files import write_text
 from longllava_domains.pipelines.cli.console import progress, require_model, written
 from longllava_domains.pipelines.cli.evaluate import evaluating, print_table
-from longllava_domains.pipelines.cli.options.changes import parsed_changes
 from longllava_domains.pipelines.cli.options.devices import gpus_of
 from longllava_domains.pipelines.cli.options.numbers import at_least
+from longllava_domains.pipelines.cli.options.settings import read_changes
 from longllava_domains.pipelines.cli.options.shared import LOADING, Model, sharing
+from longllava_domains.pipelines.cli.outputs import about, require_file_place, require_folder
 from longllava_domains.vision_language import LoadOptions, VisionLanguageModel
 
 if TYPE_CHECKING:
@@ -51,8 +52,9 @@ def needle(
     from longllava_domains.pipelines.measures.card import HEAD, save_measure, share_lines
     from longllava_domains.pipelines.measures.plan import NEEDLE, MeasurePlan
 
-    counts = [int(each) for each in _numbers("--frames", frames)] or list(needles.FRAMES)
+    counts = _whole("--frames", frames) or list(needles.FRAMES)
     places = _numbers("--depths", depths) or list(needles.DEPTHS)
+    needles.require_grid(counts, places, data)
     plan = MeasurePlan(NEEDLE, tuple(counts), tuple(places), seed, data)
     with progress() as advance:
         loaded, measure, counted = _run(model, loading, plan, output, devices, advance)
@@ -96,16 +98,16 @@ def scaling(
     from longllava_domains.pipelines.measures.plan import MeasurePlan, SharedMeasure
     from longllava_domains.pipelines.measures.tuned import add_tuned, tuning_recipe
 
-    chosen = [int(each) for each in _numbers("--points", points)] or list(
-        curves.CURVES.get(curve, ())
-    )
+    chosen = _whole("--points", points) or list(curves.CURVES.get(curve, ()))
     curves.require_curve(curve, chosen, is_generated=data is None)
+    with about("--samples"):
+        require_file_place(samples, data)
     plan = MeasurePlan(curve, tuple(chosen), (), seed, data)
     settings: dict[str, Any] = {"curve": curve, "points": chosen, "seed": seed, "data": plan.made}
     recipe = None
     if fine_tune:
         asked = SharedMeasure(require_model(model), loading, plan, Path())
-        recipe = tuning_recipe(asked, parsed_changes(changes or []))
+        recipe = tuning_recipe(asked, read_changes(changes or []))
         settings["recipe"] = recipe.to_json()
     with progress() as advance:
         loaded, measure, counted = _run(model, loading, plan, output, devices, advance)
@@ -130,7 +132,8 @@ def _run(
     from longllava_domains.pipelines.measures.trials import run_trials
 
     name, gpus = require_model(model), gpus_of(devices)
-    measure = SharedMeasure(name, loading, plan, make_folder(output or f"longllava-{plan.measure}"))
+    place = _place(output or Path(f"longllava-{plan.measure}"), plan.data)
+    measure = SharedMeasure(name, loading, plan, make_folder(place))
     if gpus:
         ask_on_devices(measure, gpus, advance)
     loaded = load(name, loading)
@@ -156,17 +159,24 @@ def efficiency(
     """Measure prefill time, throughput, memory and the best batch, for images and for text."""
     from longllava_domains.pipelines.benchmark.outcome import make_folder
     from longllava_domains.pipelines.loading import load
-    from longllava_domains.pipelines.measures.efficiency import KINDS, measure_efficiency
+    from longllava_domains.pipelines.measures.efficiency import (
+        KINDS,
+        measure_efficiency,
+        require_kind,
+    )
 
-    loaded = load(require_model(model), loading)
     kinds = KINDS if kind == "both" else (kind,)
+    for each in kinds:
+        require_kind(each)
+    place = _place(output or Path("longllava-efficiency"), None)
+    loaded = load(require_model(model), loading)
     found = [
         measure_efficiency(loaded, each, tokens, answer=answer, most_batch=most_batch)
         for each in kinds
     ]
     rows = [{name: _cell(value) for name, value in each.to_json().items()} for each in found]
     _print(tuple(rows[0]), [tuple(row.values()) for row in rows])
-    folder = make_folder(output or "longllava-efficiency")
+    folder = make_folder(place)
     made = loaded.provenance
     content = {
         "model": {name: made.get(name) for name in ("model", "model_sha256", "dtype", "device")},
@@ -178,6 +188,16 @@ def efficiency(
     written(path)
 
 
+def _place(folder: Path, data: Path | None) -> Path:
+    """Return a folder for cards; refused before the model is loaded.
+
+    Raises:
+        OutputError: It cannot be made, or lies in the data.
+    """
+    require_folder(folder, data)
+    return folder
+
+
 def _numbers(option: str, text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",") if part.strip()]
@@ -187,6 +207,22 @@ def _numbers(option: str, text: str) -> list[float]:
             remedy="Write numbers with commas, such as 100,200.",
             code="cli.numbers",
         ) from None
+
+
+def _whole(option: str, text: str) -> list[int]:
+    """Read whole numbers; a part of one is never cut off in silence.
+
+    Raises:
+        PolicyError: One of them is no whole number.
+    """
+    numbers = _numbers(option, text)
+    if not all(number.is_integer() for number in numbers):
+        raise PolicyError(
+            f"{option} cannot be {text}: it is a list of whole numbers.",
+            remedy="Write whole numbers with commas, such as 100,200.",
+            code="cli.numbers",
+        )
+    return [int(number) for number in numbers]
 
 
 def _cell(value: object) -> str:

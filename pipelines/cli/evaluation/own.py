@@ -39,8 +39,8 @@ def own(
 ) -> None:
     """Measure a model on your own labels, by sex, age, scanner and protocol. No model is loaded."""
     if out is not None:
-        require_writable(out, overwrite=True)
         require_apart(out, labels, results, linkage)
+        require_writable(out, overwrite=True)
     found = score_own(
         labels, results, linkage=linkage, findings=finding, threshold=threshold,
         smallest=smallest, draws=draws, seed=seed,

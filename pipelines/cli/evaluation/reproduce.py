@@ -11,6 +11,7 @@ from longllava_domains.pipelines.cli.console import progress, require_model, std
 from longllava_domains.pipelines.cli.evaluate import print_table
 from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.shared import LOADING, Model, sharing
+from longllava_domains.pipelines.cli.outputs import require_folder
 from longllava_domains.vision_language import LoadOptions
 
 reproducing = typer.Typer(help="Published tables beside our own numbers.", no_args_is_help=True)
@@ -66,8 +67,10 @@ def paper(
 
     table = paper_table(number, values)
     require_data(data)
+    place = output or Path(f"longllava-{table.name}")
+    require_folder(place, data)
     loaded = load(require_model(model), loading)
-    folder = make_folder(output or f"longllava-{table.name}")
+    folder = make_folder(place)
     with progress() as advance:
         lines, runs = run_table(
             loaded,

@@ -15,6 +15,7 @@ OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "archive.domain": ("--domain",),
     "archive.task": ("--task",),
     "calibration.file": ("--calibration",),
+    "cli.hu": ("--hu",),
     "checkpoint.absent": ("--model", "--base"),
     "checkpoint.no_config": ("--model", "--base"),
     "ct.repair": ("--repair",),
@@ -28,6 +29,7 @@ OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "model.dtype": ("--dtype", "--precision"),
     "nifti.repair": ("--repair",),
     "plan.device": ("--device",),
+    "plan.tokens_per_view": ("--tokens-per-image",),
     "preset.unknown": ("--preset",),
     "quantization.unknown": ("--quantization", "--precision"),
     "raster.aoi": ("--aoi",),
@@ -39,13 +41,15 @@ OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "report.mode": ("--mode",),
     "reproduce.table": ("--table",),
     "series.purpose": ("--purpose",),
+    "series.unknown": ("--series",),
     "slide.geojson": ("--region", "--tissue", "--zoom-at"),
     "slide.outside": ("--region", "--zoom-at"),
     "tokenizer.missing": ("--tokenizer",),
     "training.layout": ("--layout",),
+    "training.report_to": ("--report-to",),
     "window.unknown": ("--window",),
 }
-# Their values are places on the disk, or can be: they are never repeated, see `privacy`.
+# Their values are places on the disk, or can be: repeated only where paths may be shown.
 _PLACES: Final = frozenset(
     {"--adapter", "--aoi", "--base", "--calibration", "--model", "--region", "--tissue",
      "--tokenizer", "--zoom-at"}
@@ -53,24 +57,45 @@ _PLACES: Final = frozenset(
 
 
 def with_option(
-    message: str, remedy: str, code: str, options: Collection[str], arguments: Sequence[str]
+    message: str,
+    code: str,
+    options: Collection[str],
+    arguments: Sequence[str],
+    *,
+    with_places: bool = False,
 ) -> str:
     """Return a message that begins with the option that was typed; as it is where it names one.
 
     Args:
         message: Of an error.
-        remedy: Of it.
         code: Of it.
+        options: Options of the command that runs.
+        arguments: As they were typed.
+        with_places: Repeat places on the disk, too: this terminal was allowed to show them.
+    """
+    name, value = blamed(code, options, arguments)
+    if name is None or name in message:
+        return message
+    is_shown = (with_places or name not in _PLACES) and value is not None
+    return f"{name} {value}: {message}" if is_shown else f"{name}: {message}"
+
+
+def blamed(
+    code: str, options: Collection[str], arguments: Sequence[str]
+) -> tuple[str | None, str | None]:
+    """Return the option that is the cause of an error, and its value if it was given once.
+
+    Args:
+        code: Of the error.
         options: Options of the command that runs.
         arguments: As they were typed.
     """
     typed = {name: _values(name, arguments) for name in OPTIONS.get(code, ()) if name in options}
     given = [name for name, values in typed.items() if values]
-    if len(given) != 1 or given[0] in f"{message} {remedy}":
-        return message
-    (name,) = given
-    is_shown = name not in _PLACES and len(typed[name]) == 1
-    return f"{name} {typed[name][0]}: {message}" if is_shown else f"{name}: {message}"
+    if len(given) != 1:
+        return None, None
+    values = typed[given[0]]
+    return given[0], values[0] if len(values) == 1 else None
 
 
 def _values(name: str, arguments: Sequence[str]) -> list[str]:

@@ -37,4 +37,5 @@ def at_least(least: int) -> Check:
 
 
 def _refused(option: typer.CallbackParam, value: float, remedy: str) -> PolicyError:
-    return PolicyError(f"{option.opts[0]} cannot be {value:g}.", remedy=remedy, code="cli.number")
+    shown = value if isinstance(value, int) else f"{value:g}"
+    return PolicyError(f"{option.opts[0]} cannot be {shown}.", remedy=remedy, code="cli.number")

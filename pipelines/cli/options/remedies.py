@@ -45,6 +45,7 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (r'Draw the tissue \(tissue=[^,]*\), lower tissue_min, or use protocol="([^"]+)"',
      (r"Use --protocol \1",)),
     (r", or raise memory_limit_bytes", ("",)),
+    (r"Lower max_new_tokens", ("Lower --max-new-tokens",)),
     (r"Leave max_new_tokens out", ("Leave --max-new-tokens out",)),
     (r"\bspacing_mm\b", ("--every-mm",)),
     (r"\bmax_views\b", ("--most",)),
@@ -84,7 +85,7 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (r"data=FOLDER#NAME", ("--data FOLDER#NAME", "FOLDER#NAME")),
     (r"with decode=True \(([^)]+)\)", (r"with \1",)),
     (r"(?:Set|set) lora\.dropout to 0", ("Give --set lora.dropout=0",)),
-    (r"Change one of", ("Change one of these with --set",)),
+    (r"Change one of", ("With --set change one of",)),
     (r'missing="(\w+)" or missing="(\w+)"', (r"--missing \1 or --missing \2",)),
     (r"Give fit_predictions and fit_references",
      ("Give --set fit_predictions=FILE and --set fit_references=FILE",)),
@@ -108,6 +109,7 @@ _OTHER_NAMES: Final = {
     "mpp": "--view-mpp",
     "regions": "--region",
     "rounds": "--zoom-rounds",
+    "tokens_per_view": "--tokens-per-image",
     "views": "--images",
 }
 _COMPILED: Final = tuple((re.compile(python), shell) for python, shell in _TABLE)

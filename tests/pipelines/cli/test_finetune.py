@@ -91,7 +91,7 @@ def test_data_show_marks_what_is_learned(base, data, capfd) -> None:
 
 def test_data_show_says_why_a_row_is_dropped(base, tmp_path: Path, capfd) -> None:
     (tmp_path / "rows.jsonl").write_text("{}\n")
-    assert run(["data", "show", str(tmp_path / "rows.jsonl"), "--model", base]) == 0
+    assert run(["data", "show", str(tmp_path / "rows.jsonl"), "--model", base]) == 2
     assert "Row 1 is dropped" in capfd.readouterr().out
 
 

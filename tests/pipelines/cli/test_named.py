@@ -60,27 +60,27 @@ def test_a_scan_that_finds_nothing_leaves_no_folder(tmp_path: Path, capfd, monke
     assert "no file or folder" in capfd.readouterr().err
 
 
-MESSAGE, REMEDY = "There is no such domain.", "Use ct or image."
+MESSAGE = "There is no such domain."
 
 
 @pytest.mark.parametrize(
-    ("code", "remedy", "options", "arguments"),
+    ("code", "message", "options", "arguments"),
     [
-        ("domain.unknown", REMEDY, {"--domain"}, ["ask", "--model", "demo"]),  # not typed
-        ("domain.unknown", REMEDY, {"--model"}, ["ask", "--domain", "x"]),  # not of this command
-        ("domain.unknown", "Use --domain ct.", {"--domain"}, ["ask", "--domain", "x"]),  # named
-        ("no.such.code", REMEDY, {"--domain"}, ["ask", "--domain", "x"]),
+        ("domain.unknown", MESSAGE, {"--domain"}, ["ask", "--model", "demo"]),  # not typed
+        ("domain.unknown", MESSAGE, {"--model"}, ["ask", "--domain", "x"]),  # not of this command
+        ("domain.unknown", "--domain x is none.", {"--domain"}, ["ask", "--domain", "x"]),  # named
+        ("no.such.code", MESSAGE, {"--domain"}, ["ask", "--domain", "x"]),
     ],
 )
 def test_a_message_stays_as_it_is_where_nothing_is_to_be_added(
-    code: str, remedy: str, options: set[str], arguments: list[str]
+    code: str, message: str, options: set[str], arguments: list[str]
 ) -> None:
-    assert with_option(MESSAGE, remedy, code, options, arguments) == MESSAGE
+    assert with_option(message, code, options, arguments) == message
 
 
 def test_of_an_option_given_twice_no_value_is_picked() -> None:
     arguments = ["views", "--window", "lung", "--window", "tea"]
-    told = with_option("None.", "Use another.", "window.unknown", {"--window"}, arguments)
+    told = with_option("None.", "window.unknown", {"--window"}, arguments)
     assert told == "--window: None."
 
 

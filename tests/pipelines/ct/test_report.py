@@ -11,6 +11,7 @@ from monai.data import MetaTensor
 
 from longllava_domains import ct, pipelines
 from longllava_domains.adapters.phantoms.chest import chest_phantom
+from longllava_domains.ct.dicom.series import ranking
 from longllava_domains.ct.from_array import volume_from_array
 from longllava_domains.errors import OutputError, PolicyError, UnsupportedInputError
 from longllava_domains.export.codes import CT_RATE_CODES
@@ -20,7 +21,13 @@ from longllava_domains.pipelines.ct.findings import most_attended
 from longllava_domains.pipelines.ct.findings_first import conditioned_prompt, outside_population
 from longllava_domains.pipelines.ct.occlusion import occlusion_evidence
 from longllava_domains.pipelines.ct.preset import CTPreset
-from longllava_domains.pipelines.ct.result import split_sections
+from longllava_domains.pipelines.ct.result import (
+    WHY_CHOSEN,
+    Abnormality,
+    finding_title,
+    series_lines,
+    split_sections,
+)
 from longllava_domains.provenance import RESEARCH_NOTICE
 
 ROOT = Path(__file__).parents[3]
@@ -235,12 +242,47 @@ def test_evidence_is_a_picture_for_any_finding_not_only_positive_ones(result) ->
         result.evidence("Fracture")
 
 
+def test_the_finding_and_its_margin_stand_on_its_picture(result) -> None:
+    def drawn(margin: float) -> np.ndarray:
+        some = dataclasses.replace(result.abnormalities["Lung nodule"], yes_logit_margin=margin)
+        told = dataclasses.replace(result, abnormalities={"Lung nodule": some})
+        return np.asarray(told.evidence("Lung nodule"))
+
+    one, other = drawn(0.5), drawn(-0.5)
+    assert one[:16].max() > 200
+    assert (one[:16] != other[:16]).any()
+    np.testing.assert_array_equal(one[20:], other[20:])
+
+
+@pytest.mark.parametrize(
+    ("margin", "probability", "title"),
+    [
+        (0.5, None, "Lung nodule: margin +0.500, leans to present"),
+        (-0.5, 0.25, "Lung nodule: margin -0.500, leans to absent; probability 0.25"),
+    ],
+)
+def test_the_title_of_a_picture_says_what_the_finding_leans_to(margin, probability, title) -> None:
+    assert finding_title(Abnormality("Lung nodule", margin, probability)) == title
+
+
+def test_why_a_series_was_chosen_is_said_in_words() -> None:
+    series: dict[str, Any] = {
+        "series_number": 1, "row": 1, "images": 3, "plane": "axial", "kernel": "soft",
+        "body_part": [], "phase": [], "z_range_mm": None,
+    }  # fmt: skip
+    (line,) = series_lines({**series, "chosen_by": ["choice.only"]})
+    assert line.endswith("; chosen: the only series")
+    others = {"only", "only_volume", "asked", "slices", "sharp_available", "other_range"}
+    assert set(ranking._CRITERIA) | others == set(WHY_CHOSEN)
+
+
 @pytest.mark.parametrize("margin", [0.5, -0.5])
 def test_slices_are_named_in_the_text_for_any_finding(result, margin: float) -> None:
     some = dataclasses.replace(result.abnormalities["Lung nodule"], yes_logit_margin=margin)
     told = dataclasses.replace(result, abnormalities={"Lung nodule": some}).to_text()
-    first = some.attended_slices[0].z_mm
-    assert f"{margin:+.3f}  Lung nodule  (looked at z {first:.0f}" in told
+    # As many, and spelled as on the picture.
+    shown = ", ".join(f"{place.z_mm:.1f}" for place in some.attended_slices)
+    assert f"{margin:+.3f}  Lung nodule  (looked at z {shown} mm)" in told
 
 
 @pytest.mark.parametrize("pipeline_class", [pipelines.CTReport, pipelines.RemoteSensingQA])

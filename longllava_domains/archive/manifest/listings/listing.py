@@ -8,6 +8,17 @@ from longllava_domains.archive.manifest.listings.idc_series import IDC, list_idc
 from longllava_domains.archive.manifest.listings.stac import is_stac_source, list_stac
 from longllava_domains.archive.manifest.secret import SiteSecret
 from longllava_domains.archive.manifest.studies import Draft
+from longllava_domains.archive.manifest.walk import REMOTE, require_place
+
+
+def require_source(source: str) -> None:
+    """Refuse a source on this machine that is not there; one elsewhere is asked when it is scanned.
+
+    Raises:
+        NotFoundError: Nothing is there.
+    """
+    if REMOTE not in source and not source.startswith(IDC):
+        require_place(source)
 
 
 def listing(

@@ -1,0 +1,52 @@
+"""Notices of an archive's answers, known from the model's files before anything is loaded."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from longllava_domains.model.checkpoint.adapter.merge import adapter_folder
+from longllava_domains.model.checkpoint.card import card_domains
+from longllava_domains.model.checkpoint.source import locate
+from longllava_domains.pipelines.archive.task import ArchiveTask
+from longllava_domains.pipelines.ct.preset import CTPreset
+from longllava_domains.pipelines.evidence_notice import no_evidence
+from longllava_domains.pipelines.pathology.notices import no_training
+
+
+def evidence_notices(made: Mapping[str, Any], domain: str, preset: str) -> tuple[str, ...]:
+    """Return what a single answer about this domain says of the evidence for its model.
+
+    Args:
+        made: Provenance of the model, or of its answer.
+        domain: Of the items.
+        preset: CT: the preset, which names models with published results.
+
+    Raises:
+        PolicyError: There is no such preset.
+    """
+    if domain == "pathology":
+        return no_training(made)
+    if domain == "ct":
+        return no_evidence(made, published=CTPreset.named(preset).published_evidence)
+    return no_evidence(made, domain=domain)
+
+
+def notices_of(asked: ArchiveTask, domain: str) -> tuple[str, ...]:
+    """Return the notices of a whole run; none of a run that asks no model.
+
+    Args:
+        asked: What is asked of each item.
+        domain: Of the items.
+
+    Raises:
+        ModelError: The model's files are not there.
+        PolicyError: There is no such preset.
+    """
+    if asked.model is None:
+        return ()
+    source, adapter = locate(asked.model), asked.loading.adapter
+    folder = None if adapter is None else adapter_folder(adapter)
+    made = {
+        "model": source.hub_id or "",
+        "trained_domains": card_domains(source.folder, folder),
+    }
+    return evidence_notices(made, domain, asked.preset)
