@@ -14,7 +14,7 @@ _CORNER: Final = (500_000.0, 5_400_000.0)
 _TILE_PX: Final = 128
 
 
-def write_geotiff(scene: LabelledScene, path: Path) -> Path:
+def write_geotiff(scene: LabelledScene, path: str | Path) -> Path:
     """Write a scene as GeoTIFF in UTM zone 31N at 0.5 m per pixel, and return the path."""
     import rasterio
     from affine import Affine
@@ -35,7 +35,7 @@ def write_geotiff(scene: LabelledScene, path: Path) -> Path:
     return Path(path)
 
 
-def write_pyramid(slide: LabelledSlide, path: Path) -> Path:
+def write_pyramid(slide: LabelledSlide, path: str | Path) -> Path:
     """Write a slide as tiled pyramidal TIFF with its resolution, lossless, and return the path."""
     import tifffile
 
