@@ -2,10 +2,25 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from longllava_domains.pipelines.benchmark.material import Material
 from longllava_domains.pipelines.ct.calibration import Calibration
 from longllava_domains.vision_language import ViewFormat
+
+_DOMAINS: Final = {
+    "ct-rate": "ct",
+    "multipathqa": "pathology",
+    "slidebench": "pathology",
+    "fit-rsfg": "remote_sensing",
+    "fit-rsrc": "remote_sensing",
+    "hrben": "remote_sensing",
+}
+
+
+def domain_of(benchmark: str) -> str | None:
+    """Return the domain of a benchmark's inputs, None for flat pictures."""
+    return _DOMAINS.get(benchmark.partition("/")[0])
 
 
 def read_material(

@@ -10,6 +10,7 @@ from longllava_domains.evaluate.board import board_head, board_lines
 from longllava_domains.evaluate.datasets import require_data
 from longllava_domains.pipelines.benchmark.benchmark import Benchmark, RunSettings
 from longllava_domains.pipelines.benchmark.devices import SharedRun, ask_on_devices
+from longllava_domains.pipelines.benchmark.materials import domain_of
 from longllava_domains.pipelines.benchmark.outcome import BenchmarkResult
 from longllava_domains.pipelines.benchmark.plan import BENCHMARKS, named_protocols
 from longllava_domains.pipelines.cli.console import (
@@ -29,6 +30,7 @@ from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.settings import read_settings
 from longllava_domains.pipelines.cli.options.shared import LOADING, AsJson, Model, sharing
 from longllava_domains.pipelines.cli.outputs import require_folder
+from longllava_domains.pipelines.loading import for_domain
 from longllava_domains.vision_language import LoadOptions
 
 _MaxNewTokens = Annotated[int | None, typer.Option(help="Longest answer", callback=at_least(1))]
@@ -93,7 +95,8 @@ def _command(benchmark: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - 
         place = output or Path(f"longllava-{benchmark.replace('/', '-')}")
         require_folder(place, data)
         name = require_model(model)
-        asked = SharedRun(name, loading, benchmark, data, place, tuple(protocol), chosen)
+        how = for_domain(name, loading, domain_of(benchmark))
+        asked = SharedRun(name, how, benchmark, data, place, tuple(protocol), chosen)
         found = _finished(asked, gpus_of(devices))
         if as_json:
             stdout.print_object(found.card.to_json())

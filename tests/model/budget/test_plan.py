@@ -93,8 +93,9 @@ def test_the_plan_is_what_is_really_alive(hidden, experts, precision, tokens, ch
         prefill(network, cache, ids, pictures, StepSizes(chunk, 8), Monitor())
     print(f"\nplan {budget.running:,} alive {alive.peak:,}: {budget.running / alive.peak:.3f}")
     assert cache.key_value_bytes() == budget.key_values
-    # For experts in int8 the plan is an upper bound: all tokens may choose one expert.
-    most = 1.1 if experts > 1 and precision == "int8" else 1.05
+    # For experts that are widened the plan is an upper bound: all tokens may choose one expert, and
+    # how many do follows from products that processors round differently.
+    most = 1.1 if experts > 1 and precision != "float32" else 1.05
     assert alive.peak * 0.97 < budget.running < alive.peak * most
 
 

@@ -212,4 +212,5 @@ def test_gradients_do_not_depend_on_the_side_of_the_padding() -> None:
 
     expected = gradient(0, 0)
     for sides in ((3, 0), (0, 3), (2, 2)):
-        torch.testing.assert_close(gradient(*sides), expected, rtol=1e-4, atol=1e-5)
+        # float32, summed in another order; processors differ in the last digits.
+        torch.testing.assert_close(gradient(*sides), expected, rtol=1e-4, atol=5e-5)

@@ -39,5 +39,5 @@ def test_a_card_that_names_the_domain_is_taken_at_its_word(domain: str) -> None:
     assert evidence_notices({"trained_domains": [domain]}, domain, "ct-default@1") == ()
 
 
-def test_a_run_without_a_model_has_nothing_to_say() -> None:
-    assert notices_of(ArchiveTask("views", None), "ct") == ()
+def test_a_run_without_a_model_has_nothing_to_say(tmp_path: Path) -> None:
+    assert notices_of(ArchiveTask("views", None, output=tmp_path), "ct") == ()

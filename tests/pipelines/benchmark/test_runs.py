@@ -14,6 +14,7 @@ from longllava_domains.answer import Answer
 from longllava_domains.errors import InputError, OutputError, PolicyError
 from longllava_domains.evaluate import PROTOCOLS
 from longllava_domains.pipelines.benchmark.benchmark import Benchmark, RunSettings
+from longllava_domains.pipelines.benchmark.materials import domain_of
 from longllava_domains.visual import VisualSequence
 
 QUICK = RunSettings(draws=50)
@@ -200,3 +201,11 @@ def test_a_part_of_a_benchmark_never_passes_for_the_whole(tmp_path: Path) -> Non
 def test_a_run_needs_a_protocol_of_its_benchmark(protocols: list[str], tmp_path: Path) -> None:
     with pytest.raises(PolicyError):
         Benchmark(LookingModel())("vqa-rad", tmp_path, tmp_path / "out", protocols=protocols)
+
+
+def test_every_benchmark_is_of_a_domain_or_of_flat_pictures() -> None:
+    flat = {name for name in PROTOCOLS if domain_of(name) is None}
+    assert flat == {"vqa-rad", "path-vqa"}
+    assert domain_of("ct-rate/reports") == "ct"
+    assert domain_of("slidebench") == "pathology"
+    assert domain_of("fit-rsfg/complex") == "remote_sensing"

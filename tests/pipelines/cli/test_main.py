@@ -42,7 +42,7 @@ def bad(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["report", "text.dcm", "--model", "demo"], "no CT slice"),
+        (["report", "text.dcm", "--model", "demo"], "named as DICOM, but it is plain text"),
         (["report", "empty", "--model", "demo"], "empty"),
         (["report", "4d.nii.gz", "--model", "demo"], "4 x 4 x 4 x 3"),
         (["report", "photo.jpg", "--model", "demo"], "no CT slice"),

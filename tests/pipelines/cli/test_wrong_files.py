@@ -119,7 +119,7 @@ def test_a_search_without_boxes_shows_an_answer_and_says_what_it_needs(
     desk: Path, capfd, monkeypatch
 ) -> None:
     monkeypatch.chdir(desk)
-    assert run(["find", "photo.png", "ship", *MODEL]) == 3
+    assert run(["find", "photo.png", "ship", *MODEL, "--adapter", "none"]) == 3
     lines = capfd.readouterr().err.splitlines()
     assert "chips unreadable" in lines[-3]
     assert lines[-2].startswith("No box can be read in: '")

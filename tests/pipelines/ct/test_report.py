@@ -129,6 +129,7 @@ def test_findings_come_first_where_a_calibration_calls_them_present(
 ) -> None:
     fitted = {
         "model_sha256": pipeline.model.provenance["model_sha256"],
+        "adapter_sha256": pipeline.model.provenance["adapter_sha256"],
         "preset": "ct-default@1",
         "coefficients": {"Lung nodule": [0.0, 0.0], "Emphysema": [0.0, 0.0]},
         "labels": {"Lung nodule": {"threshold": 0.4}, "Emphysema": {"threshold": 0.6}},
@@ -156,6 +157,7 @@ def test_presence_is_withheld_for_a_scan_unlike_those_of_the_calibration(pipelin
     sha256 = pipeline.model.provenance["model_sha256"]
     coefficients = {"Lung nodule": (0.0, 9.0)}
     made = {
+        "adapter_sha256": pipeline.model.provenance["adapter_sha256"],
         "thresholds": {"Lung nodule": 0.5},
         "limits": {"body_part": ("HEAD",), "phase": ("native",)},
     }
@@ -182,6 +184,7 @@ def test_a_calibration_gives_probabilities_and_only_to_the_weights_it_was_fitted
     path = tmp_path / "calibration.json"
     fitted = {
         "model_sha256": pipeline.model.provenance["model_sha256"],
+        "adapter_sha256": pipeline.model.provenance["adapter_sha256"],
         "preset": "ct-default@1",
         "coefficients": {"Lung nodule": [2.0, 0.5]},
     }
@@ -193,6 +196,9 @@ def test_a_calibration_gives_probabilities_and_only_to_the_weights_it_was_fitted
     assert found["Emphysema"].probability is None
     path.write_text(json.dumps(fitted | {"model_sha256": "0" * 64}))
     with pytest.raises(PolicyError, match="other weights"):
+        CTReport(pipeline.model, calibration=Calibration.from_file(path))
+    path.write_text(json.dumps(fitted | {"adapter_sha256": None}))
+    with pytest.raises(PolicyError, match="another adapter"):
         CTReport(pipeline.model, calibration=Calibration.from_file(path))
     path.write_text("[]")
     with pytest.raises(PolicyError, match="not a calibration"):

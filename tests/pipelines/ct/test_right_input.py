@@ -51,7 +51,7 @@ def test_a_chest_report_reads_the_chest_and_names_it(dicom, pipeline, tmp_path) 
     assert (series["series_number"], series["images"]) == (3, 12)
     (line,) = series_lines(series)
     assert line in told.to_text()
-    for word in ("series number 3", "12 axial slices", "soft kernel", "chest", "body_part"):
+    for word in ("series number 3", "12 axial slices", "soft kernel", "chest", "region asked for"):
         assert word in line
 
 

@@ -79,7 +79,7 @@ def test_a_stac_item_is_a_raster_and_other_json_is_not(tmp_path: Path) -> None:
     item.write_text(json.dumps({"stac_version": "1.0.0", "type": "Feature"}))
     other.write_text(json.dumps({"a": 1}))
     assert decide_domain(item).name == "remote_sensing"
-    with pytest.raises(AmbiguousInputError):
+    with pytest.raises(UnsupportedInputError, match="it is JSON"):
         decide_domain(other)
 
 
