@@ -24,6 +24,20 @@ def for_domain(model: str | Path, options: LoadOptions, domain: str | None) -> L
     return replace(options, adapter=domain_adapter(model, options.adapter, domain))
 
 
+def require_adapter(adapter: str | Path | None) -> None:
+    """Refuse an adapter that is not there, before anything is written for its run.
+
+    Raises:
+        CheckpointError: No adapter of that name.
+    """
+    from longllava_domains.model.checkpoint.adapter.packaged import NO_ADAPTER
+
+    if adapter is not None and adapter != NO_ADAPTER:
+        from longllava_domains.model.checkpoint.adapter.merge import adapter_folder
+
+        adapter_folder(adapter)
+
+
 def load(
     model: str | Path,
     options: LoadOptions,

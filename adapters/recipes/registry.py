@@ -47,7 +47,7 @@ def recipe(name: str, **changes: Any) -> Recipe:
     """
     if name not in RECIPES:
         raise PolicyError(
-            "There is no recipe of that name.",
+            f"There is no recipe of that name: {name}.",
             remedy=f"{did_you_mean(name, RECIPES)}Use one of {', '.join(RECIPES)}.",
             code="recipe.name",
         )

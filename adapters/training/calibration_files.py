@@ -55,7 +55,9 @@ def read_held_out(reports: Path, labels: Path) -> ReadReports:
     """
     if not reports.is_dir():
         raise NotFoundError(
-            "The folder of the reports is not there.",
+            "REPORTS is a file, and must be the folder of the reports."
+            if reports.exists()
+            else "The folder of the reports is not there.",
             remedy="Give the folder with the JSON that longllava report --out wrote of each scan.",
             code="calibration.reports",
         )

@@ -140,7 +140,7 @@ def _require_outputs(
     for option, replaced in (("--out", out), ("--sheet", sheet)):
         with about(option):
             require_replaceable(replaced, source)
-    require_one_each(out, sheet, sr, fhir)
+    require_one_each({"--out": out, "--sheet": sheet, "--sr": sr, "--fhir": fhir})
     for option, record in (("--sr", sr), ("--fhir", fhir)):
         with about(option):
             require_new(record, source)

@@ -136,8 +136,8 @@ def _require_search(
     endings = dict.fromkeys((*MAP_FILES, *PICTURES, *FOUND_FILES))
     if any(path.suffix.lower() not in endings for path in files):
         raise UnsupportedInputError(
-            "The ending of the output names no format.",
-            remedy=f"End it with one of {', '.join(endings)}.",
+            "--out: The ending of the output names no format.",
+            remedy=f"A raster's can be {', '.join((*MAP_FILES, *PICTURES))}; a slide's {', '.join(FOUND_FILES)}.",
             code="find.out",
         )
 

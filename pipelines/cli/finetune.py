@@ -99,9 +99,10 @@ def finetune(
     from longllava_domains.pipelines.fine_tune import FineTune
 
     if data is None or output is None:
+        lacking = {"--data FOLDER": data, "--output NEW_FOLDER": output}
         raise PolicyError(
             "A fine-tuning needs data and a place for its result.",
-            remedy="Add --data FOLDER and --output NEW_FOLDER.",
+            remedy=f"Add {' and '.join(name for name, given in lacking.items() if given is None)}.",
             code="cli.finetune",
         )
     typed = given.get("lora.targets", ())

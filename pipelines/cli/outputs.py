@@ -4,7 +4,7 @@ One rule for all: an output lies outside of every folder that is read, in a fold
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -164,19 +164,26 @@ def require_replaceable(
         )
 
 
-def require_one_each(*outputs: Path | None) -> None:
+def require_one_each(outputs: Mapping[str, Path | None]) -> None:
     """Refuse two outputs under one name: the second would replace the first.
+
+    Args:
+        outputs: Option -> its file, None where it was not given.
 
     Raises:
         OutputError: Two of them are one file.
     """
-    named = [output.resolve() for output in outputs if output is not None]
-    if len(named) > len(set(named)):
-        raise OutputError(
-            "Two outputs have one name.",
-            remedy="Name a file of its own for each.",
-            code="cli.outputs",
-        )
+    taken: dict[Path, str] = {}
+    for option, output in outputs.items():
+        if output is None:
+            continue
+        first = taken.setdefault(output.resolve(), option)
+        if first != option:
+            raise OutputError(
+                f"{first} and {option} have one name.",
+                remedy="Name a file of its own for each.",
+                code="cli.outputs",
+            )
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:

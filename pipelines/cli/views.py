@@ -71,7 +71,7 @@ def views(
         require_replaceable(out, path)
     with about("--geojson"):
         require_new(geojson, path)
-    require_one_each(out, geojson)
+    require_one_each({"--out": out, "--geojson": geojson})
     decided = decide_domain(path, domain)
     wished = {
         **opening, **raster, **slide, "windows": tuple(window) if window else None,

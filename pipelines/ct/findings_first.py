@@ -36,7 +36,7 @@ def require_mode(mode: str, calibration: Calibration | None) -> ReportMode:
     if known == "findings-first" and (calibration is None or not calibration.thresholds):
         raise PolicyError(
             "Findings cannot come first without a calibration: a margin says nothing of presence.",
-            remedy="Give the file that `longllava calibrate` wrote, with its thresholds.",
+            remedy="Add calibration=FILE, which `longllava calibrate` wrote, with its thresholds.",
             code="report.calibration",
         )
     return known

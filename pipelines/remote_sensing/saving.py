@@ -126,7 +126,7 @@ def save_all(found: SceneDetections, paths: Sequence[str | Path], scene: Raster)
 
 def _unknown_ending() -> UnsupportedInputError:
     return UnsupportedInputError(
-        "The ending of the output names no format.",
+        "The ending of the output names no format for what is found in a raster.",
         remedy=f"End it with one of {', '.join((*MAP_FILES, *PICTURES))}.",
         code="find.out",
     )

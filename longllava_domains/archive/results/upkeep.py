@@ -66,7 +66,11 @@ def specs(output: Path) -> list[ScoringSpec]:
             ) from None
     if not found:
         raise NotFoundError(
-            "There are no results in this folder.",
+            "There are no results in this folder."
+            if output.is_dir()
+            else "This is a file, and no folder of results."
+            if output.exists()
+            else "There is no folder of results at this path.",
             remedy="Give the folder that a run wrote to.",
             code="archive.no_results",
         )

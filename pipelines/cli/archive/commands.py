@@ -82,7 +82,7 @@ def _require_scan_files(source: str, manifest: Path, linkage: Path, secret: Path
         if linkage.parent != manifest.parent:
             require_file_place(linkage, source)
         _require_manifest(linkage)
-    require_one_each(manifest, linkage)
+    require_one_each({"--output": manifest, "--linkage": linkage})
     with about("--secret"):
         require_folder(None if secret is None else secret.parent, source)
 

@@ -154,6 +154,7 @@ def run(
     """Score what is missing. Stop it with Ctrl-C or SIGTERM; run it again to go on."""
     from longllava_domains.pipelines.archive import ArchiveTask
     from longllava_domains.pipelines.archive.planning import hours_of
+    from longllava_domains.pipelines.loading import require_adapter
 
     settings = {"spacing_mm": every_mm, "max_views": most, "max_tokens": max_tokens}
     asked = ArchiveTask(
@@ -170,6 +171,7 @@ def run(
     )
     # Refused before a scan leaves its manifest behind.
     _require_places(source, output, documents, running.ledger, scanning)
+    require_adapter(loading.adapter)
     chosen = _settings(output, running, task)
     deadline_hours = None if trial.deadline is None else hours_of(trial.deadline)
     items, domain = _manifest(source, output, scanning)
@@ -179,7 +181,11 @@ def run(
             decoders=running.decoders, deadline_hours=deadline_hours,
         )  # fmt: skip
         return
-    done = _run(_job(asked, domain), items, chosen, running)
+    _tell(_run(_job(asked, domain), items, chosen, running))
+
+
+def _tell(done: "Progress") -> None:
+    """Print how a run ended; the exit code says whether items failed."""
     stdout.print(str(done), markup=False)
     if done.counts.get("failed", 0):
         raise typer.Exit(FINISHED_WITH_FAILURES)

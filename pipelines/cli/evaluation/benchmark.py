@@ -1,5 +1,6 @@
 """`longllava evaluate BENCHMARK --model ... --data ...`: run a benchmark, score it, write its card."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +31,7 @@ from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.settings import read_settings
 from longllava_domains.pipelines.cli.options.shared import LOADING, AsJson, Model, sharing
 from longllava_domains.pipelines.cli.outputs import require_folder
-from longllava_domains.pipelines.loading import for_domain
+from longllava_domains.pipelines.loading import for_domain, load
 from longllava_domains.vision_language import LoadOptions
 
 _MaxNewTokens = Annotated[int | None, typer.Option(help="Longest answer", callback=at_least(1))]
@@ -95,8 +96,7 @@ def _command(benchmark: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - 
         place = output or Path(f"longllava-{benchmark.replace('/', '-')}")
         require_folder(place, data)
         name = require_model(model)
-        how = for_domain(name, loading, domain_of(benchmark))
-        asked = SharedRun(name, how, benchmark, data, place, tuple(protocol), chosen)
+        asked = SharedRun(name, loading, benchmark, data, place, tuple(protocol), chosen)
         found = _finished(asked, gpus_of(devices))
         if as_json:
             stdout.print_object(found.card.to_json())
@@ -112,8 +112,8 @@ def _command(benchmark: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - 
 
 def _finished(asked: SharedRun, gpus: list[str]) -> BenchmarkResult:
     """Ask on all devices that were named, then here what is left, and score."""
-    from longllava_domains.pipelines.loading import load
-
+    how = for_domain(asked.model, asked.loading, domain_of(asked.benchmark))
+    asked = replace(asked, loading=how)
     with progress() as advance:
         if gpus:
             ask_on_devices(asked, gpus, advance)

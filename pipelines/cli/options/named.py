@@ -11,8 +11,10 @@ from typing import Final
 # Code of an error -> options that can be its cause.
 OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "adapter.absent": ("--adapter",),
+    "adapter.domain": ("--adapter",),
     "archive.deadline": ("--deadline",),
     "archive.domain": ("--domain",),
+    "archive.files": ("--files",),
     "archive.task": ("--task",),
     "calibration.file": ("--calibration",),
     "cli.hu": ("--hu",),
@@ -26,6 +28,7 @@ OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "hu.rule": ("--hu",),
     "measure.curve": ("--points",),
     "measure.efficiency": ("--kind",),
+    "model.hub": ("--model", "--base", "--adapter"),
     "model.dtype": ("--dtype", "--precision"),
     "nifti.repair": ("--repair",),
     "plan.device": ("--device",),
@@ -40,6 +43,7 @@ OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "raster.unreadable_crs": ("--crs",),
     "report.mode": ("--mode",),
     "reproduce.table": ("--table",),
+    "send.destination": ("--to",),
     "series.purpose": ("--purpose",),
     "series.unknown": ("--series",),
     "slide.geojson": ("--region", "--tissue", "--zoom-at"),

@@ -34,6 +34,7 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (r', or show the slices as they are: SlicePolicy\(at="acquired"\)', ("",)),
     (r"Pass it to ct\.open_volume", ("Give it to longllava views",)),
     (r'windows="(\w+)"', (r"--window \1",)),
+    (r"Add calibration=FILE", ("Add --calibration FILE",)),
     # what is shown
     (r"\((?:Slice|Grid|Tile)Policy\([^)]*\), (?=--)", ("(",)),
     (r"Correct the policy; every field's range is in the help of SlicePolicy",

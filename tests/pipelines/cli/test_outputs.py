@@ -158,3 +158,13 @@ def test_a_scan_names_every_file_that_it_wrote(desk: Path, tmp_path: Path, capfd
     left = {path for path in tmp_path.iterdir() if path.name != "secret"}
     assert set(told.removeprefix("written: ").split(", ")) == {str(path) for path in left}
     assert len(left) == 3
+
+
+def test_an_archive_is_not_scanned_for_an_adapter_that_is_not_there(
+    desk: Path, capfd, monkeypatch
+) -> None:
+    score = ["archive", "run", "CT", "--task", "ct-findings", "--domain", "ct", "--model", "demo"]
+    told = refused(
+        [*score, "--adapter", "demo-ctt", "--output", "results"], desk, capfd, monkeypatch
+    )
+    assert "There is no adapter of that name" in told

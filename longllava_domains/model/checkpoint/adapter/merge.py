@@ -14,7 +14,7 @@ from torch import Tensor
 from longllava_domains.errors import CheckpointError
 from longllava_domains.formats.regular_file import open_regular, read_json
 from longllava_domains.model.checkpoint.adapter.config import read_adapter_config
-from longllava_domains.model.checkpoint.adapter.packaged import packaged_folder
+from longllava_domains.model.checkpoint.adapter.packaged import DOMAIN_ADAPTERS, packaged_folder
 from longllava_domains.model.checkpoint.adapter.updates import (
     apply_updates,
     beyond_8_bits,
@@ -25,7 +25,7 @@ from longllava_domains.model.checkpoint.pickled import load_pickled
 from longllava_domains.model.checkpoint.source import download_adapter, is_hub_id
 from longllava_domains.model.network.longllava import LongLlavaForConditionalGeneration
 from longllava_domains.privacy import silenced
-from longllava_domains.units import content_hash
+from longllava_domains.units import content_hash, did_you_mean
 
 _CONFIG: Final = "adapter_config.json"
 _WEIGHTS: Final = ("adapter_model.safetensors", "adapter_model.bin")
@@ -54,6 +54,13 @@ def adapter_folder(adapter: str | Path) -> Path:
             folder = packaged
         elif isinstance(adapter, str) and is_hub_id(adapter):
             folder = download_adapter(adapter)
+    if not folder.is_dir():
+        raise CheckpointError(
+            "There is no adapter of that name: neither a folder, nor a packaged one, nor a hub id.",
+            remedy=f"{did_you_mean(adapter, DOMAIN_ADAPTERS.values())}Name a folder that peft's save_pretrained "
+            f"wrote, a hub id like owner/name, or one of {', '.join(DOMAIN_ADAPTERS.values())}.",
+            code="adapter.absent",
+        )
     if not (folder / _CONFIG).is_file():
         raise _unreadable()
     return folder

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from longllava_domains.errors import PolicyError
 from longllava_domains.model.checkpoint.source import DEMO
 
 NO_ADAPTER: Final = "none"
@@ -35,7 +36,17 @@ def domain_adapter(model: str | Path, adapter: str | Path | None, domain: str) -
         model: As `load_model` takes it.
         adapter: What the user asked for; None leaves the choice to the domain.
         domain: ``"ct"``, ``"pathology"`` or ``"remote_sensing"``.
+
+    Raises:
+        PolicyError: A packaged adapter of another domain was asked for.
     """
+    own = DOMAIN_ADAPTERS.get(domain)
+    if packaged_folder(str(adapter)) is not None and own is not None and adapter != own:
+        raise PolicyError(
+            f"{adapter} was taught another domain than {domain}.",
+            remedy=f"Use {own}, which the demonstration model has by itself, or none.",
+            code="adapter.domain",
+        )
     if adapter is not None or str(model) != DEMO:
         return adapter
-    return DOMAIN_ADAPTERS.get(domain)
+    return own

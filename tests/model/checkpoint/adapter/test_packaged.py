@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from longllava_domains.errors import CheckpointError, PolicyError
 from longllava_domains.model import load_model
 from longllava_domains.model.checkpoint.adapter.merge import adapter_folder
 from longllava_domains.model.checkpoint.adapter.packaged import (
@@ -56,6 +57,20 @@ def test_the_domain_chooses_for_the_demonstration_model_alone() -> None:
     assert domain_adapter("demo", "mine", "ct") == "mine"
     assert domain_adapter("models/demo", None, "ct") is None
     assert domain_adapter("demo", None, "image") is None
+
+
+def test_a_packaged_adapter_of_another_domain_is_refused() -> None:
+    with pytest.raises(PolicyError, match="another domain than ct"):
+        domain_adapter("demo", "demo-pathology", "ct")
+    assert domain_adapter("demo", "demo-ct", "image") == "demo-ct"
+
+
+def test_a_misspelt_adapter_is_told_apart_from_an_unreadable_folder(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no adapter of that name") as caught:
+        adapter_folder("demo-ctt")
+    assert "Did you mean demo-ct?" in caught.value.remedy
+    with pytest.raises(CheckpointError, match="no readable adapter"):
+        adapter_folder(tmp_path)
 
 
 def test_an_adapter_of_experts_is_merged_before_they_are_put_into_8_bits() -> None:
