@@ -23,6 +23,7 @@ import package_stage
 import picture_stage
 import tower_stage
 from pair import RANKS, run_pair
+from torch import distributed
 
 PACKAGE = Path(__file__).parents[1] / "longllava_domains/model/demo"
 PART_SEEDS = 10_000  # between the first seeds of two parts
@@ -82,9 +83,8 @@ def draw(rank: int, work: Path, lengths: Lengths) -> None:
             picture_stage.draw(folder, "slide", part * PART_SEEDS, lengths.slides)
 
 
-def draw_for_adapters(rank: int, work: Path, lengths: Lengths) -> None:
+def draw_for_adapters(rank: int, folder: Path, lengths: Lengths) -> None:
     """Draw every second part of what neither tower nor language model saw."""
-    folder = work / adapter_stage.DRAWINGS
     folder.mkdir(exist_ok=True)
     first = lengths.adapters_from
     for part in range(first, first + lengths.chip_parts)[rank::RANKS]:
@@ -95,18 +95,19 @@ def draw_for_adapters(rank: int, work: Path, lengths: Lengths) -> None:
         picture_stage.draw(folder, "slide", part * PART_SEEDS, lengths.slides)
 
 
-def adapt(work: Path, package: Path, lengths: Lengths) -> None:
+def adapt(rank: int, work: Path, package: Path, lengths: Lengths) -> None:
     """Teach an adapter for each domain, on the packaged model."""
-    run_pair(draw_for_adapters, work, work, lengths)
     drawings = work / adapter_stage.DRAWINGS
-    run_pair(feature_stage.look_when_packaged, work, drawings, package)
+    draw_for_adapters(rank, drawings, lengths)
+    distributed.barrier()  # each looks at what both drew, and learns from what both saw
+    feature_stage.look_when_packaged(rank, drawings, package)
+    distributed.barrier()
     for adaptation in adapter_stage.adaptations(*lengths.adapter_steps):
-        run_pair(adapter_stage.train, work, work, package, adaptation)
-        adapter_stage.write(work, package, adaptation)
+        adapter_stage.train(rank, work, package, adaptation)
 
 
-def main(work: Path, package: Path, lengths: Lengths) -> None:
-    """Run every stage that is not done."""
+def teach(work: Path, lengths: Lengths) -> None:
+    """Draw, and teach tower, projector and language model."""
     work.mkdir(parents=True, exist_ok=True)
     run_pair(draw, work, work, lengths)
     run_pair(tower_stage.train, work, work, lengths.tower_steps)
@@ -114,8 +115,15 @@ def main(work: Path, package: Path, lengths: Lengths) -> None:
     run_pair(feature_stage.look_when_taught, work, for_language, work / "tower.pt")
     for course in language_stage.courses(lengths.language_steps, lengths.scene_steps):
         run_pair(language_stage.train, work, work, course)
+
+
+def main(work: Path, package: Path, lengths: Lengths) -> None:
+    """Run every stage that is not done."""
+    teach(work, lengths)
     package_stage.write(work, package)
-    adapt(work, package, lengths)
+    run_pair(adapt, work, work, package, lengths)
+    for adaptation in adapter_stage.adaptations(*lengths.adapter_steps):
+        adapter_stage.write(work, package, adaptation)
 
 
 if __name__ == "__main__":

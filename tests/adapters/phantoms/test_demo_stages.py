@@ -55,10 +55,10 @@ def test_one_command_draws_teaches_and_packages_and_goes_on_where_it_stopped(
 ) -> None:
     short = "tower_parts=2, language_parts=1, picture_parts=1, chests=1, scenes=2, slides=2, "
     short += "adapter_parts=1, chip_parts=1, chip_scenes=1, adapter_steps=(1, 1, 1)"
-    for steps in (1, 2):
+    for steps, stages in ((1, "teach(Path(sys.argv[1]), "), (2, "main(*map(Path, sys.argv[1:]), ")):
         command = (
             f"import train_demo; from pathlib import Path; import sys; "
-            f"train_demo.main(Path(sys.argv[1]), Path(sys.argv[2]), "
+            f"train_demo.{stages}"
             f"train_demo.Lengths({short}, tower_steps={steps}, language_steps={steps}, scene_steps=1))"
         )
         run = subprocess.run(

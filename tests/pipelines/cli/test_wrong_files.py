@@ -64,7 +64,7 @@ def test_a_text_file_under_the_name_of_an_image_is_said_to_be_one(
         (["find", "ship", "photo.png"], "The thing to look for stands before the scene"),
         (["find", "ship", "photo.png"], 'Write the scene first: longllava find SCENE "THING"'),
         (["find", "nowhere", "ship", "--dialect", "x"], "--dialect x: There is no box dialect"),
-        (["find", "nowhere", "ship", "--out", "x.shp"], "End it with one of .geojson, .gpkg,"),
+        (["find", "nowhere", "ship", "--out", "x.shp"], "A raster's can be .geojson, .gpkg,"),
         (["find", "nowhere", "<ship>"], "What to look for is empty, or holds one of"),
         (["ask", "photo.png", "What?", "--out", "photo.png"], "--out is for a slide, and this is a"),
         (["ask", "photo.png", "What?", "--out", "photo.png"], "Leave --out out; to keep the answer,"),
