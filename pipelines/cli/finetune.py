@@ -236,7 +236,8 @@ def show_row(
         )
     _, sample = found
     if isinstance(sample, RowError):
-        stdout.print(f"Row {row} is dropped: it {REASONS[sample.reason]}.", markup=False)
+        why = f"Row {row} is dropped: it {REASONS[sample.reason]}."
+        stdout.print(f"{why}\n  Name the layout with --layout, or run data check.", markup=False)
         raise typer.Exit(2)
     encoder = replace(_encoder(model, tokenizer), loss_on=_learned(loss_on) or opened.loss_on)
     stdout.print(encoder.show(sample), markup=False)
