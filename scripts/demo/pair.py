@@ -9,12 +9,16 @@ import torch
 from torch import distributed, nn
 
 RANKS = 2
+# A step frees and asks for the same hundreds of megabytes: kept by the process, they need not be
+# cleared by the system each time, which took a tenth of a step. Read by glibc when a process starts.
+KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
 
 
 def run_pair(work: Callable[..., None], folder: Path, *arguments: Any) -> None:
     """Run ``work(rank, *arguments)`` in two processes that can average their gradients."""
     meeting = folder / f"meeting-{os.getpid()}"
     meeting.unlink(missing_ok=True)
+    os.environ.update(KEPT_MEMORY)
     try:
         torch.multiprocessing.spawn(_join, (work, str(meeting), arguments), nprocs=RANKS)
     finally:
