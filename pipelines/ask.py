@@ -3,6 +3,7 @@
 from typing import Any
 
 from longllava_domains.pipelines.domains.domain import Domain, OnProgress, Told
+from longllava_domains.pipelines.left_out import left_out_text
 from longllava_domains.units import counted
 from longllava_domains.vision_language import Sampling, VisionLanguageModel
 
@@ -53,5 +54,4 @@ def shown_line(answer: Told) -> str:
     resolution_m = made.get("resolution_m")
     if resolution_m is not None:
         line += f", the scene at {resolution_m:.3g} m per pixel"
-    left_out = [f"{count:,} by {reason}" for reason, count in (made.get("left_out") or {}).items()]
-    return f"{line}; left out: {', '.join(left_out) or 'nothing'}."
+    return f"{line}; left out: {left_out_text(made.get('left_out') or {})}."

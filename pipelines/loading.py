@@ -24,18 +24,28 @@ def for_domain(model: str | Path, options: LoadOptions, domain: str | None) -> L
     return replace(options, adapter=domain_adapter(model, options.adapter, domain))
 
 
-def require_adapter(adapter: str | Path | None) -> None:
-    """Refuse an adapter that is not there, before anything is written for its run.
+def require_adapter(model: str | Path | None, options: LoadOptions, domain: str | None) -> None:
+    """Refuse an adapter that is not here, before an input is read or anything is written.
+
+    The hub is not asked: an adapter of that spelling is fetched with the model.
+
+    Args:
+        model: What it will be put on; None where no model is loaded.
+        options: How that is loaded.
+        domain: What the model will look at, see `for_domain`.
 
     Raises:
-        CheckpointError: No adapter of that name.
+        CheckpointError: No adapter of that name, or a folder that holds none.
+        PolicyError: A packaged adapter of another domain.
     """
+    if model is None or options.adapter is None:
+        return
+    from longllava_domains.model.checkpoint.adapter.merge import adapter_here
     from longllava_domains.model.checkpoint.adapter.packaged import NO_ADAPTER
 
+    adapter = for_domain(model, options, domain).adapter
     if adapter is not None and adapter != NO_ADAPTER:
-        from longllava_domains.model.checkpoint.adapter.merge import adapter_folder
-
-        adapter_folder(adapter)
+        adapter_here(adapter)
 
 
 def load(

@@ -76,11 +76,13 @@ class ArchiveTask:
             raise _refusal("There is no such task for archives.", _one_of(TASKS), "archive.task")
         if bool(self.question.strip()) != (self.task in _QUESTIONS):
             asks = self.task in _QUESTIONS
-            raise _refusal(
-                "The question is missing." if asks else "This task takes no question.",
-                'Use --question "..." with ask, and with find for what to look for.',
-                "archive.question",
-            )
+            if asks:
+                message = "The question is missing."
+                remedy = 'Use --question "..." with ask, and with find for what to look for.'
+            else:
+                message = f"The task {self.task} takes no question."
+                remedy = "Leave out --question; to ask it of every item, use --task ask."
+            raise _refusal(message, remedy, "archive.question")
         if self.model is None and self.task != "views":
             raise _refusal("This task needs a model.", "Name one with --model.", "cli.model")
         self._check_files()

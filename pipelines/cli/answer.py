@@ -95,13 +95,14 @@ def report(
     from longllava_domains.pipelines.ct.preset import CTPreset
     from longllava_domains.pipelines.ct.report import PURPOSE, CTReport
     from longllava_domains.pipelines.domains.names import require_as_named
-    from longllava_domains.pipelines.loading import load
+    from longllava_domains.pipelines.loading import load, require_adapter
 
     chosen, named = CTPreset.named(drafting.preset), require_model(model)
     fitted = Calibration.from_file(drafting.calibration) if drafting.calibration else None
     require_mode(drafting.mode, fitted)
     _require_outputs(path, out=out, sheet=sheet, evidence=evidence, sr=sr, fhir=fhir)
     require_as_named(path)
+    require_adapter(named, loading, "ct")
     opened = CTOpenOptions(**{"kernel": chosen.kernel, "purpose": PURPOSE, **opening})
     volume = as_volume(path, opened)
     if sr or fhir:
@@ -186,7 +187,7 @@ def ask(
     """Ask one question of a CT, a slide, a raster or pictures; the domain is decided by evidence."""
     from longllava_domains.pipelines.ask import ask_input
     from longllava_domains.pipelines.domains.registry import decide_domain, settings_for
-    from longllava_domains.pipelines.loading import load
+    from longllava_domains.pipelines.loading import load, require_adapter
 
     sources, question = _split(inputs)
     _require_slide(sources[0], domain, out=out, evidence=evidence)
@@ -197,6 +198,7 @@ def ask(
         "max_views": most,
     }  # fmt: skip
     settings, named = settings_for(decided, wished), require_model(model)
+    require_adapter(named, loading, decided.name)
     with decided.open(sources, settings) as opened, progress() as advance:
         answer = ask_input(
             load(named, loading, advance, domain=decided.name), opened, question, decided, settings,

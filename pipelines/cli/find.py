@@ -80,6 +80,8 @@ def find(
     show_paths: ShowPaths = False,
 ) -> None:
     """Look for a thing part by part, and put what is found on the map or on the slide."""
+    from longllava_domains.pipelines.loading import require_adapter
+
     files = tuple(out or ())
     _require_order(scene, category)
     _require_search(scene, category, dialect, files, keep_in)
@@ -88,13 +90,16 @@ def find(
         "keep_in": keep_in or (files[0].with_name(f"{files[0].name}.answers.jsonl") if files else None),
         "on_plan": lambda plan: stderr.print(str(plan), markup=False),
     }  # fmt: skip
-    if _is_slide(scene, domain):
+    searched = _searched(scene, domain)
+    named = require_model(model)
+    require_adapter(named, loading, searched)
+    if searched == "pathology":
         wished = {**raster, **slide, "chip_px": chip_px}
-        found = _on_slide(scene, category, require_model(model), loading, wished, files, how)
+        found = _on_slide(scene, category, named, loading, wished, files, how)
     else:
         wished = {**raster, **slide}
         how |= {"size_px": chip_px}
-        found = _in_raster(scene, category, require_model(model), loading, wished, files, how)
+        found = _in_raster(scene, category, named, loading, wished, files, how)
     if how["keep_in"] is not None and keep_in is None:
         how["keep_in"].unlink(missing_ok=True)  # everything it kept is saved
     _tell(found, dialect, max_new_tokens)
@@ -142,8 +147,8 @@ def _require_search(
         )
 
 
-def _is_slide(scene: str, domain: str | None) -> bool:
-    """Return whether the input is a slide; what nothing decides is looked at as a raster.
+def _searched(scene: str, domain: str | None) -> str:
+    """Return the domain that the input is searched in; what nothing decides is looked at as a raster.
 
     Raises:
         PolicyError: The input is of a domain that is not searched.
@@ -155,14 +160,14 @@ def _is_slide(scene: str, domain: str | None) -> bool:
     except LongLlavaError as error:
         if domain is not None or error.code in _NEVER_A_SCENE:
             raise
-        return False
+        return "remote_sensing"
     if decided not in _SEARCHED:
         raise PolicyError(
             f"Nothing is searched in the domain {decided}: only slides and scenes are.",
             remedy="Ask a question of it with longllava ask.",
             code="find.domain",
         )
-    return decided == "pathology"
+    return "pathology" if decided == "pathology" else "remote_sensing"
 
 
 def _in_raster(

@@ -270,7 +270,7 @@ def _require_rows(data: "TrainingData") -> None:
     """
     from itertools import islice
 
-    from longllava_domains.adapters.data.sample import RowError
+    from longllava_domains.adapters.data.sample import REASONS, RowError
 
     first = [sample for _, sample in islice(data, _LOOKED_AT)]
     # A row whose layout lacks a field is data: the count says which field that is.
@@ -279,7 +279,8 @@ def _require_rows(data: "TrainingData") -> None:
     ):
         raise UnsupportedInputError(
             "The file holds no row." if not first else
-            "This is no data of that layout: none of its first rows can be read as one.",
+            "This is no data of that layout: none of its first rows can be read as one; "
+            f"row 1 {REASONS['damaged_row']}.",
             remedy="Name the layout of the data with --layout; llava is JSON or JSON Lines with "
             "conversations.",
             code="training.rows",

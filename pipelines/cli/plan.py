@@ -12,7 +12,7 @@ from longllava_domains.files import write_text
 from longllava_domains.pipelines.cli.console import refuse_together, stdout, written
 from longllava_domains.pipelines.cli.options.numbers import above_zero
 from longllava_domains.pipelines.cli.options.shared import AsJson, Checkpoint
-from longllava_domains.pipelines.cli.outputs import require_model_folder, require_replaceable
+from longllava_domains.pipelines.cli.outputs import about, require_model_folder, require_replaceable
 from longllava_domains.units import decimal_bytes
 from longllava_domains.vision_language import TRAINED_TOKENS
 
@@ -47,7 +47,7 @@ def plan(
     context: typer.Context,
     model: _Model = "9b",
     precision: Annotated[str, typer.Option(help="bfloat16, float32, int8, int8+lm_head")] = "int8",
-    images: Annotated[int, typer.Option(help="Views of one request")] = 100,
+    images: Annotated[int, typer.Option(help="Views of one request; 0 for text alone")] = 100,
     gpu_memory: _Gigabytes = 80,
     tokens_per_image: Annotated[int | None, typer.Option(help="576, 144 or 36")] = None,
     chunk_tokens: Annotated[int | None, typer.Option(help="Tokens per forward")] = None,
@@ -199,6 +199,11 @@ def convert(
     written(output)
 
 
+def _require_json(out: Path) -> None:
+    with about("--out"):
+        require_replaceable(out)
+
+
 def verify(
     model: Checkpoint,
     out: Annotated[Path, typer.Option(help="Where the JSON goes")],
@@ -214,7 +219,7 @@ def verify(
     refuse_together(
         lambda: network_of(locate(model).folder, precision),
         lambda: resolve_device(device),
-        lambda: require_replaceable(out),
+        lambda: _require_json(out),
     )
     found = verify_model(model, resolve_device(device), precision=precision)
     write_text(out, json.dumps(found.to_json(), indent=2) + "\n", overwrite=True)

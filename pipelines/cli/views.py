@@ -25,6 +25,7 @@ from longllava_domains.pipelines.cli.outputs import (
     require_replaceable,
     save_picture,
 )
+from longllava_domains.pipelines.left_out import left_out_text
 from longllava_domains.units import counted
 
 _MOST_VIEWS: Final = 60
@@ -92,8 +93,8 @@ def views(
         written(geojson)
     for notice in sequence.provenance.get("notices", ()):
         stderr.print(f"[{notice}]", markup=False)
-    left_out = sum(sequence.left_out.values())
-    stdout.print(f"{counted(len(sequence), 'view')}, {left_out} left out: {out}", markup=False)
+    left_out = left_out_text(sequence.left_out)
+    stdout.print(f"{counted(len(sequence), 'view')} in {out}; left out: {left_out}.", markup=False)
 
 
 def series(

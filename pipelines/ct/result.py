@@ -34,6 +34,10 @@ _MARGINS: Final = (
     "Margins: log-probability of Yes minus that of No. Above 0 leans to present.",
     "They are not calibrated: a margin is neither a probability nor a diagnosis.",
 )
+_LOOKED: Final = (
+    "Looked at: the slices with the most attention, most first. One slice may lead for many findings:",
+    "attention shows where the model looked, not why it answered so.",
+)
 WHY_CHOSEN: Final = {
     "only": "the only series",
     "only_volume": "the only volume",
@@ -131,7 +135,8 @@ class CTReportResult:
         lines += map(_withheld_line, self.withheld)
         if self.abnormalities:
             ranked = sorted(self.abnormalities.values(), key=lambda a: -a.yes_logit_margin)
-            lines += ["", *_MARGINS, *map(_margin_line, ranked)]
+            looked = _LOOKED if any(item.attended_slices for item in ranked) else ()
+            lines += ["", *_MARGINS, *looked, *map(_margin_line, ranked)]
         draft = [f"{self._draft_title()}:", printable(self.text)]
         return "\n".join([*lines, "", *draft, "", NOT_ASSESSED])
 
@@ -147,8 +152,8 @@ class CTReportResult:
     def evidence(self, label: str) -> Image.Image:
         """Return the slices that the model looked at most for a finding, as one picture.
 
-        Each slice is shown in every window that the model saw, with its z and window; above them
-        stand the finding and its margin. It is where the model looked, not why it answered so; `occlusion_evidence` measures that.
+        Each slice is shown in every window that the model saw, with its rank by attention, its z and
+        window; above them stand the finding and its margin. It is where the model looked, not why it answered so; `occlusion_evidence` measures that.
 
         Args:
             label: One of the 18 CT-RATE labels.
@@ -163,11 +168,19 @@ class CTReportResult:
                 remedy=f"It has: {known}.",
                 code="report.finding",
             )
-        attended = [place.index for place in self.abnormalities[label].attended_slices]
-        views = [view for view in self.sequence if getattr(view.place, "index", None) in attended]
-        chosen = VisualSequence(tuple(views), provenance=self.sequence.provenance)
+        attended = self.abnormalities[label].attended_slices
+        ranks = {place.index: rank for rank, place in enumerate(attended, 1)}
+        shown = [
+            (view, f"{ranks[view.place.index]}.")
+            for view in self.sequence
+            if isinstance(view.place, SlicePlace) and view.place.index in ranks
+        ]
+        views, captions = zip(*shown, strict=True)
         return contact_sheet(
-            chosen, columns=len(attended), title=finding_title(self.abnormalities[label])
+            VisualSequence(views, provenance=self.sequence.provenance),
+            columns=len(attended),
+            captions=captions,
+            title=finding_title(self.abnormalities[label]),
         )
 
     def _draft_title(self) -> str:

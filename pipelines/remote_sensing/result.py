@@ -10,6 +10,7 @@ from PIL import Image
 
 from longllava_domains.answer import Answer
 from longllava_domains.boxes import Dialect
+from longllava_domains.errors import PolicyError
 from longllava_domains.export.maps.geojson import write_geojson
 from longllava_domains.export.maps.geopackage import write_geopackage
 from longllava_domains.export.maps.geoparquet import write_geoparquet
@@ -165,8 +166,15 @@ class SceneDetections(Detections):
             scene: The raster that was searched, still open.
 
         Raises:
+            PolicyError: A path, where the open scene is needed.
             DamagedInputError: A block of the scene cannot be decoded.
         """
+        if isinstance(scene, (str, Path)):
+            raise PolicyError(
+                "The scene to draw on is not open: a name or a path was given.",
+                remedy="Open it: with remote_sensing.open_raster(path) as scene, then draw(scene).",
+                code="scene.not_open",
+            )
         return draw_detections(self, scene.overview(DRAWN_PX), self.summary())
 
     def save_picture(self, path: str | Path, scene: Raster, *, overwrite: bool = False) -> None:

@@ -1,6 +1,7 @@
 """`load_model`: names to models, and answers that say where they came from."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -118,6 +119,7 @@ def test_a_hub_id_that_cannot_be_reached_is_an_error_of_ours(monkeypatch) -> Non
     with pytest.raises(NetworkError) as caught:
         load_model("FreedomIntelligence/LongLLaVA-9B")
     assert "name the folder" in caught.value.remedy
+    assert not {"Error", "Enabled"} & set(re.findall("[A-Z][a-z]+", str(caught.value)))
 
 
 @pytest.mark.parametrize("name", ["nothing", "/no/such/folder", "a/b/c", "../up", ""])

@@ -36,7 +36,10 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         raise _damaged("it is no CSV in UTF-8") from None
     missing = [column for column in columns if column not in (reader.fieldnames or ())]
     if missing:
-        raise _damaged(f"it has no column {missing[0]}")
+        raise _damaged(
+            f"its first line names no column {missing[0]}",
+            f"Name a CSV whose first line names {', '.join(columns)}.",
+        )
     return rows
 
 
@@ -214,9 +217,11 @@ def _absent() -> NotFoundError:
     )
 
 
-def _damaged(what: str) -> DamagedInputError:
+def _damaged(
+    what: str, remedy: str = "Name a file of the layout that was asked for, whole and undamaged."
+) -> DamagedInputError:
     return DamagedInputError(
         f"The table cannot be read: {what}.",
-        remedy="Fetch the file again, or name a file of the layout that was asked for.",
+        remedy=remedy,
         code="training.table",
     )

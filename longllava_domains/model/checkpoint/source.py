@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
 from longllava_domains.errors import CheckpointError, NetworkError
 from longllava_domains.model.checkpoint.files import has_weights
@@ -24,6 +31,15 @@ _FOLDERS: Final = frozenset(
         "model", "out", "output", "outputs", "results", "runs", "tmp", "weights", "work",
     }
 )  # fmt: skip
+# What the hub answers, in words; the first that fits.
+_HUB_ANSWERS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (GatedRepoError, "its owner has to grant you access first"),
+    (RepositoryNotFoundError, "the hub knows no such repository, or it is private"),
+    (RevisionNotFoundError, "the repository has no such revision"),
+    (HFValidationError, "the hub allows no such name"),
+    (OfflineModeIsEnabled, "this process is set to stay offline"),
+    (LocalEntryNotFoundError, "the hub could not be reached"),
+)
 # Data only: nothing executable is ever fetched.
 _PATTERNS: Final = ("*.json", "*.safetensors", "README.md")
 _PICKLED: Final = ("*.bin",)
@@ -191,9 +207,10 @@ def _snapshot(hub_id: str, patterns: tuple[str, ...], **where: Any) -> Path:
     try:
         return Path(snapshot_download(hub_id, allow_patterns=list(patterns), **where))
     except (OSError, HFValidationError) as error:  # every refusal of the hub is an OSError
+        answers = (told for kind, told in _HUB_ANSWERS if isinstance(error, kind))
         raise NetworkError(
-            "The model is no folder here and could not be fetched from the hub "
-            f"({type(error).__name__}).",
+            f"The name is no folder here and could not be fetched from the hub: "
+            f"{next(answers, 'the connection failed')}.",
             remedy="Check the name and the connection, or download it elsewhere and name the folder.",
             code="model.hub",
         ) from None  # it may quote the cache's path

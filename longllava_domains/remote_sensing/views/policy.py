@@ -53,10 +53,16 @@ class GridPolicy:
             raise PolicyError(
                 f"{self.max_tokens} tokens hold no global view and tile beside the "
                 f"{self.reserved_tokens} that are kept for question and answer.",
-                remedy="Raise max_tokens, or lower reserved_tokens or tokens_per_view.",
+                remedy=f"Raise max_tokens to {self._least_tokens} at least, or lower reserved_tokens "
+                "or tokens_per_view.",
                 code="raster.budget",
                 facts={"max_tokens": self.max_tokens, "reserved_tokens": self.reserved_tokens},
             )
+
+    @property
+    def _least_tokens(self) -> int:
+        each = self.tokens_per_view + TAG_TOKENS
+        return self.reserved_tokens + each + each + 1
 
     @property
     def max_tiles(self) -> int:

@@ -227,8 +227,14 @@ def forget(
     ] = None,
 ) -> None:
     """Remove a study from results, documents, manifest and linkage; the archive is not touched."""
+    from longllava_domains.archive import Manifest
     from longllava_domains.archive import forget as remove
+    from longllava_domains.archive import where as resolve
 
+    with about("--linkage"):  # both are looked at before the first row goes
+        resolve(key, linkage)
+    with about("--manifest"):
+        Manifest(manifest).domain()
     gone = remove(key, manifest, linkage, results, ledger=ledger, documents=documents)
     removed = f"removed: {counted(gone.rows, 'row')} of results"
     stdout.print(f"{removed}, {counted(gone.documents, 'document')}")

@@ -171,7 +171,7 @@ def run(
     )
     # Refused before a scan leaves its manifest behind.
     _require_places(source, output, documents, running.ledger, scanning)
-    require_adapter(loading.adapter)
+    require_adapter(model, loading, scanning.domain)
     chosen = _settings(output, running, task)
     deadline_hours = None if trial.deadline is None else hours_of(trial.deadline)
     items, domain = _manifest(source, output, scanning)

@@ -120,7 +120,7 @@ def test_paths_are_revealed_only_on_request(bad: Path, capfd, monkeypatch) -> No
 def test_views_writes_a_contact_sheet(tmp_path: Path, capfd) -> None:
     sheet = tmp_path / "sheet.png"
     assert run(["views", PHANTOM, "--out", str(sheet), "--window", "lung", "--most", "6"]) == 0
-    assert "6 views, 34 left out" in capfd.readouterr().out
+    assert f"6 views in {sheet}; left out: 34 (above the most views)." in capfd.readouterr().out
     assert Image.open(sheet).size[0] > 300
 
 
@@ -309,7 +309,7 @@ def test_the_doctor_speaks_json_too(capfd: pytest.CaptureFixture[str]) -> None:
 def test_one_view_is_not_called_views(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     sheet = str(tmp_path / "sheet.png")
     assert run(["views", PHANTOM, "--out", sheet, "--most", "1"]) == 0
-    assert capfd.readouterr().out.startswith("1 view, 39 left out")
+    assert capfd.readouterr().out.startswith(f"1 view in {sheet}; left out: 39 ")
 
 
 def test_a_search_saves_in_several_forms_and_leaves_no_journal(

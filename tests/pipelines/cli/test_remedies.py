@@ -49,6 +49,7 @@ ONLY_IN_PYTHON = (
     "datetime.now", "origin=", "`to_sequence`", "open_dates", "raster.stretch.to_json",
     "beyond_budget", "to_sequences", "from_pretrained(", "outside=",
     "(array, affine_ras_mm)", "cell_px", "grid=(rows",
+    "open_raster(path) as scene",  # draw
     "study_key or item_id", "write result.rows",
 )  # fmt: skip
 NAMES_OF_FILES_AND_FIELDS = re.compile(

@@ -254,6 +254,7 @@ def test_the_finding_and_its_margin_stand_on_its_picture(result) -> None:
         told = dataclasses.replace(result, abnormalities={"Lung nodule": some})
         return np.asarray(told.evidence("Lung nodule"))
 
+    assert "most attention, most first" in result.to_text()
     one, other = drawn(0.5), drawn(-0.5)
     assert one[:16].max() > 200
     assert (one[:16] != other[:16]).any()

@@ -10,7 +10,7 @@ from PIL import Image
 from planted_scenes import HEIGHT, SCENES, SIDE, SQUARES, WIDTH, Seer, picture
 
 from longllava_domains.answer import Answer
-from longllava_domains.errors import OutputError
+from longllava_domains.errors import OutputError, PolicyError
 from longllava_domains.pipelines.remote_sensing.qa import RemoteSensingQA
 from longllava_domains.pipelines.remote_sensing.saving import require_savable, save_all
 from longllava_domains.remote_sensing import open_raster
@@ -27,7 +27,10 @@ def test_every_detection_is_outlined_where_it_lies(tmp_path: Path) -> None:
     path = tmp_path / "scene.tif"
     SCENES["affine"](path, picture())
     with open_raster(path) as scene:
-        drawing = RemoteSensingQA(Seer()).find(scene, "ship").draw(scene)
+        found = RemoteSensingQA(Seer()).find(scene, "ship")
+        drawing = found.draw(scene)
+    with pytest.raises(PolicyError, match="not open"):
+        found.draw(str(path))
     assert drawing.size[0] == WIDTH
     marked = of_colour(drawing, YELLOW)
     for column, row in SQUARES:

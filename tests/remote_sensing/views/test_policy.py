@@ -1,5 +1,7 @@
 """How much of a raster is shown, by arithmetic alone."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,6 +30,21 @@ def test_176000_tokens_show_30000_pixels_2_6_times_sharper() -> None:
     chosen = plan(30000, 30000, GridPolicy(max_tokens=176_000))
     assert chosen.factor[0] == pytest.approx(30000 / (34 * 336), rel=1e-3)
     assert chosen.resolution_m is None
+
+
+@given(tokens_per_view=st.integers(1, 600), reserved_tokens=st.integers(0, 5000))
+def test_a_budget_that_is_too_small_is_refused_with_the_least_that_is_not(
+    tokens_per_view: int, reserved_tokens: int
+) -> None:
+    sizes = {"tokens_per_view": tokens_per_view, "reserved_tokens": reserved_tokens}
+    with pytest.raises(PolicyError) as caught:
+        GridPolicy(max_tokens=1, **sizes)
+    found = re.search(r"max_tokens to (\d+) at least", caught.value.remedy or "")
+    assert found is not None
+    least = int(found[1])
+    assert GridPolicy(max_tokens=least, **sizes).max_tiles == 1
+    with pytest.raises(PolicyError):
+        GridPolicy(max_tokens=least - 1, **sizes)
 
 
 @settings(deadline=None, max_examples=200)

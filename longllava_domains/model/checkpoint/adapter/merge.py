@@ -41,19 +41,28 @@ _MISFITS: Final = (
 def adapter_folder(adapter: str | Path) -> Path:
     """Return the folder of an adapter; only a hub id that is no folder here reaches the network.
 
-    A folder here comes before a packaged adapter of the same name.
-
     Raises:
         NetworkError: A hub id that could not be fetched.
         CheckpointError: No folder of an adapter.
     """
+    folder = adapter_here(adapter) or download_adapter(str(adapter))
+    return _with_config(folder)
+
+
+def adapter_here(adapter: str | Path) -> Path | None:
+    """Return the folder of an adapter on this machine; None for a hub id, which has to be fetched.
+
+    A folder here comes before a packaged adapter of the same name.
+
+    Raises:
+        CheckpointError: No folder of an adapter, and no hub id.
+    """
     folder = Path(adapter).expanduser()
     if not folder.is_dir():
         packaged = packaged_folder(adapter)
-        if packaged is not None:
-            folder = packaged
-        elif isinstance(adapter, str) and is_hub_id(adapter):
-            folder = download_adapter(adapter)
+        if packaged is None and isinstance(adapter, str) and is_hub_id(adapter):
+            return None
+        folder = packaged or folder
     if not folder.is_dir():
         raise CheckpointError(
             "There is no adapter of that name: neither a folder, nor a packaged one, nor a hub id.",
@@ -61,6 +70,10 @@ def adapter_folder(adapter: str | Path) -> Path:
             f"wrote, a hub id like owner/name, or one of {', '.join(DOMAIN_ADAPTERS.values())}.",
             code="adapter.absent",
         )
+    return _with_config(folder)
+
+
+def _with_config(folder: Path) -> Path:
     if not (folder / _CONFIG).is_file():
         raise _unreadable()
     return folder
