@@ -62,11 +62,17 @@ def test_the_blocks_of_a_page_run_in_order(page: Path, workplace: Path, capfd) -
     }
 
 
-@pytest.mark.parametrize("name", ["example_views.png", "example_evidence.png"])
-def test_the_pictures_of_the_readme_are_what_its_script_draws(name: str, tmp_path: Path) -> None:
-    shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+PICTURES = sorted(path.name for path in (ROOT / "docs/images").iterdir())
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_pictures_of_readme_and_docs_are_what_their_script_draws(
+    name: str, tmp_path: Path
+) -> None:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    shown = re.findall(r"!\[[^]]+\]\([\w/]*images/([^)]+)\)", "".join(map(Path.read_text, pages)))
     script = runpy.run_path(str(ROOT / "scripts/readme_picture.py"))
-    assert shown == [f"docs/images/{each}" for each in script["DRAWN"]]
+    assert sorted(shown) == sorted(script["DRAWN"]) == PICTURES
     script["DRAWN"][name](tmp_path / "drawn.png")
     drawn, kept = (
         np.asarray(Image.open(path).convert("RGB"), np.int16)

@@ -6,8 +6,8 @@ from typing import Any, Final, Protocol
 from longllava_domains.export.report_content import printable
 
 _UNTAUGHT_DEMO: Final = (
-    "The demonstration model writes no boxes until an adapter teaches it: train one with longllava "
-    "finetune skysensegpt-lora, and give it as --adapter."
+    "The demonstration model writes no boxes without an adapter: for a scene leave --adapter out, and "
+    "it puts on its own; or train one with longllava finetune skysensegpt-lora."
 )
 
 
