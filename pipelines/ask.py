@@ -54,4 +54,6 @@ def shown_line(answer: Told) -> str:
     resolution_m = made.get("resolution_m")
     if resolution_m is not None:
         line += f", the scene at {resolution_m:.3g} m per pixel"
-    return f"{line}; left out: {left_out_text(made.get('left_out') or {})}."
+    line += f"; left out: {left_out_text(made.get('left_out') or {})}."
+    cut = made.get("stop") == "length"
+    return f"{line} The answer was cut short: raise --max-new-tokens." if cut else line

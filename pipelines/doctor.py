@@ -7,15 +7,21 @@ from importlib.metadata import PackageNotFoundError, version
 
 _PACKAGES = (
     "longllava-domains", "torch", "transformers", "accelerate", "peft", "pydicom", "imagecodecs",
-    "nibabel", "highdicom", "rasterio", "geopandas", "openslide-python",
+    "nibabel", "highdicom",
 )  # fmt: skip
+_REMOTE_SENSING = 'pip install "longllava-domains[remote-sensing]"'
 _OPTIONAL = {
     "kernels": 'pip install "longllava-domains[gpu]" (prebuilt CUDA kernels)',
     "mamba-ssm": 'pip install --no-build-isolation "longllava-domains[gpu-src]" (needs nvcc)',
     "causal-conv1d": 'pip install --no-build-isolation "longllava-domains[gpu-src]" (needs nvcc)',
     "flash-attn": "pip install --no-build-isolation flash-attn (CUDA only)",
     "triton": "comes with CUDA builds of torch",
+    "rasterio": _REMOTE_SENSING,
+    "geopandas": _REMOTE_SENSING,
+    "openslide-python": 'pip install "longllava-domains[pathology]"',
 }
+# A kernel's name in the reports -> as a person reads it.
+_IN_WORDS = {"blocked": "our own, block by block"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,8 @@ def examine() -> list[Diagnostic]:
     diagnostics.append(_processor())
     diagnostics += [_device(device) for device in _devices()]
     diagnostics.append(_proved("image codecs", _decode_a_codestream))
-    diagnostics.append(_proved("GDAL", _open_a_raster))
+    if _version("rasterio") is not None:
+        diagnostics.append(_proved("GDAL", _open_a_raster))
     return diagnostics
 
 
@@ -105,7 +112,8 @@ def _kernels(device: str) -> str:
     from longllava_domains.model.kernels.report import kernel_report
 
     report = kernel_report(torch.device(device))
-    return ", ".join(f"{what}: {found['chosen']}" for what, found in report.items())
+    chosen = {what: str(found["chosen"]) for what, found in report.items()}
+    return ", ".join(f"{what}: {_IN_WORDS.get(name, name)}" for what, name in chosen.items())
 
 
 def _decode_a_codestream() -> str:
@@ -137,4 +145,4 @@ def _proved(name: str, proof: Callable[[], str]) -> Diagnostic:
     try:
         return Diagnostic(name, "ok", proof())
     except Exception as error:
-        return Diagnostic(name, "failed", f"{type(error).__name__}: {error}")
+        return Diagnostic(name, "failed", str(error) or type(error).__name__)

@@ -72,7 +72,7 @@ class PromptTokenizer:
                 code="tokenizer.sentencepiece",
             )
         raise TokenizerError(
-            "The folder has no tokenizer.json.", remedy=_GET_IT, code="tokenizer.missing"
+            "There is no tokenizer.json at that place.", remedy=_GET_IT, code="tokenizer.missing"
         )
 
     @classmethod

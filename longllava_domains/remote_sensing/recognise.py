@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -124,6 +125,10 @@ def _archived(name: str) -> list[str]:
 
 
 def _is_georeferenced(name: str) -> bool:
+    if (
+        find_spec("rasterio") is None
+    ):  # nothing can be said; who names the domain is told what to install
+        return False
     try:
         with silenced(), open_dataset(name) as dataset:
             placed = not dataset.transform.is_identity or dataset.crs is not None

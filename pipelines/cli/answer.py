@@ -39,6 +39,7 @@ from longllava_domains.pipelines.cli.options.shared import (
 from longllava_domains.pipelines.cli.options.slide import ASKING_SLIDE
 from longllava_domains.pipelines.cli.outputs import (
     about,
+    require_json,
     require_new,
     require_one_each,
     require_replaceable,
@@ -138,6 +139,8 @@ def _require_outputs(
     """
     with about("--sheet"):
         require_picture(sheet)
+    with about("--out"):
+        require_json(out)
     for option, replaced in (("--out", out), ("--sheet", sheet)):
         with about(option):
             require_replaceable(replaced, source)
@@ -226,10 +229,15 @@ def _split(inputs: list[str]) -> tuple[list[str], str]:
             remedy='Write the question last: longllava ask INPUT "QUESTION" --model MODEL.',
             code="cli.question",
         )
-    strays = [word for word in sources if not (is_input(word) or set(word) & set("/:\\"))]
+    strays = [
+        str(place)
+        for place, word in enumerate(sources, 1)
+        if not (is_input(word) or set(word) & set("/:\\"))
+    ]
     if strays and len(sources) > 1:
         raise PromptError(
-            f"{counted(len(strays), 'word')} before the last names no file and no folder.",
+            f"{counted(len(strays), 'word')} before the last names no file and no folder: "
+            f"word {', '.join(strays)}.",
             remedy="A question of several words stands in quotes; if they are files, check the path.",
             code="cli.question",
         )

@@ -10,7 +10,7 @@ from rich.table import Table
 from longllava_domains.errors import PolicyError
 from longllava_domains.files import write_text
 from longllava_domains.pipelines.cli.console import stdout
-from longllava_domains.pipelines.cli.outputs import require_new
+from longllava_domains.pipelines.cli.outputs import require_json, require_new
 from longllava_domains.units import counted
 
 
@@ -29,6 +29,7 @@ def calibrate(
     from longllava_domains.adapters.training.calibrate import fit_calibration
     from longllava_domains.adapters.training.calibration_files import read_held_out
 
+    require_json(output)
     require_new(output, reports, labels)
     if not population.strip():
         raise PolicyError(

@@ -12,7 +12,7 @@ from typing import Any, Final
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from longllava_domains.errors import LongLlavaError, OutputError
+from longllava_domains.errors import LongLlavaError, OutputError, UnsupportedInputError
 from longllava_domains.files import new_file, require_apart, require_writable
 from longllava_domains.formats.regular_file import open_regular
 
@@ -161,6 +161,20 @@ def require_replaceable(
             "A file of that name is there already, and is no earlier output of this program.",
             remedy="Choose another name, or remove that file first.",
             code="cli.replace",
+        )
+
+
+def require_json(output: Path | None) -> None:
+    """Refuse a name that says another kind of file than JSON.
+
+    Raises:
+        UnsupportedInputError: The ending is not .json.
+    """
+    if output is not None and output.suffix.lower() != ".json":
+        raise UnsupportedInputError(
+            "JSON is written, and the ending of the output says something else.",
+            remedy="End it with .json.",
+            code="cli.out",
         )
 
 

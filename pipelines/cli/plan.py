@@ -12,7 +12,12 @@ from longllava_domains.files import write_text
 from longllava_domains.pipelines.cli.console import refuse_together, stdout, written
 from longllava_domains.pipelines.cli.options.numbers import above_zero
 from longllava_domains.pipelines.cli.options.shared import AsJson, Checkpoint
-from longllava_domains.pipelines.cli.outputs import about, require_model_folder, require_replaceable
+from longllava_domains.pipelines.cli.outputs import (
+    about,
+    require_json,
+    require_model_folder,
+    require_replaceable,
+)
 from longllava_domains.units import decimal_bytes
 from longllava_domains.vision_language import TRAINED_TOKENS
 
@@ -199,8 +204,9 @@ def convert(
     written(output)
 
 
-def _require_json(out: Path) -> None:
+def _require_out(out: Path) -> None:
     with about("--out"):
+        require_json(out)
         require_replaceable(out)
 
 
@@ -219,7 +225,7 @@ def verify(
     refuse_together(
         lambda: network_of(locate(model).folder, precision),
         lambda: resolve_device(device),
-        lambda: _require_json(out),
+        lambda: _require_out(out),
     )
     found = verify_model(model, resolve_device(device), precision=precision)
     write_text(out, json.dumps(found.to_json(), indent=2) + "\n", overwrite=True)

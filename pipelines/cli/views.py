@@ -109,6 +109,12 @@ def series(
     require_as_named(path)
     found = ct.list_series(path, kernel=kernel)
     stdout.print(str(found), markup=False)
+    if any(row.chosen and row.images == 1 for row in found):
+        stdout.print(
+            "The chosen series has one slice, which is no volume: report, ask and views refuse it without "
+            "--repair single.",
+            markup=False,
+        )
     if found.none_chosen:
         stdout.print(
             "Choose by its row: longllava views, ask or report with --series ROW.", markup=False

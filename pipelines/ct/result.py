@@ -186,6 +186,8 @@ class CTReportResult:
     def _draft_title(self) -> str:
         if UNTRAINED_NOTICE in self.notices:
             return "Draft report (noise: this model is untrained, so the draft is cut short)"
+        if self.provenance.get("stop") == "length":
+            return "Draft report (cut short: it reached the longest draft that was asked for)"
         return "Draft report"
 
     def show(self) -> Image.Image:

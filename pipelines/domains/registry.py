@@ -153,7 +153,7 @@ def settings_for(domain: Domain, given: Mapping[str, Any]) -> Any:
     if foreign:
         raise PolicyError(
             f"{' and '.join(foreign)} would change nothing for {domain.noun}.",
-            remedy="Leave that out, or name the domain of the input with --domain.",
+            remedy="Leave that out; where the input is of another domain, name that with --domain.",
             code="cli.domain_option",
         )
     return domain.settings(**said)

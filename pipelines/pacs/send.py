@@ -5,6 +5,7 @@ send("report.dcm", destination="dicom://ARCHIVE@pacs.example.org:104", audit="au
 """
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -101,10 +102,10 @@ def _bytes(path: Path) -> bytes:
         return read_bounded(path, _MAX_BYTES)
     except BadDocumentError:
         raise _not_ours() from None
-    except OSError:
+    except OSError as error:
         raise NotFoundError(
-            "The report cannot be read.",
-            remedy="Check that the file exists and that you may read it.",
+            f"The report cannot be read ({os.strerror(error.errno or 0)}).",
+            remedy="Give the file that longllava report --sr wrote, and that you may read.",
             code="input.unreadable",
         ) from None
 

@@ -1,5 +1,6 @@
 """`write_benchmark`: a small benchmark of phantoms in a real one's layout."""
 
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -73,8 +74,8 @@ def write_benchmark(benchmark: str, folder: str | Path, *, size: int = 4) -> Pat
         _WRITERS[benchmark](place, size)
     except OSError as error:
         raise OutputError(
-            f"The phantoms cannot be written ({type(error).__name__}).",
-            remedy="Name a folder on a disk with space.",
+            f"The phantoms cannot be written ({os.strerror(error.errno or 0)}).",
+            remedy="Name a new folder, in a folder that you may write to, on a disk with space.",
             code="phantom.write",
         ) from None
     return place

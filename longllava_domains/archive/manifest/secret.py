@@ -9,12 +9,13 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from longllava_domains.archive.results.parts import place_whole
-from longllava_domains.errors import DamagedInputError, OutputError
+from longllava_domains.errors import DamagedInputError, NotFoundError, OutputError
 
 _BYTES: Final = 32
 _DIGITS: Final = 32
@@ -69,6 +70,24 @@ class SiteSecret:
     def check(self) -> str:
         """Digits by which another scan sees that it has the same secret."""
         return self.key("check", ())
+
+
+@contextmanager
+def scanning_with(path: Path) -> Iterator[SiteSecret]:
+    """Lend the secret for a scan; one that was made for a scan that finds nothing goes again.
+
+    Raises:
+        DamagedInputError: The file holds no secret.
+        OutputError: It cannot be read or made.
+    """
+    is_new = not path.exists()
+    secret = SiteSecret.load(path)
+    try:
+        yield secret
+    except NotFoundError:
+        if is_new:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def default_secret() -> Path:

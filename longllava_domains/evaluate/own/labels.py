@@ -10,6 +10,7 @@ from typing import Final
 from longllava_domains.errors import AmbiguousInputError, DamagedInputError, InputError
 from longllava_domains.evaluate.predictions import Row, Source, read_table
 from longllava_domains.evaluate.predictions.fields import id_of
+from longllava_domains.units import did_you_mean
 
 ID_COLUMNS: Final = (
     "item_id", "study_key", "volumename", "studyinstanceuid", "study_uid", "accessionno", "id", "scan",
@@ -137,9 +138,13 @@ def read_site_labels(source: Source, labels: Sequence[str] | None = None) -> Sit
         for name, way in SUBGROUPINGS.items()
     }
     taken = {by_lower[id_column], patient, *known.values()}
+    _require_columns(labels or (), [*by_lower.values()])
     found = tuple(labels or (n for n in by_lower.values() if n not in taken and _is_label(rows, n)))
     if not found:
-        raise _refused("no column holds findings as 0 and 1", "Name them with labels=.")
+        raise _refused(
+            "no column holds findings as 0 and 1",
+            "Write 1 for present and 0 for absent, and nothing where a finding is not known.",
+        )
     ids = tuple(_id(row.get(by_lower[id_column]), place) for place, row in enumerate(rows))
     if len(set(ids)) < len(ids):
         raise AmbiguousInputError(
@@ -202,6 +207,16 @@ def _truth(value: object, name: str) -> bool | None:
 def _group(way: Subgrouping, value: object) -> str:
     text = "" if value is None else str(value).strip()
     return way.group(text) if text and text != "nan" else UNKNOWN
+
+
+def _require_columns(named: Sequence[str], columns: Sequence[str]) -> None:
+    """Refuse the name of a finding that is no column of the table."""
+    strange = next((name for name in named if name not in columns), None)
+    if strange is not None:
+        raise _refused(
+            "no column has the name of a finding that was asked for",
+            f"{did_you_mean(strange, columns)}Name columns of the table with labels=, or leave it out.",
+        )
 
 
 def _refused(found: str, remedy: str) -> InputError:

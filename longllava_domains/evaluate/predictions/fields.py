@@ -19,6 +19,8 @@ REFERENCE_FIELDS: Final = (
     "ground_truth", "gt_answer", "gt", "reference", "target", "ref", "answer",
 )  # fmt: skip
 
+_ELSEWHERE: Final = "; true answers in a file of their own are given as references"
+
 
 def first_field(rows: Sequence[Row], names: Iterable[str]) -> str | None:
     """Return the first of the names that some row has, None if there is none."""
@@ -41,7 +43,8 @@ def require_field(rows: Sequence[Row], names: Sequence[str], chosen: str | None,
     if found is None:
         raise PolicyError(
             f"No row has a field for {what.removesuffix('_field')}.",
-            remedy=f"Name it with {what}=, or use one of {', '.join(names)}.",
+            remedy=f"Name it with {what}=, or use one of {', '.join(names)}"
+            f"{_ELSEWHERE if what == 'reference_field' else ''}.",
             code=f"evaluate.{what}",
         )
     return found

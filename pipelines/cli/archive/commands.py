@@ -99,16 +99,16 @@ def scan(
     ] = None,
 ) -> None:
     """List what an archive holds. The manifest holds paths: keep it apart from results."""
-    from longllava_domains.archive import SiteSecret, scan_archive
+    from longllava_domains.archive import scan_archive
     from longllava_domains.archive.manifest.listings.listing import require_source
     from longllava_domains.archive.manifest.manifest import linkage_beside, scan_files
-    from longllava_domains.archive.manifest.secret import default_secret
+    from longllava_domains.archive.manifest.secret import default_secret, scanning_with
 
     require_source(source)
     tied = linkage or linkage_beside(output)
     _require_scan_files(source, output, tied, secret)
-    own = SiteSecret.load(secret or default_secret())
-    found = scan_archive(source, domain, output, secret=own, linkage=tied)
+    with scanning_with(secret or default_secret()) as own:
+        found = scan_archive(source, domain, output, secret=own, linkage=tied)
     stdout.print(
         f"{counted(found.items, 'item')}, {human_bytes(found.bytes)}; "
         f"{counted(found.files, 'file')}, {found.read} read, {found.gone} gone, "

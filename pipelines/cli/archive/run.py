@@ -18,6 +18,7 @@ from longllava_domains.pipelines.cli.options.shared import (
     OptionGroup,
 )
 from longllava_domains.pipelines.cli.outputs import about, require_folder
+from longllava_domains.units import counted
 from longllava_domains.vision_language import LoadOptions
 
 if TYPE_CHECKING:
@@ -220,10 +221,10 @@ def _require_places(
 
 def _manifest(source: str, output: Path, scanning: Scanning) -> tuple["Manifest", str]:
     """Return the manifest, scanned first where a source was given, and its domain."""
-    from longllava_domains.archive import Manifest, SiteSecret, scan_archive
+    from longllava_domains.archive import Manifest, scan_archive
     from longllava_domains.archive.manifest.listings.listing import require_source
     from longllava_domains.archive.manifest.manifest import is_manifest, linkage_beside, scan_files
-    from longllava_domains.archive.manifest.secret import default_secret
+    from longllava_domains.archive.manifest.secret import default_secret, scanning_with
 
     items = Manifest(Path(source))
     if not is_manifest(items.path):
@@ -237,9 +238,10 @@ def _manifest(source: str, output: Path, scanning: Scanning) -> tuple["Manifest"
         beside = output.with_name(f"{output.name}.private") / "manifest.parquet"
         items = Manifest(scanning.manifest or beside)
         items.require_outside(output)
-        secret = SiteSecret.load(scanning.secret or default_secret())
-        found = scan_archive(source, scanning.domain, items.path, secret=secret)
-        stderr.print(f"{found.items} items of {found.files} files", markup=False)
+        with scanning_with(scanning.secret or default_secret()) as secret:
+            found = scan_archive(source, scanning.domain, items.path, secret=secret)
+        told = f"{counted(found.items, 'item')} of {counted(found.files, 'file')}"
+        stderr.print(told, markup=False)
         written(*scan_files(items.path, linkage_beside(items.path)))
     items.require_outside(output)
     return items, items.domain()

@@ -63,6 +63,9 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (r'bands="([^"]+)"', (r"--bands \1",)),
     (r"; scenes beside each other are one open_raster\(\[\.\.\.\]\)",
      ("; join scenes beside each other with gdalbuildvrt",)),
+    # how findings and answers are named
+    (r"Name columns of the table with labels=", ("Name columns of the table with --finding",)),
+    (r"are given as references", ("are given with --references", "are given with --data")),
     # how a model is loaded
     (r"(?<!\w)dtype='(\w+)'(?: or '(\w+)')?", (r"--dtype \1", r"--precision \1", r"\1")),
     (r"""quantization=['"](\w+)['"]""", (r"--quantization \1", r"--precision \1", r"\1")),

@@ -1,5 +1,6 @@
 """What is cheap to see is refused before an input is read, and a refusal says which file it is about."""
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,9 @@ ADAPTERS = {
 @pytest.fixture
 def unread(monkeypatch: pytest.MonkeyPatch) -> None:
     """No CT may be opened."""
+    # What takes the function by name takes it now, before it is replaced.
+    for module in ("domains.ct", "ct.report"):
+        import_module(f"longllava_domains.pipelines.{module}")
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the CT was read")
@@ -68,3 +72,46 @@ def test_a_table_that_is_none_is_told_with_the_columns_that_it_needs(
     out = ["--output", str(tmp_path / "new.json"), "--population", "drawings"]
     assert run(["calibrate", str(reports), str(labels), *out]) == 2
     assert "Name a CSV whose first line names VolumeName." in capfd.readouterr().err
+
+
+def test_a_refused_scan_leaves_no_secret_that_it_made(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    private = tmp_path / "private"
+    scan = ["archive", "scan", str(tmp_path / "empty"), "--domain", "ct"]
+    files = ["-o", str(private / "manifest.parquet"), "--secret", str(private / "secret")]
+    assert run([*scan, *files]) == 2
+    assert "Nothing was found" in capfd.readouterr().err
+    assert not (private / "secret").exists()
+
+
+def test_a_series_of_one_slice_is_told_as_no_volume(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    one = sorted(Path(PHANTOM).iterdir())[0]
+    assert run(["series", str(one)]) == 0
+    assert "--repair single" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["report", PHANTOM, "--model", "demo"], ["verify", "demo"]])
+def test_json_is_not_written_under_the_name_of_another_kind(
+    command: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "report.pdf"
+    assert run([*command, "--out", str(out)]) == 2
+    assert "End it with .json." in capfd.readouterr().err
+    assert not out.exists()
+
+
+def test_a_finding_that_is_no_column_is_told_with_the_nearest(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    labels, results = tmp_path / "labels.csv", tmp_path / "scores.csv"
+    labels.write_text("VolumeName,Lung nodule\na,1\nb,0\n")
+    results.write_text("VolumeName,Lung nodule\na,0.9\nb,0.2\n")
+    own = ["evaluate", "own", str(labels), "--results", str(results)]
+    assert run([*own, "--finding", "Lung nodul"]) == 2
+    said = capfd.readouterr().err
+    assert "Lung nodule" in said
+    assert "--finding" in said

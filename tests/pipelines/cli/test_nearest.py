@@ -48,7 +48,7 @@ CALIBRATE = ["calibrate", "reports", "labels.csv", "--output", "c.json"]
         ([*REPORT, "--adapter", "demo-ctt"], "Did you mean demo-ct?"),
         ([*REPORT, "--adapter", "demo-pathology"], "--adapter: demo-pathology was taught another"),
         ([*REPORT, "--mode", "findings-first"], "Add --calibration FILE"),
-        ([*REPORT, "--sheet", "a.png", "--out", "a.png"], "--out and --sheet have one name."),
+        ([*REPORT, "--fhir", "a.json", "--out", "a.json"], "--out and --fhir have one name."),
         (["find", "a.tif", "ship", "--out", "f.shp"], "a slide's .geojson"),
         ([*RECIPE[:2], "--output", "ft"], "Add --data FOLDER."),
         (["archive", "status", "nowhere"], "There is no folder of results at this path."),

@@ -55,7 +55,7 @@ ONLY_IN_PYTHON = (
 NAMES_OF_FILES_AND_FIELDS = re.compile(
     r"vision_tower|save_pretrained|train_\w+|validation_\w+|weight_map|model_type|text_config|"
     r"multi_abnormality_labels|dataset_info|gdal_\w+|mm_vision_tower|vqa_\w+|learning_rate|"
-    r"from_reports|item_id|remote_sensing|_spec|inv_freq|train_demo|in_proj|llava_jamba|assume_affine|ct_rate_spacing|\w+_metadata|train_vqa|lora\.\w+|--set \w+=\S+|patient_id|lm_head"
+    r"from_reports|item_id|num_experts\w*|image_token_index|remote_sensing|_spec|inv_freq|train_demo|in_proj|llava_jamba|assume_affine|ct_rate_spacing|\w+_metadata|train_vqa|lora\.\w+|--set \w+=\S+|patient_id|lm_head"
 )
 
 
@@ -78,11 +78,19 @@ def sources() -> Iterator[tuple[str, ast.Module]]:
 
 
 def remedies_of(tree: ast.Module) -> Iterator[str]:
-    """Texts given as a remedy, or kept in a name that says remedy, hint or GIVEN."""
+    """Texts given as a remedy, also by place, or kept in a name that says remedy, hint or GIVEN."""
+    places = {
+        node.name: [argument.arg for argument in node.args.args].index("remedy")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and "remedy" in [argument.arg for argument in node.args.args]
+    }
     for node in ast.walk(tree):
         values: list[ast.expr] = []
         if isinstance(node, ast.Call):
             values = [word.value for word in node.keywords if word.arg == "remedy"]
+            place = places.get(node.func.id) if isinstance(node.func, ast.Name) else None
+            values += [] if place is None else node.args[place : place + 1]
         elif isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             named = " ".join(ast.unparse(target) for target in targets).lower()

@@ -309,3 +309,12 @@ def test_progress_counts_views_and_ends_with_the_draft(pipeline) -> None:
     assert next(stage for stage, *_ in told) == "reading views"
     assert {total for stage, _, total in told if stage == "reading views"} == {3}
     assert told[-1][0] == "writing the draft"
+
+
+def test_a_draft_that_was_cut_says_so(result) -> None:
+    def told(stop: str) -> bool:
+        made = result.provenance.with_(stop=stop)
+        return "cut short" in dataclasses.replace(result, provenance=made).to_text()
+
+    assert told("length")
+    assert not told("end")

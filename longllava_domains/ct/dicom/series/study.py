@@ -122,8 +122,8 @@ def _nothing_usable(found: Found) -> InputError:
     counted = ", ".join(f"{count} {_WORDS.get(code, code)}" for code, count in facts.items())
     if not facts:
         return NotFoundError(
-            "The folder is empty.",
-            remedy="Pass the folder that holds the slices.",
+            "The folder or archive is empty.",
+            remedy="Pass the folder or the zip archive that holds the slices.",
             code="input.empty",
         )
     if any(code.startswith("page.") for code in facts):
