@@ -3,7 +3,7 @@
 A clean held-out chest is drawn out to as many slices as are asked for, and one of them is replaced by the
 slice of the same body that shows most of a planted focal finding. Written as DICOM, read by the public
 pipeline, each slice shown in two windows. The finding must be called present with the slice and absent
-without it; beside that: is the slice the first by attention?
+without it; beside that: is the slice the first by attention, and are other focal findings called for it?
 
     python benchmarks/demo_needle.py --views 50 100 --number 12
 """
@@ -11,6 +11,7 @@ without it; beside that: is the slice the first by attention?
 import argparse
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,10 @@ def needle(seed: int, label: str) -> tuple[ChestPhantom, NDArray[np.int16]] | No
 
 
 def look(
-    pipeline: pipelines.CTReport, clean: ChestPhantom, slices: int, label: str,
+    pipeline: pipelines.CTReport, clean: ChestPhantom, slices: int,
     marked: tuple[int, NDArray[np.int16]] | None,
-) -> Abnormality:  # fmt: skip
-    """Return the finding of a scan of so many slices, one of them replaced."""
+) -> Mapping[str, Abnormality]:  # fmt: skip
+    """Return the findings of a scan of so many slices, one of them replaced."""
     hu = clean.hu[np.linspace(0, len(clean.hu) - 1, slices).round().astype(int)].copy()
     if marked is not None:
         hu[marked[0]] = marked[1]
@@ -54,27 +55,31 @@ def look(
         write_dicom_series(drawn, Path(folder) / "series")
         result = pipeline(Path(folder) / "series", policy=policy, max_new_tokens=0)
     assert len(result.sequence) == slices * WINDOWS
-    return result.abnormalities[label]
+    return result.abnormalities
 
 
 def measure(views: int, number: int, first: int, **loading: str | None) -> dict[str, Any]:
     """Return, for a number of views, the shares that are right at each depth and at all."""
     pipeline = pipelines.CTReport.from_pretrained("demo", dtype="float32", **loading)
     slices = views // WINDOWS
-    quiet, found, first_is_it = [], [], []
+    quiet, found, first_is_it, others = [], [], [], []
     for position, seed in enumerate(held_out(split_of, number, first)):
         label = FOCAL[position % len(FOCAL)]
         drawn = needle(seed, label)
         if drawn is None:
             continue
         clean, marked = drawn
-        quiet.append(look(pipeline, clean, slices, label, None).yes_logit_margin <= 0)
+        quiet.append(look(pipeline, clean, slices, None)[label].yes_logit_margin <= 0)
         places = [round(depth * (slices - 1)) for depth in DEPTHS]
-        seen = [look(pipeline, clean, slices, label, (at, marked)) for at in places]
-        found.append([one.yes_logit_margin > 0 for one in seen])
-        first_is_it.append(
-            [one.attended_slices[0].index == at for one, at in zip(seen, places, strict=True)]
-        )
+        seen = [look(pipeline, clean, slices, (at, marked)) for at in places]
+        found.append([each[label].yes_logit_margin > 0 for each in seen])
+        first_is_it.append([
+            each[label].attended_slices[0].index == at
+            for each, at in zip(seen, places, strict=True)
+        ])  # fmt: skip
+        others += [
+            each[other].yes_logit_margin > 0 for each in seen for other in FOCAL if other != label
+        ]
         print(views, seed, label, quiet[-1], found[-1], first_is_it[-1], flush=True)
     called, attended, silent = (np.array(rows, float) for rows in (found, first_is_it, quiet))
     right = (called + silent[:, None]) / 2
@@ -85,6 +90,7 @@ def measure(views: int, number: int, first: int, **loading: str | None) -> dict[
         "found": dict(zip(map(str, DEPTHS), called.mean(0).round(3).tolist(), strict=True)),
         "right": round(float(right.mean()), 3),
         "right_interval": interval(lambda rows: float(right[rows].mean()), len(right)),
+        "other_focal_findings_called": round(float(np.mean(others)), 3),
         "first_by_attention": round(float(attended.mean()), 3),
         "first_by_chance": round(1 / slices, 3),
     }
