@@ -11,6 +11,11 @@ _NEEDS: Final = {
 }
 
 
+def absent_extras() -> list[str]:
+    """Return the extras of which a library is missing."""
+    return [extra for extra, names in _NEEDS.items() if any(find_spec(n) is None for n in names)]
+
+
 def require_extra(extra: str) -> None:
     """Refuse work of a domain whose libraries are not installed.
 

@@ -67,7 +67,7 @@ def _llava(place: Path, part: str) -> TrainingData:
     files = [place / name for name in names if (place / name).is_file()]
     if not files:
         raise NotFoundError(
-            "The folder holds no JSON or JSONL file of that name.",
+            "The folder holds no JSON or JSONL file" + (" of the part's name." if part else "."),
             remedy="Name the file itself, or put it in the folder beside its images.",
             code="training.file",
         )

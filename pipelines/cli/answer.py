@@ -139,12 +139,12 @@ def _require_outputs(
     """
     with about("--sheet"):
         require_picture(sheet)
-    with about("--out"):
-        require_json(out)
     for option, replaced in (("--out", out), ("--sheet", sheet)):
         with about(option):
             require_replaceable(replaced, source)
     require_one_each({"--out": out, "--sheet": sheet, "--sr": sr, "--fhir": fhir})
+    with about("--out"):
+        require_json(out)
     for option, record in (("--sr", sr), ("--fhir", fhir)):
         with about(option):
             require_new(record, source)
@@ -236,8 +236,8 @@ def _split(inputs: list[str]) -> tuple[list[str], str]:
     ]
     if strays and len(sources) > 1:
         raise PromptError(
-            f"{counted(len(strays), 'word')} before the last names no file and no folder: "
-            f"word {', '.join(strays)}.",
+            f"{counted(len(strays), 'word')} before the last {'names' if len(strays) == 1 else 'name'} "
+            f"no file and no folder: word {', '.join(strays)}.",
             remedy="A question of several words stands in quotes; if they are files, check the path.",
             code="cli.question",
         )

@@ -43,6 +43,7 @@ from longllava_domains.pipelines.memory_remedies import out_of_memory
 DONE, REFUSED = 0, 2
 # Of every command, wherever it stands: what a refusal shows does not change what a command does.
 SHOW_PATHS: Final = "--show-paths"
+_LONG_DASHES: Final = ("\u2013", "\u2014")
 
 app = typer.Typer(
     help="LongLLaVA for CT, pathology and remote sensing. For research use only.",
@@ -88,6 +89,8 @@ def run(arguments: list[str]) -> int:
     try:
         _require_no_empty(arguments)
         words = [word for word in arguments if word != SHOW_PATHS]
+        _require_plain_dashes(words)
+        _require_once(words)
         require_together(running(words)[0], words)
         app(args=words)
     except LongLlavaError as error:
@@ -122,6 +125,38 @@ def _require_no_empty(arguments: Sequence[str]) -> None:
         )
 
 
+def _require_plain_dashes(arguments: Sequence[str]) -> None:
+    """Refuse a long dash, which a text program made of two: no option begins with one.
+
+    Raises:
+        PolicyError: An argument begins with one.
+    """
+    for word in arguments:
+        if word.startswith(_LONG_DASHES) and word[1:2].isalpha() and " " not in word:
+            raise PolicyError(
+                f"{word} begins with a long dash.",
+                remedy=f"Write --{word[1:]}, with two short ones.",
+                code="cli.dash",
+            )
+
+
+def _require_once(arguments: Sequence[str]) -> None:
+    """Refuse an option that is given twice and takes one value: the first would count for nothing.
+
+    Raises:
+        PolicyError: One is.
+    """
+    command = _command(arguments)[0]
+    for parameter in command.params:
+        given = [word for word in arguments if word.partition("=")[0] in parameter.opts]
+        if len(given) > 1 and not parameter.multiple and parameter.param_type_name == "option":
+            raise PolicyError(
+                f"{parameter.opts[0]} is given {len(given)} times.",
+                remedy="Give it once.",
+                code="cli.once",
+            )
+
+
 @cache
 def _command_line() -> Any:
     return typer.main.get_command(app)
@@ -129,6 +164,13 @@ def _command_line() -> Any:
 
 def running(arguments: Sequence[str]) -> tuple[str, frozenset[str]]:
     """Return the name of the command that arguments call, such as "archive scan", and its options."""
+    command, names = _command(arguments)
+    options = frozenset(name for parameter in command.params for name in parameter.opts)
+    return " ".join(names), options | {"--help"}
+
+
+def _command(arguments: Sequence[str]) -> tuple[Any, list[str]]:
+    """Return the command that arguments call, and the words of its name."""
     command, names = _command_line(), []
     for argument in arguments:
         below = getattr(command, "commands", {}).get(argument)
@@ -136,8 +178,7 @@ def running(arguments: Sequence[str]) -> tuple[str, frozenset[str]]:
             break
         command = below
         names.append(argument)
-    options = frozenset(name for parameter in command.params for name in parameter.opts)
-    return " ".join(names), options | {"--help"}
+    return command, names
 
 
 def _refuse(error: LongLlavaError, arguments: list[str]) -> int:

@@ -14,6 +14,7 @@ from longllava_domains.errors import (
     PolicyError,
     UnsupportedInputError,
 )
+from longllava_domains.extras import absent_extras
 from longllava_domains.pipelines.domains.ct import CTDomain
 from longllava_domains.pipelines.domains.domain import Domain
 from longllava_domains.pipelines.domains.evidence import evidence_of
@@ -132,9 +133,17 @@ def _undecided(found: set[str]) -> AmbiguousInputError:
         "Nothing in this input says whether it is a CT, a slide, a raster or a picture."
         if not found
         else f"This input can be of several domains: {', '.join(sorted(found))}.",
-        remedy=f"Name it: {', '.join(names[:-1])} or {names[-1]}.",
+        remedy=f"Name it: {', '.join(names[:-1])} or {names[-1]}.{_unread_evidence()}",
         code="domain.undecided",
     )
+
+
+def _unread_evidence() -> str:
+    """Return a sentence on the domains whose evidence cannot be read on this installation."""
+    absent = [extra.replace("-", " ") for extra in absent_extras()]
+    if not absent:
+        return ""
+    return f" What {' and '.join(absent)} would recognise is not looked for: it is not installed."
 
 
 def settings_for(domain: Domain, given: Mapping[str, Any]) -> Any:

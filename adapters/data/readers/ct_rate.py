@@ -48,6 +48,13 @@ def read_ct_rate(
     """
     root = _root(folder, split)
     path = root / "radiology_text_reports" / f"{SPLITS[split]}_reports.csv"
+    if not path.is_file():
+        raise NotFoundError(
+            "There is no CT-RATE here: its table of reports is not there.",
+            remedy="Name the data set's folder, which holds radiology_text_reports, metadata and the "
+            "volumes.",
+            code="training.file",
+        )
     rows = read_csv(path, ("VolumeName", "Findings_EN", "Impressions_EN"))
     hu = _metadata(root, split)
 

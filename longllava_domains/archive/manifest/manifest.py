@@ -211,6 +211,7 @@ def reading() -> Iterator[None]:
     except (OSError, pa.ArrowException):
         raise DamagedInputError(
             "The manifest or linkage file cannot be read, or is none.",
-            remedy="Make it anew with longllava archive scan.",
+            remedy="Name the file that longllava archive scan wrote: the manifest, or the linkage.parquet "
+            "beside it. If it is that one, scan again.",
             code="archive.manifest",
         ) from None

@@ -123,7 +123,7 @@ def _from_reports(reports: list[Path]) -> ModelScores:
     found: dict[str, dict[str, Score]] = {}
     models, demo = set(), False
     not_done: Counter[str] = Counter()
-    for number, path in enumerate(reports):
+    for number, path in enumerate(reports, 1):
         try:
             report = json.loads(path.read_bytes())
             made = report["provenance"]
@@ -135,7 +135,7 @@ def _from_reports(reports: list[Path]) -> ModelScores:
             demo = demo or bool(made.get("demo"))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise DamagedInputError(
-                f"File {number} of the folder is not the JSON of a report.",
+                f"File {number} of the folder, in the order of names, is not the JSON of a report.",
                 remedy="Save it again: longllava report SCAN --out FILE.json.",
                 code="own.report",
             ) from None
@@ -155,7 +155,7 @@ def _from_reports(reports: list[Path]) -> ModelScores:
 def _from_table(rows: tuple[Row, ...]) -> ModelScores:
     found: dict[str, dict[str, Score]] = {}
     not_done: Counter[str] = Counter()
-    for place, row in enumerate(rows):
+    for place, row in enumerate(rows, 1):
         by_lower = {str(name).strip().lower(): name for name in row}
         column = next((by_lower[name] for name in ID_COLUMNS if name in by_lower), None)
         name = None if column is None else scan_name(row[column])
@@ -169,7 +169,13 @@ def _from_table(rows: tuple[Row, ...]) -> ModelScores:
         if scores:
             _enter(found, name, scores)
         else:
-            not_done["no number"] += 1
+            not_done["no probability from 0 to 1"] += 1
+    if rows and not found:
+        raise DamagedInputError(
+            "No row of the scores holds a probability from 0 to 1.",
+            remedy="Write shares such as 0.7: no per cent (70) and no comma in a number (0,7).",
+            code="own.scores",
+        )
     return ModelScores(found, dict(not_done), ())
 
 

@@ -139,7 +139,8 @@ def plan(
     if not source.startswith(IDC):
         raise PolicyError(
             "Only the public index is planned without a manifest.",
-            remedy="Scan the source, and use archive run --dry-run.",
+            remedy="Name it idc: with its colon, or idc:PATH. A source of your own is scanned, and planned "
+            "with longllava archive run --dry-run.",
             code="archive.plan",
         )
     place = source.removeprefix(IDC)

@@ -231,8 +231,10 @@ def _manifest(source: str, output: Path, scanning: Scanning) -> tuple["Manifest"
         require_source(source)
         if scanning.domain is None:
             raise PolicyError(
-                "This is no manifest, and of a source the domain has to be named.",
-                remedy="Add --domain ct, pathology or remote_sensing.",
+                "This is no manifest (the .parquet that longllava archive scan writes), and of a source "
+                "that shall be scanned the domain is not named.",
+                remedy="Name the manifest, or add --domain ct, --domain pathology or --domain "
+                "remote_sensing.",
                 code="archive.domain",
             )
         beside = output.with_name(f"{output.name}.private") / "manifest.parquet"

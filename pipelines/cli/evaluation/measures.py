@@ -204,7 +204,7 @@ def _numbers(option: str, text: str) -> list[float]:
     except ValueError:
         raise PolicyError(
             f"{option} cannot be {text}: it is a list of numbers.",
-            remedy="Write numbers with commas, such as 100,200.",
+            remedy="Write numbers with commas between them, and nothing else.",
             code="cli.numbers",
         ) from None
 

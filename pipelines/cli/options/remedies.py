@@ -17,7 +17,7 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (r"Choose another name, or pass overwrite=True", ("Choose another name, or remove that file",)),
     # how a CT is opened
     (r"Leave series=None", ("Leave --series out",)),
-    (r"series=NUMBER of ct\.list_series\(path\)", ("--series NUMBER of longllava series",)),
+    (r"series=NUMBER of ct\.list_series\(path\)", ("--series ROW, by its row in longllava series",)),
     (r"series=NUMBER", ("--series NUMBER",)),
     (r"with series=(?=[ .])", ("with --series",)),
     (r"a row number or key of ct\.list_series\(path\)",
@@ -66,7 +66,11 @@ _TABLE: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     # how findings and answers are named
     (r"Name columns of the table with labels=", ("Name columns of the table with --finding",)),
     (r"are given as references", ("are given with --references", "are given with --data")),
+    (r'Use a number pair "width/level"', ('Repeat --window for several. Use a number pair "width/level"',)),
     # how a model is loaded
+    (r"Name the model that it was trained on, and give the folder as the adapter",
+     ("Name the model that it was trained on, and give the folder with --adapter",
+      "Name the model that it was trained on")),
     (r"(?<!\w)dtype='(\w+)'(?: or '(\w+)')?", (r"--dtype \1", r"--precision \1", r"\1")),
     (r"""quantization=['"](\w+)['"]""", (r"--quantization \1", r"--precision \1", r"\1")),
     (r"kv_cache_dtype='int8', or 'auto'", ("--kv-cache-dtype int8, or auto",)),

@@ -115,3 +115,57 @@ def test_a_finding_that_is_no_column_is_told_with_the_nearest(
     said = capfd.readouterr().err
     assert "Lung nodule" in said
     assert "--finding" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["report", PHANTOM, "\u2013model", "demo"], "Write --model, with two short ones."),
+        (["views", PHANTOM, "--out", "a.png", "--out", "b.png"], "--out is given 2 times."),
+        (["views", PHANTOM, "--out", "a.png", "--out=b.png"], "--out is given 2 times."),
+        (
+            ["views", PHANTOM, "--out", "a.png", "--window", "lung,mediastinum"],
+            "Repeat --window for several.",
+        ),
+        (["evaluate", "needle", "--model", "demo", "--depths", "50%"], "commas between them"),
+        (
+            [
+                "archive",
+                "plan",
+                "idc",
+                "--domain",
+                "ct",
+                "--seconds-per-item",
+                "9",
+                "--read-mb",
+                "9",
+            ],
+            "with its colon",
+        ),
+        (["archive", "where", "k", "--linkage", "labels.csv"], "linkage.parquet"),
+        (
+            ["archive", "run", "labels.csv", "--task", "views", "--output", "out"],
+            "Name the manifest, or add --domain ct",
+        ),
+        (
+            ["data", "check", "labels.csv", "--layout", "ct-rate", "--model", "demo"],
+            "no CT-RATE here",
+        ),
+        (["inspect", "adapter"], "Name the model that it was trained on."),
+        (["report", PHANTOM, "--model", "adapter"], "give the folder with --adapter"),
+        (
+            ["evaluate", "own", "labels.csv", "--results", "percent.csv"],
+            "no per cent (70) and no comma",
+        ),
+    ],
+)
+def test_what_tired_people_type_is_told_in_words_that_help(
+    arguments: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "labels.csv").write_text("VolumeName,Lung nodule\na,1\nb,0\n")
+    (tmp_path / "percent.csv").write_text("VolumeName,Lung nodule\na,70\nb,20\n")
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter/adapter_config.json").write_text("{}")
+    assert run(arguments) == 2
+    assert told in " ".join(capfd.readouterr().err.split())

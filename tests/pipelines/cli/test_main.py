@@ -132,7 +132,7 @@ def test_inspect_prints_json_without_reading_weights(capfd) -> None:
 
 def test_doctor_proves_the_cpu(capfd) -> None:
     assert run(["doctor"]) == 0
-    assert "scan: blocked" in " ".join(capfd.readouterr().out.split())
+    assert "scan: our own, block by block" in " ".join(capfd.readouterr().out.split())
 
 
 @pytest.mark.parametrize(

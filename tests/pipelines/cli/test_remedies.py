@@ -55,7 +55,7 @@ ONLY_IN_PYTHON = (
 NAMES_OF_FILES_AND_FIELDS = re.compile(
     r"vision_tower|save_pretrained|train_\w+|validation_\w+|weight_map|model_type|text_config|"
     r"multi_abnormality_labels|dataset_info|gdal_\w+|mm_vision_tower|vqa_\w+|learning_rate|"
-    r"from_reports|item_id|num_experts\w*|image_token_index|remote_sensing|_spec|inv_freq|train_demo|in_proj|llava_jamba|assume_affine|ct_rate_spacing|\w+_metadata|train_vqa|lora\.\w+|--set \w+=\S+|patient_id|lm_head"
+    r"from_reports|radiology_text_reports|item_id|num_experts\w*|image_token_index|remote_sensing|_spec|inv_freq|train_demo|in_proj|llava_jamba|assume_affine|ct_rate_spacing|\w+_metadata|train_vqa|lora\.\w+|--set \w+=\S+|patient_id|lm_head"
 )
 
 
