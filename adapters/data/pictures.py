@@ -171,7 +171,8 @@ def _decoded(data: bytes) -> Image.Image:
 
 def _damaged(name: str, error: Exception) -> DamagedInputError:
     return DamagedInputError(
-        f"Image {short_hash(name)} cannot be decoded ({type(error).__name__}).",
+        f"Image {short_hash(name)} cannot be decoded.",
         remedy="Check the data with decode=True (longllava data check --images) and replace it.",
         code="training.image",
+        facts={"error": type(error).__name__},
     )

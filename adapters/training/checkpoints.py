@@ -87,9 +87,11 @@ def written_whole(run: Path, name: str) -> Iterator[Path]:
     except (OSError, SafetensorError, RuntimeError) as error:
         # torch and safetensors report a full disk as errors of their own.
         shutil.rmtree(staged, ignore_errors=True)
-        cause = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else ""
+        cause = (
+            f" ({os.strerror(error.errno)})" if isinstance(error, OSError) and error.errno else ""
+        )
         raise TrainingError(
-            f"The checkpoint could not be written ({cause or type(error).__name__}).",
+            f"The checkpoint could not be written{cause}.",
             remedy="Make room on the disk and resume; the checkpoint before is kept.",
             code="training.write",
         ) from None

@@ -93,8 +93,9 @@ def publish(folder: Path, repository: str, *, private: bool = True, hub: Any = N
         )  # fmt: skip
     except (OSError, ValueError) as error:
         raise NetworkError(
-            f"The hub did not take the model ({type(error).__name__}).",
+            "The hub did not take the model.",
             remedy="Log in with `hf auth login`, and name a repository that is yours.",
             code="publish.hub",
+            facts={"error": type(error).__name__},
         ) from None
     return str(done)

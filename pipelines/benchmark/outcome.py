@@ -1,6 +1,7 @@
 """Outcome of a benchmark run: results under every protocol, their card, and prediction files."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,7 +96,7 @@ def make_folder(output: str | Path) -> Path:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"The folder of the run cannot be made ({type(error).__name__}).",
+            f"The folder of the run cannot be made ({os.strerror(error.errno or 0)}).",
             remedy="Name another folder with --output.",
             code="benchmark.folder",
         ) from None

@@ -190,9 +190,10 @@ def _listing(system: Any, folder: str, *, is_root: bool) -> list[dict[str, Any]]
         ) from None
     except Exception as error:  # each file system raises errors of its own library
         raise NetworkError(
-            f"The source cannot be listed ({type(error).__name__}).",
+            "The source cannot be listed.",
             remedy="Check the address and your right to read it.",
             code="archive.listing",
+            facts={"error": type(error).__name__},
         ) from None
 
 

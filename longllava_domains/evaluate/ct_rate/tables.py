@@ -74,8 +74,8 @@ def read_labels(
         InputError: No label stands in the references, or a truth is neither 0 nor 1.
         PolicyError: Volumes are missing and no policy was chosen.
     """
-    given = read_table(predictions)
-    known = given if references is None else read_table(references)
+    given = read_table(predictions, "predictions")
+    known = given if references is None else read_table(references, "references")
     named = CT_RATE_LABELS if labels is None else tuple(labels)
     answered = _unwrapped(given.rows)
     rows = [_flat(row, _SCORES, named) for row in answered]
@@ -111,7 +111,9 @@ def baseline_scores(references: Source) -> dict[str, list[dict[str, Any]]]:
     Args:
         references: The label file or rows.
     """
-    rows = [_flat(row, _TRUTHS, CT_RATE_LABELS) for row in read_table(references).rows]
+    rows = [
+        _flat(row, _TRUTHS, CT_RATE_LABELS) for row in read_table(references, "references").rows
+    ]
     labels = [name for name in CT_RATE_LABELS if any(name in row for row in rows)]
 
     def filled(score: float | None) -> list[dict[str, Any]]:

@@ -75,9 +75,10 @@ def _pickled(path: Path) -> Rows:
     except (pickle.UnpicklingError, EOFError, OSError, ValueError, LookupError, TypeError,
             AttributeError, ImportError, MemoryError, RecursionError) as error:  # fmt: skip
         raise DamagedInputError(
-            f"The pickle of a split is not the official one ({type(error).__name__}).",
+            "The pickle of a split is not the official one.",
             remedy="Fetch it again; a pickle from elsewhere is not opened.",
             code="path_vqa.pickle",
+            facts={"error": type(error).__name__},
         ) from None
 
 

@@ -88,7 +88,7 @@ def _score(
 ) -> Result:
     if how.answer_field is None:  # the official files keep the prompt in "text"
         how = replace(how, answer_field="answer")
-    given = read_table(predictions)
+    given = read_table(predictions, "predictions")
     rows = given.rows if references is not None else _with_ids(given.rows, how.id_field)
     pairing = pair_texts(rows, references, how)
     items = items_of(pairing)

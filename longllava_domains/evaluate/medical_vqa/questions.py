@@ -117,8 +117,8 @@ def read_questions(
         raise _unknown("build", build, ("auto", *BUILDS))
     if closed not in CLOSED:
         raise _unknown("closed", closed, CLOSED)
-    given = read_table(predictions)
-    known = given if references is None else read_table(references)
+    given = read_table(predictions, "predictions")
+    known = given if references is None else read_table(references, "references")
     rows = [_plain(row) for row in known.rows if _is_of(row, benchmark)]
     if known.rows and not rows:
         raise InputError(
@@ -158,7 +158,7 @@ def baseline_answers(
         references: Questions with true answers, of any build.
         constants: Texts to give as every answer.
     """
-    plain = [_plain(row) for row in read_table(references).rows]
+    plain = [_plain(row) for row in read_table(references, "references").rows]
     if recognise_build(plain) == "osf":
         plain = list(_test_rows(plain))
     truth = require_field(plain, REFERENCE_FIELDS, None, "reference_field")

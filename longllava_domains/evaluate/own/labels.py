@@ -126,7 +126,8 @@ def read_site_labels(source: Source, labels: Sequence[str] | None = None) -> Sit
         DamagedInputError: A cell of a finding is neither 0, 1 nor empty.
     """
     rows = [
-        {str(name).strip(): value for name, value in row.items()} for row in read_table(source).rows
+        {str(name).strip(): value for name, value in row.items()}
+        for row in read_table(source, "labels").rows
     ]
     by_lower = {name.lower(): name for row in rows for name in row}
     id_column = next((name for name in ID_COLUMNS if name in by_lower), None)

@@ -65,7 +65,7 @@ def read_scores(place: Path, id_column: str, linkage: Path | None = None) -> Mod
         DamagedInputError: A file cannot be read.
     """
     if place.is_file():
-        return _from_table(read_table(place).rows)
+        return _from_table(read_table(place, "results").rows)
     parts = sorted(place.glob("parts/*/*.parquet"))
     if parts:
         return _from_archive(parts, id_column, linkage)

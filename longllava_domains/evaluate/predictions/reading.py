@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,11 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def read_table(source: Source) -> Table:
+class _DamagedError(Exception):
+    """Says what is wrong with a table, which only the caller can call by its name."""
+
+
+def read_table(source: Source, name: str = "predictions or references") -> Table:
     """Read rows from a file, or take them from an iterable of mappings.
 
     A JSON file holds a list of objects, or one object of ``id: answer`` pairs or
@@ -51,12 +56,24 @@ def read_table(source: Source) -> Table:
 
     Args:
         source: A path with one of `SUFFIXES`, or an iterable of mappings.
+        name: What the table is, for a refusal.
 
     Raises:
         NotFoundError: There is no file at that place.
         UnsupportedInputError: The suffix is another one.
         DamagedInputError: The content is not what the suffix says, or a row is no mapping.
     """
+    try:
+        return _as_table(source, name)
+    except _DamagedError as error:
+        raise DamagedInputError(
+            f"The {name} cannot be read: {error}.",
+            remedy="Give a list of rows with fields, in the format that the suffix names.",
+            code="evaluate.damaged",
+        ) from None
+
+
+def _as_table(source: Source, name: str) -> Table:
     if not isinstance(source, (str, Path)):
         return Table(_as_rows(source))
     path = Path(source)
@@ -69,7 +86,7 @@ def read_table(source: Source) -> Table:
         )
     if not path.is_file():
         raise NotFoundError(
-            f"There is no file of predictions or references at that place ({short_hash(str(path))}).",
+            f"There is no file of {name} at that place ({short_hash(str(path))}).",
             remedy="Check the path.",
             code="evaluate.no_file",
         )
@@ -90,7 +107,7 @@ def _bytes_of(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise DamagedInputError(
-            f"The file cannot be read ({type(error).__name__}).",
+            f"The file cannot be read ({os.strerror(error.errno or 0)}).",
             remedy="Check its permissions and the disk.",
             code="evaluate.unreadable",
         ) from None
@@ -102,7 +119,9 @@ def _decode(data: bytes) -> tuple[str, str, tuple[str, ...]]:
             try:
                 return data.decode(encoding), encoding, ()
             except UnicodeDecodeError as error:
-                raise _damaged(f"byte {error.start} does not fit its {encoding} mark") from None
+                raise _DamagedError(
+                    f"byte {error.start} does not fit its {encoding} mark"
+                ) from None
     try:
         return data.decode("utf-8"), "utf-8", ()
     except UnicodeDecodeError:
@@ -128,7 +147,7 @@ def _json_rows(text: str) -> tuple[Row, ...]:
             for key, value in content.items()
         ]
     if not isinstance(content, list):
-        raise _damaged("the JSON is neither a list nor an object")
+        raise _DamagedError("the JSON is neither a list nor an object")
     return _as_rows(content)
 
 
@@ -136,7 +155,7 @@ def _parse_json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise _damaged(f"{where} is not JSON") from None
+        raise _DamagedError(f"{where} is not JSON") from None
 
 
 def _csv_rows(text: str, delimiter: str) -> tuple[Row, ...]:
@@ -145,10 +164,10 @@ def _csv_rows(text: str, delimiter: str) -> tuple[Row, ...]:
     try:
         for row in reader:
             if None in row:
-                raise _damaged(f"line {reader.line_num} has more cells than the header")
+                raise _DamagedError(f"line {reader.line_num} has more cells than the header")
             rows.append(row)
     except csv.Error:
-        raise _damaged(f"line {reader.line_num} is not CSV") from None
+        raise _DamagedError(f"line {reader.line_num} is not CSV") from None
     return tuple(rows)
 
 
@@ -159,20 +178,12 @@ def _parquet_rows(path: Path) -> tuple[Row, ...]:
     try:
         return tuple(pq.read_table(path).to_pylist())
     except (pa.ArrowException, OSError):
-        raise _damaged("the file is not Parquet, or is cut short") from None
+        raise _DamagedError("the file is not Parquet, or is cut short") from None
 
 
 def _as_rows(rows: Iterable[Any]) -> tuple[Row, ...]:
     found = tuple(rows)
-    for position, row in enumerate(found):
+    for number, row in enumerate(found, 1):
         if not isinstance(row, Mapping):
-            raise _damaged(f"row {position} is {type(row).__name__}, not an object with fields")
+            raise _DamagedError(f"row {number} is no object with fields")
     return found
-
-
-def _damaged(what: str) -> DamagedInputError:
-    return DamagedInputError(
-        f"The predictions or references cannot be read: {what}.",
-        remedy="Give a list of rows with fields, in the format that the suffix names.",
-        code="evaluate.damaged",
-    )

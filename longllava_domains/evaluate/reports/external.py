@@ -100,9 +100,10 @@ def report_metric(metric: str, pairs: Pairs, *, weights: str) -> ExternalScores:
         raw = score(pairs, weights)
     except Exception as error:  # what another package raises for a report is not documented
         raise InputError(
-            f"{metric} failed on the reports ({type(error).__name__}).",
+            f"{metric} failed on the reports.",
             remedy="Check its version and weights.",
             code="reports.metric_failed",
+            facts={"error": type(error).__name__},
         ) from None
     if len(raw) != len(pairs):
         raise InputError(

@@ -79,8 +79,8 @@ def read_slide_questions(
         InputError: The rows cannot be read or do not fit each other.
         PolicyError: Answers are missing without a policy.
     """
-    given = read_table(predictions)
-    known = given if references is None else read_table(references)
+    given = read_table(predictions, "predictions")
+    known = given if references is None else read_table(references, "references")
     rows = [_plain(row) for row in known.rows]
     pairing = (
         pair_texts(rows, None, how) if references is None else pair_texts(given.rows, rows, how)
@@ -182,7 +182,7 @@ def baseline_choices(references: Source) -> Mapping[str, list[dict[str, Any]]]:
     Args:
         references: As `read_slide_questions`.
     """
-    rows = [_plain(row) for row in read_table(references).rows]
+    rows = [_plain(row) for row in read_table(references, "references").rows]
     ids: list[dict[str, Any]] = [
         {name: row[name] for name in ("id", "question_id", "index") if name in row} for row in rows
     ]

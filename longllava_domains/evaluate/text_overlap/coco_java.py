@@ -99,7 +99,8 @@ def _require_tools() -> None:
 
 def _failed(what: str, error: Exception) -> PolicyError:
     return PolicyError(
-        f"{what} failed ({type(error).__name__}).",
+        f"{what} failed.",
         remedy=f"Check that Java runs, or {_WITHOUT}.",
         code="evaluate.coco_tools",
+        facts={"error": type(error).__name__},
     )

@@ -199,9 +199,10 @@ def _describe(folder: Path, entries: dict[str, Any]) -> tuple[LongLlavaConfig, d
         network = empty_network(config, config.quantization)
     except _UNUSABLE as error:
         raise CheckpointError(
-            f"The checkpoint's config.json describes no network ({type(error).__name__}).",
+            "The checkpoint's config.json describes no network.",
             remedy="Compare it with the config.json of a released LongLLaVA checkpoint.",
             code="checkpoint.config",
+            facts={"error": type(error).__name__},
         ) from error
     shapes = {name: tuple(weight.shape) for name, weight in stored_tensors(network)}
     return config, shapes

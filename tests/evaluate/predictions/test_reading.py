@@ -64,7 +64,7 @@ def test_rows_in_memory_are_taken_as_they_are() -> None:
     [
         ("rows.jsonl", b'{"id": 1}\n{"id": ', "line 2 is not JSON"),
         ("rows.jsonl", b"[" * 100_000, "line 1 is not JSON"),
-        ("rows.jsonl", b"7\n", "row 0 is int"),
+        ("rows.jsonl", b"7\n", "row 1 is no object"),
         ("rows.json", b"7", "neither a list nor an object"),
         ("rows.csv", b"id,answer\n1,2,3\n", "line 2 has more cells"),
         ("rows.csv", b'id,answer\n1,"2\n', "is not CSV"),

@@ -141,9 +141,10 @@ def _merge_by_peft(
             )
     except _MISFITS as error:
         raise CheckpointError(
-            f"The adapter does not fit this network ({type(error).__name__}).",
+            "The adapter does not fit this network.",
             remedy="Load it with the base model that it was trained on.",
             code="adapter.mismatch",
+            facts={"error": type(error).__name__},
         ) from None  # it may quote the path
     stored = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     loaded = {name: tuple(t.shape) for name, t in get_peft_model_state_dict(adapted).items()}
