@@ -27,7 +27,9 @@ def require_card(folder: Path) -> dict[str, str]:
     """
     if not any(folder.glob("*.safetensors")):
         raise NotFoundError(
-            "The folder holds no trained weights.",
+            "The folder holds no trained weights."
+            if folder.is_dir()
+            else "There is no such folder.",
             remedy="Name the output folder of a fine-tuning that ended.",
             code="publish.folder",
         )

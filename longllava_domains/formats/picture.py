@@ -42,7 +42,7 @@ def read_picture(path: str) -> tuple[NDArray[np.uint8], dict[str, int]]:
     if os.path.isdir(path):
         raise NotFoundError(
             "A folder was given where a picture is meant.",
-            remedy="Name the pictures in it, one after the other.",
+            remedy="Name a picture in it; longllava ask takes several, one after the other.",
             code="picture.folder",
         )
     try:
@@ -61,7 +61,7 @@ def read_picture(path: str) -> tuple[NDArray[np.uint8], dict[str, int]]:
             picture.load()
             return _rgb(picture)
     except UnidentifiedImageError:
-        raise _unsupported("it is no PNG and no JPEG") from None
+        raise _unsupported("it is no PNG and no JPEG, or is cut short") from None
     except _PILLOW_ERRORS:
         raise DamagedInputError(
             "The picture cannot be decoded: it is damaged or cut short.",

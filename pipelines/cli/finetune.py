@@ -277,14 +277,19 @@ def _require_rows(data: "TrainingData") -> None:
     if all(
         isinstance(one, RowError) and one.reason == "damaged_row" and not one.field for one in first
     ):
+        if not first:
+            raise UnsupportedInputError(
+                "The file holds no row.",
+                remedy="Check that it is the right file, and whole; --layout says how it is laid out.",
+                code="training.rows",
+            )
         raise UnsupportedInputError(
-            "The file holds no row." if not first else
             "This is no data of that layout: none of its first rows can be read as one; "
             f"row 1 {REASONS['damaged_row']}.",
             remedy="Name the layout of the data with --layout; llava is JSON or JSON Lines with "
             "conversations.",
             code="training.rows",
-        )  # fmt: skip
+        )
 
 
 def _learned(text: str | None) -> "LossOn | None":

@@ -129,10 +129,10 @@ def read_site_labels(source: Source, labels: Sequence[str] | None = None) -> Sit
         {str(name).strip(): value for name, value in row.items()}
         for row in read_table(source, "labels").rows
     ]
+    if not rows:
+        raise _refused("it holds no row", "Check that it is the right file, whole, with a header.")
     by_lower = {name.lower(): name for row in rows for name in row}
-    id_column = next((name for name in ID_COLUMNS if name in by_lower), None)
-    if id_column is None:
-        raise _refused("no column names the scans", f"Call one {', '.join(ID_COLUMNS[:4])} or id.")
+    id_column = _id_column(by_lower)
     patient = next((by_lower[name] for name in PATIENT_COLUMNS if name in by_lower), None)
     known = {
         name: next((by_lower[each] for each in way.columns if each in by_lower), None)
@@ -208,6 +208,15 @@ def _truth(value: object, name: str) -> bool | None:
 def _group(way: Subgrouping, value: object) -> str:
     text = "" if value is None else str(value).strip()
     return way.group(text) if text and text != "nan" else UNKNOWN
+
+
+def _id_column(by_lower: Mapping[str, str]) -> str:
+    """Return which column names the scans, in lower case."""
+    for name in ID_COLUMNS:
+        if name in by_lower:
+            return name
+    *others, last = ID_COLUMNS
+    raise _refused("no column names the scans", f"Call one {', '.join(others)} or {last}.")
 
 
 def _require_columns(named: Sequence[str], columns: Sequence[str]) -> None:

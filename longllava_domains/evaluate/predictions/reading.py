@@ -98,7 +98,7 @@ def _as_table(source: Source, name: str) -> Table:
     elif suffix == ".json":
         rows = _json_rows(text)
     else:
-        rows = _csv_rows(text, "\t" if suffix == ".tsv" else ",")
+        rows = _csv_rows(text, "\t" if suffix == ".tsv" else _delimiter(text))
     return Table(rows, encoding, notes)
 
 
@@ -156,6 +156,12 @@ def _parse_json(text: str, where: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         raise _DamagedError(f"{where} is not JSON") from None
+
+
+def _delimiter(text: str) -> str:
+    """Return what stands between the cells: a semicolon where Excel uses a comma in numbers."""
+    header = text.partition("\n")[0]
+    return ";" if ";" in header and "," not in header else ","
 
 
 def _csv_rows(text: str, delimiter: str) -> tuple[Row, ...]:

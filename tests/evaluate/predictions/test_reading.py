@@ -86,3 +86,11 @@ def test_a_refusal_never_repeats_the_name_of_the_file(tmp_path: Path, name: str)
     with pytest.raises(InputError) as caught:
         read_table(tmp_path / name)
     assert "Doe" not in str(caught.value)
+
+
+def test_a_table_with_semicolons_is_read_as_excel_writes_it(tmp_path: Path) -> None:
+    table = tmp_path / "rows.csv"
+    table.write_text("scan;Lung nodule\na;1\n")
+    assert read_table(table).rows == ({"scan": "a", "Lung nodule": "1"},)
+    table.write_text("scan,a;b\n1,2\n")  # a semicolon in the name of a column
+    assert read_table(table).rows == ({"scan": "1", "a;b": "2"},)

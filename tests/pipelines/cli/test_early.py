@@ -157,6 +157,12 @@ def test_a_finding_that_is_no_column_is_told_with_the_nearest(
             ["evaluate", "own", "labels.csv", "--results", "percent.csv"],
             "no per cent (70) and no comma",
         ),
+        (["evaluate", "own", "empty.csv", "--results", "percent.csv"], "it holds no row"),
+        (
+            ["views", "pictures", "--domain", "image", "--out", "a.png"],
+            "longllava ask takes several",
+        ),
+        (["publish", "nowhere", "me/mine"], "There is no such folder."),
     ],
 )
 def test_what_tired_people_type_is_told_in_words_that_help(
@@ -165,6 +171,8 @@ def test_what_tired_people_type_is_told_in_words_that_help(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "labels.csv").write_text("VolumeName,Lung nodule\na,1\nb,0\n")
     (tmp_path / "percent.csv").write_text("VolumeName,Lung nodule\na,70\nb,20\n")
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "pictures").mkdir()
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter/adapter_config.json").write_text("{}")
     assert run(arguments) == 2
