@@ -14,7 +14,7 @@ from longllava_domains.adapters.data.readers.sharegpt import read_sharegpt
 from longllava_domains.adapters.data.readers.vqa_rad import read_vqa_rad
 from longllava_domains.adapters.data.training_data import TrainingData
 from longllava_domains.errors import NotFoundError, PolicyError
-from longllava_domains.units import short_hash
+from longllava_domains.units import did_you_mean, short_hash
 
 
 def open_data(source: str | Path, layout: str = "llava") -> TrainingData:
@@ -34,7 +34,8 @@ def open_data(source: str | Path, layout: str = "llava") -> TrainingData:
     if layout not in LAYOUTS:
         raise PolicyError(
             "There is no layout of training data of that name.",
-            remedy=f"Use one of {', '.join(LAYOUTS)}.",
+            remedy=f"{did_you_mean(layout, LAYOUTS)}Use one of {', '.join(LAYOUTS)}; what will be scored "
+            "on is named as LAYOUT:PLACE.",
             code="training.layout",
         )
     require_training_data(source)

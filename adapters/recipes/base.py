@@ -215,6 +215,12 @@ def _put(entries: dict[str, Any], key: str, value: Any) -> None:
     outer, _, inner = key.partition(".")
     place = entries.get(outer) if inner else entries
     name = inner or key
+    if inner and outer in entries and place is None:
+        raise PolicyError(
+            f"The recipe has no {outer}, so {key} cannot be changed.",
+            remedy="Use a recipe that teaches an adapter, such as own-lora.",
+            code="recipe.field",
+        )
     if key in ("name", "sources") or not isinstance(place, dict) or name not in place:
         known = _fields(entries)
         near = [field for field in known if field.rpartition(".")[2] == key]

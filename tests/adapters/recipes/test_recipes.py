@@ -63,7 +63,7 @@ def test_a_change_that_cannot_be_is_refused(changes: dict[str, object], code: st
 
 
 def test_a_recipe_without_an_adapter_has_no_rank() -> None:
-    with pytest.raises(PolicyError, match=r"no field lora\.rank"):
+    with pytest.raises(PolicyError, match=r"no lora, so lora\.rank"):
         recipe("own", **{"lora.rank": 4})
     with pytest.raises(PolicyError, match="no recipe of that name"):
         recipe("everything")

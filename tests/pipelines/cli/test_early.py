@@ -163,6 +163,8 @@ def test_a_finding_that_is_no_column_is_told_with_the_nearest(
             "longllava ask takes several",
         ),
         (["publish", "nowhere", "me/mine"], "There is no such folder."),
+        (["finetune", "own", "--set", "lora.rank=8", "--show"], "such as own-lora"),
+        (["data", "check", "labels.csv", "--layout", "vqarad", "--model", "demo"], "mean vqa-rad?"),
     ],
 )
 def test_what_tired_people_type_is_told_in_words_that_help(

@@ -142,8 +142,8 @@ def _nothing_usable(found: Found) -> InputError:
         )
     return UnsupportedInputError(
         f"There is no CT slice among the files ({counted}).",
-        remedy="Pass a folder or archive of DICOM CT slices; to look at it and not to list series, a NIfTI "
-        "file (.nii, .nii.gz), too.",
+        remedy="Pass a folder or archive of DICOM CT slices; all but a list of series takes a NIfTI file "
+        "(.nii, .nii.gz), too.",
         code="input.no_ct",
         facts=facts,
     )
