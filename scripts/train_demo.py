@@ -22,7 +22,7 @@ import language_stage
 import package_stage
 import picture_stage
 import tower_stage
-from pair import RANKS, run_pair
+from pair import run_pair, shared
 from torch import distributed
 
 PACKAGE = Path(__file__).parents[1] / "longllava_domains/model/demo"
@@ -76,9 +76,9 @@ def draw(rank: int, work: Path, lengths: Lengths) -> None:
     behind = range(lengths.tower_parts, lengths.tower_parts + lengths.language_parts)
     for folder, parts in (for_tower, (work / language_stage.DRAWINGS, behind)):
         folder.mkdir(exist_ok=True)
-        for part in parts[rank::RANKS]:
+        for part in shared(parts, rank):
             chest_stage.draw(folder, part * PART_SEEDS, lengths.chests)
-        for part in range(parts[0], parts[0] + lengths.picture_parts)[rank::RANKS]:
+        for part in shared(range(parts[0], parts[0] + lengths.picture_parts), rank):
             picture_stage.draw(folder, "scene", part * PART_SEEDS, lengths.scenes)
             picture_stage.draw(folder, "slide", part * PART_SEEDS, lengths.slides)
 
@@ -87,9 +87,9 @@ def draw_for_adapters(rank: int, folder: Path, lengths: Lengths) -> None:
     """Draw every second part of what neither tower nor language model saw."""
     folder.mkdir(exist_ok=True)
     first = lengths.adapters_from
-    for part in range(first, first + lengths.chip_parts)[rank::RANKS]:
+    for part in shared(range(first, first + lengths.chip_parts), rank):
         chip_stage.draw(folder, part * PART_SEEDS, lengths.chip_scenes)
-    for part in range(first, first + lengths.adapter_parts)[rank::RANKS]:
+    for part in shared(range(first, first + lengths.adapter_parts), rank):
         chest_stage.draw(folder, part * PART_SEEDS, lengths.chests)
         picture_stage.draw(folder, "scene", part * PART_SEEDS, lengths.scenes)
         picture_stage.draw(folder, "slide", part * PART_SEEDS, lengths.slides)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pair import RANKS
+from pair import shared
 from pictures import normalised
 from shape import configuration, demo_tokenizer
 from tower_stage import Taught
@@ -30,7 +30,7 @@ def look_when_packaged(rank: int, drawings: Path, package: Path) -> None:
 
 def _look(rank: int, drawings: Path, tower: CLIPVisionModel) -> None:
     """Write features beside every file of pictures that has none yet: float16 (views, 4, width)."""
-    for path in sorted(drawings.glob("*.npz"))[rank::RANKS]:
+    for path in shared(sorted(drawings.glob("*.npz")), rank):
         goal = path.with_suffix(".features.npy")
         if goal.exists() or "partial" in path.name:
             continue

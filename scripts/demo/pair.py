@@ -1,12 +1,14 @@
 """Two processes of one thread each that learn together: on shared cores this beats two threads."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed, nn
+
+Part = TypeVar("Part")
 
 RANKS = 2
 # A step frees and asks for the same hundreds of megabytes: kept by the process, they need not be
@@ -20,15 +22,18 @@ def run_pair(work: Callable[..., None], folder: Path, *arguments: Any) -> None:
     meeting.unlink(missing_ok=True)
     os.environ.update(KEPT_MEMORY)
     try:
-        torch.multiprocessing.spawn(_join, (work, str(meeting), arguments), nprocs=RANKS)
+        torch.multiprocessing.spawn(join, (RANKS, work, str(meeting), arguments), nprocs=RANKS)
     finally:
         meeting.unlink(missing_ok=True)
 
 
-def _join(rank: int, work: Callable[..., None], meeting: str, arguments: tuple[Any, ...]) -> None:
+def join(
+    rank: int, ranks: int, work: Callable[..., None], meeting: str, arguments: tuple[Any, ...]
+) -> None:
+    """Do the part of one process of so many, which meet in a file."""
     torch.set_num_threads(1)
     distributed.init_process_group(
-        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=RANKS
+        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=ranks
     )
     try:
         work(rank, *arguments)
@@ -36,13 +41,18 @@ def _join(rank: int, work: Callable[..., None], meeting: str, arguments: tuple[A
         distributed.destroy_process_group()
 
 
+def shared(parts: Sequence[Part], rank: int) -> Sequence[Part]:
+    """Return the parts of one process."""
+    return parts[rank :: distributed.get_world_size()]
+
+
 def average_gradients(module: nn.Module) -> None:
-    """Replace every gradient by the mean of both processes, in one message."""
+    """Replace every gradient by the mean of all processes, in one message."""
     used = [p for p in module.parameters() if p.requires_grad]
     flat = torch.cat(
         [(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in used]
     )
     distributed.all_reduce(flat)
-    flat /= RANKS
+    flat /= distributed.get_world_size()
     for parameter, mean in zip(used, flat.split([p.numel() for p in used]), strict=True):
         parameter.grad = mean.view_as(parameter).clone()

@@ -56,8 +56,7 @@ def said(things, views, error: float, quantum: float, seed: int, missed: float =
     return found
 
 
-@pytest.mark.parametrize("overlap", [100, 200])
-@pytest.mark.parametrize("error", [0, 1, 3])
+@pytest.mark.parametrize(("overlap", "error"), [(100, 0), (200, 1), (100, 3), (200, 3)])
 @pytest.mark.parametrize("quantum", [0.01, 1.0])
 @pytest.mark.parametrize("size", [(10, 8), (24, 12), (60, 25), (150, 10)])
 def test_counts_do_not_inflate_where_chips_overlap(overlap, error, quantum, size) -> None:
@@ -105,7 +104,7 @@ def test_a_lone_box_at_a_views_edge_counts_where_its_owner_was_silent() -> None:
     assert len(merge_boxes([box], [first])) == 1
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_order_of_boxes_does_not_matter(seed) -> None:
     views = frames(100)
     boxes = said(objects(24, 12, seed), views, 3, 1.0, seed, missed=0.1)

@@ -27,7 +27,7 @@ worst: dict[str, float] = defaultdict(float)
 
 
 @seed(0)
-@settings(deadline=None, max_examples=20, database=None)
+@settings(deadline=None, max_examples=6, database=None)
 @given(
     tokens=st.lists(st.integers(0, 40), min_size=1, max_size=6),
     outputs=st.integers(1, 37),

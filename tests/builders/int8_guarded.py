@@ -1,4 +1,4 @@
-"""Multiply by int8 weights that end where readable memory ends; prints the largest error.
+"""Multiply by int8 weights that end where readable memory ends; prints the largest error of each width.
 
 A program of its own: reading one byte too far ends the process.
 """
@@ -30,7 +30,8 @@ def at_the_end_of_memory(values: Tensor) -> Tensor:
     return copy.copy_(values)
 
 
-def main(width: int) -> None:
+def largest_error(width: int) -> float:
+    """Return the largest error of products of one width, over the largest exact value."""
     torch.manual_seed(0)
     worst = 0.0
     for rows in (1, 3):
@@ -39,8 +40,9 @@ def main(width: int) -> None:
         exact = x.double() @ (weight.double() * scale.double()[:, None]).t()
         found = int8_linear(*map(at_the_end_of_memory, (x, weight, scale)))
         worst = max(worst, float((found.double() - exact).abs().max() / exact.abs().max()))
-    print(worst)
+    return worst
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    for width in sys.argv[1:]:
+        print(largest_error(int(width)), flush=True)

@@ -34,7 +34,7 @@ ROWS = st.lists(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=6), max
     [(name, protocol) for name, each in evaluate.PROTOCOLS.items() for protocol in each
      if name != "path-vqa"],
 )  # fmt: skip
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(data=st.data())
 def test_rows_of_any_kind_end_in_a_score_or_in_an_error_of_ours(
     benchmark_name: str, protocol: str, data: Any

@@ -1,10 +1,14 @@
 """The stages that train the demonstration model ask as sessions ask, and gradients reach the views."""
 
 import json
+import os
 import shutil
-import subprocess
 import sys
+from ast import literal_eval
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ import torch
 import longllava_domains
 from longllava_domains.adapters.phantoms.labelled_scene import labelled_scene
 from longllava_domains.adapters.phantoms.scene_files import write_geotiff
+from longllava_domains.boxes import write_boxes
 from longllava_domains.model import load_checkpoint
 from longllava_domains.model.checkpoint.adapter.merge import merge_adapter
 from longllava_domains.model.checkpoint.adapter.packaged import DOMAIN_ADAPTERS
@@ -50,30 +55,78 @@ def test_a_recorded_memory_answers_as_a_session_and_passes_gradients(network) ->
     assert (seen.grad.abs().sum(-1) > 0).all()
 
 
-def test_one_command_draws_teaches_and_packages_and_goes_on_where_it_stopped(
-    tmp_path: Path,
+def test_two_processes_share_the_parts_and_average_what_they_learn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = "tower_parts=2, language_parts=1, picture_parts=1, chests=1, scenes=2, slides=2, "
-    short += "adapter_parts=1, chip_parts=1, chip_scenes=1, adapter_steps=(1, 1, 1)"
-    for steps, stages in ((1, "teach(Path(sys.argv[1]), "), (2, "main(*map(Path, sys.argv[1:]), ")):
-        command = (
-            f"import train_demo; from pathlib import Path; import sys; "
-            f"train_demo.{stages}"
-            f"train_demo.Lengths({short}, tower_steps={steps}, language_steps={steps}, scene_steps=1))"
-        )
-        run = subprocess.run(
-            [sys.executable, "-c", command, str(tmp_path / "work"), str(tmp_path / "package")],
-            cwd=STAGES.parent, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert run.returncode == 0, run.stderr
-    curves = json.loads((tmp_path / "package/curves.json").read_text())
+    monkeypatch.syspath_prepend(str(STAGES))
+    import pair
+    import paired
+
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    pair.run_pair(paired.learn, tmp_path, tmp_path)
+    told = {path.name: literal_eval(path.read_text()) for path in tmp_path.iterdir()}
+    assert told == {"0": [2.0, 0, 2, 4], "1": [2.0, 1, 3]}
+
+
+def test_one_command_draws_teaches_and_packages_and_goes_on_where_it_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All stages in this process: starting pairs of them takes longer than what they learn here."""
+    monkeypatch.syspath_prepend(str(STAGES))
+    monkeypatch.syspath_prepend(str(STAGES.parent))
+    import pair
+    import train_demo
+
+    def alone(work: Callable[..., None], folder: Path, *arguments: Any) -> None:
+        pair.join(0, 1, work, str(folder / "meeting"), arguments)
+        (folder / "meeting").unlink(missing_ok=True)
+
+    monkeypatch.setattr(train_demo, "run_pair", alone)
+    place, package = tmp_path / "work", tmp_path / "package"
+    lengths = train_demo.Lengths(
+        tower_parts=2, language_parts=1, picture_parts=1, chests=1, scenes=2, slides=2, tower_steps=1,
+        language_steps=1, scene_steps=1, adapter_parts=1, chip_parts=1, chip_scenes=1,
+        adapter_steps=(1, 1, 1),
+    )  # fmt: skip
+    train_demo.teach(place, lengths)
+    train_demo.main(place, package, replace(lengths, tower_steps=2, language_steps=2))
+    curves = json.loads((package / "curves.json").read_text())
     assert [step for step, _ in curves["tower"]] == [1, 2]
     assert [step for step, _ in curves["language"]] == [1, 2]
-    shutil.copy(DEMO / "tokenizer.json", tmp_path / "package")
-    made = load_checkpoint(tmp_path / "package", dtype="float32")
+    shutil.copy(DEMO / "tokenizer.json", package)
+    made = load_checkpoint(package, dtype="float32")
     assert made.config.trained
     for name in DOMAIN_ADAPTERS.values():
-        assert merge_adapter(made, tmp_path / "package/adapters" / name) is made
+        assert merge_adapter(made, package / "adapters" / name) is made
+
+
+def test_the_odds_of_digits_are_those_of_the_numbers_that_they_spell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(STAGES))
+    from chip_stage import spelled
+    from shape import demo_tokenizer
+    from soft_numbers import CHARACTERS, SPREAD, SoftNumbers
+
+    tokenizer = demo_tokenizer()
+    for number in (1, 7, 39, 40, 95, 100):
+        ids = tokenizer.encode_text(write_boxes(spelled([[number, 50, 3, 60]]), name="ship"))
+        numbers = SoftNumbers(tokenizer)
+        soft = numbers.of(ids)
+        written = [row for row in range(len(ids)) if soft[row].sum() > 0]
+        told = "".join(numbers.pieces[ids[row]] for row in written)
+        assert told == f"{number}.50.3.60."
+        others = np.exp(-((np.arange(101) - number) ** 2) / (2 * SPREAD**2))
+        path = [soft[row, CHARACTERS.index(numbers.pieces[ids[row]])] for row in written]
+        assert float(np.prod(path[: len(f"{number}.")])) == pytest.approx(1 / others.sum(), rel=1e-4)
+        logits = torch.zeros(len(ids), tokenizer.vocab_size)
+        for row, wanted in enumerate(ids):  # sure of every token, and of the odds where there are some
+            logits[row, wanted] = 50.0
+            if row in written:
+                logits[row, numbers.characters] = soft[row].clamp_min(1e-30).log() + 100
+        found = numbers.loss(logits, torch.tensor(ids), soft)
+        entropy = -(soft * soft.clamp_min(1e-30).log()).sum() / len(ids)
+        assert float(found) == pytest.approx(float(entropy), abs=1e-4)
 
 
 def test_a_chip_of_a_drawn_scene_is_the_chip_that_a_search_shows(

@@ -119,11 +119,13 @@ def test_an_absent_packed_kernel_is_not_used(monkeypatch) -> None:
     int8_matmul.packed_kernel_works.cache_clear()
 
 
-@pytest.mark.parametrize("width", [24, 32, 104, 200])
-def test_a_product_reads_no_byte_beyond_its_weights(width: int) -> None:
+def test_a_product_reads_no_byte_beyond_its_weights() -> None:
     program = Path(__file__).parents[2] / "builders/int8_guarded.py"
+    widths = ["24", "32", "104", "200"]
     ran = subprocess.run(
-        [sys.executable, str(program), str(width)], capture_output=True, text=True, timeout=120
+        [sys.executable, str(program), *widths], capture_output=True, text=True, timeout=120
     )
-    assert ran.returncode == 0, ran.stderr[-500:]
-    assert float(ran.stdout) < 0.02
+    assert ran.returncode == 0, (ran.stdout, ran.stderr[-500:])
+    worst = [float(line) for line in ran.stdout.split()]
+    assert len(worst) == len(widths)
+    assert max(worst) < 0.02

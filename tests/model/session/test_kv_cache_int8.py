@@ -206,7 +206,7 @@ def test_logits_stay_close_on_both_golden_networks() -> None:
     same = positions = 0
     for name in ("reference_dense", "reference_moe"):
         golden, off, apart = Golden(name), 0.0, 0.0
-        for case in range(5):
+        for case in (0, 2, 4):  # 2,280 positions, which take long enough
             forced = torch.tensor([golden.cases[case]["greedy"]])
             ids = torch.cat([golden.ids(case), forced], 1)
             largest, relative, equal, count = compared(golden.network, ids, golden.pictures(case))

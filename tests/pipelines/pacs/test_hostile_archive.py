@@ -8,12 +8,15 @@ from types import ModuleType
 
 import counting_server
 import pytest
+import requests
 
 from longllava_domains.ct.dicom.dicomweb import DicomWeb
 from longllava_domains.errors import LongLlavaError, NetworkError
 from longllava_domains.export.dicom.sr import save_dicom_sr
+from longllava_domains.formats import http_limits
 from longllava_domains.pipelines.pacs.send import send
 from longllava_domains.pipelines.pacs.transports import parse_destination
+from longllava_domains.units import MIB
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,15 @@ def test_a_redirect_is_refused_and_nothing_is_sent_on(
 
 
 @pytest.mark.parametrize("answer", ["never_end", "drip", "drip_headers"])
-def test_answers_without_end_are_given_up(report: Path, tmp_path: Path, answer: str) -> None:
+def test_answers_without_end_are_given_up(
+    report: Path, tmp_path: Path, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = http_limits.session
+
+    def bounded(timeout_s: float, most_bytes: int, *, redirects: bool) -> requests.Session:
+        return whole(timeout_s, min(most_bytes, 2 * MIB), redirects=redirects)
+
+    monkeypatch.setattr(http_limits, "session", bounded)  # what is sent takes most of the time
     with counting_server.serving(getattr(counting_server, answer)) as (root, _):
         with pytest.raises(LongLlavaError) as refused:
             send(report, destination=root, audit=tmp_path / "audit", timeout_s=0.5)

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import raster_builder
 import rasterio
+from affine import Affine
 from rasterio.enums import Resampling
+from rasterio.warp import transform
 from rasterio.windows import Window
 
 from longllava_domains.errors import DamagedInputError
@@ -136,9 +138,13 @@ def test_plain_tiffs_stay_here_and_what_hides_another_decoder_does_not(tmp_path:
 
 def test_a_mosaic_warps_in_jail_as_it_does_here(tmp_path: Path) -> None:
     first = raster_builder.write(tmp_path / "first.tif", SCENE)
+    (left,), (top,) = transform("EPSG:32631", "EPSG:32632", [502000.0], [5399000.0])
+    beside = Affine(10.0, 0.0, left, 0.0, -10.0, top)
     shown = []
     for name, profile in (("second.tif", {}), ("second.jp2", FORMATS["scene.jp2"])):
-        second = raster_builder.write(tmp_path / name, SCENE, crs="EPSG:32632", **profile)
+        second = raster_builder.write(
+            tmp_path / name, SCENE, crs="EPSG:32632", transform=beside, **profile
+        )
         with open_raster([first, second]) as raster:
             assert raster.report.codes["warped"] == 1
             shown.append([view.pixels for view in raster.to_sequence()])
