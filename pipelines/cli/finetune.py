@@ -286,8 +286,8 @@ def _require_rows(data: "TrainingData") -> None:
         raise UnsupportedInputError(
             "This is no data of that layout: none of its first rows can be read as one; "
             f"row 1 {REASONS['damaged_row']}.",
-            remedy="Name the layout of the data with --layout; llava is JSON or JSON Lines with "
-            "conversations.",
+            remedy="Check that the file is whole, or name the layout of the data with --layout; llava is "
+            "JSON or JSON Lines with conversations.",
             code="training.rows",
         )
 

@@ -10,6 +10,13 @@ from longllava_domains.pipelines.cli.console import stdout
 from longllava_domains.pipelines.cli.options.shared import AsJson, Checkpoint
 from longllava_domains.units import human_bytes
 
+# How a checkpoint's tensors are named.
+_LAYOUTS = {
+    "released": "names of the original code",
+    "stock": "names of LLaVA in transformers",
+    "own": "names of this package",
+}
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -33,7 +40,7 @@ def inspect(
     for part in found.parts:
         table.add_row(part.name, str(part.tensors), f"{part.parameters:,}", human_bytes(part.bytes))
     stdout.print(table)
-    stdout.print(f"layout: {found.layout}")
+    stdout.print(f"layout: {found.layout} ({_LAYOUTS[found.layout]})")
     for title, names in (("missing", found.missing), ("left over", found.unexpected)):
         stdout.print(f"{title}: {len(names)}")
         for name in names[:20]:

@@ -27,7 +27,9 @@ class SoftNumbers:
 
     def __init__(self, tokenizer: PromptTokenizer) -> None:
         self.pieces = [tokenizer.decode([number]) for number in range(tokenizer.vocab_size)]
-        self.characters = torch.tensor([self.pieces.index(each) for each in CHARACTERS])
+        # Other tokens read alike, which stand for bytes and are never written.
+        written = [tokenizer.encode_text(f"<{each}")[-1] for each in CHARACTERS]
+        self.characters = torch.tensor(written)
 
     def of(self, ids: list[int]) -> Tensor:
         """Return (tokens, characters): odds of each character, of sum 0 where a token is none of a place."""
@@ -37,7 +39,9 @@ class SoftNumbers:
             if not before.endswith("<") or before.endswith("|<"):  # behind "|" stands an angle
                 continue
             number = ""
-            while start + len(number) < len(ids) and self.pieces[ids[start + len(number)]].isdigit():
+            while (
+                start + len(number) < len(ids) and self.pieces[ids[start + len(number)]].isdigit()
+            ):
                 number += self.pieces[ids[start + len(number)]]
             for length in range(len(number) + 1 if number else 0):
                 soft[start + length] = torch.tensor(_odds(int(number), number[:length]))

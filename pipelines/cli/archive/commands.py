@@ -120,8 +120,28 @@ def scan(
             stdout.print(f"  {title}: {count} {code}", markup=False)
 
 
+def _public_index(source: str) -> str:
+    """Check a source before options that it may not need are asked for.
+
+    Raises:
+        PolicyError: It is not the public index.
+    """
+    from longllava_domains.archive.manifest.listings.idc_series import IDC
+
+    if not source.startswith(IDC):
+        raise PolicyError(
+            "Only the public index is planned without a manifest.",
+            remedy="Name it idc: with its colon, or idc:PATH. A source of your own is scanned, and planned "
+            "with longllava archive run --dry-run.",
+            code="archive.plan",
+        )
+    return source
+
+
 def plan(
-    source: Annotated[str, typer.Argument(help="idc:, or idc:PATH of an index file")],
+    source: Annotated[
+        str, typer.Argument(help="idc:, or idc:PATH of an index file", callback=_public_index)
+    ],
     domain: Annotated[str, typer.Option(help="ct or pathology")],
     seconds_per_item: Annotated[
         float, typer.Option(help="Of one worker, as a dry run says", callback=above_zero)
@@ -136,13 +156,6 @@ def plan(
     from longllava_domains.archive.manifest.idc import READ_FROM
     from longllava_domains.archive.manifest.listings.idc_series import IDC
 
-    if not source.startswith(IDC):
-        raise PolicyError(
-            "Only the public index is planned without a manifest.",
-            remedy="Name it idc: with its colon, or idc:PATH. A source of your own is scanned, and planned "
-            "with longllava archive run --dry-run.",
-            code="archive.plan",
-        )
     place = source.removeprefix(IDC)
     found = plan_idc(
         domain,

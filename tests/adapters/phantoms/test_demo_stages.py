@@ -116,11 +116,16 @@ def test_the_odds_of_digits_are_those_of_the_numbers_that_they_spell(
         written = [row for row in range(len(ids)) if soft[row].sum() > 0]
         told = "".join(numbers.pieces[ids[row]] for row in written)
         assert told == f"{number}.50.3.60."
+        assert {ids[row] for row in written} <= set(numbers.characters.tolist())
         others = np.exp(-((np.arange(101) - number) ** 2) / (2 * SPREAD**2))
         path = [soft[row, CHARACTERS.index(numbers.pieces[ids[row]])] for row in written]
-        assert float(np.prod(path[: len(f"{number}.")])) == pytest.approx(1 / others.sum(), rel=1e-4)
+        assert float(np.prod(path[: len(f"{number}.")])) == pytest.approx(
+            1 / others.sum(), rel=1e-4
+        )
         logits = torch.zeros(len(ids), tokenizer.vocab_size)
-        for row, wanted in enumerate(ids):  # sure of every token, and of the odds where there are some
+        for row, wanted in enumerate(
+            ids
+        ):  # sure of every token, and of the odds where there are some
             logits[row, wanted] = 50.0
             if row in written:
                 logits[row, numbers.characters] = soft[row].clamp_min(1e-30).log() + 100
