@@ -12,7 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from demo_model import held_out
+import numpy as np
+from demo_model import held_out, interval
 from shapely import Polygon
 
 from longllava_domains import pipelines
@@ -38,39 +39,53 @@ def hits(found: list[Polygon], planted: list[Polygon]) -> int:
 
 
 def measure(number: int, first: int, adapter: str | None) -> dict[str, Any]:
-    """Return F1, precision and recall over all boxes, and F1 of each kind."""
+    """Return F1, precision and recall over all boxes, intervals over scenes, and F1 of each kind."""
     pipeline = pipelines.RemoteSensingQA.from_pretrained("demo", adapter=adapter, dtype="float32")
-    counts = {name: [0, 0, 0] for name in OBJECTS}  # hits, boxes, objects
+    counts = np.zeros((number, len(OBJECTS), 3), int)  # hits, boxes, objects
     failed = chips = 0
-    for seed in held_out(scene_split, number, first):
+    for scene, seed in enumerate(held_out(scene_split, number, first)):
         drawn = labelled_scene(seed)
         with tempfile.TemporaryDirectory() as folder:
             path = write_geotiff(drawn, Path(folder) / "scene.tif")
-            for name in OBJECTS:
+            for kind, name in enumerate(OBJECTS):
                 found = pipeline.find(path, name)
                 failed += found.outcomes["failed"]
                 chips += len(found.chips)
                 boxes = [Polygon(one.corners_pixel()) for one in found.detections]
                 edges = [item.box_px for item in drawn.objects if item.name == name]
                 planted = [Polygon(((a, b), (c, b), (c, d), (a, d))) for a, b, c, d in edges]
-                met = (hits(boxes, planted), len(boxes), len(planted))
-                counts[name] = [x + y for x, y in zip(counts[name], met, strict=True)]
-        print(seed, counts, flush=True)
-    total = [sum(column) for column in zip(*counts.values(), strict=True)]
+                counts[scene, kind] = hits(boxes, planted), len(boxes), len(planted)
+        print(seed, counts[scene].tolist(), flush=True)
+    hit, boxes_found, objects = (int(each) for each in counts.sum((0, 1)))
+    shares = {"f1": _f1, "precision": _precision, "recall": _recall}
     return {
         "scenes": number,
-        "f1": _f1(*total),
-        "precision": round(total[0] / max(total[1], 1), 3),
-        "recall": round(total[0] / max(total[2], 1), 3),
-        "boxes": total[1],
-        "objects": total[2],
-        "f1_by_kind": {name: _f1(*each) for name, each in counts.items()},
+        **{name: share(counts) for name, share in shares.items()},
+        **{
+            f"{name}_interval": interval(lambda rows, share=share: share(counts[rows]), number)
+            for name, share in shares.items()
+        },
+        "hits": hit,
+        "boxes": boxes_found,
+        "objects": objects,
+        "f1_by_kind": {name: _f1(counts[:, kind]) for kind, name in enumerate(OBJECTS)},
         "unreadable_chips": round(failed / max(chips, 1), 4),
     }
 
 
-def _f1(hit: int, boxes: int, objects: int) -> float:
+def _f1(counts: np.ndarray) -> float:
+    hit, boxes, objects = counts.reshape(-1, 3).sum(0)
     return round(2 * hit / max(boxes + objects, 1), 3)
+
+
+def _precision(counts: np.ndarray) -> float:
+    hit, boxes, _ = counts.reshape(-1, 3).sum(0)
+    return round(hit / max(boxes, 1), 3)
+
+
+def _recall(counts: np.ndarray) -> float:
+    hit, _, objects = counts.reshape(-1, 3).sum(0)
+    return round(hit / max(objects, 1), 3)
 
 
 def main() -> None:

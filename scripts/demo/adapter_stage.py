@@ -14,8 +14,8 @@ from language_stage import EVERY, Corpus, loss_of, rate
 from pair import average_gradients
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from shape import demo_tokenizer
-from soft_numbers import CHARACTERS
 from torch import Tensor, nn
+from torch.nn import functional
 
 from longllava_domains.adapters.recipes.lora_settings import LoraSettings
 from longllava_domains.adapters.training.lora import attach_lora
@@ -79,11 +79,9 @@ def chip_loss(
     width = before + max(len(ids) for _, ids, _ in spelled)
     ids = torch.full((len(spelled), width), corpus.tokenizer.pad_id)
     labels = torch.full((len(spelled), width), -100)
-    soft = torch.zeros(len(spelled), width, len(CHARACTERS))
     for number, (row, asked, learned) in enumerate(spelled):
         ids[number, : before + len(asked)] = torch.tensor(row.seen + asked)
         labels[number, before : before + len(asked)] = torch.tensor(learned)
-        soft[number, before : before + len(asked)] = corpus.numbers.of(asked)
     views = np.concatenate([row.views for row, _, _ in spelled])
     pooled = corpus.features["chip"][views].float()
     tokens = network.model.multi_modal_projector(pooled).flatten(0, 1)
@@ -93,7 +91,7 @@ def chip_loss(
     learned = labels[:, 1:] != -100
     logits, wanted = network.lm_head(hidden[:, :-1][learned]), labels[:, 1:][learned]
     right = float((logits.argmax(-1) == wanted).float().mean())
-    return corpus.numbers.loss(logits, wanted, soft[:, 1:][learned]), right
+    return functional.cross_entropy(logits, wanted), right
 
 
 def train(rank: int, work: Path, package: Path, adaptation: Adaptation) -> None:

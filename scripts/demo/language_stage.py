@@ -17,7 +17,6 @@ from pair import average_gradients, run_pair
 from pictures import Pictures, read
 from recorded import recorded_memory
 from shape import demo_tokenizer
-from soft_numbers import SoftNumbers
 from torch import Tensor, nn
 from torch.nn import functional
 from tower_stage import Taught
@@ -81,7 +80,6 @@ class Corpus:
     def __init__(self, folder: Path, tokenizer: PromptTokenizer) -> None:
         self.tokenizer = tokenizer
         self.yes, self.no = (tokenizer.encode_text(word)[0] for word in ("Yes", "No"))
-        self.numbers = SoftNumbers(tokenizer)
         self.decisions = [tokenizer.encode_text(word)[0] for word in (" yes", " no")]
         self.sources: dict[str, Pictures] = {}
         self.features: dict[str, Tensor] = {}

@@ -17,7 +17,6 @@ import torch
 import longllava_domains
 from longllava_domains.adapters.phantoms.labelled_scene import labelled_scene
 from longllava_domains.adapters.phantoms.scene_files import write_geotiff
-from longllava_domains.boxes import write_boxes
 from longllava_domains.model import load_checkpoint
 from longllava_domains.model.checkpoint.adapter.merge import merge_adapter
 from longllava_domains.model.checkpoint.adapter.packaged import DOMAIN_ADAPTERS
@@ -98,40 +97,6 @@ def test_one_command_draws_teaches_and_packages_and_goes_on_where_it_stopped(
     assert made.config.trained
     for name in DOMAIN_ADAPTERS.values():
         assert merge_adapter(made, package / "adapters" / name) is made
-
-
-def test_the_odds_of_digits_are_those_of_the_numbers_that_they_spell(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.syspath_prepend(str(STAGES))
-    from chip_stage import spelled
-    from shape import demo_tokenizer
-    from soft_numbers import CHARACTERS, SPREAD, SoftNumbers
-
-    tokenizer = demo_tokenizer()
-    for number in (1, 7, 39, 40, 95, 100):
-        ids = tokenizer.encode_text(write_boxes(spelled([[number, 50, 3, 60]]), name="ship"))
-        numbers = SoftNumbers(tokenizer)
-        soft = numbers.of(ids)
-        written = [row for row in range(len(ids)) if soft[row].sum() > 0]
-        told = "".join(numbers.pieces[ids[row]] for row in written)
-        assert told == f"{number}.50.3.60."
-        assert {ids[row] for row in written} <= set(numbers.characters.tolist())
-        others = np.exp(-((np.arange(101) - number) ** 2) / (2 * SPREAD**2))
-        path = [soft[row, CHARACTERS.index(numbers.pieces[ids[row]])] for row in written]
-        assert float(np.prod(path[: len(f"{number}.")])) == pytest.approx(
-            1 / others.sum(), rel=1e-4
-        )
-        logits = torch.zeros(len(ids), tokenizer.vocab_size)
-        for row, wanted in enumerate(
-            ids
-        ):  # sure of every token, and of the odds where there are some
-            logits[row, wanted] = 50.0
-            if row in written:
-                logits[row, numbers.characters] = soft[row].clamp_min(1e-30).log() + 100
-        found = numbers.loss(logits, torch.tensor(ids), soft)
-        entropy = -(soft * soft.clamp_min(1e-30).log()).sum() / len(ids)
-        assert float(found) == pytest.approx(float(entropy), abs=1e-4)
 
 
 def test_a_chip_of_a_drawn_scene_is_the_chip_that_a_search_shows(
