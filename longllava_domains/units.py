@@ -2,7 +2,8 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 from longllava_domains.errors import PolicyError
@@ -32,6 +33,17 @@ def use_site_secret(secret: bytes) -> None:
             code="hash.secret",
         )
     _KEY[:] = hashlib.sha256(secret).digest()
+
+
+@contextmanager
+def hashing_with(secret: bytes) -> Iterator[None]:
+    """Hash with a secret as `use_site_secret` does, for a while: what is kept agrees between runs."""
+    before = bytes(_KEY)
+    use_site_secret(secret)
+    try:
+        yield
+    finally:
+        _KEY[:] = before
 
 
 def keyed_hash(text: str | bytes) -> str:

@@ -1,6 +1,11 @@
 """One item of an archive: a study's chosen series, or a single slide or scene."""
 
 from dataclasses import dataclass
+from typing import Final
+
+from longllava_domains.errors import PolicyError
+
+DOMAINS: Final = ("ct", "pathology", "remote_sensing")
 
 
 @dataclass(frozen=True)
@@ -53,3 +58,17 @@ class Shard:
     def holds(self, item_id: str) -> bool:
         """Return whether an item belongs to this share; the same on every machine."""
         return int(item_id[:16], 16) % self.count == self.index - 1
+
+
+def require_domain(domain: str) -> None:
+    """Refuse what is no domain of an archive.
+
+    Raises:
+        PolicyError: It is none of `DOMAINS`.
+    """
+    if domain not in DOMAINS:
+        raise PolicyError(
+            "There is no such domain.",
+            remedy=f"Use one of {', '.join(DOMAINS)}.",
+            code="archive.domain",
+        )

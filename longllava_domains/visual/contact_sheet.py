@@ -72,9 +72,10 @@ def contact_sheet(
     thumbnails = [_thumbnail(view, cell_px) for view in sequence]
     font = ImageFont.load_default(size=11)
     texts = _texts(sequence, captions)
-    wide = max(_caption_px(v.place, text, font) for v, text in zip(sequence, texts, strict=True))
-    width = max(*(picture.width for picture in thumbnails), wide, 96) + _GAP_PX
-    height = max(picture.height for picture in thumbnails) + _LABEL_PX + _GAP_PX
+    wide = [_caption_px(v.place, text, font) for v, text in zip(sequence, texts, strict=True)]
+    is_below = any(map(_is_too_wide, sequence, thumbnails, wide))
+    width = max(*(picture.width for picture in thumbnails), *wide, 96) + _GAP_PX
+    height = max(picture.height for picture in thumbnails) + _LABEL_PX * (1 + is_below) + _GAP_PX
     cells = [0] + [position + lead for position in range(1, len(sequence))]
     head = _LABEL_PX if title else 0
     foot = head + (cells[-1] // across + 1) * height + _GAP_PX
@@ -89,8 +90,14 @@ def contact_sheet(
         left = _GAP_PX + cell % across * width
         top = head + _GAP_PX + cell // across * height
         sheet.paste(picture, (left, top))
-        _draw_caption(draw, view.place, text, (left, top + picture.height + 1), picture.width, font)
+        below = left, top + picture.height + 1
+        _draw_caption(draw, view.place, text, below, picture.width, font, is_below=is_below)
     return sheet
+
+
+def _is_too_wide(view: View, picture: Image.Image, caption_px: int) -> bool:
+    """Return whether words do not fit between R and L, which stand below the edges of a slice."""
+    return isinstance(view.place, SlicePlace) and caption_px > picture.width
 
 
 def _blank(size: tuple[int, int], views: int) -> Image.Image:
@@ -113,15 +120,13 @@ def _texts(sequence: Views, captions: Sequence[str]) -> list[str]:
 
 def _draw_caption(
     draw: ImageDraw.ImageDraw, place: Place, text: str, at: tuple[int, int], width: int,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont, *, is_below: bool,
 ) -> None:  # fmt: skip
     """Write the line below a view, with the patient's sides or the arrow to the north."""
     left, below = at
-    reach = max(
-        width, _caption_px(place, text, font)
-    )  # words do not lie over the L of a small view
-    side = _mark_sides(draw, font, left, below, reach) if isinstance(place, SlicePlace) else 0
-    draw.text((left + side, below), text, fill=_INK, font=font)
+    side = _mark_sides(draw, font, left, below, width) if isinstance(place, SlicePlace) else 0
+    side, under = (0, below + _LABEL_PX) if is_below else (side, below)
+    draw.text((left + side, under), text, fill=_INK, font=font)
     if isinstance(place, MapPlace) and place.north_deg is not None:
         right = left + math.ceil(font.getlength(text))
         _draw_north(draw, right, below, place.north_deg, font)

@@ -169,7 +169,7 @@ def ask(
     raster: dict[str, Any],
     slide: dict[str, Any],
     most: Annotated[
-        int | None, typer.Option(help="Slide: largest number of views", callback=at_least(1))
+        int | None, typer.Option(help="CT, slide: largest number of views", callback=at_least(1))
     ] = None,
     max_tokens: MaxTokens = None,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer", callback=at_least(1))] = 256,

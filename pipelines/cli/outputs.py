@@ -112,6 +112,21 @@ def require_folder(output: Path | None, *inputs: object) -> None:
         )
 
 
+def require_outside_results(output: Path) -> None:
+    """Refuse a folder that lies among the results of another run: both would count as one.
+
+    Raises:
+        OutputError: It does.
+    """
+    for above in output.absolute().parents:
+        if (above / "schema.json").is_file() and (above / "parts").is_dir():
+            raise OutputError(
+                "The folder would lie among the results of another run.",
+                remedy="Give a place beside those, not in them.",
+                code="cli.folder",
+            )
+
+
 def require_model_folder(output: Path | None, *inputs: object) -> None:
     """Refuse a folder for a model that is taken, cannot be made, or is called as a packaged one.
 
@@ -170,10 +185,23 @@ def require_json(output: Path | None) -> None:
     Raises:
         UnsupportedInputError: The ending is not .json.
     """
-    if output is not None and output.suffix.lower() != ".json":
+    _require_ending(output, "JSON", ".json")
+
+
+def require_geojson(output: Path | None) -> None:
+    """Refuse a name that says another kind of file than GeoJSON.
+
+    Raises:
+        UnsupportedInputError: The ending is neither .geojson nor .json.
+    """
+    _require_ending(output, "GeoJSON", ".geojson", ".json")
+
+
+def _require_ending(output: Path | None, kind: str, *endings: str) -> None:
+    if output is not None and output.suffix.lower() not in endings:
         raise UnsupportedInputError(
-            "JSON is written, and the ending of the output says something else.",
-            remedy="End it with .json.",
+            f"{kind} is written, and the ending of the output says something else.",
+            remedy=f"End it with {' or '.join(endings)}.",
             code="cli.out",
         )
 

@@ -185,20 +185,22 @@ def convert(
             help="Factor on the dense down_proj; the original used 0.045", callback=above_zero
         ),
     ] = 1.0,
-    adapter: Annotated[Path | None, typer.Option(help="PEFT adapter to merge")] = None,
+    adapter: Annotated[str | None, typer.Option(help="PEFT adapter to merge")] = None,
     quantization: Annotated[str | None, typer.Option(help="int8, int8+lm_head")] = None,
     text_model: Annotated[
         bool, typer.Option("--text-model", help="The language model alone, as vLLM reads it")
     ] = False,
 ) -> None:
     """Write a checkpoint anew: released layout, dense, with an adapter, or in 8 bits."""
+    from longllava_domains.model.checkpoint.adapter.merge import adapter_folder
     from longllava_domains.model.checkpoint.convert import convert_checkpoint
     from longllava_domains.model.checkpoint.source import locate
 
     source = locate(model).folder
-    require_model_folder(output, source, adapter)
+    merged = None if adapter is None else adapter_folder(adapter)
+    require_model_folder(output, source, merged)
     convert_checkpoint(
-        source, output, experts=experts, down_scale=down_scale, adapter=adapter,
+        source, output, experts=experts, down_scale=down_scale, adapter=merged,
         quantization=quantization, text_model=text_model,
     )  # fmt: skip
     written(output)

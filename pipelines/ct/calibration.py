@@ -62,6 +62,12 @@ class Calibration:
                 limits,
                 ranges,
             )
+        except FileNotFoundError:
+            raise PolicyError(
+                "The file of the calibration is not there.",
+                remedy="Check its path, or make one with longllava calibrate.",
+                code="calibration.file",
+            ) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
             raise PolicyError(
                 "The file is not a calibration, or cannot be read.",

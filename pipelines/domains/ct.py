@@ -62,9 +62,11 @@ class CTDomain:
                 max_views=settings.max_views,
                 kernel=settings.kernel,
             )
-        return CTPreset.named().policy(
+        shown = CTPreset.named().policy(
             view_format.view_px, spacing_mm=settings.spacing_mm, kernel=settings.kernel
         )
+        most = settings.max_views
+        return shown if most is None else replace(shown, max_views=most)
 
     def to_sequence(self, opened: ct.CTVolume, policy: ct.SlicePolicy) -> VisualSequence:
         """Show a volume; slices that no grid holds are shown as they were acquired."""

@@ -143,9 +143,12 @@ def test_slices_have_their_sides_named_and_maps_do_not() -> None:
     assert not ink_at_the_right(SlidePlace(0, 0, 40, 40, 0, 0.5))
 
 
-def test_the_words_below_a_small_slice_do_not_lie_over_the_l() -> None:
+def test_the_sides_of_a_small_slice_stand_below_its_own_edges_and_words_below_them() -> None:
     place = SlicePlace(0, 86.2, 7.5, "mediastinum")
-    pixels = np.asarray(contact_sheet(VisualSequence((coloured(0, place),))))
-    inked = np.flatnonzero((pixels[46:58] > 120).any(axis=(0, 2)))
-    gaps = np.diff(inked)
-    assert gaps[-12:].max() > 4  # a space between the last word and the L
+    view = coloured(0, place, (60, 60))
+    pixels = np.asarray(contact_sheet(VisualSequence((view,))))
+    sides = np.flatnonzero((pixels[65:80] > 120).any(axis=(0, 2)))
+    words = np.flatnonzero((pixels[81:96] > 120).any(axis=(0, 2)))
+    assert 4 <= sides[0] < 14 < 54 < sides[-1] <= 64
+    assert not set(range(16, 52)) & set(sides.tolist())  # R and L alone
+    assert words[-1] > 64

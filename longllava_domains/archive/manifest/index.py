@@ -121,6 +121,12 @@ class ScanIndex:
             self._database.execute("COMMIT")
             self._database.execute("BEGIN")
 
+    def require_hashes(self, kind: str) -> None:
+        """Strike the files whose headers an earlier scan hashed in another way: they are read again."""
+        if self.fact("hashes") != kind:
+            self._database.execute("DELETE FROM files")
+        self.set_fact("hashes", kind)
+
     def end_round(self) -> int:
         """Strike the files that were not seen in this round; return how many."""
         gone = self._database.execute("DELETE FROM files WHERE round <> ?", [self._round]).rowcount

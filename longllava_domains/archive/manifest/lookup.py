@@ -14,7 +14,7 @@ from longllava_domains.archive.manifest.manifest import (
     private_table,
     reading,
 )
-from longllava_domains.archive.results.upkeep import Forgotten, forget_items
+from longllava_domains.archive.results.upkeep import Forgotten, forget_items, items_of
 from longllava_domains.errors import NotFoundError
 
 
@@ -42,11 +42,7 @@ def where(key: str, linkage: Path) -> list[Origin]:
         NotFoundError: No item has this key, or there is no linkage file.
         DamagedInputError: The linkage file cannot be read.
     """
-    found = [
-        Origin(**row)
-        for row in private_table(linkage, LINKAGE.names)
-        if key in (row["study_key"], row["item_id"])
-    ]
+    found = _linked(key, linkage)
     if not found:
         raise NotFoundError(
             "No item of this linkage file has that key.",
@@ -55,6 +51,25 @@ def where(key: str, linkage: Path) -> list[Origin]:
             code="archive.no_key",
         )
     return found
+
+
+def require_linkage(linkage: Path) -> None:
+    """Read a linkage file once, so that what is wrong with it is said first.
+
+    Raises:
+        NotFoundError: There is none.
+        DamagedInputError: It cannot be read.
+    """
+    for _ in private_table(linkage, LINKAGE.names):
+        return
+
+
+def _linked(key: str, linkage: Path) -> list[Origin]:
+    return [
+        Origin(**row)
+        for row in private_table(linkage, LINKAGE.names)
+        if key in (row["study_key"], row["item_id"])
+    ]
 
 
 def forget(
@@ -86,9 +101,13 @@ def forget(
         NotFoundError: No item has this key, or there is no such folder of documents.
         OutputError: A run is under way, or a file cannot be written.
     """
-    studies = {origin.study_key for origin in where(key, linkage)}
-    origins = [origin for study in studies for origin in where(study, linkage)]
+    # The results tell, too: a study may be forgotten first in the manifest, and then in each folder.
+    scored = {} if output is None else items_of(output, key)
+    studies = set(scored.values()) or {origin.study_key for origin in where(key, linkage)}
+    origins = [origin for study in studies for origin in _linked(study, linkage)]
     items = {origin.item_id for origin in origins}
+    for study in studies if output is not None else ():
+        items |= items_of(output, study).keys()
     gone = forget_items(output, items, ledger=ledger, documents=documents)
     _rewrite(manifest, lambda row: row["study_key"] not in studies)
     index = ScanIndex(manifest.with_name(manifest.name + ".index"))

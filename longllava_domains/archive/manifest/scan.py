@@ -14,6 +14,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from longllava_domains.archive.item import require_domain
 from longllava_domains.archive.manifest.facts import FileFacts, read_dicom, starts
 from longllava_domains.archive.manifest.index import ScanIndex
 from longllava_domains.archive.manifest.listings.listing import listing
@@ -33,8 +34,8 @@ from longllava_domains.archive.manifest.walk import IN_ZIP, REMOTE, Entry, walk
 from longllava_domains.archive.manifest.zips import files_in_zip
 from longllava_domains.archive.results.parts import writing
 from longllava_domains.errors import InputError, LongLlavaError, NotFoundError, PolicyError
+from longllava_domains.units import hashing_with
 
-DOMAINS: Final = ("ct", "pathology", "remote_sensing")
 _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _TELL_FILES: Final = 1000
 
@@ -90,7 +91,7 @@ def scan_archive(
         PolicyError: An unknown domain, or the manifest belongs to another source or secret.
         OutputError: A file cannot be written.
     """
-    _require_domain(domain)
+    require_domain(domain)
     start = time.monotonic()
     is_new_folder = not manifest.parent.exists()
     with writing():
@@ -110,7 +111,7 @@ def scan_archive(
             summary = _write(index, listed, domain, manifest, links, own, codes)
             return _listed_summary(summary, codes, time.monotonic() - start)
         reader = _Reader(index, source, domain, on_files)
-        reader.run()
+        reader.run(secret)
         gone = index.end_round()
         found = _grouped(index, domain, secret)
         summary = _write(index, found, domain, manifest, links, own, reader.codes)
@@ -124,15 +125,6 @@ def scan_archive(
         index.close()
         if is_new_folder and not any(manifest.parent.iterdir()):
             manifest.parent.rmdir()
-
-
-def _require_domain(domain: str) -> None:
-    if domain not in DOMAINS:
-        raise PolicyError(
-            "There is no such domain.",
-            remedy=f"Use one of {', '.join(DOMAINS)}.",
-            code="archive.domain",
-        )
 
 
 def _read_summary(
@@ -174,6 +166,7 @@ def _require_same(index: ScanIndex, source: str, domain: str, secret: SiteSecret
                 code="archive.other_scan",
             )
         index.set_fact(name, value)
+    index.require_hashes("of the site")
 
 
 class _Reader:
@@ -188,8 +181,12 @@ class _Reader:
         self.files = 0
         self.read = 0
 
-    def run(self) -> None:
-        """Enter every file that is new or changed into the index."""
+    def run(self, secret: SiteSecret) -> None:
+        """Enter every file that is new or changed into the index, hashed alike in every run."""
+        with hashing_with(secret.key("header", ()).encode()):
+            self._enter()
+
+    def _enter(self) -> None:
         is_file = REMOTE not in self._source and Path(self._source).is_file()
         container = str(Path(self._source).parent) if is_file else self._source
         for entry in walk(self._source, self.codes):

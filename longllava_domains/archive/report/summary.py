@@ -128,11 +128,12 @@ def summarize(output: Path, spec_key: str | None = None) -> RunSummary:
         NotFoundError: There are no results, or none or several of that key.
         DamagedInputError: A part cannot be read.
     """
-    found = [spec for spec in specs(output) if spec_key in (None, spec.key)]
+    every = specs(output)
+    found = [spec for spec in every if spec_key in (None, spec.key)]
     if len(found) != 1:
         raise NotFoundError(
-            f"{len(found)} kinds of results in this folder fit.",
-            remedy="Give the key of one, as it stands in the names of the folders of parts.",
+            f"Of {len(every)} kinds of results in this folder {len(found)} fit.",
+            remedy=f"Give the key of one: {', '.join(spec.key for spec in every)}.",
             code="archive.which_spec",
         )
     figures = _Figures()

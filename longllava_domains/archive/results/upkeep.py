@@ -109,6 +109,24 @@ def retry(
     return _drop(output, ledger, lambda table: pc.is_in(table["status"], pa.array(list(statuses))))
 
 
+def items_of(output: Path, key: str) -> dict[str, str]:
+    """Return item id -> study key of the rows that a study key or an item id stands for.
+
+    Raises:
+        NotFoundError: There are no results.
+        DamagedInputError: A part cannot be read.
+    """
+    found = {}
+    for spec in specs(output):
+        parts = _parts(output, spec)
+        for name in parts.names():
+            rows = parts.read(name, ["item_id", "study_key"]).to_pylist()
+            found |= {
+                row["item_id"]: row["study_key"] for row in rows if key in row.values()
+            }
+    return found
+
+
 def forget_items(
     output: Path | None,
     item_ids: Collection[str],
@@ -177,6 +195,7 @@ def _drop(
         choose: From a part's rows to which of them go.
         before: Called with the parts of each spec while all rows are there.
     """
+    _require_ledger(ledger)
     dropped = 0
     for spec in specs(output):
         for shard in _shards(output, ledger, spec.key):
@@ -226,6 +245,15 @@ def _delete_folders(output: Path, item_ids: Collection[str]) -> None:
         for item_id in filter(_ITEM_ID.match, item_ids):
             if (spec / item_id).is_dir():
                 shutil.rmtree(spec / item_id)
+
+
+def _require_ledger(ledger: Path | None) -> None:
+    if ledger is not None and not ledger.is_dir():
+        raise NotFoundError(
+            "There is no folder of a ledger at this path.",
+            remedy="Give the folder that the run was given with --ledger, or leave --ledger out.",
+            code="archive.no_ledger",
+        )
 
 
 def _shards(output: Path, ledger: Path | None, spec_key: str) -> Iterator[Shard]:

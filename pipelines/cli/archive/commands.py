@@ -243,16 +243,21 @@ def forget(
     """Remove a study from results, documents, manifest and linkage; the archive is not touched."""
     from longllava_domains.archive import Manifest
     from longllava_domains.archive import forget as remove
-    from longllava_domains.archive import where as resolve
+    from longllava_domains.archive.manifest.lookup import require_linkage
 
     with about("--linkage"):  # both are looked at before the first row goes
-        resolve(key, linkage)
+        require_linkage(linkage)
     with about("--manifest"):
-        Manifest(manifest).domain()
+        next(Manifest(manifest)(), None)
     gone = remove(key, manifest, linkage, results, ledger=ledger, documents=documents)
     removed = f"removed: {counted(gone.rows, 'row')} of results"
     stdout.print(f"{removed}, {counted(gone.documents, 'document')}")
     for name in gone.left:
         stdout.print(f"not where the run wrote it, delete it where it is now: {name}", markup=False)
+    if results is None:
+        stdout.print(
+            "No results were cleaned: repeat the command with --results FOLDER for each folder that a "
+            "run wrote."
+        )
     if gone.documents or gone.left:
         stdout.print("Copies of documents that were sent on, to a PACS say, are not reached.")

@@ -17,7 +17,7 @@ from longllava_domains.pipelines.cli.options.shared import (
     Model,
     OptionGroup,
 )
-from longllava_domains.pipelines.cli.outputs import about, require_folder
+from longllava_domains.pipelines.cli.outputs import about, require_folder, require_outside_results
 from longllava_domains.units import counted
 from longllava_domains.vision_language import LoadOptions
 
@@ -214,6 +214,8 @@ def _require_places(
     for option, folder in (("--output", output), ("--documents", documents), ("--ledger", ledger)):
         with about(option):
             require_folder(folder, source)
+    with about("--output"):
+        require_outside_results(output)
     for option, file in (("--manifest", scanning.manifest), ("--secret", scanning.secret)):
         with about(option):  # their folders are made, for their owner alone
             require_folder(None if file is None else file.parent, source)
@@ -245,6 +247,12 @@ def _manifest(source: str, output: Path, scanning: Scanning) -> tuple["Manifest"
         told = f"{counted(found.items, 'item')} of {counted(found.files, 'file')}"
         stderr.print(told, markup=False)
         written(*scan_files(items.path, linkage_beside(items.path)))
+    elif scanning != Scanning(None, None, None):
+        raise PolicyError(
+            "--domain, --manifest and --secret are of a scan, and the source is a manifest already.",
+            remedy="Leave them out: the manifest has its domain.",
+            code="archive.scanned",
+        )
     items.require_outside(output)
     return items, items.domain()
 

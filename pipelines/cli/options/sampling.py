@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from longllava_domains.errors import PolicyError
 from longllava_domains.pipelines.cli.options.shared import OptionGroup
 from longllava_domains.vision_language import Sampling
 
@@ -25,12 +26,18 @@ def given(
         seed: Of the draws.
 
     Raises:
-        PolicyError: A number out of range.
+        PolicyError: A number out of range, or a seed where nothing is drawn.
     """
     said = {"temperature": temperature, "top_p": top_p, "seed": seed}
     draws = {name: value for name, value in said.items() if value is not None}
     if not draws and repetition_penalty is None:
         return None
+    if draws.keys() == {"seed"}:
+        raise PolicyError(
+            "--seed would change nothing: the most likely token is taken each time.",
+            remedy="Leave it out, or add --temperature 1 to draw tokens.",
+            code="cli.alone",
+        )
     wished: dict[str, Any] = draws or {"temperature": 0.0}
     if repetition_penalty is not None:
         wished["repetition_penalty"] = repetition_penalty

@@ -17,6 +17,7 @@ NEEDS: Final[dict[str, dict[str, str]]] = {
         "--address": "--engine ray",
         "--gpus-each": "--engine ray",
     },
+    "archive forget": {"--ledger": "--results"},
     "finetune": {"--evaluate-every-steps": "--evaluation", "--evaluate-rows": "--evaluation"},
 }
 

@@ -90,6 +90,25 @@ def test_a_forgotten_study_leaves_nothing_behind(
     assert not (results / "report.md").exists()
 
 
+def test_results_are_cleaned_after_the_manifest_forgot_the_study(
+    scanned: Manifest, results: Path, tmp_path: Path
+) -> None:
+    victim = next(scanned())
+    linkage = tmp_path / "private" / "linkage.parquet"
+    assert forget(victim.study_key, scanned.path, linkage).rows == 0
+    assert forget(victim.study_key, scanned.path, linkage, results).rows == 1
+    assert not list(results.rglob(f"{victim.item_id}*"))
+    with pytest.raises(NotFoundError):
+        forget(victim.study_key, scanned.path, linkage, results)
+
+
+def test_a_ledger_that_is_not_there_is_not_made(results: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        retry(results, ledger=tmp_path / "typo")
+    assert caught.value.code == "archive.no_ledger"
+    assert not (tmp_path / "typo").exists()
+
+
 def test_forgetting_waits_for_no_run(scanned: Manifest, results: Path, tmp_path: Path) -> None:
     item = next(scanned())
     linkage = tmp_path / "private" / "linkage.parquet"

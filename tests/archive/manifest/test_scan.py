@@ -4,10 +4,12 @@ import functools
 import http.server
 import os
 import shutil
+import sqlite3
 import stat
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +19,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from longllava_domains import ct
+from longllava_domains import ct, units
 from longllava_domains.archive.item import Item
 from longllava_domains.archive.manifest.item_files import dicom_files, open_ct
 from longllava_domains.archive.manifest.manifest import Manifest
@@ -113,6 +115,32 @@ def test_ids_depend_on_content_and_secret_and_not_on_place(
 
     assert ids(items) == ids(moved)
     assert ids(items).isdisjoint(ids(other))
+
+
+def test_what_a_later_run_reads_is_known_again(
+    archive: Path, scan: Scan, dicom: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Family: identifiers hashed by the key of one run, and kept for the next."""
+    _, before = scan(archive)
+    monkeypatch.setattr(units, "_KEY", bytearray(b"the key of another process......"))
+    _, anew = scan(archive, name="anew.parquet")
+    assert [item.item_id for item in anew] == [item.item_id for item in before]
+    copied = next((archive / "DOE^JANE" / "soft").iterdir())
+    shutil.copyfile(copied, copied.with_name("copy"))
+    (one,) = (item for item in scan(archive)[1] if item.item_id == before[0].item_id)
+    assert (len(one.members), one.expected) == (len(before[0].members), before[0].expected)
+
+
+def test_an_index_of_hashes_that_do_not_last_is_made_anew(
+    archive: Path, scan: Scan, tmp_path: Path
+) -> None:
+    whole, before = scan(archive)
+    with closing(sqlite3.connect(tmp_path / "private" / "m.parquet.index")) as index:
+        index.execute("DELETE FROM facts WHERE name = 'hashes'")
+        index.commit()
+    again, same = scan(archive)
+    assert (again.read, same) == (whole.read, before)
+    assert scan(archive)[0].read == 0
 
 
 def test_copies_of_an_item_are_listed_once(archive: Path, scan: Scan) -> None:

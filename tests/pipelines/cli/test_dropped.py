@@ -8,6 +8,7 @@ import typer
 from longllava_domains.pipelines.cli.main import app, run
 from longllava_domains.pipelines.cli.options.together import NEEDS
 
+PHANTOM = str(Path(__file__).parents[3] / "examples/chest_phantom")
 RECIPE = ["finetune", "own-lora", "--show"]
 SCORE = ["evaluate", "score", "vqa-rad", "answers.csv", "--protocol", "strict@1"]
 RUN = ["archive", "run", "CT", "--task", "views", "--domain", "ct", "--output", "results"]
@@ -98,3 +99,31 @@ def test_data_that_are_none_are_refused_before_a_model_is_asked_for(tmp_path: Pa
         told = refusal(["data", "check", str(note)], capfd)
         assert said in told
         assert "--layout" in told
+
+
+def test_a_seed_that_draws_nothing_is_refused(capfd) -> None:
+    ask = ["ask", PHANTOM, "Is there a nodule?", "--model", "demo", "--max-new-tokens", "1"]
+    assert run([*ask, "--seed", "1"]) == 2
+    assert "--temperature 1" in capfd.readouterr().err
+    assert run([*ask, "--every-mm", "100", "--seed", "1", "--temperature", "1"]) == 0
+
+
+def test_a_ct_is_shown_in_as_many_views_as_were_asked_for(capfd) -> None:
+    ask = ["ask", PHANTOM, "Is there a nodule?", "--model", "demo", "--max-new-tokens", "1"]
+    assert run([*ask, "--most", "6"]) == 0
+    assert "Shown: 6 views" in capfd.readouterr().err
+    assert run([*ask, "--most", "1"]) == 2
+    assert "smaller than the number of windows" in capfd.readouterr().err
+
+
+def test_markers_of_views_in_a_question_are_left_out(capfd) -> None:
+    ask = ["ask", PHANTOM, "Is there <image> a nodule?", "--model", "demo", "--every-mm", "100"]
+    assert run(ask) == 2
+    assert "Leave <image> out" in capfd.readouterr().err
+
+
+def test_a_packaged_adapter_is_merged_by_its_name(tmp_path: Path, capfd) -> None:
+    convert = ["convert", "demo", str(tmp_path / "merged"), "--adapter"]
+    assert run([*convert, "demo-tc"]) == 2
+    assert "demo-ct" in capfd.readouterr().err
+    assert run([*convert, "demo-ct"]) == 0
