@@ -40,6 +40,7 @@ class CheckReport:
         warnings: What does not hold a row back but should be known: name -> rows.
         sha256: Of each data file, images not included.
         fields: Field that damaged rows lack, or have as another kind -> rows.
+        longest: Tokens of the longest row that was left out as too long; 0 without one.
     """
 
     name: str
@@ -52,6 +53,7 @@ class CheckReport:
     warnings: dict[str, int]
     sha256: tuple[str, ...]
     fields: dict[str, int] = field(default_factory=dict)
+    longest: int = 0
 
     @property
     def absent(self) -> str:
@@ -116,6 +118,7 @@ class _Count:
     examples: dict[str, tuple[int, ...]] = field(default_factory=dict)
     warnings: Counter[str] = field(default_factory=Counter)
     seen: set[bytes] = field(default_factory=set)
+    longest: int = 0
 
     def drop(self, fault: RowError) -> None:
         """Count a row that is left out, and keep a few as examples."""
@@ -179,9 +182,34 @@ def check_data(
     stood = np.array(places, np.int64).reshape(-1, 3)
     report = CheckReport(
         data.name, count.rows, len(places), dict(count.dropped), count.examples, count.trimmed,
-        count.images, dict(count.warnings), data.sha256(), dict(count.fields),
+        count.images, dict(count.warnings), data.sha256(), dict(count.fields), count.longest,
     )  # fmt: skip
     return Catalogue(data, stood, table[:, 0], table[:, 1], table[:, 2], report)
+
+
+def drop_reason(
+    sample: Sample,
+    encoder: Encoder,
+    *,
+    max_tokens: int,
+    earlier: Iterable[Sample | RowError] = (),
+) -> str | None:
+    """Return why `check_data` would leave a row out, one of `REASONS`; None where it is kept.
+
+    Args:
+        sample: The row.
+        encoder: As for `check_data`.
+        max_tokens: As for `check_data`.
+        earlier: Rows before it, of which it may repeat one.
+    """
+    try:
+        _usable(sample, encoder, _Count(), Evaluated.of(()), max_tokens, decode=False)
+    except RowError as fault:
+        return fault.reason
+    # It can be used, so an earlier row that equals it can be used, too, and is the one that is kept.
+    own = _digest(sample)
+    is_repeated = any(not isinstance(one, RowError) and _digest(one) == own for one in earlier)
+    return "duplicate" if is_repeated else None
 
 
 def _usable(
@@ -210,6 +238,7 @@ def _usable(
     except LongLlavaError:
         raise RowError("damaged_image") from None
     if len(encoded.input_ids) > max_tokens:
+        count.longest = max(count.longest, len(encoded.input_ids))
         raise RowError("too_long")
     count.seen.add(digest)
     count.warnings["image_in_evaluation"] += overlap == "image"

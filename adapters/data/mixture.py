@@ -56,8 +56,7 @@ class Mixture:
         if not sum(map(len, chosen)):
             raise PolicyError(
                 f"There is no row to train on{_why(self.parts)}.",
-                remedy="Mend the rows, or choose the recipe of their layout; longllava data check "
-                "says more.",
+                remedy=_what_to_do(self.parts),
                 code="training.empty",
             )
         where = [np.stack([np.full(len(n), at), n], 1) for at, n in enumerate(chosen)]
@@ -103,6 +102,17 @@ def _why(parts: Sequence[MixturePart]) -> str:
     absent = [each.absent for each in reports if each.fields]
     told = ", ".join(dropped) or "the data is empty"
     return f": {told}" + (f"; absent, or of another kind: {', '.join(absent)}" if absent else "")
+
+
+def _what_to_do(parts: Sequence[MixturePart]) -> str:
+    """Return the remedy: which limit is too low, and what to do about rows with other faults."""
+    mend = "Mend the rows, or choose the recipe of their layout; longllava data check says more."
+    longest = max((part.catalogue.report.longest for part in parts), default=0)
+    if not longest:
+        return mend
+    raise_it = f"Raise the limit: tokens_per_row={longest} holds the rows that are too long."
+    others = {reason for part in parts for reason in part.catalogue.report.dropped} - {"too_long"}
+    return f"{raise_it} {mend.replace('the rows', 'the other rows')}" if others else raise_it
 
 
 def _choose(rows: int, count: int | None, seed: int) -> NDArray[np.int64]:

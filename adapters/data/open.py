@@ -26,10 +26,25 @@ def open_data(source: str | Path, layout: str = "llava") -> TrainingData:
         layout: One of `LAYOUTS`.
 
     Raises:
-        PolicyError: There is no such layout, or no such part of it.
+        PolicyError: There is no such layout, or no such part of it; or a file has a part.
         NotFoundError: Nothing of that layout is there.
         DamagedInputError: A data file cannot be read.
         UnsupportedInputError: A description names what is not read.
+    """
+    require_layout(layout)
+    require_training_data(source)
+    text, _, part = str(source).partition("#")
+    return LAYOUTS[layout](Path(text), part)
+
+
+def require_layout(layout: str) -> None:
+    """Refuse a name that is no layout of training data.
+
+    Args:
+        layout: As in `open_data`.
+
+    Raises:
+        PolicyError: It is none.
     """
     if layout not in LAYOUTS:
         raise PolicyError(
@@ -38,26 +53,31 @@ def open_data(source: str | Path, layout: str = "llava") -> TrainingData:
             "on is named as LAYOUT:PLACE.",
             code="training.layout",
         )
-    require_training_data(source)
-    text, _, part = str(source).partition("#")
-    return LAYOUTS[layout](Path(text), part)
 
 
-def require_training_data(source: str | Path) -> None:
-    """Refuse training data that are not there.
+def require_training_data(source: str | Path, what: str = "The training data") -> None:
+    """Refuse training data that are not there, or a part of a file, which has none.
 
     Args:
         source: As in `open_data`.
+        what: What the data are called in a message.
 
     Raises:
         NotFoundError: Nothing is there.
+        PolicyError: It is a file, and a part of it is named.
     """
-    place = str(source).partition("#")[0]
+    place, sign, _ = str(source).partition("#")
     if not Path(place).exists():
         raise NotFoundError(
-            f"The training data is not there ({short_hash(place)}).",
+            f"{what} is not there ({short_hash(place)}).",
             remedy="Name a folder or file that exists.",
             code="training.place",
+        )
+    if sign and Path(place).is_file():
+        raise PolicyError(
+            f"{what} is one file, and a file has no parts to choose from.",
+            remedy="Leave out the # and what stands behind it, or name a folder: FOLDER#PART.",
+            code="training.part",
         )
 
 

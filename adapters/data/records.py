@@ -75,7 +75,7 @@ class JsonRecords:
         for number, path in enumerate(self.files):
             with _opened(path, number) as file:
                 is_list = _first_sign(file) == b"["
-                rows = _listed(file, number) if is_list else _lines(file)
+                rows = _listed(file, number, path.name) if is_list else _lines(file)
                 for start, length, row in rows:
                     yield RowPosition(number, start, length), row
 
@@ -145,9 +145,9 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, int, Any]]:
         start += len(line)
 
 
-def _listed(file: BinaryIO, number: int) -> Iterator[tuple[int, int, Any]]:
+def _listed(file: BinaryIO, number: int, name: str) -> Iterator[tuple[int, int, Any]]:
     """Yield the rows of one JSON list, holding one block and one row at a time."""
-    window = _Window(file, number)
+    window = _Window(file, number, name)
     window.skip("[")
     found = 0
     while window.peek() != "]":
@@ -162,8 +162,8 @@ def _listed(file: BinaryIO, number: int) -> Iterator[tuple[int, int, Any]]:
 class _Window:
     """The part of a JSON text that is being parsed, and where it stands in the file."""
 
-    def __init__(self, file: BinaryIO, number: int) -> None:
-        self._file, self._number = file, number
+    def __init__(self, file: BinaryIO, number: int, name: str) -> None:
+        self._file, self._number, self._name = file, number, name
         self._text, self._at = "", 0
         self._rest = b""  # bytes of a character that the last block cut
         self._byte = len(_MARK) if file.read(len(_MARK)) == _MARK else 0
@@ -227,8 +227,9 @@ class _Window:
 
     def _damaged(self, what: str) -> DamagedInputError:
         return DamagedInputError(
-            f"Data file {self._number + 1} is not a whole JSON list: {what}.",
-            remedy="Fetch the file again; rows behind the damage cannot be found.",
+            f"Data file {self._number + 1} ({short_hash(self._name)}) is not a whole JSON list: {what}.",
+            remedy="If it is no file of rows, name the one that is in place of the folder; else fetch it "
+            "again, for rows behind the damage cannot be found.",
             code="training.json",
             facts={"file": self._number + 1, "byte": self._byte},
         )

@@ -56,8 +56,9 @@ def open_volume(
         IntensityError: Hounsfield units are not proved.
         AmbiguousInputError: Several series are equally good, or of several patients or studies.
         BurnedInError: Only pages that may show a name.
-        PolicyError: An unknown repair, rule or purpose, or a series of a NIfTI file.
+        PolicyError: An unknown repair, no tuple of repairs, an unknown rule or purpose, or a series of a NIfTI file.
     """
+    _require_tuple(repair)
     place = Path(path)
     if _is_nifti(place):
         from longllava_domains.ct.nifti.open import open_nifti
@@ -110,6 +111,15 @@ def list_series(
             code="series.kernel",
         )
     return tabulate(read_study(path).series, kernel, parse_purpose(purpose))
+
+
+def _require_tuple(repair: object) -> None:
+    if isinstance(repair, str):
+        raise PolicyError(
+            "repair is one text, and a tuple of names is meant.",
+            remedy=f'Give a tuple, such as repair=("{repair}",).',
+            code="ct.repair",
+        )
 
 
 def _is_nifti(place: Path) -> bool:

@@ -1,7 +1,7 @@
 """`score`: a prediction file under a named protocol of a named benchmark."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import Any, Final
@@ -64,13 +64,7 @@ def score(
     """
     chosen = find_protocol(benchmark, protocol)
     allowed = explain_settings(chosen)
-    unknown = sorted(settings.keys() - allowed.keys())
-    if unknown:
-        raise PolicyError(
-            f"{chosen.label} of {benchmark} has no setting {', '.join(unknown)}.",
-            remedy=f"It has {', '.join(allowed)}.",
-            code="evaluate.setting",
-        )
+    require_settings(benchmark, (chosen,), settings)
     fixed = {"decoding": input_hash(dict(chosen.decoding))} if chosen.decoding else {}
     matching = {name: settings[name] for name in _MATCHING if name in settings}
     how = Matching(**{"inputs": fixed, **matching})
@@ -112,6 +106,32 @@ def find_protocol(benchmark: str, protocol: str) -> Protocol:
             code="evaluate.protocol",
         )
     return found
+
+
+def require_settings(
+    benchmark: str, protocols: Sequence[Protocol], settings: Mapping[str, Any]
+) -> None:
+    """Refuse settings that no protocol has, and choices of `Matching` that do not exist.
+
+    Args:
+        benchmark: Name in `PROTOCOLS`.
+        protocols: Those that score; each takes what it has.
+        settings: As for `score`.
+
+    Raises:
+        PolicyError: There is such a setting.
+    """
+    allowed = {name: None for each in protocols for name in explain_settings(each)}
+    unknown = sorted(settings.keys() - allowed.keys())
+    if unknown:
+        has, it = ("has", "It has") if len(protocols) == 1 else ("have", "They have")
+        raise PolicyError(
+            f"{', '.join(each.label for each in protocols)} of {benchmark} {has} no setting "
+            f"{', '.join(unknown)}.",
+            remedy=f"{it} {', '.join(allowed)}.",
+            code="evaluate.setting",
+        )
+    Matching(**{name: value for name, value in settings.items() if name in _MATCHING})
 
 
 def explain_settings(protocol: Protocol) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """An area of interest, as people write it: a box, a point or GeoJSON, in longitudes and latitudes."""
 
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from longllava_domains.errors import PolicyError
+from longllava_domains.errors import GeoreferenceError, PolicyError
+from longllava_domains.formats.regular_file import BadDocumentError, parse_json, read_json
 from longllava_domains.remote_sensing.georeference import Georeference, PixelMap, Point
 from longllava_domains.visual.strips import PixelWindow
 
@@ -86,15 +86,17 @@ def area_window(
         PolicyError: The area is none, or lies outside the raster.
         GeoreferenceError: The raster has no place on Earth.
     """
-    low_column, low_row, high_column, high_row = _pixel_box(place, area_points(area), around_px)
+    outlines = area_points(area)
+    try:
+        low_column, low_row, high_column, high_row = _pixel_box(place, outlines, around_px)
+    except GeoreferenceError as error:
+        if error.code != "raster.off_map":
+            raise
+        raise _outside(place, size) from None
     left, top = max(0, math.floor(low_column)), max(0, math.floor(low_row))
     right, bottom = min(size[0], math.ceil(high_column)), min(size[1], math.ceil(high_row))
     if right <= left or bottom <= top:
-        raise PolicyError(
-            "The area of interest lies outside the raster.",
-            remedy="Give longitude before latitude: west, south, east, north.",
-            code="raster.aoi_outside",
-        )
+        raise _outside(place, size)
     return PixelWindow(left, top, right - left, bottom - top)
 
 
@@ -146,12 +148,16 @@ def _from_text(text: str) -> list[list[Point]]:
     if numbers:
         return _from_numbers(numbers)
     try:
-        if not text.lstrip().startswith("{"):
-            with open(text, encoding="utf-8") as file:
-                text = file.read()
-        document = json.loads(text)
-    except (OSError, ValueError, RecursionError):
-        raise _no_area() from None
+        is_json = text.lstrip().startswith("{")
+        document = parse_json(text) if is_json else read_json(text)
+    except OSError:
+        raise _no_file(text) from None
+    except BadDocumentError:
+        raise PolicyError(
+            "The GeoJSON of the area of interest is damaged or cut short: it is not JSON.",
+            remedy="Export it again, or give west,south,east,north or longitude,latitude in degrees.",
+            code="raster.aoi",
+        ) from None
     return list(_outlines(document))
 
 
@@ -207,6 +213,60 @@ def _densified(outline: Sequence[Point]) -> list[Point]:
         for (x0, y0), (x1, y1) in edges
         for step in range(_PER_EDGE)
     ]
+
+
+def _outside(place: Georeference, size: tuple[int, int]) -> PolicyError:
+    bounds = _bounds(place, size)
+    where = ""
+    if bounds is not None:
+        west, south, east, north = bounds
+        extent = max(min(east - west if west < east else 360 + east - west, north - south), 1e-6)
+        digits = max(0, 2 - math.floor(math.log10(extent)))  # a hundredth of the raster, or finer
+        said = ",".join(f"{degrees:.{digits}f}" for degrees in bounds)
+        where = f", which lies in {said} (west, south, east, north)"
+    return PolicyError(
+        f"The area of interest lies outside the raster{where}.",
+        remedy="Give longitude before latitude: west, south, east, north.",
+        code="raster.aoi_outside",
+        facts=None if bounds is None else {"bounds": bounds},
+    )
+
+
+def _bounds(place: Georeference, size: tuple[int, int]) -> tuple[float, float, float, float] | None:
+    """Return west, south, east and north of a raster; None where its border does not say them.
+
+    West is larger than east where it crosses 180 degrees.
+    """
+    width, height = size
+    border = _densified([(0, 0), (width, 0), (width, height), (0, height)])
+    try:
+        lons, lats = zip(*(place.pixel_to_lonlat(*point) for point in border), strict=True)
+    except GeoreferenceError:
+        return None
+    path = [lons[0]]
+    for lon in (*lons[1:], lons[0]):
+        path.append(path[-1] + (lon - path[-1] + 180) % 360 - 180)
+    if abs(path[-1] - path[0]) > 1:  # all around a pole, which lies inside
+        return None
+    west, east = min(path), max(path)
+    turn = 360 * math.floor((west + 180) / 360)
+    west, east = west - turn, east - turn
+    return west, min(lats), east if east <= 180 else east - 360, max(lats)
+
+
+def _no_file(text: str) -> PolicyError:
+    if os.path.exists(text):
+        return PolicyError(
+            "The GeoJSON file of the area of interest cannot be read.",
+            remedy="Check that it is a file and that you may read it.",
+            code="raster.aoi",
+        )
+    return PolicyError(
+        "The area of interest must be W,S,E,N or LON,LAT in degrees, or a GeoJSON file that is "
+        "there, not a file that is not there.",
+        remedy="Write four numbers or two with commas between them, or check the path of the file.",
+        code="raster.aoi",
+    )
 
 
 def _no_area() -> PolicyError:

@@ -14,6 +14,7 @@ from longllava_domains.remote_sensing.raster import Raster
 from longllava_domains.remote_sensing.scene import SceneOrigin
 from longllava_domains.remote_sensing.stretch import Stretch
 from longllava_domains.remote_sensing.views.policy import GridPolicy
+from longllava_domains.vision_language import TAG_TOKENS
 from longllava_domains.visual import MapPlace, View, VisualSequence
 
 # Tokens of the sign between two frames, spelt as plain text.
@@ -88,6 +89,7 @@ def dates_sequence(rasters: Sequence[Raster], policy: GridPolicy | None = None) 
             code="raster.dates",
         )
     whole = policy or GridPolicy()
+    _require_room(whole, len(rasters))
     free = (whole.max_tokens - whole.reserved_tokens) // len(rasters)
     each = replace(
         whole,
@@ -112,6 +114,25 @@ def dates_sequence(rasters: Sequence[Raster], policy: GridPolicy | None = None) 
         ),
         left_out=first.left_out,
     )
+
+
+def _require_room(whole: GridPolicy, dates: int) -> None:
+    """Refuse a budget too small for a global view and a tile of each date, with the one that is not.
+
+    Raises:
+        PolicyError: It is.
+    """
+    each = whole.tokens_per_view + _BETWEEN_TOKENS + TAG_TOKENS
+    least = whole.reserved_tokens + dates * (each + each + 1)
+    if whole.max_tokens < least:
+        raise PolicyError(
+            f"{whole.max_tokens} tokens hold no global view and tile of each of {dates} dates beside "
+            f"the {whole.reserved_tokens} that are kept for question and answer.",
+            remedy=f"Raise max_tokens to {least} at least, or lower reserved_tokens or "
+            "tokens_per_view.",
+            code="raster.budget",
+            facts={"max_tokens": whole.max_tokens, "reserved_tokens": whole.reserved_tokens},
+        )
 
 
 def told(rasters: Sequence[Raster]) -> str:

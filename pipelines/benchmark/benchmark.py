@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from longllava_domains.errors import LongLlavaError
 from longllava_domains.evaluate import PROTOCOLS, Result
-from longllava_domains.evaluate.dispatch import explain_settings
+from longllava_domains.evaluate.dispatch import explain_settings, require_settings
 from longllava_domains.evaluate.predictions.inputs import PROMPT_MISMATCH
 from longllava_domains.evaluate.protocol import Protocol
 from longllava_domains.evaluate.visual import score_beside
@@ -166,6 +166,7 @@ class Benchmark:
     ) -> tuple[BenchmarkPlan, RunSettings]:
         """Read the data, and say what is asked, and under which choices."""
         named = named_protocols(benchmark, protocols, calibrated=chosen.calibration is not None)
+        require_settings(benchmark, named, chosen.scoring)
         if (data / SYNTHETIC_MARK).is_file():
             chosen = replace(chosen, synthetic=True)
         calibration = self._calibration(chosen.calibration)

@@ -3,17 +3,22 @@
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from longllava_domains.errors import LongLlavaError, OutputError, PolicyError
 from longllava_domains.units import short_hash
+
+_HASH: Final = re.compile(r"\b[0-9a-f]{8}\b")
+_MOST_NAMES: Final = 10_000  # names of a folder that are compared with a message unasked
 
 
 class ResultConsole(Console):
@@ -140,8 +145,11 @@ def refuse_together(*checks: Callable[[], object]) -> None:
 
 
 def names_argument(arguments: Sequence[str], message: str) -> bool:
-    """Return whether a message names a word of the command, by its hash."""
-    return any(short_hash(argument) in message for argument in arguments)
+    """Return whether a message names a word of the command, or a file in a folder of it, by its hash."""
+    if _HASH.search(message) is None:
+        return False
+    named = (name for argument in arguments for name, _ in _names(argument))
+    return any(short_hash(name) in message for name in islice(named, _MOST_NAMES))
 
 
 def reveal_paths(arguments: Sequence[str], message: str) -> None:
@@ -151,15 +159,27 @@ def reveal_paths(arguments: Sequence[str], message: str) -> None:
         arguments: As they were typed; whatever is no path is passed over.
         message: Of a refusal.
     """
+    told = set()
     for argument in arguments:
-        root = Path(argument)
         if argument.startswith("-"):
             continue
-        if not os.path.exists(argument):
-            if short_hash(argument) in message:
-                stderr.print(f"  {short_hash(argument)} is {argument}", markup=False)
+        for name, path in _names(argument):
+            if short_hash(name) in message and (name, path) not in told:
+                told.add((name, path))
+                stderr.print(f"  {short_hash(name)} is {path}", markup=False)
+
+
+def _names(argument: str) -> Iterator[tuple[str, str]]:
+    """Yield the names under which an argument, or what lies in it, may be hashed, each with its path."""
+    place = argument.partition("#")[0]  # FOLDER#PART, and LAYOUT:PLACE
+    words = dict.fromkeys((argument, place, place.partition(":")[2]))
+    for word in filter(None, words):
+        yield word, word
+        if not os.path.exists(word):
             continue
-        for path in [root, *(root.rglob("*") if root.is_dir() else ())]:
-            for name in {str(path), path.name, str(path.relative_to(root)) if path != root else ""}:
-                if name and short_hash(name) in message:
-                    stderr.print(f"  {short_hash(name)} is {path}", markup=False)
+        root = Path(word)
+        yield root.name, word
+        yield str(root), word
+        for path in root.rglob("*") if root.is_dir() else ():
+            for name in dict.fromkeys((path.name, str(path), str(path.relative_to(root)))):
+                yield name, str(path)

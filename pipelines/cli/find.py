@@ -151,7 +151,7 @@ def _searched(scene: str, domain: str | None) -> str:
     """Return the domain that the input is searched in; what nothing decides is looked at as a raster.
 
     Raises:
-        PolicyError: The input is of a domain that is not searched.
+        PolicyError: The input is of a domain that is not searched, or pictures are named as theirs.
     """
     from longllava_domains.pipelines.domains.registry import decide_domain
 
@@ -161,10 +161,11 @@ def _searched(scene: str, domain: str | None) -> str:
         if domain is not None or error.code in _NEVER_A_SCENE:
             raise
         return "remote_sensing"
-    if decided not in _SEARCHED:
+    if decided not in _SEARCHED or (domain is not None and decided == "image"):
+        scene = ", or search it as a scene: --domain remote_sensing" if decided == "image" else ""
         raise PolicyError(
             f"Nothing is searched in the domain {decided}: only slides and scenes are.",
-            remedy="Ask a question of it with longllava ask.",
+            remedy=f"Ask a question of it with longllava ask{scene}.",
             code="find.domain",
         )
     return "pathology" if decided == "pathology" else "remote_sensing"

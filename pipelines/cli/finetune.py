@@ -1,9 +1,8 @@
-"""Commands that teach: `finetune`, and `data check`, `data show`."""
+"""Commands that teach: `finetune`, and `publish` for what it made."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,31 +10,19 @@ from longllava_domains.errors import PolicyError, UnsupportedInputError
 from longllava_domains.pipelines.cli.console import progress, refuse_together, require_model, stdout
 from longllava_domains.pipelines.cli.options.numbers import at_least
 from longllava_domains.pipelines.cli.options.settings import read_changes
-from longllava_domains.pipelines.cli.options.shared import Model
 from longllava_domains.pipelines.cli.outputs import about, require_model_folder
+from longllava_domains.pipelines.cli.training_data import (
+    Evaluation,
+    Tokenizer,
+    open_evaluation,
+    require_evaluation,
+)
 from longllava_domains.units import counted
 
 if TYPE_CHECKING:
-    from longllava_domains.adapters.data.encode import Encoder
-    from longllava_domains.adapters.data.training_data import LossOn, TrainingData
     from longllava_domains.adapters.recipes.base import Recipe
     from longllava_domains.pipelines.fine_tune.result import FineTuned
 
-_LOOKED_AT: Final = 20  # rows, from which a file shows whether it is data at all
-data_commands = typer.Typer(help="Look at training data before it is trained on.")
-
-_Tokenizer = Annotated[str | None, typer.Option(help="A folder with tokenizer.json")]
-_Source = Annotated[str, typer.Argument(help="Folder or file; FOLDER#PART chooses a part of it")]
-_Layout = Annotated[
-    str,
-    typer.Option(
-        help="llava, sharegpt, hub, pubmedvision, fit-rs, vqa-rad, pathvqa, ct-rate or radgenome"
-    ),
-]
-_Evaluation = Annotated[
-    list[str] | None,
-    typer.Option(help="LAYOUT:PLACE of data that will be scored on; its rows are left out"),
-]
 _EvaluateEverySteps = Annotated[
     int,
     typer.Option(
@@ -47,16 +34,12 @@ _EvaluateRows = Annotated[
     int,
     typer.Option(help="Most rows of each that are measured; 0 for none", callback=at_least(0)),
 ]
-_LossOn = Annotated[
-    str | None, typer.Option(help="all or last; by default as the data's own trainer")
-]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(finetune)
     app.command()(publish)
-    app.add_typer(data_commands, name="data", no_args_is_help=True)
 
 
 def finetune(
@@ -64,11 +47,11 @@ def finetune(
     base: Annotated[str | None, typer.Option(help='"demo", a folder or a hub id')] = None,
     data: Annotated[str | None, typer.Option(help="Folder or file; FOLDER#PART for a part")] = None,
     output: Annotated[Path | None, typer.Option(help="New folder for the result")] = None,
-    tokenizer: _Tokenizer = None,
+    tokenizer: Tokenizer = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe, lora.rank=8")
     ] = None,
-    evaluation: _Evaluation = None,
+    evaluation: Evaluation = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest one")] = False,
     save_every_steps: Annotated[
         int, typer.Option(help="Steps between checkpoints", callback=at_least(1))
@@ -88,11 +71,11 @@ def finetune(
     show: Annotated[bool, typer.Option("--show", help="Print the recipe and stop")] = False,
 ) -> None:
     """Teach a model a domain: an adapter or a whole model, with its card."""
-    from longllava_domains.adapters.recipes.registry import recipe as recipe_named
-
     given = read_changes(changes or [])
-    chosen = recipe_named(recipe, **given)
-    _require_given(base, data, output, report_to, is_shown=show or data is None or output is None)
+    chosen = _chosen(recipe, given)
+    _require_given(
+        base, data, output, report_to, evaluation, is_shown=show or data is None or output is None
+    )
     if show:
         _show(chosen)
         return
@@ -109,7 +92,7 @@ def finetune(
     task = FineTune(chosen, require_model(base), tokenizer=tokenizer, typed=typed)
     with progress() as advance:
         made = task(
-            data, output, evaluation=_opened(evaluation), resume=resume,
+            data, output, evaluation=open_evaluation(evaluation), resume=resume,
             save_every_steps=save_every_steps, threads=threads, sharded=sharded,
             evaluate_every_steps=evaluate_every_steps, evaluate_rows=evaluate_rows,
             report_to=report_to, **_with_deepspeed(deepspeed),
@@ -119,9 +102,26 @@ def finetune(
     _saved(made)
 
 
+def _chosen(name: str, given: dict[str, Any]) -> "Recipe":
+    """Return a recipe with the changes that were typed.
+
+    Raises:
+        PolicyError: There is no such recipe or field, or no layout of that name.
+    """
+    from longllava_domains.adapters.data.open import require_layout
+    from longllava_domains.adapters.recipes.registry import recipe as recipe_named
+
+    chosen = recipe_named(name, **given)
+    if not chosen.mix:  # the parts of a mixture have layouts of their own
+        with about("--set layout"):
+            require_layout(chosen.layout)
+    return chosen
+
+
 def _require_given(
-    base: str | None, data: str | None, output: Path | None, report_to: str, *, is_shown: bool
-) -> None:
+    base: str | None, data: str | None, output: Path | None, report_to: str,
+    evaluation: list[str] | None, *, is_shown: bool,
+) -> None:  # fmt: skip
     """Refuse what was given and cannot be, also where the recipe is only shown.
 
     Raises:
@@ -139,6 +139,7 @@ def _require_given(
         lambda: require_report_to(report_to),
         lambda: None if base is None and is_shown else require_name(require_model(base)),
         lambda: None if data is None else require_training_data(data),
+        lambda: require_evaluation(evaluation),
         require_place,
     )
 
@@ -169,80 +170,6 @@ def publish(
     stdout.print(upload(folder, repository, private=not public), markup=False)
 
 
-@data_commands.command()
-def check(
-    source: _Source,
-    layout: _Layout = "llava",
-    model: Model = None,
-    tokenizer: _Tokenizer = None,
-    max_tokens: Annotated[
-        int, typer.Option(help="The most that a sample may have", callback=at_least(1))
-    ] = 40960,
-    evaluation: _Evaluation = None,
-    images: Annotated[bool, typer.Option("--images", help="Decode every image")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
-) -> None:
-    """Count what can be trained on, and say what will be dropped and why."""
-    from dataclasses import asdict
-
-    from longllava_domains.adapters.data.check import check_data
-    from longllava_domains.adapters.data.open import open_data
-
-    opened = open_data(source, layout)
-    _require_rows(opened)
-    encoder = _encoder(model, tokenizer)
-    with progress() as advance:
-        found = check_data(
-            opened, encoder, max_tokens=max_tokens, evaluation=_opened(evaluation), decode=images,
-            on_row=lambda rows: advance("check", rows, rows),
-        )  # fmt: skip
-    if as_json:
-        stdout.print_object(asdict(found.report))
-        return
-    for line in found.report.lines():
-        stdout.print(line, markup=False)
-    views, tokens = counted(int(found.views.sum()), "view"), int(found.tokens.sum())
-    stdout.print(
-        f"{views}, {counted(tokens, 'token')}, {int(found.learned.sum()):,} of them learned"
-    )
-    stdout.print(f"Terms ({opened.terms.licence}): {opened.terms.conditions}", markup=False)
-    if not found.report.kept:
-        raise typer.Exit(2)
-
-
-@data_commands.command(name="show")
-def show_row(
-    source: _Source,
-    row: Annotated[int, typer.Option(help="Which row, counted from 1")] = 1,
-    layout: _Layout = "llava",
-    model: Model = None,
-    tokenizer: _Tokenizer = None,
-    loss_on: _LossOn = None,
-) -> None:
-    """Print one row as it is trained on: what is learned stands between [[ and ]]."""
-    from dataclasses import replace
-    from itertools import islice
-
-    from longllava_domains.adapters.data.open import open_data
-    from longllava_domains.adapters.data.sample import REASONS, RowError
-
-    opened = open_data(source, layout)
-    found = next(islice(opened, max(row, 1) - 1, None), None)
-    if found is None or row < 1:
-        raise PolicyError(
-            f"The data has no row {row}.",
-            remedy="Rows are counted from 1; data check says how many there are.",
-            code="cli.row",
-        )
-    _, sample = found
-    if isinstance(sample, RowError):
-        why = f"Row {row} is dropped: it {REASONS[sample.reason]}."
-        stdout.print(f"{why}\n  Name the layout with --layout, or run data check.", markup=False)
-        raise typer.Exit(2)
-    encoder = replace(_encoder(model, tokenizer), loss_on=_learned(loss_on) or opened.loss_on)
-    stdout.print(encoder.show(sample), markup=False)
-
-
 def _with_deepspeed(configuration: Path | None) -> dict[str, Any]:
     """Return what hands a DeepSpeed configuration to the trainer.
 
@@ -260,69 +187,3 @@ def _with_deepspeed(configuration: Path | None) -> dict[str, Any]:
             code="extra.missing",
         )
     return {"deepspeed": str(configuration)}
-
-
-def _require_rows(data: "TrainingData") -> None:
-    """Refuse a file that is no data of its layout, before a model is asked for.
-
-    Raises:
-        UnsupportedInputError: Its first rows are none.
-    """
-    from itertools import islice
-
-    from longllava_domains.adapters.data.sample import REASONS, RowError
-
-    first = [sample for _, sample in islice(data, _LOOKED_AT)]
-    # A row whose layout lacks a field is data: the count says which field that is.
-    if all(
-        isinstance(one, RowError) and one.reason == "damaged_row" and not one.field for one in first
-    ):
-        if not first:
-            raise UnsupportedInputError(
-                "The file holds no row.",
-                remedy="Check that it is the right file, and whole; --layout says how it is laid out.",
-                code="training.rows",
-            )
-        raise UnsupportedInputError(
-            "This is no data of that layout: none of its first rows can be read as one; "
-            f"row 1 {REASONS['damaged_row']}.",
-            remedy="Check that the file is whole, or name the layout of the data with --layout; llava is "
-            "JSON or JSON Lines with conversations.",
-            code="training.rows",
-        )
-
-
-def _learned(text: str | None) -> "LossOn | None":
-    """Read which answers are learned.
-
-    Raises:
-        PolicyError: Neither all nor last.
-    """
-    known: dict[str | None, LossOn | None] = {None: None, "all": "all", "last": "last"}
-    if text in known:
-        return known[text]
-    raise PolicyError(
-        "What is learned is all answers or the last.",
-        remedy="Give --loss-on all or --loss-on last.",
-        code="cli.loss_on",
-    )
-
-
-def _encoder(model: str | None, tokenizer: str | None) -> "Encoder":
-    """Return what counts tokens as a model does, without its weights."""
-    from longllava_domains.adapters.data.encode import Encoder
-    from longllava_domains.model.checkpoint.load import open_checkpoint
-    from longllava_domains.model.checkpoint.source import locate
-    from longllava_domains.prompt import PromptTokenizer
-
-    folder = locate(require_model(model)).folder
-    speller = PromptTokenizer.from_folder(folder if tokenizer is None else tokenizer)
-    return Encoder(speller, open_checkpoint(folder).config)
-
-
-def _opened(evaluation: Sequence[str] | None) -> "list[TrainingData]":
-    """Open data sets given as LAYOUT:PLACE."""
-    from longllava_domains.adapters.data.open import open_data
-
-    pairs = [text.partition(":") for text in evaluation or ()]
-    return [open_data(place, layout) for layout, _, place in pairs]

@@ -23,6 +23,7 @@ from longllava_domains.pipelines.cli import (
     model,
     plan,
     send,
+    training_data,
     views,
 )
 from longllava_domains.pipelines.cli.console import (
@@ -72,8 +73,8 @@ def options(
 
 
 for group in (
-    answer, find, views, model, plan, finetune, calibrate, evaluate, benchmark, own, measures,
-    reproduce, harness, archive, send,
+    answer, find, views, model, plan, finetune, training_data, calibrate, evaluate, benchmark,
+    own, measures, reproduce, harness, archive, send,
 ):  # fmt: skip
     group.register(app)
 

@@ -20,6 +20,7 @@ from longllava_domains.pipelines.cli.options.shared import (
 from longllava_domains.pipelines.cli.options.slide import OPENING_SLIDE
 from longllava_domains.pipelines.cli.outputs import (
     about,
+    require_geojson,
     require_new,
     require_one_each,
     require_replaceable,
@@ -71,6 +72,7 @@ def views(
         require_picture(out)
         require_replaceable(out, path)
     with about("--geojson"):
+        require_geojson(geojson)
         require_new(geojson, path)
     require_one_each({"--out": out, "--geojson": geojson})
     decided = decide_domain(path, domain)

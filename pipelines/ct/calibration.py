@@ -64,7 +64,7 @@ class Calibration:
             )
         except FileNotFoundError:
             raise PolicyError(
-                "The file of the calibration is not there.",
+                "The file is not there.",
                 remedy="Check its path, or make one with longllava calibrate.",
                 code="calibration.file",
             ) from None

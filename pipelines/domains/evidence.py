@@ -15,7 +15,7 @@ Claim = Literal["no", "possible", "certain"]
 
 # VL Whole Slide Microscopy Image Storage (PS3.4 B.5).
 SLIDE_SOP_CLASS: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"
-_ENOUGH_FILES: Final = 64
+ENOUGH_FILES: Final = 64
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def evidence_of(source: str | Path) -> Iterator[Evidence]:
         if not path.exists():
             yield Evidence(str(source))
             return
-        for file in [path] if not path.is_dir() else islice(_files(path), _ENOUGH_FILES):
+        for file in [path] if not path.is_dir() else islice(_files(path), ENOUGH_FILES):
             yield Evidence(str(file), read_magic(file))
     except (OSError, ValueError) as error:
         # The exception's own text names the path. ValueError: a null character in it.

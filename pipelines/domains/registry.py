@@ -1,5 +1,6 @@
 """The domains there are, and which one an input belongs to: decided by evidence in its bytes."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
@@ -17,11 +18,12 @@ from longllava_domains.errors import (
 from longllava_domains.extras import absent_extras
 from longllava_domains.pipelines.domains.ct import CTDomain
 from longllava_domains.pipelines.domains.domain import Domain
-from longllava_domains.pipelines.domains.evidence import evidence_of
+from longllava_domains.pipelines.domains.evidence import ENOUGH_FILES, evidence_of
 from longllava_domains.pipelines.domains.image import ImageDomain
 from longllava_domains.pipelines.domains.names import require_as_named, require_no_text
 from longllava_domains.pipelines.domains.pathology import PathologyDomain
 from longllava_domains.pipelines.domains.remote_sensing import RemoteSensingDomain
+from longllava_domains.remote_sensing.recognise import member_names
 from longllava_domains.units import short_hash
 
 ENTRY_POINTS: Final = "longllava_domains.domains"
@@ -55,7 +57,7 @@ def decide_domain(source: str | Path, name: str | None = None, *others: str) -> 
         *others: Further inputs of the same question.
 
     Raises:
-        NotFoundError: Nothing is there, it cannot be read, or it is a folder without files.
+        NotFoundError: Nothing is there, it cannot be read, or it is a folder that no domain opens.
         DamagedInputError: A TIFF is cut short before anything says what it is.
         AmbiguousInputError: The evidence does not decide; the remedy names ``--domain``.
         UnsupportedInputError: There is no domain of that name, or a file is not what its name says.
@@ -81,7 +83,7 @@ def decide_domain(source: str | Path, name: str | None = None, *others: str) -> 
     if not found:
         require_no_text(source)
     if len(found) != 1:
-        raise _undecided(found)
+        raise _undecided(source, found)
     return domains()[found.pop()]
 
 
@@ -127,15 +129,43 @@ def claimed(source: str | Path) -> set[str]:
     return found
 
 
-def _undecided(found: set[str]) -> AmbiguousInputError:
-    names = [f"--domain {known}" for known in domains() if known in found or not found]
+def _undecided(source: str | Path, found: set[str]) -> AmbiguousInputError | NotFoundError:
+    may_be = found or set(domains())
+    able = _open_folder(source, may_be) if os.path.isdir(source) else may_be
+    if not able:
+        return NotFoundError(
+            "No domain opens this folder: it holds no DICOM, GeoTIFF or JPEG 2000 file.",
+            remedy="The folder of a CT or of a slide holds its DICOM files, that of a raster GeoTIFFs "
+            "or JPEG 2000 files; name any other file, such as a picture, itself.",
+            code="domain.undecided",
+        )
+    names = [f"--domain {known}" for known in domains() if known in able]
+    listed = " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
     return AmbiguousInputError(
         "Nothing in this input says whether it is a CT, a slide, a raster or a picture."
         if not found
         else f"This input can be of several domains: {', '.join(sorted(found))}.",
-        remedy=f"Name it: {', '.join(names[:-1])} or {names[-1]}.{_unread_evidence()}",
+        remedy=f"Name it: {listed}.{_unread_evidence()}",
         code="domain.undecided",
     )
+
+
+def _open_folder(folder: str | Path, names: set[str]) -> set[str]:
+    """Return those of these domains that may open a folder: a picture is never one."""
+    kinds = [evidence.kind for evidence in evidence_of(folder)]
+    # Who looked at the first files only cannot say what is not there.
+    has_dicom = "dicom" in kinds or len(kinds) >= ENOUGH_FILES
+    try:
+        has_rasters = bool(member_names(folder))
+    except NotFoundError:
+        has_rasters = False
+    opens = {
+        "ct": has_dicom,
+        "pathology": has_dicom,
+        "remote_sensing": has_rasters,
+        "image": False,
+    }
+    return {name for name in names if opens.get(name, True)}
 
 
 def _unread_evidence() -> str:

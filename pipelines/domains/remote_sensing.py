@@ -41,8 +41,12 @@ class RasterSettings:
     aoi: str | None = None
 
     def __post_init__(self) -> None:
-        if self.max_tokens is not None:  # the model's views take at least a token each
-            GridPolicy(max_tokens=self.max_tokens, tokens_per_view=1)
+        if self.max_tokens is None:
+            return
+        # The model is not known yet, and its views take at least a token each. What is too little
+        # for any is refused with the number for usual views, which is not refused again.
+        if self.max_tokens < GridPolicy(tokens_per_view=1).least_tokens:
+            GridPolicy(max_tokens=self.max_tokens)
 
 
 class RemoteSensingDomain:

@@ -26,6 +26,7 @@ from longllava_domains.pipelines.pathology.search import (
 from longllava_domains.pipelines.pathology.slide_input import GivenSlide, SlideInput
 from longllava_domains.pipelines.pathology.zoom import ClosestLook, first_look, look_closer
 from longllava_domains.pipelines.search.asking import OnProgress
+from longllava_domains.units import counted
 from longllava_domains.vision_language import (
     TAG_TOKENS,
     Sampling,
@@ -131,7 +132,7 @@ class PathologyQA(AsksAModel):
         chosen = policy or self.policy
         drawn = {} if sampling is None else {"sampling": sampling}
         wished: dict[str, Any] = {"max_new_tokens": max_new_tokens, **drawn}
-        chosen = chosen if zoom is None else _with_room(chosen, zoom)
+        chosen = chosen if zoom is None else _with_room(chosen, zoom, len(regions))
         source = SlideInput(slide, mpp)
         with source.opened() as opened:
             sequence = opened.to_sequence(chosen, regions=regions, tissue=tissue)
@@ -262,18 +263,31 @@ class PathologyQA(AsksAModel):
         return replace(chosen, token_logprobs=(), provenance=made), dict(votes)
 
 
-def _with_room(policy: TilePolicy, zoom: ZoomPolicy) -> TilePolicy:
+def _with_room(policy: TilePolicy, zoom: ZoomPolicy, regions: int) -> TilePolicy:
     """Return the policy of the first look, which leaves room for the closer ones.
 
     Raises:
         PolicyError: The closer looks alone fill the budget, or patches are asked one by one.
     """
-    room = policy.max_views - zoom.views
-    if policy.protocol == "vote-patches@1" or room < 2:
+    if policy.protocol == "vote-patches@1":
         raise PolicyError(
-            f"Closer looks of {zoom.views} views do not go with a budget of {policy.max_views} "
-            f"and {policy.protocol}.",
-            remedy="See fewer fields closer, raise max_views, or use joint-lowmag@1.",
+            f"Closer looks do not go with {policy.protocol}, which asks about patches one by one.",
+            remedy="See no fields closer, or use joint-lowmag@1.",
+            code="slide.zoom",
+        )
+    # A global view and a field of each region, or a field of each.
+    first = max(2, regions * (2 if policy.protocol == "joint-lowmag@1" else 1))
+    room = policy.max_views - zoom.views
+    if room < first:
+        fitting = (policy.max_views - first) // zoom.times**2
+        fewer = ""
+        if fitting >= 1:
+            together = ", all rounds together" if zoom.rounds > 1 else ""
+            fewer = f", or see {counted(fitting, 'field')} closer at most{together}"
+        raise PolicyError(
+            f"A budget of {policy.max_views} views does not hold closer looks of {zoom.views} views "
+            f"and the first look, which takes {first} at least.",
+            remedy=f"Raise max_views to {first + zoom.views} at least{fewer}.",
             code="slide.zoom",
         )
     return replace(policy, max_views=room)

@@ -146,3 +146,10 @@ def test_a_pipe_is_refused_at_once(tmp_path) -> None:
         ct.open_volume(tmp_path / "pipe")
     with pytest.raises(UnsupportedInputError):
         ct.open_volume(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["chest_phantom", "chest_phantom.nii.gz"])
+def test_a_repair_that_is_no_tuple_is_said_to_be_none(name) -> None:
+    with pytest.raises(PolicyError, match="a tuple of names is meant") as caught:
+        ct.open_volume(ROOT / "examples" / name, repair="tilt")
+    assert caught.value.remedy == 'Give a tuple, such as repair=("tilt",).'

@@ -102,3 +102,13 @@ def test_a_point_near_the_border_names_no_area_beyond_it(raster_file) -> None:
     """Family (neighbour): a point says where, and not how far around it."""
     raster = open_raster(raster_file("tiled"))
     assert "area.cut" not in raster.within(raster.pixel_to_lonlat(3, 3)).report.codes
+
+
+@pytest.mark.parametrize("hazard", ["tiled", "gcp_only", "lonlat_past_180"])
+def test_an_area_outside_is_told_where_the_scene_lies(raster_file, hazard) -> None:
+    """Family: a refusal that does not say what was found; bounds that are given are accepted."""
+    raster = open_raster(raster_file(hazard))
+    with pytest.raises(PolicyError, match="which lies in ") as caught:
+        raster.within("10,-60")
+    part = raster.within(caught.value.facts["bounds"])
+    assert (part.width, part.height) == (raster.width, raster.height)

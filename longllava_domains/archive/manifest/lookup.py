@@ -106,8 +106,8 @@ def forget(
     studies = set(scored.values()) or {origin.study_key for origin in where(key, linkage)}
     origins = [origin for study in studies for origin in _linked(study, linkage)]
     items = {origin.item_id for origin in origins}
-    for study in studies if output is not None else ():
-        items |= items_of(output, study).keys()
+    if output is not None:
+        items |= {item for study in studies for item in items_of(output, study)}
     gone = forget_items(output, items, ledger=ledger, documents=documents)
     _rewrite(manifest, lambda row: row["study_key"] not in studies)
     index = ScanIndex(manifest.with_name(manifest.name + ".index"))

@@ -116,14 +116,12 @@ def items_of(output: Path, key: str) -> dict[str, str]:
         NotFoundError: There are no results.
         DamagedInputError: A part cannot be read.
     """
-    found = {}
+    found: dict[str, str] = {}
     for spec in specs(output):
         parts = _parts(output, spec)
         for name in parts.names():
             rows = parts.read(name, ["item_id", "study_key"]).to_pylist()
-            found |= {
-                row["item_id"]: row["study_key"] for row in rows if key in row.values()
-            }
+            found |= {row["item_id"]: row["study_key"] for row in rows if key in row.values()}
     return found
 
 

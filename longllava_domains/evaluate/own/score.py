@@ -62,6 +62,7 @@ def score_own(
     results: str | Path,
     *,
     linkage: Path | None = None,
+    spec: str | None = None,
     findings: Sequence[str] | None = None,
     threshold: float = 0.5,
     smallest: int = SMALLEST,
@@ -74,6 +75,7 @@ def score_own(
         labels: The site's table; see `read_site_labels`.
         results: Where the model's scores lie; see `read_scores`.
         linkage: The archive's linkage file, where the table names study UIDs.
+        spec: Key of the spec of an archive's results, where there are several.
         findings: Columns of the table that are findings; by default all that hold 0 and 1.
         threshold: Probability from which a finding counts as present; a margin counts from 0.
         smallest: Least patients behind a figure that is shown.
@@ -86,7 +88,7 @@ def score_own(
     """
     _require_settings(threshold, smallest, draws)
     site = read_site_labels(labels, findings)
-    model = read_scores(Path(results), site.id_column, linkage)
+    model = read_scores(Path(results), site.id_column, linkage, spec)
     both = np.array([name in model.by_scan for name in site.ids], bool)
     shared = _shared_labels(site, model)
     cells, curves, calibrated = {}, {}, []

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from longllava_domains.errors import (
     AmbiguousInputError,
@@ -16,6 +16,8 @@ from longllava_domains.errors import (
 )
 from longllava_domains.evaluate.own.labels import ID_COLUMNS, scan_name
 from longllava_domains.evaluate.predictions import Row, read_table
+
+_SPEC: Final = "spec-"  # how the folder of a spec's parts begins, before its key
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,9 @@ class ModelScores:
     demo: bool = False
 
 
-def read_scores(place: Path, id_column: str, linkage: Path | None = None) -> ModelScores:
+def read_scores(
+    place: Path, id_column: str, linkage: Path | None = None, spec: str | None = None
+) -> ModelScores:
     """Read scores from wherever they lie.
 
     Args:
@@ -57,18 +61,26 @@ def read_scores(place: Path, id_column: str, linkage: Path | None = None) -> Mod
             column of its own or under ``probabilities``.
         id_column: The column that names scans in the site's table, in lower case.
         linkage: The archive's linkage file, for a table that names study UIDs.
+        spec: Key of the spec whose archive results are read, where there are several.
 
     Raises:
         NotFoundError: Nothing of these is there.
-        PolicyError: Results of several models or questions, or study UIDs without a linkage file.
+        PolicyError: Results of several models or questions and no spec or a strange one, a spec of
+            what has none, or study UIDs without a linkage file.
         AmbiguousInputError: A scan has several results.
         DamagedInputError: A file cannot be read.
     """
-    if place.is_file():
-        return _from_table(read_table(place, "results").rows)
     parts = sorted(place.glob("parts/*/*.parquet"))
     if parts:
-        return _from_archive(parts, id_column, linkage)
+        return _from_archive(_of_spec(parts, spec), id_column, linkage)
+    if spec is not None:
+        raise PolicyError(
+            "A spec is named, and these are no results of an archive run.",
+            remedy="Leave --spec out, or give the folder that archive run wrote to.",
+            code="own.specs",
+        )
+    if place.is_file():
+        return _from_table(read_table(place, "results").rows)
     reports = sorted(place.glob("*.json"))
     if not reports:
         raise NotFoundError(
@@ -79,14 +91,24 @@ def read_scores(place: Path, id_column: str, linkage: Path | None = None) -> Mod
     return _from_reports(reports)
 
 
-def _from_archive(parts: list[Path], id_column: str, linkage: Path | None) -> ModelScores:
-    specs = sorted({part.parent.name for part in parts})
-    if len(specs) > 1:
+def _of_spec(parts: list[Path], spec: str | None) -> list[Path]:
+    """Return the parts of one spec, which must be named where there are several."""
+    keys = sorted({part.parent.name.removeprefix(_SPEC) for part in parts})
+    wanted = None if spec is None else spec.removeprefix(_SPEC)
+    if wanted is None and len(keys) == 1:
+        return parts
+    if wanted not in keys:
+        models = f"{len(keys)} models or questions" if len(keys) > 1 else "one model and question"
         raise PolicyError(
-            f"The folder holds results of {len(specs)} models or questions.",
-            remedy="Give a folder with one spec below parts/.",
+            f"The folder holds results of {models}"
+            + (", and none is chosen." if wanted is None else ", and none has that key."),
+            remedy=f"Choose one of them with --spec: {', '.join(keys)}.",
             code="own.specs",
         )
+    return [part for part in parts if part.parent.name.removeprefix(_SPEC) == wanted]
+
+
+def _from_archive(parts: list[Path], id_column: str, linkage: Path | None) -> ModelScores:
     key = "item_id" if id_column == "item_id" else "study_key"
     uids = _study_uids(linkage) if id_column in ("studyinstanceuid", "study_uid") else None
     found: dict[str, dict[str, Score]] = {}
@@ -158,7 +180,14 @@ def _from_table(rows: tuple[Row, ...]) -> ModelScores:
     for place, row in enumerate(rows, 1):
         by_lower = {str(name).strip().lower(): name for name in row}
         column = next((by_lower[name] for name in ID_COLUMNS if name in by_lower), None)
-        name = None if column is None else scan_name(row[column])
+        if column is None:
+            *others, last = ID_COLUMNS
+            raise DamagedInputError(
+                f"No column of the scores is known as the id of a scan (row {place}).",
+                remedy=f"Call the column of the ids {', '.join(others)} or {last}.",
+                code="own.scores",
+            )
+        name = scan_name(row[column])
         if name is None:
             raise DamagedInputError(
                 f"Row {place} of the scores names no scan.",

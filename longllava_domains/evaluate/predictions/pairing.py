@@ -47,9 +47,11 @@ class Matching:
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
+                known = ", ".join(choice for choice in allowed if choice is not None)
+                left_out = ", or leave it out" if None in allowed else ""
                 raise PolicyError(
                     f"{name} cannot be {getattr(self, name)!r}.",
-                    remedy=f"Choose one of {', '.join(str(choice) for choice in allowed)}.",
+                    remedy=f"Choose one of {known}{left_out}.",
                     code=f"evaluate.{name}",
                 )
 

@@ -117,7 +117,7 @@ def _by_evidence(facts: BandFacts) -> BandChoice:
             return BandChoice(numbers, how)
     raise AmbiguousInputError(
         f"The raster has {len(data)} bands and does not say which are red, green and blue.",
-        remedy='Pass bands=(3, 2, 1), one band, or a sensor such as bands="sentinel-2".',
+        remedy='Pass bands=(3, 2, 1) or one band, or a sensor such as bands="sentinel-2".',
         code="raster.bands",
         facts={"bands": len(data)},
     )

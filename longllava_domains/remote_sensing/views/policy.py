@@ -53,14 +53,15 @@ class GridPolicy:
             raise PolicyError(
                 f"{self.max_tokens} tokens hold no global view and tile beside the "
                 f"{self.reserved_tokens} that are kept for question and answer.",
-                remedy=f"Raise max_tokens to {self._least_tokens} at least, or lower reserved_tokens "
+                remedy=f"Raise max_tokens to {self.least_tokens} at least, or lower reserved_tokens "
                 "or tokens_per_view.",
                 code="raster.budget",
                 facts={"max_tokens": self.max_tokens, "reserved_tokens": self.reserved_tokens},
             )
 
     @property
-    def _least_tokens(self) -> int:
+    def least_tokens(self) -> int:
+        """Smallest `max_tokens` that holds the global view and a tile."""
         each = self.tokens_per_view + TAG_TOKENS
         return self.reserved_tokens + each + each + 1
 

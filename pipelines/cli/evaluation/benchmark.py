@@ -9,6 +9,7 @@ from rich.table import Table
 
 from longllava_domains.evaluate.board import board_head, board_lines
 from longllava_domains.evaluate.datasets import require_data
+from longllava_domains.evaluate.dispatch import require_settings
 from longllava_domains.pipelines.benchmark.benchmark import Benchmark, RunSettings
 from longllava_domains.pipelines.benchmark.devices import SharedRun, ask_on_devices
 from longllava_domains.pipelines.benchmark.materials import domain_of
@@ -86,18 +87,18 @@ def _command(benchmark: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - 
         as_json: AsJson = False,
     ) -> None:
         """Run a benchmark."""
-        named_protocols(benchmark, protocol, calibrated=calibration is not None)
+        named = named_protocols(benchmark, protocol, calibrated=calibration is not None)
         require_data(data)
         chosen = RunSettings(
             max_new_tokens, limit, controls, seed, draws, synthetic,
             {**read_settings(settings), **({} if missing is None else {"missing": missing})},
             calibration,
         )  # fmt: skip
+        require_settings(benchmark, named, chosen.scoring)
         place = output or Path(f"longllava-{benchmark.replace('/', '-')}")
         require_folder(place, data)
-        name = require_model(model)
-        asked = SharedRun(name, loading, benchmark, data, place, tuple(protocol), chosen)
-        found = _finished(asked, gpus_of(devices))
+        run_of = (benchmark, data, place, tuple(protocol), chosen)
+        found = _finished(SharedRun(require_model(model), loading, *run_of), gpus_of(devices))
         if as_json:
             stdout.print_object(found.card.to_json())
         else:

@@ -27,6 +27,9 @@ def own(
     linkage: Annotated[
         Path | None, typer.Option(help="The archive's linkage file, for study UIDs")
     ] = None,
+    spec: Annotated[
+        str | None, typer.Option(help="Archive results: key of the spec, where there are several")
+    ] = None,
     finding: Annotated[
         list[str] | None, typer.Option(help="A column that is a finding; repeat for several")
     ] = None,
@@ -42,7 +45,7 @@ def own(
         require_apart(out, labels, results, linkage)
         require_writable(out, overwrite=True)
     found = score_own(
-        labels, results, linkage=linkage, findings=finding, threshold=threshold,
+        labels, results, linkage=linkage, spec=spec, findings=finding, threshold=threshold,
         smallest=smallest, draws=draws, seed=seed,
     )  # fmt: skip
     if out is not None:

@@ -78,7 +78,7 @@ def with_option(
         with_places: Repeat places on the disk, too: this terminal was allowed to show them.
     """
     name, value = blamed(code, options, arguments)
-    if name is None or name in message:
+    if name is None or name in message or message.startswith("--"):
         return message
     is_shown = (with_places or name not in _PLACES) and value is not None
     return f"{name} {value}: {message}" if is_shown else f"{name}: {message}"

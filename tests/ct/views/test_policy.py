@@ -85,3 +85,17 @@ def test_contradictions_are_refused(fields: dict[str, Any]) -> None:
 def test_unknown_json_fields_are_refused() -> None:
     with pytest.raises(PolicyError):
         SlicePolicy.from_json({"slices": 3})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("spacing_mm", "30"), ("slab_mm", "5"), ("slab_mm", [5]), ("count", "20"),
+        ("max_views", "20"), ("view_px", "336"), ("z_range_mm", "ab"), ("z_range_mm", ("0", "9")),
+        ("z_range_mm", (0, None)), ("z_range_mm", (1, 2, 3)), ("z_range_mm", 5),
+    ],
+)  # fmt: skip
+def test_what_is_no_number_is_refused_under_the_name_of_its_field(field: str, value: Any) -> None:
+    with pytest.raises(PolicyError, match=f"{field} must be ") as caught:
+        SlicePolicy(**{field: value})
+    assert caught.value.code == "policy.slices"

@@ -1,6 +1,7 @@
 """A site's own labels: figures against plain counting, subgroups, and what is too small to show."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +168,42 @@ def test_the_command_prints_and_writes(files, tmp_path: Path, capfd) -> None:
     assert "sex: female" in out
     assert "scored: 200" in out
     assert (tmp_path / "card.html").is_file()
+
+
+def test_scores_without_a_column_of_ids_are_told_which_names_are_known(files) -> None:
+    labels, scores = files
+    rows = [{"id2": row["VolumeName"], LABEL: 0.5} for row in json.loads(scores.read_text())]
+    with pytest.raises(DamagedInputError, match="No column of the scores is known") as caught:
+        score_own(labels, rows_file(scores.parent / "other.json", rows))
+    assert "item_id" in caught.value.remedy
+    assert caught.value.remedy.endswith("study or name.")
+
+
+def rows_file(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text(json.dumps(rows))
+    return path
+
+
+def test_one_spec_of_several_is_chosen_by_its_key(tmp_path: Path, capfd) -> None:
+    labels, scores = site(60)
+    results = archive_results(tmp_path / "results", scores)
+    shutil.copytree(results / "parts/spec-0", results / "parts/spec-1")
+    for number, row in enumerate(labels):
+        row["study_key"] = f"key{number}"
+        del row["VolumeName"]
+    table = rows_file(tmp_path / "labels.json", labels)
+    command = ["evaluate", "own", str(table), "--results", str(results), "--draws", "20"]
+    assert run(command) == 2
+    message, remedy = capfd.readouterr().err.splitlines()
+    assert "results of 2 models or questions, and none is chosen." in message
+    assert remedy.strip() == "Choose one of them with --spec: 0, 1."
+    assert run([*command, "--spec", "2"]) == 2
+    assert "and none has that key." in capfd.readouterr().err
+    for key in ("1", "spec-1"):
+        assert run([*command, "--spec", key]) == 0
+        assert "scored: 59" in capfd.readouterr().out
+
+
+def test_a_spec_of_what_has_none_is_refused(files) -> None:
+    with pytest.raises(PolicyError, match="no results of an archive run"):
+        score_own(*files, spec="0")

@@ -1,5 +1,6 @@
 """What is cheap to see is refused before an input is read, and a refusal says which file it is about."""
 
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -179,3 +180,35 @@ def test_what_tired_people_type_is_told_in_words_that_help(
     (tmp_path / "adapter/adapter_config.json").write_text("{}")
     assert run(arguments) == 2
     assert told in " ".join(capfd.readouterr().err.split())
+
+
+@pytest.mark.parametrize("too_few", ["1", "1038", "1039", "1324"])
+def test_the_first_refusal_of_a_budget_names_one_that_is_accepted(
+    too_few: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_scene(str(tmp_path / "scene.tif"))
+    views = ["views", str(tmp_path / "scene.tif"), "--out", str(tmp_path / "v.png"), "--max-tokens"]
+    assert run([*views, too_few]) == 2
+    named = re.search(r"Raise --max-tokens to (\d+) at least", capfd.readouterr().err)
+    assert named is not None
+    assert run([*views, named[1]]) == 0
+
+
+@pytest.mark.parametrize(
+    ("area", "said"),
+    [
+        ("nope.geojson", "a GeoJSON file that is there, not a file that is not there."),
+        ("cut.geojson", "is damaged or cut short: it is not JSON."),
+        ("10,10", "the raster, which lies in -75.0000"),
+    ],
+)
+def test_an_area_that_is_refused_says_what_was_found(
+    area: str, said: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_scene("scene.tif")
+    Path("cut.geojson").write_text('{"type": "Polygon", "coordin')
+    assert run(["views", "scene.tif", "--out", "v.png", "--aoi", area]) == 2
+    told = capfd.readouterr().err
+    assert said in told
+    assert "Did you mean" not in told

@@ -112,3 +112,42 @@ def test_what_cannot_be_scored_is_refused_with_the_choices(
 ) -> None:
     assert run(["evaluate", *arguments]) == 2
     assert said in capfd.readouterr().err
+
+
+def test_a_policy_for_missing_answers_that_is_none_is_refused_with_those_that_are(
+    files: Path, capfd
+) -> None:
+    for typed in ("drp", "None"):
+        assert run(["evaluate", *SCORE, "--missing", typed]) == 2
+        message, remedy = capfd.readouterr().err.splitlines()
+        assert f"--missing cannot be '{typed}'." in message
+        assert remedy.endswith("Choose one of error, wrong, drop, or leave it out.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "foo=1"], "of vqa-rad has no setting foo."),
+        (["--set", "foo=1", "--protocol", "strict"], "of vqa-rad have no setting foo."),
+        (["--missing", "drp"], "--missing cannot be 'drp'."),
+    ],
+)
+def test_a_run_refuses_a_setting_of_no_protocol_before_the_model_is_loaded(
+    arguments: list[str], message: str, files: Path, capfd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("longllava_domains.pipelines.cli.evaluation.benchmark.load", refuse)
+    command = [
+        "evaluate",
+        "vqa-rad",
+        "--model",
+        "demo",
+        "--data",
+        "data",
+        "--protocol",
+        "llava-med",
+    ]
+    assert run([*command, "--no-controls", *arguments]) == 2
+    assert message in capfd.readouterr().err

@@ -1,10 +1,12 @@
 """`finetune`, `data check` and `data show`, as a shell sees them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import training_sets
+from PIL import Image
 from write_tiny import write_tiny
 
 from longllava_domains.pipelines.cli.main import run
@@ -120,3 +122,119 @@ def test_the_field_that_rows_lack_is_named(
     assert field in told
     assert run(["data", "check", str(data), "--model", "demo"]) == 2
     assert field in capfd.readouterr().out
+
+
+def own_rows(folder: Path) -> str:
+    """Four rows with a picture, and a fifth whose picture is not there."""
+    rows = []
+    for number in range(5):
+        if number < 4:
+            Image.new("RGB", (24, 24), (number * 40, 9, 9)).save(folder / f"{number}.png")
+        turns = [("human", f"<image>\nWhat {number}?"), ("gpt", "red " * number + "x")]
+        said = [{"from": who, "value": text} for who, text in turns]
+        rows.append({"image": f"{number}.png", "conversations": said})
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return str(folder / "rows.jsonl")
+
+
+def test_a_part_of_a_file_is_refused_because_a_file_has_none(base, tmp_path: Path, capfd) -> None:
+    data = f"{own_rows(tmp_path)}#test"
+    output = ["--output", str(tmp_path / "run")]
+    for command in (
+        ["data", "check", data, "--model", base],
+        ["finetune", "own-lora", "--base", base, "--data", data, *output],
+    ):
+        assert run(command) == 2
+        message, remedy = capfd.readouterr().err.splitlines()
+        assert (
+            message
+            == "Refused: The training data is one file, and a file has no parts to choose from."
+        )
+        assert "Leave out the #" in remedy
+
+
+def test_a_layout_that_is_none_is_refused_where_a_recipe_is_only_shown(capfd) -> None:
+    assert run(["finetune", "own-lora", "--show", "--set", "layout=foo"]) == 2
+    said = capfd.readouterr()
+    assert "--set layout: There is no layout of training data of that name." in said.err
+    assert "layout: foo" not in said.out
+    assert run(["finetune", "own-lora", "--show", "--set", "layout=sharegpt"]) == 0
+
+
+def test_data_show_says_that_a_row_it_shows_is_dropped(base, tmp_path: Path, capfd) -> None:
+    command = ["data", "show", own_rows(tmp_path), "--model", base, "--row"]
+    assert run([*command, "5"]) == 0
+    first, *shown = capfd.readouterr().out.splitlines()
+    assert first == (
+        "Row 5 is dropped from training (missing_image): the row names an image that is not there."
+    )
+    assert "[[" in "".join(shown)
+    assert run([*command, "4"]) == 0
+    assert "dropped" not in capfd.readouterr().out
+
+
+def test_data_show_says_that_a_row_repeats_an_earlier_one(base, tmp_path: Path, capfd) -> None:
+    rows = Path(own_rows(tmp_path))
+    lines = rows.read_text().splitlines()
+    rows.write_text("\n".join([*lines[:2], lines[0]]))
+    assert run(["data", "show", str(rows), "--model", base, "--row", "3"]) == 0
+    assert "Row 3 is dropped from training (duplicate)" in capfd.readouterr().out
+
+
+def test_rows_that_are_too_long_are_answered_with_the_setting_that_holds_them(
+    base, tmp_path: Path, capfd
+) -> None:
+    command = ["finetune", "own-lora", "--base", base, "--data", own_rows(tmp_path), "--output",
+               str(tmp_path / "run"), "--set", "tokens_per_row=8"]  # fmt: skip
+    assert run(command) == 2
+    message, remedy = capfd.readouterr().err.splitlines()
+    assert "4 too_long, 1 missing_image" in message
+    named = re.search(r"--set tokens_per_row=(\d+) holds the rows that are too long", remedy)
+    assert named is not None
+    assert "Mend the other rows" in remedy
+    check = ["data", "check", own_rows(tmp_path), "--model", base, "--json", "--max-tokens"]
+    assert run([*check, named[1]]) == 0
+    assert "too_long" not in json.loads(capfd.readouterr().out)["dropped"]
+    assert run([*check, str(int(named[1]) - 1)]) == 0
+    assert json.loads(capfd.readouterr().out)["dropped"]["too_long"] == 1
+
+
+def test_a_file_of_a_folder_that_is_no_list_is_named_where_paths_may_be_shown(
+    base, tmp_path: Path, capfd
+) -> None:
+    own_rows(tmp_path)
+    (tmp_path / "DOE_JOHN.json").write_text('[{"a": 1}, {"b"')
+    command = ["data", "check", str(tmp_path), "--model", base]
+    assert run(command) == 2
+    hidden = capfd.readouterr().err
+    assert "DOE" not in hidden
+    assert hidden.rstrip().endswith("--show-paths names it.")
+    assert run([*command, "--show-paths"]) == 2
+    shown = capfd.readouterr().err.splitlines()
+    assert "is not a whole JSON list" in shown[0]
+    assert shown[2].endswith(f" is {tmp_path / 'DOE_JOHN.json'}")
+    assert shown[2].split()[0] in shown[0]
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "message", "remedy"),
+    [
+        ("vqa-rad", "has no colon and no place.", "Write --evaluation vqa-rad:FOLDER"),
+        ("pathvqa:", "has no place.", "Write --evaluation pathvqa:FOLDER"),
+        ("vqa-rad:nope", "--evaluation: The evaluation data is not there", "that exists"),
+        ("foo:nope", "--evaluation: There is no layout", "Use one of"),
+    ],
+)
+def test_data_to_be_scored_on_are_refused_under_their_option(
+    evaluation: str, message: str, remedy: str, base, tmp_path: Path, capfd
+) -> None:
+    data = own_rows(tmp_path)
+    output = ["--output", str(tmp_path / "run")]
+    for command in (
+        ["data", "check", data, "--layout", "llava", "--model", base],
+        ["finetune", "own-lora", "--base", base, "--data", data, *output],
+    ):
+        assert run([*command, "--evaluation", evaluation]) == 2
+        said = capfd.readouterr().err.splitlines()
+        assert message in said[0]
+        assert remedy in said[1]

@@ -117,7 +117,7 @@ BENCHMARK = ["evaluate", "vqa-rad", "--protocol", "all", "--model", "absent", "-
         (["ask", "photo.jpg", PHANTOM, "What?", "--model", "absent"], "Input 2 is a CT, and what"),
         (["ask", PHANTOM, "photo.jpg", "What?", "--model", "absent"], "Input 2 is a picture, and"),
         (["ask", "photo.jpg", "is", "it", "red", "--model", "absent"], "2 words before the last"),
-        (["ask", "scene.tif", "What?", "--model", "absent", "--max-tokens", "9"], "Raise --max-tokens to 1039 at least."),
+        (["ask", "scene.tif", "What?", "--model", "absent", "--max-tokens", "9"], "Raise --max-tokens to 1325 at least."),
         (CALIBRATE, "The folder of the reports is not there."),
         ([*BENCHMARK, "--data", "nowhere"], "nothing has the name that was given as --data."),
         (["evaluate", "data", "vqa-rad", "nowhere"], "the name that was given as FOLDER."),

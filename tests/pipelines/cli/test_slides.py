@@ -100,3 +100,32 @@ def test_out_and_evidence_mean_nothing_for_a_ct(capfd) -> None:
     phantom = str(Path(__file__).parents[3] / "examples/chest_phantom")
     assert run(["ask", phantom, "What?", "--model", "demo", "--out", "a.json"]) == 2
     assert "--out" in capfd.readouterr().err
+
+
+def test_annotations_of_views_end_as_geojson_before_anything_is_read(
+    slide: str, tmp_path: Path, capfd
+) -> None:
+    views = ["views", slide, "--out", str(tmp_path / "b.png"), "--geojson"]
+    assert run([*views, str(tmp_path / "s.txt")]) == 2
+    assert "End it with .geojson or .json." in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("regions", "least"), [(0, 18), (2, 20)])
+def test_closer_looks_name_the_least_budget_that_is_accepted(
+    slide: str, capfd, regions: int, least: int
+) -> None:
+    parts = ["--region", "100,100,200,200", "--region", "400,100,200,200"][: 2 * regions]
+    ask = ["ask", slide, "Which is denser?", *FEW, "--zoom", "1", *parts, "--most"]
+    assert run([*ask, "3"]) == 2
+    assert f"Raise --most to {least} at least.\n" in capfd.readouterr().err
+    assert run([*ask, str(least - 1)]) == 2
+    assert run([*ask, str(least)]) == 0
+
+
+def test_closer_looks_offer_only_what_can_be_done(slide: str, capfd) -> None:
+    ask = ["ask", slide, "Where?", *FEW, "--zoom", "3"]
+    assert run([*ask, "--most", "20"]) == 2
+    assert "or see 1 field closer at most" in capfd.readouterr().err
+    assert run([*ask, "--protocol", "vote-patches@1"]) == 2
+    assert "or use joint-lowmag@1." in capfd.readouterr().err

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from blank_scene import write_scene
 from PIL import Image
 
 from longllava_domains.pipelines.cli.main import run
@@ -126,3 +127,30 @@ def test_a_search_without_boxes_shows_an_answer_and_says_what_it_needs(
     assert len(lines[-2]) < 120
     assert "without an adapter" in lines[-1]
     assert "--adapter" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["find", "photo.png", "ship", "--domain", "image", "--model", "absent"],
+         "or search it as a scene: --domain remote_sensing."),
+        (["views", "mixed", "--out", "a.png"], "it holds no DICOM, GeoTIFF or JPEG 2000 file."),
+        (["views", "junk", "--out", "a.png"], "name any other file, such as a picture, itself."),
+        (["views", "with_scene", "--out", "a.png"], "Name it: --domain remote_sensing."),
+    ],
+)  # fmt: skip
+def test_a_domain_that_would_be_refused_is_not_proposed_nor_ignored(
+    arguments: list[str], said: str, tmp_path: Path, capfd, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("mixed", "junk", "with_scene"):
+        (tmp_path / name).mkdir()
+    for place in (".", "mixed", "with_scene"):
+        Image.new("RGB", (64, 64)).save(f"{place}/photo.png")
+    (tmp_path / "mixed/README.md").write_text("Pictures of a ship.")
+    (tmp_path / "junk/a.dcm").write_text("no DICOM")
+    write_scene("with_scene/scene.tif")
+    assert run(arguments) == 2
+    told = capfd.readouterr().err
+    assert said in told
+    assert "--domain image" not in told

@@ -150,7 +150,7 @@ def test_each_question_has_closer_looks_of_its_own(path: Path) -> None:
 
 def test_closer_looks_that_cannot_be_are_refused(path: Path) -> None:
     slide_qa = PathologyQA(Looker(), policy=POLICY)
-    with pytest.raises(PolicyError, match="64 views do not go with a budget of 40"):
+    with pytest.raises(PolicyError, match="budget of 40 views does not hold closer looks of 64"):
         slide_qa(path, "What?", zoom=ZoomPolicy())
     with pytest.raises(PolicyError, match="vote"):
         slide_qa(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from longllava_domains.errors import AmbiguousInputError, PolicyError
+from longllava_domains.errors import AmbiguousInputError, LongLlavaError, PolicyError
 from longllava_domains.remote_sensing import open_raster
 from longllava_domains.remote_sensing.io.bands import SENSORS, BandFacts, choose_bands
 
@@ -100,3 +100,14 @@ def test_a_file_is_shown_in_the_order_its_band_names_say(raster_file) -> None:
 def test_alpha_is_never_a_colour(raster_file) -> None:
     raster = open_raster(raster_file("alpha_and_nodata"))
     assert (raster.source.numbers, raster.source.alpha) == ((1, 2, 3), 4)
+
+
+def test_bands_to_pass_are_typed_without_spaces() -> None:
+    from longllava_domains.pipelines.cli.options.remedies import typed
+
+    for given, bands in ((facts(5), None), (facts(5), "sentinel-2")):
+        with pytest.raises(LongLlavaError) as caught:
+            choose_bands(given, bands)
+        told = typed(caught.value.remedy, "views", {"--bands"})
+        assert "--bands 3,2,1" in told
+        assert "3, 2" not in told
