@@ -5,6 +5,7 @@ are first used.
 """
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +13,12 @@ if TYPE_CHECKING:
     from longllava_domains.model import load_model as load_model
 
 __version__ = "0.1.0"
+
+# Python that starts in the root of a checkout takes this folder before what is installed, and two
+# packages lie beside it there.
+_HERE = Path(__file__).parent
+if not (_HERE / "pipelines").exists() and (_HERE.parent / "pipelines/__init__.py").is_file():
+    __path__.append(str(_HERE.parent))
 
 _PACKAGES = (
     "adapters",

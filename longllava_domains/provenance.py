@@ -61,6 +61,8 @@ _NOTICES: Final = frozenset(
         "A region reaches beyond the slide: the part inside is shown.",
         "The model's card names no training on pathology slides.",
         # of computed tomography
+        "The header names another region of the body than the one asked for.",
+        "The header names another contrast phase than the one asked for.",
         "One slice is shown: the distance asked for between slices is longer than the scan.",
         "The header names the head, and no window shown is for it: there are brain and others.",
         "Slices are shown as they were acquired, without a grid: the gantry was tilted.",

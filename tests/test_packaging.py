@@ -135,6 +135,20 @@ def test_the_version_stands_once_and_the_changelog_and_the_citation_know_it() ->
     assert f"version: {version}" in (ROOT / "CITATION.cff").read_text()
 
 
+def test_python_in_the_root_of_a_checkout_finds_all_packages_of_it() -> None:
+    """Family: the folder of the checkout hides what is installed, and holds a part of it."""
+    program = (
+        "import longllava_domains.pipelines as p, longllava_domains.adapters; print(p.__file__)"
+    )
+    root = Path(__file__).parents[1]
+    # -S: nothing is installed, so that an editable install does not help.
+    ran = subprocess.run(
+        [sys.executable, "-S", "-c", program], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert Path(ran.stdout.strip()) == root / "pipelines/__init__.py"
+
+
 def test_a_strict_editable_install_is_typed(tmp_path: Path) -> None:
     """The default one maps folders by a hook that type checkers do not run; this one makes links."""
     source, place = tmp_path / "source", tmp_path / "venv"

@@ -105,8 +105,7 @@ def place_views(turns: Sequence[str], views: Arrangement) -> list[str]:
         return [views.lead() + turns[0], *turns[1:]] if views.count else list(turns)
     if markers != views.count:
         raise PromptError(
-            f"The words <image> stand {markers} times in the text, some of them perhaps in its prompt, and "
-            f"there are {views.count} views.",
+            f"The text has {markers} <image> markers, and there are {views.count} views.",
             remedy="Leave <image> out: then the views come first. Or write it once for each view.",
             code="prompt.markers",
             facts={"markers": markers, "views": views.count},

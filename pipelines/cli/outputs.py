@@ -169,8 +169,15 @@ def require_replaceable(
     require_writable(output, overwrite=True)
     if not output.exists():
         return
-    with open_regular(output) as opened:
-        content = opened.read(_LOOKED_AT_BYTES)
+    try:
+        with open_regular(output) as opened:
+            content = opened.read(_LOOKED_AT_BYTES)
+    except OSError:
+        raise OutputError(
+            "What is there already is no file that can be read.",
+            remedy="Give the name of a new file.",
+            code="cli.replace",
+        ) from None
     if content and not any(mark in content for mark in ours):
         raise OutputError(
             "A file of that name is there already, and is no earlier output of this program.",

@@ -112,7 +112,10 @@ def show_row(
     _, sample = found
     if isinstance(sample, RowError):
         why = f"Row {row} is dropped: it {REASONS[sample.reason]}."
-        stdout.print(f"{why}\n  Name the layout with --layout, or run data check.", markup=False)
+        stdout.print(
+            f"{why}\n  Check that the file is whole, or name its layout with --layout: longllava data check says more.",
+            markup=False,
+        )
         raise typer.Exit(2)
     encoder = replace(_encoder(model, tokenizer), loss_on=_learned(loss_on) or opened.loss_on)
     earlier = (before for _, before in islice(opened, row - 1))

@@ -54,6 +54,8 @@ WHY_CHOSEN: Final = {
     "slices": "most slices",
     "sharp_available": "a sharp reconstruction is there, too",
     "other_range": "others cover another range",
+    "another_region": "though of another region than was asked for",
+    "another_phase": "though of another phase than was asked for",
 }
 """Code of a choice of series -> why it was chosen, in words."""
 

@@ -7,6 +7,10 @@ from longllava_domains.ct.slice_source import SliceStack
 from longllava_domains.ct.views.policy import SlicePolicy
 
 _OTHER_KERNEL: Final = "The reconstruction kernel is not the one asked for."
+_ANOTHER: Final = {
+    "choice.another_region": "The header names another region of the body than the one asked for.",
+    "choice.another_phase": "The header names another contrast phase than the one asked for.",
+}
 _SHARP: Final = "The lung window shows a soft reconstruction, and the study has a sharp one."
 _NO_GRID: Final = "Slices are shown as they were acquired, without a grid: "
 # Report codes of a loader -> what they mean to a reader.
@@ -43,6 +47,7 @@ def notices_of(volume: SliceStack, policy: SlicePolicy) -> list[str]:
     found = []
     if policy.kernel is not None and kernel not in (policy.kernel, "unknown"):
         found.append(_OTHER_KERNEL)
+    found += [said for code, said in _ANOTHER.items() if code in codes]
     if not volume.has_grid:
         found += [_NO_GRID + why for code, why in _WHY_NO_GRID.items() if code in codes]
     names = {window if isinstance(window, str) else window.name for window in policy.windows_shown}

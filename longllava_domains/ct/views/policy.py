@@ -114,7 +114,7 @@ class SlicePolicy:
         low, high = self.z_range_mm or (0.0, 1.0)
         rules: list[tuple[bool, str]] = [
             (bool(names), "it names no window"),
-            (len(set(names)) == len(names), "two windows have the same name"),
+            (len(set(names)) == len(names), "two windows have the same name: leave one out"),
             (self.spacing_mm is None or self.count is None, "spacing_mm and count are both given"),
             (_positive(self.spacing_mm), "spacing_mm must be above 0"),
             (_positive(self.slab_mm), "slab_mm must be above 0"),

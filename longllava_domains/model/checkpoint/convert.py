@@ -99,8 +99,8 @@ def _write_text_model(
 ) -> None:
     if not plain:
         raise PolicyError(
-            "The language model alone is written as it is.",
-            remedy="Convert first, then write the language model of the result.",
+            "The language model alone is written as it is: neither made dense nor put into 8 bits.",
+            remedy="Convert first without --text-model, then convert the result with --text-model alone.",
             code="convert.options",
         )
     whole = load_checkpoint(folder)

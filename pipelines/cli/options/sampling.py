@@ -32,10 +32,11 @@ def given(
     draws = {name: value for name, value in said.items() if value is not None}
     if not draws and repetition_penalty is None:
         return None
-    if draws.keys() == {"seed"}:
+    idle = [name for name in ("top_p", "seed") if name in draws]
+    if idle and (temperature == 0 or draws.keys() == {"seed"}):
         raise PolicyError(
-            "--seed would change nothing: the most likely token is taken each time.",
-            remedy="Leave it out, or add --temperature 1 to draw tokens.",
+            f"--{idle[0].replace('_', '-')} would change nothing: the most likely token is taken each time.",
+            remedy="Leave it out, or use --temperature 1 to draw tokens.",
             code="cli.alone",
         )
     wished: dict[str, Any] = draws or {"temperature": 0.0}
@@ -52,7 +53,9 @@ SAMPLING: Final = OptionGroup(
     given,
     {
         "temperature": _option(float, "draw tokens, bolder above 1; 0 takes the most likely one"),
-        "top_p": _option(float, "draw among the tokens that together have this probability"),
+        "top_p": _option(
+            float, "draw among the tokens that together have this probability, at temperature 1"
+        ),
         "repetition_penalty": _option(float, "above 1, repetition is less likely"),
         "seed": _option(int, "of the draws; the same one gives the same text"),
     },

@@ -116,6 +116,25 @@ def test_a_ct_is_shown_in_as_many_views_as_were_asked_for(capfd) -> None:
     assert "smaller than the number of windows" in capfd.readouterr().err
 
 
+def test_a_purpose_that_the_series_does_not_serve_is_told(capfd) -> None:
+    ask = ["ask", PHANTOM, "Is there a nodule?", "--model", "demo", "--max-new-tokens", "1"]
+    assert run([*ask, "--most", "6", "--purpose", "abdomen"]) == 0
+    assert "another region of the body than the one asked for" in capfd.readouterr().out
+    assert run([*ask, "--most", "6", "--purpose", "chest"]) == 0
+    assert "another region" not in capfd.readouterr().out
+
+
+def test_what_draws_nothing_beside_a_temperature_of_0_is_refused(capfd) -> None:
+    ask = ["ask", PHANTOM, "Is there a nodule?", "--model", "demo", "--temperature", "0"]
+    assert run([*ask, "--top-p", "0.5"]) == 2
+    assert "--top-p would change nothing" in capfd.readouterr().err
+
+
+def test_a_device_is_no_place_for_a_report(capfd) -> None:
+    assert run(["report", PHANTOM, "--model", "demo", "--out", "/dev/null"]) == 2
+    assert "Give the name of a new file." in capfd.readouterr().err
+
+
 def test_markers_of_views_in_a_question_are_left_out(capfd) -> None:
     ask = ["ask", PHANTOM, "Is there <image> a nodule?", "--model", "demo", "--every-mm", "100"]
     assert run(ask) == 2

@@ -279,7 +279,8 @@ def test_why_a_series_was_chosen_is_said_in_words() -> None:
     }  # fmt: skip
     (line,) = series_lines({**series, "chosen_by": ["choice.only"]})
     assert line.endswith("; chosen: the only series")
-    others = {"only", "only_volume", "asked", "slices", "sharp_available", "other_range"}
+    others = {"only", "only_volume", "asked", "slices", "sharp_available", "other_range",
+              "another_region", "another_phase"}  # fmt: skip
     assert set(ranking._CRITERIA) | others == set(WHY_CHOSEN)
 
 

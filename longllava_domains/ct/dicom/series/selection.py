@@ -18,6 +18,7 @@ from longllava_domains.ct.dicom.series.table import (
 )
 from longllava_domains.errors import AmbiguousInputError, NotFoundError, UnsupportedInputError
 
+_ANOTHER: Final = 2  # rank of a region or phase that is another than was asked for
 _NO_PURPOSE: Final = Purpose()
 _A_PART: Final = "The best one is a part of a series, whose other images lie elsewhere."
 
@@ -61,7 +62,7 @@ def choose(
         index = _asked_for(rows, series, wanted)
         return _chosen(rows, index, "asked", "asked for", ())
     if len(rows) == 1 and rows[0].kind not in ("localizer", "map"):
-        return _chosen(rows, 0, "only", "the only series", ())
+        return _noting_purpose(_chosen(rows, 0, "only", "the only series", ()), purpose)
     able = [
         i
         for i, row in enumerate(rows)
@@ -84,7 +85,7 @@ def choose(
     best, (code, why) = ranking.order[0], ranking.why()
     found = _chosen(rows, best, code, why, ())
     _note_others(found, able)
-    return found
+    return _noting_purpose(found, purpose)
 
 
 def _chosen(
@@ -93,6 +94,16 @@ def _chosen(
     return SeriesChoice(
         index, Counter({f"choice.{code}": 1}), {}, _with_reasons(rows, index, why, equals)
     )
+
+
+def _noting_purpose(found: SeriesChoice, purpose: Purpose) -> SeriesChoice:
+    """Note a region or phase that was asked for and that the best series says it has not."""
+    best = found.rows[found.index]
+    if purpose.region_rank(best.body_part) == _ANOTHER:
+        found.codes["choice.another_region"] = 1
+    if purpose.phase_rank(best.phase) == _ANOTHER:
+        found.codes["choice.another_phase"] = 1
+    return found
 
 
 def _note_others(found: SeriesChoice, able: list[int]) -> None:
