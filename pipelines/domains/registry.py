@@ -139,9 +139,7 @@ def _undecided(source: str | Path, found: set[str]) -> AmbiguousInputError | Not
             "or JPEG 2000 files; name any other file, such as a picture, itself.",
             code="domain.undecided",
         )
-    absent = {extra.replace("-", "_") for extra in absent_extras()}
-    here = [known for known in domains() if known in able and known not in absent]
-    names = [f"--domain {known}" for known in here or sorted(able)]
+    names = [f"--domain {known}" for known in domains() if known in able]
     listed = " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
     return AmbiguousInputError(
         "Nothing in this input says whether it is a CT, a slide, a raster or a picture."
