@@ -54,7 +54,8 @@ SAMPLING: Final = OptionGroup(
     {
         "temperature": _option(float, "draw tokens, bolder above 1; 0 takes the most likely one"),
         "top_p": _option(
-            float, "draw among the tokens that together have this probability, at temperature 1"
+            float,
+            "draw among the tokens that together have this probability (at temperature 1, if none is given)",
         ),
         "repetition_penalty": _option(float, "above 1, repetition is less likely"),
         "seed": _option(int, "of the draws; the same one gives the same text"),
