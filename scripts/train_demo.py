@@ -56,7 +56,7 @@ class Lengths:
     chests: int = 100
     scenes: int = 120
     slides: int = 50
-    tower_steps: int = 9_500
+    tower_steps: int = 6_000
     language_steps: int = 4_500
     scene_steps: int = 1_300
     adapters_from: int = 40
