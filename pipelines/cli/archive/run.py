@@ -296,7 +296,8 @@ def _run(job: Any, items: "Manifest", settings: "Settings", running: Running) ->
 
     def tell(progress: archive.Progress) -> None:
         archive.write_metrics(settings.output / "metrics.prom", progress, job.spec.task)
-        stderr.print(str(progress), markup=False)
+        if progress.finished < progress.total:  # the end is told once, by the caller
+            stderr.print(str(progress), markup=False)
 
     if running.engine == "ray":
         return archive.run_ray(
