@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from longllava_domains.errors import PolicyError
+from longllava_domains.arguments import checked
 from longllava_domains.vision_language import LoadOptions, VisionLanguageModel
 
 OnProgress = Callable[[str, int, int], None]
@@ -81,20 +81,6 @@ def load(
     )
 
 
-def refuse_a_name(model: object, pipeline: str) -> None:
-    """Refuse the name of a model where a loaded model is needed.
-
-    Raises:
-        PolicyError: The model is a text or a path.
-    """
-    if isinstance(model, (str, Path)):
-        raise PolicyError(
-            f"{pipeline} takes a loaded model, and was given a name.",
-            remedy=f"Use {pipeline}.from_pretrained(...), which loads it.",
-            code="pipeline.model",
-        )
-
-
 class AsksAModel:
     """Base of the pipelines that are made of a model and nothing else that must be given.
 
@@ -108,9 +94,10 @@ class AsksAModel:
     domain: ClassVar[str | None] = None
 
     def __init__(self, model: Any) -> None:
-        refuse_a_name(model, type(self).__name__)
+        self.model = model
 
     @classmethod
+    @checked
     def from_pretrained(
         cls,
         model: str | Path,

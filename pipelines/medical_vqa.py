@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from longllava_domains.answer import Answer
+from longllava_domains.arguments import checked, require_questions
 from longllava_domains.errors import PolicyError
 from longllava_domains.formats.picture import read_picture
 from longllava_domains.load_report import LoadReport
@@ -39,10 +40,11 @@ class MedicalVQA(AsksAModel):
         >>> vqa("figure.png", "What is shown?").text  # doctest: +SKIP
     """
 
+    @checked
     def __init__(self, model: VisionLanguageModel) -> None:
         super().__init__(model)
-        self.model = model
 
+    @checked
     def __call__(self, pictures: Pictures, question: str, *, max_new_tokens: int = 256) -> Answer:
         """Ask one question about a picture, or about several shown one after the other.
 
@@ -61,6 +63,7 @@ class MedicalVQA(AsksAModel):
         (answer,) = self.ask(pictures, [question], max_new_tokens=max_new_tokens)
         return answer
 
+    @checked
     def ask(
         self, pictures: Pictures, questions: Iterable[str], *, max_new_tokens: int = 256
     ) -> list[Answer]:
@@ -68,7 +71,8 @@ class MedicalVQA(AsksAModel):
 
         Arguments and errors as in `__call__`.
         """
-        return self.ask_shown(picture_sequence(pictures), questions, max_new_tokens=max_new_tokens)
+        asked = require_questions(questions)
+        return self.ask_shown(picture_sequence(pictures), asked, max_new_tokens=max_new_tokens)
 
     def ask_shown(
         self,

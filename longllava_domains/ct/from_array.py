@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from longllava_domains.ct.hounsfield.rescale import HuRule, Rescaled, Scale, to_hounsfield
 from longllava_domains.ct.orientation import check_affine, oblique_deg, to_radiological
 from longllava_domains.ct.volume import CTVolume
-from longllava_domains.errors import UnsupportedInputError
+from longllava_domains.errors import GeometryError, UnsupportedInputError
 from longllava_domains.load_report import LoadReport
 from longllava_domains.units import content_hash
 
@@ -90,7 +90,14 @@ def volume_from_array(
             remedy="Pass one three-dimensional array; select one phase of a series of volumes.",
             code="array.shape",
         )
-    affine = np.asarray(affine_ras_mm, np.float64)
+    try:
+        affine = np.asarray(affine_ras_mm, np.float64)
+    except (TypeError, ValueError):
+        raise GeometryError(
+            "The affine does not hold numbers.",
+            remedy="Pass the (4, 4) matrix from indices to RAS millimetres.",
+            code="affine.numbers",
+        ) from None
     check_affine(affine)
     digest = content_hash([np.ascontiguousarray(values).data, affine.tobytes()])
     rescaled = to_hounsfield(values, Scale(), hu)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final, get_args
 
+from longllava_domains.arguments import checked
 from longllava_domains.ct.body_part import parse_purpose
 from longllava_domains.ct.dicom.series.selection import tabulate
 from longllava_domains.ct.dicom.series.table import SeriesTable
@@ -14,6 +15,7 @@ from longllava_domains.errors import PolicyError, UnsupportedInputError
 _NIFTI_NAMES: Final = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz", ".hdr.gz")
 
 
+@checked
 def open_volume(
     path: str | Path,
     *,
@@ -76,6 +78,7 @@ def open_volume(
     return open_dicom(place, series=series, purpose=purpose, repair=repair, hu=hu)
 
 
+@checked
 def list_series(
     path: str | Path, *, kernel: ReconstructionKernel | None = None, purpose: str | None = None
 ) -> SeriesTable:

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from longllava_domains.arguments import checked
 from longllava_domains.ct.slice_source import SliceStack
 from longllava_domains.ct.views.policy import SlicePolicy
 from longllava_domains.ct.views.render import render_sequence
-from longllava_domains.errors import PolicyError
 from longllava_domains.html.facts import facts_table
 from longllava_domains.visual import VisualSequence
 
@@ -33,6 +33,7 @@ class CTVolume(SliceStack):
         values.flags.writeable = False
         return values
 
+    @checked
     def to_sequence(self, policy: SlicePolicy | None = None) -> VisualSequence:
         """Choose, window and resize slices into views; only the slices shown are decoded.
 
@@ -43,14 +44,9 @@ class CTVolume(SliceStack):
             PolicyError: The policy cannot be followed on this volume.
             GeometryError: The policy shows a grid, and the slices are on none.
         """
-        if policy is not None and not isinstance(policy, SlicePolicy):
-            raise PolicyError(
-                f"A {type(policy).__name__} is no slice policy.",
-                remedy='Pass a SlicePolicy, such as ct.SlicePolicy(windows=("lung",)).',
-                code="policy.type",
-            )
         return render_sequence(self, policy or SlicePolicy())
 
+    @checked
     def show(self, *, max_views: int = 20, window: str = "mediastinum") -> Image.Image:
         """Return a contact sheet of slices spread over the volume, as a notebook shows a picture.
 

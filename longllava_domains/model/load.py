@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from longllava_domains.answer import Answer
+from longllava_domains.arguments import require_questions
 from longllava_domains.model.budget.fit import fitting_steps
 from longllava_domains.model.budget.plan import TEXT_TOKENS_PER_VIEW, Request
 from longllava_domains.model.checkpoint.adapter.merge import (
@@ -111,6 +112,7 @@ class LongLlava(LoadedModel):
         require_sequence(sequence)
         require_length(max_new_tokens)
         prompt = compose(sequence, question, history, protocol=protocol)
+        require_questions([question])
         prefix, _ = prompt.split()
         memory = self._memory(answer_tokens=max_new_tokens)
         with Session(self, sequence, "", prefix, memory, protocol=protocol, watch=watch) as session:

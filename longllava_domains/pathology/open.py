@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import NotFoundError, UnsupportedInputError
 from longllava_domains.extras import require_extra
 from longllava_domains.formats.regular_file import open_regular
@@ -45,6 +46,7 @@ class OpenedSlide:
     bounds: Box | None = None
 
 
+@checked
 def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None) -> Slide:
     """Open a pathology slide.
 

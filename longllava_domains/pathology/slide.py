@@ -5,6 +5,7 @@ from functools import cached_property
 
 from PIL import Image
 
+from longllava_domains.arguments import checked
 from longllava_domains.html.facts import facts_table
 from longllava_domains.pathology.pyramid import SlidePyramid
 from longllava_domains.pathology.regions import Region
@@ -22,6 +23,7 @@ class Slide(SlidePyramid):
         """Tissue mask, found on an overview; see `views.tissue`."""
         return find_tissue(self)
 
+    @checked
     def to_sequence(
         self,
         policy: TilePolicy | None = None,
@@ -47,6 +49,7 @@ class Slide(SlidePyramid):
         known = self.tissue if tissue is None and chosen.uses_tissue else tissue
         return to_sequence(self, chosen, regions, known)
 
+    @checked
     def show(self, policy: TilePolicy | None = None) -> Image.Image:
         """Return a contact sheet of what a model would see, as a notebook shows a picture.
 

@@ -226,7 +226,7 @@ def _outside(place: Georeference, size: tuple[int, int]) -> PolicyError:
         where = f", which lies in {said} (west, south, east, north)"
     return PolicyError(
         f"The area of interest lies outside the raster{where}.",
-        remedy="Give longitude before latitude: west, south, east, north.",
+        remedy="Give a place inside it, with longitude before latitude.",
         code="raster.aoi_outside",
         facts=None if bounds is None else {"bounds": bounds},
     )

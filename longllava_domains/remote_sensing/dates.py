@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import PolicyError
 from longllava_domains.load_report import LoadReport
 from longllava_domains.remote_sensing.io.opened_file import Bands, Opened
@@ -21,6 +22,7 @@ from longllava_domains.visual import MapPlace, View, VisualSequence
 _BETWEEN_TOKENS = 3
 
 
+@checked
 def open_dates(
     sources: Sequence[Any],
     *,
@@ -70,6 +72,7 @@ def open_dates(
     return rasters
 
 
+@checked
 def dates_sequence(rasters: Sequence[Raster], policy: GridPolicy | None = None) -> VisualSequence:
     """Show dates of one place as frames: every date's global view, then tile by tile every date's.
 

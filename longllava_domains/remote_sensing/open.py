@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import PolicyError
 from longllava_domains.extras import require_extra
 from longllava_domains.load_report import LoadReport
@@ -19,6 +20,7 @@ from longllava_domains.remote_sensing.stac.read import stac_items
 from longllava_domains.remote_sensing.stretch import Stretch, preset
 
 
+@checked
 def open_raster(
     source: Any,
     *,

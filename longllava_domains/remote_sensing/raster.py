@@ -5,6 +5,7 @@ from typing import Final
 
 from PIL import Image
 
+from longllava_domains.arguments import checked
 from longllava_domains.html.facts import facts_table
 from longllava_domains.load_report import LoadReport
 from longllava_domains.remote_sensing.area import (
@@ -84,6 +85,7 @@ class Raster(Scene):
         """Yield every tile at native resolution, then the global view, in one pass."""
         return sequence.tiles_then_global(self, policy or GridPolicy())
 
+    @checked
     def to_sequence(self, policy: GridPolicy | None = None) -> VisualSequence:
         """Show the raster within a token budget: a global view and a grid of tiles.
 
@@ -94,6 +96,7 @@ class Raster(Scene):
         """
         return sequence.to_sequence(self, policy or GridPolicy())
 
+    @checked
     def to_sequences(self, policy: GridPolicy | None = None) -> Iterator[VisualSequence]:
         """Show the raster as one sequence per super-tile, each with its own global view.
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from longllava_domains.arguments import checked_fields
 from longllava_domains.errors import PolicyError
 from longllava_domains.remote_sensing.io.pixel_source import Pixels
 from longllava_domains.visual.strips import Mask, Rgb
@@ -47,6 +48,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
 )
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Stretch:
     """A linear mapping per channel: `low` is shown as 0, `high` as 255, in between linearly.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import LongLlavaError
 from longllava_domains.evaluate import PROTOCOLS, Result
 from longllava_domains.evaluate.dispatch import explain_settings, require_settings
@@ -22,7 +23,7 @@ from longllava_domains.pipelines.benchmark.outcome import (
 )
 from longllava_domains.pipelines.benchmark.plan import BenchmarkPlan, named_protocols
 from longllava_domains.pipelines.ct.calibration import Calibration
-from longllava_domains.pipelines.loading import load, refuse_a_name
+from longllava_domains.pipelines.loading import load
 from longllava_domains.provenance import RESEARCH_NOTICE, UNTRAINED_NOTICE
 from longllava_domains.vision_language import LoadOptions, VisionLanguageModel
 
@@ -66,7 +67,7 @@ class Benchmark:
         model: A loaded model.
 
     Raises:
-        PolicyError: The model is a name.
+        PolicyError: The model is not loaded, such as its name.
 
     Example:
         >>> from longllava_domains import pipelines
@@ -74,8 +75,8 @@ class Benchmark:
         >>> run("vqa-rad", "vqa_rad/", "out/", protocols=["llava-med"]).card  # doctest: +SKIP
     """
 
+    @checked
     def __init__(self, model: VisionLanguageModel) -> None:
-        refuse_a_name(model, "Benchmark")
         self.model = model
 
     @classmethod
@@ -98,6 +99,7 @@ class Benchmark:
         options = LoadOptions(adapter, tokenizer, device, dtype, quantization, kv_cache_dtype)
         return cls(load(model, options))
 
+    @checked
     def __call__(
         self,
         benchmark: str,

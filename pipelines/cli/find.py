@@ -12,7 +12,6 @@ from longllava_domains.errors import (
     PromptError,
     UnsupportedInputError,
 )
-from longllava_domains.files import require_apart
 from longllava_domains.pipelines.cli.console import (
     is_input,
     progress,
@@ -31,7 +30,7 @@ from longllava_domains.pipelines.cli.options.shared import (
     sharing,
 )
 from longllava_domains.pipelines.cli.options.slide import SEARCHING_SLIDE
-from longllava_domains.pipelines.cli.outputs import about
+from longllava_domains.pipelines.cli.outputs import about, require_file_place
 from longllava_domains.vision_language import LoadOptions
 
 # A picture without a place can be a scene, too.
@@ -136,7 +135,7 @@ def _require_search(
     for option, path in (*(("--out", file) for file in files), ("--keep-in", keep_in)):
         if path is not None:
             with about(option):
-                require_apart(path, scene)
+                require_file_place(path, scene)
     SearchPreset.named(dialect).ask(category)
     endings = dict.fromkeys((*MAP_FILES, *PICTURES, *FOUND_FILES))
     if any(path.suffix.lower() not in endings for path in files):

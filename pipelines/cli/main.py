@@ -4,9 +4,11 @@ Exit codes: 0 done, 2 refused or bad input (one line and its remedy on stderr), 
 failed items, 130 interrupted.
 """
 
+import itertools
 import sys
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -91,6 +93,7 @@ def run(arguments: list[str]) -> int:
         _require_no_empty(arguments)
         words = [word for word in arguments if word != SHOW_PATHS]
         _require_plain_dashes(words)
+        _require_no_dashed_file(words)
         _require_once(words)
         require_together(running(words)[0], words)
         app(args=words)
@@ -139,6 +142,21 @@ def _require_plain_dashes(arguments: Sequence[str]) -> None:
                 remedy=f"Write --{word[1:]}, with two short ones.",
                 code="cli.dash",
             )
+
+
+def _require_no_dashed_file(arguments: Sequence[str]) -> None:
+    """Refuse a file whose name begins with a dash and reads as options.
+
+    Raises:
+        PolicyError: One is there.
+    """
+    before_dashes = itertools.takewhile(lambda word: word != "--", arguments)
+    if any(word.startswith("-") and Path(word).is_file() for word in before_dashes):
+        raise PolicyError(
+            "The name of a file begins with a dash, and reads as an option.",
+            remedy="Write ./ before it.",
+            code="cli.dash",
+        )
 
 
 def _require_once(arguments: Sequence[str]) -> None:

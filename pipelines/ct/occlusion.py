@@ -4,8 +4,11 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from longllava_domains.arguments import checked
+from longllava_domains.ct_rate_labels import CT_RATE_LABELS
 from longllava_domains.errors import PolicyError
 from longllava_domains.pipelines.ct.preset import CTPreset
+from longllava_domains.units import did_you_mean
 from longllava_domains.vision_language import VisionLanguageModel
 from longllava_domains.visual import SlicePlace, VisualSequence
 
@@ -26,6 +29,7 @@ class OcclusionEvidence:
     margin_drop: float
 
 
+@checked
 def occlusion_evidence(
     model: VisionLanguageModel,
     sequence: VisualSequence,
@@ -47,8 +51,9 @@ def occlusion_evidence(
         One entry a part, from head to feet.
 
     Raises:
-        PolicyError: Fewer slices than parts, or fewer than two parts.
+        PolicyError: No such label, fewer slices than parts, or fewer than two parts.
     """
+    _require_label(label)
     indices = sorted({view.place.index for view in sequence if isinstance(view.place, SlicePlace)})
     if not 2 <= parts <= len(indices):
         raise PolicyError(
@@ -64,6 +69,20 @@ def occlusion_evidence(
         )
         for left_out, rest in _without_each(sequence, indices, parts)
     )
+
+
+def _require_label(label: str) -> None:
+    """Refuse a finding that the model is not asked for: its margin would mean nothing.
+
+    Raises:
+        PolicyError: It is none of the 18.
+    """
+    if label not in CT_RATE_LABELS:
+        raise PolicyError(
+            "There is no finding of that name.",
+            remedy=f"{did_you_mean(label, CT_RATE_LABELS)}The findings: {', '.join(CT_RATE_LABELS)}.",
+            code="report.finding",
+        )
 
 
 def _without_each(

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from longllava_domains import ct
 from longllava_domains.answer import Answer
+from longllava_domains.arguments import checked, require_questions
 from longllava_domains.ct.views.policy import ReconstructionKernel
 from longllava_domains.ct_rate_labels import CT_RATE_LABELS
 from longllava_domains.pipelines.ct.as_volume import CTOpenOptions, as_volume
@@ -19,7 +20,7 @@ from longllava_domains.pipelines.ct.preset import CTPreset
 from longllava_domains.pipelines.ct.reading import CTReading, ShownCT, showable, shown_ct
 from longllava_domains.pipelines.ct.result import Abnormality, CTReportResult
 from longllava_domains.pipelines.evidence_notice import no_evidence, with_notices
-from longllava_domains.pipelines.loading import load, refuse_a_name
+from longllava_domains.pipelines.loading import load
 from longllava_domains.pipelines.memory_remedies import with_slice_spacing_remedy
 from longllava_domains.vision_language import (
     LoadOptions,
@@ -55,6 +56,7 @@ class CTReport:
         'For research use only. Not a medical device.'
     """
 
+    @checked
     def __init__(
         self,
         model: VisionLanguageModel,
@@ -63,7 +65,6 @@ class CTReport:
         calibration: Calibration | None = None,
         mode: str = "direct",
     ) -> None:
-        refuse_a_name(model, "CTReport")
         self.mode = require_mode(mode, calibration)
         self.model = model
         self.preset = preset or CTPreset.named()
@@ -75,6 +76,7 @@ class CTReport:
             )
 
     @classmethod
+    @checked
     def from_pretrained(
         cls,
         model: str | Path,
@@ -128,6 +130,7 @@ class CTReport:
             self.model.view_format.view_px, spacing_mm=spacing_mm, kernel=kernel
         )
 
+    @checked
     def __call__(
         self,
         volume: Any,
@@ -219,6 +222,7 @@ class CTReport:
         }
         return rules.reading(shown, found, answer, outside, seconds)
 
+    @checked
     def ask(
         self,
         volume: Any,
@@ -234,6 +238,7 @@ class CTReport:
 
         Args and errors are those of `__call__`.
         """
+        require_questions([question])
         opened, chosen = self._opened(volume, policy, series)
         sequence = opened.to_sequence(chosen)
         watch = _watch("reading views", len(sequence), on_progress)

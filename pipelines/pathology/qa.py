@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from longllava_domains.answer import Answer
+from longllava_domains.arguments import checked, require_questions
 from longllava_domains.boxes import Dialect
 from longllava_domains.errors import PolicyError
 from longllava_domains.pathology import Slide, TilePolicy, ZoomPolicy
@@ -60,12 +61,14 @@ class PathologyQA(AsksAModel):
     """
 
     domain = "pathology"
+    model: VisionLanguageModel
 
+    @checked
     def __init__(self, model: VisionLanguageModel, *, policy: TilePolicy | None = None) -> None:
         super().__init__(model)
-        self.model = model
         self.policy = policy or tile_policy(model.view_format)
 
+    @checked
     def __call__(
         self,
         slide: GivenSlide,
@@ -112,6 +115,7 @@ class PathologyQA(AsksAModel):
         )
         return answer
 
+    @checked
     def ask(
         self,
         slide: GivenSlide,
@@ -129,6 +133,7 @@ class PathologyQA(AsksAModel):
 
         With `zoom`, each question has its own closer looks. Arguments and errors as in `__call__`.
         """
+        asked = require_questions(questions)
         chosen = policy or self.policy
         drawn = {} if sampling is None else {"sampling": sampling}
         wished: dict[str, Any] = {"max_new_tokens": max_new_tokens, **drawn}
@@ -138,7 +143,7 @@ class PathologyQA(AsksAModel):
             sequence = opened.to_sequence(chosen, regions=regions, tissue=tissue)
             origin = (opened.bounds.x, opened.bounds.y)
             if chosen.protocol == "vote-patches@1":
-                voted = [self._vote(sequence, question, wished) for question in questions]
+                voted = [self._vote(sequence, question, wished) for question in asked]
                 return [
                     SlideAnswer(answer, sequence, votes, origin, source=source)
                     for answer, votes in voted
@@ -154,10 +159,11 @@ class PathologyQA(AsksAModel):
                         source=source,
                     )
                     for look, shown in self._looks(
-                        opened, sequence, questions, chosen, zoom, tissue, wished
+                        opened, sequence, asked, chosen, zoom, tissue, wished
                     )
                 ]
 
+    @checked
     def find(
         self,
         slide: GivenSlide,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from longllava_domains.answer import Answer
+from longllava_domains.arguments import checked, require_questions
 from longllava_domains.boxes import Dialect
 from longllava_domains.pipelines.evidence_notice import no_evidence
 from longllava_domains.pipelines.loading import AsksAModel
@@ -48,7 +49,9 @@ class RemoteSensingQA(AsksAModel):
     """
 
     domain = "remote_sensing"
+    model: AnsweringModel
 
+    @checked
     def __init__(
         self,
         model: AnsweringModel,
@@ -58,11 +61,11 @@ class RemoteSensingQA(AsksAModel):
         outside: Outside = "warn",
     ) -> None:
         super().__init__(model)
-        self.model = model
         self.policy = policy or grid_policy(getattr(model, "view_format", None))
         self.trained_resolution_m = trained_resolution_m
         self.outside: Outside = outside
 
+    @checked
     def __call__(
         self,
         scene: Scene,
@@ -90,6 +93,7 @@ class RemoteSensingQA(AsksAModel):
                 ``needed_bytes``, ``available_bytes``, ``largest_views`` and ``grid_max_tokens``.
             ModelError: The model cannot run on it.
         """
+        require_questions([question])
         chosen = policy or self.policy
         with ExitStack() as stack:
             rasters = _dates(scene, stack)
@@ -108,6 +112,7 @@ class RemoteSensingQA(AsksAModel):
         notices += no_evidence(answer.provenance, domain="remote_sensing")
         return SceneAnswer(_with_notices(answer, notices), sequence)
 
+    @checked
     def find(
         self,
         scene: Scene,
@@ -156,6 +161,7 @@ class RemoteSensingQA(AsksAModel):
             search = Search(self.model, _opened(scene, stack), category, preset, self.outside)
             return search.run(on_plan, on_progress, keep_in)
 
+    @checked
     def count(
         self,
         scene: Scene,

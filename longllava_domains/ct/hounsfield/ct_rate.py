@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from longllava_domains.arguments import checked
 from longllava_domains.ct.population import age_from_years, manufacturer_word, sex_word
 from longllava_domains.errors import DamagedInputError, NotFoundError
 
@@ -36,6 +37,7 @@ class CtRateVolume:
     age_from_years: int | None = None
 
 
+@checked
 def read_ct_rate_metadata(path: str | Path) -> Mapping[str, CtRateVolume]:
     """Read ``train_metadata.csv`` or ``validation_metadata.csv``.
 

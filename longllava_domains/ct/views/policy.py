@@ -3,10 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from decimal import Decimal
-from numbers import Real
 from typing import Any, Final, Literal, get_args
 
+from longllava_domains.arguments import checked_fields
 from longllava_domains.ct.slice_source import At
 from longllava_domains.ct.views.windows import (
     HEADER_WINDOWS,
@@ -24,6 +23,7 @@ Sampling = Literal["uniform", "medgemma"]
 MAX_VIEW_PX: Final = 4096
 
 
+@checked_fields
 @dataclass(frozen=True)
 class SlicePolicy:
     """Choice of slices, their order and windows; recorded with every result.
@@ -78,35 +78,15 @@ class SlicePolicy:
         several = (given,) if isinstance(given, str) or not isinstance(given, Sequence) else given
         chosen = tuple(spec if spec in HEADER_WINDOWS else window(spec) for spec in several)
         object.__setattr__(self, "windows", chosen)
-        problem = self._no_number()
-        if not problem:
-            if self.z_range_mm is not None:
-                object.__setattr__(self, "z_range_mm", tuple(float(z) for z in self.z_range_mm))
-            problem = self._problem()
+        if self.z_range_mm is not None:
+            object.__setattr__(self, "z_range_mm", tuple(float(z) for z in self.z_range_mm))
+        problem = self._problem()
         if problem:
             raise PolicyError(
                 f"This slice policy cannot be followed: {problem}.",
                 remedy="Correct the policy; every field's range is in the help of SlicePolicy.",
                 code="policy.slices",
             )
-
-    def _no_number(self) -> str:
-        """Name the first field that is not the number that it should be, or an empty string."""
-        for name in ("spacing_mm", "slab_mm"):
-            if not _is_number(getattr(self, name)):
-                return f"{name} must be a number above 0, not {_kind(getattr(self, name))}"
-        for name in ("count", "view_px", "max_views"):
-            if not _is_number(getattr(self, name)):
-                return f"{name} must be a whole number, not {_kind(getattr(self, name))}"
-        if self.z_range_mm is None:
-            return ""
-        try:
-            ends = tuple(self.z_range_mm)
-        except TypeError:
-            ends = ()
-        if len(ends) != 2 or any(end is None or not _is_number(end) for end in ends):
-            return "z_range_mm must be two numbers, the lower and the upper end"
-        return ""
 
     def _problem(self) -> str:
         """Name the first thing wrong, or an empty string."""
@@ -178,15 +158,6 @@ class SlicePolicy:
                 w if isinstance(w, str) else window_from_json(w) for w in values["windows"]
             )
         return cls(**values)
-
-
-def _is_number(value: object) -> bool:
-    """Return whether a value is none, or a number (a truth value is none)."""
-    return value is None or (isinstance(value, (Real, Decimal)) and not isinstance(value, bool))
-
-
-def _kind(value: object) -> str:
-    return "text" if isinstance(value, str) else f"a value of type {type(value).__name__}"
 
 
 def _positive(value: float | None) -> bool:

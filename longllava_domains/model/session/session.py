@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from longllava_domains.answer import Answer
+from longllava_domains.arguments import require_questions
 from longllava_domains.errors import SessionError
 from longllava_domains.model.layers.attention_readout import AttentionReadout
 from longllava_domains.model.loaded import LoadedModel
@@ -215,6 +216,7 @@ class Session:
 
     def _compose(self, shown: Shown, question: str) -> Prompt:
         check_text([question])
+        require_questions([question])
         asked = [*(past for past, _ in self.history), question]
         turns = [lead + text for lead, text in zip(shown.leads(len(asked)), asked, strict=True)]
         answers = (answer for _, answer in self.history)

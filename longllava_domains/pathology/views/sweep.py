@@ -1,5 +1,6 @@
 """Every field of a slide that holds tissue, one after the other, each read when its turn comes."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from longllava_domains.errors import DamagedInputError, NotFoundError, PolicyError
@@ -50,6 +51,12 @@ class FieldSweep:
             raise PolicyError(
                 f"Fields of {view_px} pixels cannot share {overlap_px} of them.",
                 remedy="Let neighbours share fewer pixels than a field has.",
+                code="slide.sweep",
+            )
+        if not 0 < mpp < math.inf:
+            raise PolicyError(
+                f"Fields of {mpp} microns per pixel cannot be cut.",
+                remedy="Give a number above 0.",
                 code="slide.sweep",
             )
         self.slide = slide

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
+from longllava_domains.arguments import checked_fields
 from longllava_domains.errors import PolicyError
 from longllava_domains.remote_sensing.views.grid import Grid, GridProtocol
 from longllava_domains.vision_language import TAG_TOKENS, TRAINED_TOKENS
@@ -11,6 +12,7 @@ from longllava_domains.visual.strips import PixelWindow
 BeyondBudget = Literal["decimate", "super-tiles", "refuse"]
 
 
+@checked_fields
 @dataclass(frozen=True)
 class GridPolicy:
     """Choice of the views of a raster: a global view, then a grid of tiles.

@@ -168,3 +168,21 @@ def test_an_archive_is_not_scanned_for_an_adapter_that_is_not_there(
         [*score, "--adapter", "demo-ctt", "--output", "results"], desk, capfd, monkeypatch
     )
     assert "There is no adapter of that name" in told
+
+
+def test_the_option_at_fault_is_named_where_a_search_has_two_outputs(
+    desk: Path, capfd, monkeypatch
+) -> None:
+    search = ["find", "data/photo.png", "ship", "--model", "absent", "--domain", "remote_sensing"]
+    told = refused([*search, "--out", "f.geojson", "--keep-in", "none/k"], desk, capfd, monkeypatch)
+    assert "--keep-in: The folder of that file is not there" in told
+
+
+def test_a_file_whose_name_begins_with_a_dash_leads_to_its_place(
+    desk: Path, tmp_path: Path, capfd, monkeypatch
+) -> None:
+    shutil.copy(desk / "data/photo.png", tmp_path / "-x.png")
+    monkeypatch.chdir(tmp_path)
+    assert run(["views", "-x.png", "--out", "s.png"]) == 2
+    assert "Write ./ before it" in capfd.readouterr().err
+    assert run(["views", "./-x.png", "--out", "s.png", "--domain", "image"]) == 0

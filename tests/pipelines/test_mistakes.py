@@ -1,0 +1,97 @@
+"""Natural mistakes with the Python API end in our errors, before a view is read."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_longllava import count_encoded, tiny_model
+
+from longllava_domains import ct, pathology, pipelines, remote_sensing
+from longllava_domains.adapters.phantoms import labelled_scene, labelled_slide
+from longllava_domains.adapters.phantoms.scene_files import write_geotiff, write_pyramid
+from longllava_domains.errors import LongLlavaError
+
+MODEL = tiny_model()
+CT = pipelines.CTReport(MODEL)
+SLIDE_QA = pipelines.PathologyQA(MODEL)
+SCENE_QA = pipelines.RemoteSensingQA(MODEL)
+VOLUME = ct.open_volume(Path(__file__).parents[2] / "examples/chest_phantom.nii.gz")
+FEW = VOLUME.to_sequence(ct.SlicePolicy(max_views=3))
+
+
+def occluded(sequence: object = FEW, label: object = "Lung nodule", **other: object) -> object:
+    """Occlude, with one argument of another kind."""
+    return pipelines.occlusion_evidence(MODEL, sequence, label, CT.preset, **{"parts": 2, **other})
+
+
+MISTAKES: dict[str, Callable[[], object]] = {
+    "a volume of nothing": lambda: ct.open_volume(None),
+    "a file descriptor": lambda: ct.open_volume(3),
+    "purposes": lambda: ct.open_volume("x", purpose=["chest"]),
+    "a series of nothing": lambda: ct.list_series(None),
+    "metadata of nothing": lambda: ct.read_ct_rate_metadata(None),
+    "an affine of words": lambda: ct.volume_from_array(np.zeros((9, 9, 9)), "eye"),
+    "a window that is a number": lambda: ct.SlicePolicy(windows=40),
+    "a window of numbers": lambda: ct.SlicePolicy(windows=(40,)),
+    "a spacing that is a text": lambda: ct.SlicePolicy(spacing_mm="45"),
+    "views by a window": lambda: VOLUME.to_sequence("lung"),
+    "a picture by a number": lambda: VOLUME.show(window=40),
+    "a report by a window": lambda: CT(VOLUME, policy="lung"),
+    "a report told to a text": lambda: CT(VOLUME, on_progress="bar"),
+    "an answer drawn by a word": lambda: CT.ask(VOLUME, "What?", sampling="greedy"),
+    "no question": lambda: CT.ask(VOLUME, " "),
+    "a pipeline of a name": lambda: pipelines.CTReport("demo"),
+    "a pipeline of nothing": lambda: pipelines.MedicalVQA(None),
+    "a preset's name": lambda: pipelines.CTReport(MODEL, preset="ct-default@1"),
+    "a calibration's file": lambda: pipelines.CTReport(MODEL, calibration="calibration.json"),
+    "occlusion of a number": lambda: occluded(3),
+    "occlusion of an unknown finding": lambda: occluded(label="Nodule"),
+    "occlusion in half a part": lambda: occluded(parts=2.5),
+    "a slide of nothing": lambda: pathology.open_slide(None),
+    "a slide's descriptor": lambda: pathology.open_slide(3),
+    "a slide by a protocol": lambda: SLIDE_QA("slide.svs", "What?", policy="joint-lowmag@1"),
+    "a closer look by a number": lambda: SLIDE_QA("slide.svs", "What?", zoom=2),
+    "one text for questions": lambda: SLIDE_QA.ask("slide.svs", "What?"),
+    "half a region": lambda: SLIDE_QA("slide.svs", "What?", regions=[(0, 0)]),
+    "tissue by a word": lambda: SLIDE_QA("slide.svs", "What?", tissue="all"),
+    "a thing of nothing": lambda: SLIDE_QA.find("slide.svs", None),
+    "a resolution by a text": lambda: SLIDE_QA.find("slide.svs", "gland", view_mpp="0.5"),
+    "a resolution that is no number": lambda: pathology.TilePolicy(mpp=float("nan")),
+    "one date": lambda: remote_sensing.open_dates(None),
+    "a scene by a word": lambda: SCENE_QA("scene.tif", "What?", policy="neutral"),
+    "a scene's thing of nothing": lambda: SCENE_QA.find("scene.tif", None),
+    "tiles by a text": lambda: remote_sensing.GridPolicy(tile_px="336"),
+    "one text about pictures": lambda: pipelines.MedicalVQA(MODEL).ask("figure.png", "What?"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_ends_in_an_error_with_a_remedy(mistake: str, monkeypatch) -> None:
+    batches = count_encoded(monkeypatch, MODEL)
+    with pytest.raises(LongLlavaError) as refusal:
+        MISTAKES[mistake]()
+    assert refusal.value.remedy
+    assert refusal.value.code not in ("input.missing", "input.unreadable"), "found before the file"
+    assert batches == []
+
+
+def test_an_unknown_finding_is_told_the_nearest() -> None:
+    with pytest.raises(LongLlavaError) as refusal:
+        occluded(label="Lung nodul")
+    assert "Did you mean Lung nodule?" in refusal.value.remedy
+
+
+def test_views_of_an_open_slide_and_scene_refuse_a_word(tmp_path) -> None:
+    path = write_pyramid(labelled_slide(8_000_000), tmp_path / "slide.tif")
+    with (
+        pathology.open_slide(path) as slide,
+        pytest.raises(LongLlavaError, match="policy is a str"),
+    ):
+        slide.to_sequence("joint-lowmag@1")
+    path = write_geotiff(labelled_scene(8_000_000), tmp_path / "scene.tif")
+    with (
+        remote_sensing.open_raster(path) as scene,
+        pytest.raises(LongLlavaError, match="policy is a str"),
+    ):
+        scene.to_sequence("neutral")
