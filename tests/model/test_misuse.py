@@ -47,6 +47,7 @@ MISTAKES: dict[str, Callable[[], object]] = {
     "load with a missing adapter": lambda: load_model("demo", adapter="nowhere", device="cpu"),
     "load in another precision": lambda: load_model("demo", dtype="int4", device="cpu"),
     "load onto nothing": lambda: load_model("demo", device="tpu:9"),
+    "load onto a list": lambda: load_model("demo", device=["cpu"]),
     "load a checkpoint of nothing": lambda: load_checkpoint("nowhere"),
 }
 

@@ -52,7 +52,7 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise DeviceError(
             f"The device {str(device)!r} cannot be used here.",
             remedy="Use 'cpu', or run `longllava doctor` to see which devices there are.",
