@@ -60,7 +60,6 @@ def open_volume(
         BurnedInError: Only pages that may show a name.
         PolicyError: An unknown repair, no tuple of repairs, an unknown rule or purpose, or a series of a NIfTI file.
     """
-    _require_tuple(repair)
     place = Path(path)
     if _is_nifti(place):
         from longllava_domains.ct.nifti.open import open_nifti
@@ -114,15 +113,6 @@ def list_series(
             code="series.kernel",
         )
     return tabulate(read_study(path).series, kernel, parse_purpose(purpose))
-
-
-def _require_tuple(repair: object) -> None:
-    if isinstance(repair, str):
-        raise PolicyError(
-            "repair is one text, and a tuple of names is meant.",
-            remedy=f'Give a tuple, such as repair=("{repair}",).',
-            code="ct.repair",
-        )
 
 
 def _is_nifti(place: Path) -> bool:

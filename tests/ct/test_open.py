@@ -150,6 +150,6 @@ def test_a_pipe_is_refused_at_once(tmp_path) -> None:
 
 @pytest.mark.parametrize("name", ["chest_phantom", "chest_phantom.nii.gz"])
 def test_a_repair_that_is_no_tuple_is_said_to_be_none(name) -> None:
-    with pytest.raises(PolicyError, match="a tuple of names is meant") as caught:
+    with pytest.raises(PolicyError, match="The argument repair is a str") as caught:
         ct.open_volume(ROOT / "examples" / name, repair="tilt")
-    assert caught.value.remedy == 'Give a tuple, such as repair=("tilt",).'
+    assert caught.value.remedy == "Pass a list, each item a str."

@@ -211,12 +211,14 @@ class Session:
 
         Raises:
             PromptError: The question places views of its own, or is not Unicode.
+            PolicyError: It is empty.
         """
-        return self._compose(self._shown, question)
+        prompt = self._compose(self._shown, question)
+        require_questions([question])
+        return prompt
 
     def _compose(self, shown: Shown, question: str) -> Prompt:
         check_text([question])
-        require_questions([question])
         asked = [*(past for past, _ in self.history), question]
         turns = [lead + text for lead, text in zip(shown.leads(len(asked)), asked, strict=True)]
         answers = (answer for _, answer in self.history)
