@@ -87,6 +87,12 @@ def require_questions(questions: Iterable[str]) -> list[str]:
 
 
 def _require(name: str, value: object, annotation: Any) -> None:
+    if isinstance(value, str) and not value and any(map(_is_path, _choices(annotation))):
+        raise PolicyError(
+            f"The argument {name} is an empty path.",
+            remedy='Write it out; a variable may be unset. The folder you are in is ".".',
+            code="argument.empty",
+        )
     if _fits(value, annotation):
         return
     raise PolicyError(
@@ -166,6 +172,11 @@ def _is_container(annotation: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, Iterable)
 
 
+def _is_path(annotation: Any) -> bool:
+    kind = get_origin(annotation) or annotation
+    return isinstance(kind, type) and issubclass(kind, os.PathLike)
+
+
 def _kind(annotation: Any) -> str:
     origin, inside = get_origin(annotation), get_args(annotation)
     if annotation is None or annotation is NoneType:
@@ -180,7 +191,7 @@ def _kind(annotation: Any) -> str:
         return f"a tuple of {len(inside)}"
     if _is_container(annotation):
         (item,) = inside[:1] or (object,)
-        return f"a list, each item {_meant(item)}"
+        return "a list" if item is Any else f"a list, each item {_meant(item)}"
     return _a(getattr(annotation, "__name__", str(annotation)))
 
 

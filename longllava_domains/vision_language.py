@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol, Self, get_args
 
 from longllava_domains.answer import Answer
+from longllava_domains.arguments import checked_fields
 from longllava_domains.errors import PolicyError, SessionError
 from longllava_domains.provenance import Provenance
 from longllava_domains.visual import VisualSequence
@@ -68,6 +69,7 @@ class ViewFormat:
     chips_px: tuple[int, int] | None = None
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Sampling:
     """Settings by which the tokens of an answer are drawn.
@@ -132,6 +134,7 @@ class ChoiceScore:
         return self.sum_logprob / len(self.token_logprobs)
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Monitor:
     """Progress and cancellation: who is told between chunks, and who may stop the work.

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from longllava_domains.arguments import checked
 from longllava_domains.evaluate.result import Result, contrast_line, suffix_error
 from longllava_domains.evaluate.roc import roc_curve
 from longllava_domains.evaluate.statistic import Floats
@@ -30,6 +31,7 @@ def require_card(path: str | Path) -> None:
         raise suffix_error("A card", _SUFFIXES)
 
 
+@checked
 def save_card(result: Result, path: str | Path, *, overwrite: bool = False) -> None:
     """Write the card of a result as ``.html``, ``.md`` or ``.json``, whole or not at all.
 

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import Any, Final
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import PolicyError
 from longllava_domains.evaluate.ct_rate import PROTOCOLS as CT_RATE
 from longllava_domains.evaluate.datasets.dataset import Dataset
@@ -35,6 +36,7 @@ _GIVEN_BY_SCORE: Final = ("predictions", "references", "protocol", "how")
 SYNTHETIC: Final = "SYNTHETIC"
 
 
+@checked
 def score(
     benchmark: str,
     predictions: Source,

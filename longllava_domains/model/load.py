@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from longllava_domains.answer import Answer
-from longllava_domains.arguments import require_questions
+from longllava_domains.arguments import checked, require_questions
 from longllava_domains.model.budget.fit import fitting_steps
 from longllava_domains.model.budget.plan import TEXT_TOKENS_PER_VIEW, Request
 from longllava_domains.model.checkpoint.adapter.merge import (
@@ -40,6 +40,7 @@ from longllava_domains.visual import VisualSequence
 class LongLlava(LoadedModel):
     """A loaded model that opens sessions and answers questions; made by `load_model`."""
 
+    @checked
     def open(
         self,
         sequence: VisualSequence | None,
@@ -80,6 +81,7 @@ class LongLlava(LoadedModel):
         prefix, _ = compose(sequence, preamble + lead, protocol=protocol).split()
         return Session(self, sequence, preamble, prefix, memory, protocol=protocol, watch=watch)
 
+    @checked
     def answer(
         self,
         sequence: VisualSequence | None,

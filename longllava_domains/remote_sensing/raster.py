@@ -60,6 +60,7 @@ class Raster(Scene):
         place = shifted(self.georeference, window)
         return Raster(source, place, self.rendering, report, self.origin, self.threads)
 
+    @checked
     def plan(self, policy: GridPolicy | None = None) -> ViewPlan:
         """Say what a policy would show, without reading pixels.
 
@@ -68,6 +69,7 @@ class Raster(Scene):
         """
         return plan(self.width, self.height, policy or GridPolicy(), self.resolution_m)
 
+    @checked
     def views(self, policy: GridPolicy | None = None) -> Iterator[View]:
         """Yield the global view, then every tile at native resolution, whatever the budget.
 
@@ -81,6 +83,7 @@ class Raster(Scene):
         """
         return sequence.views(self, policy or GridPolicy())
 
+    @checked
     def tiles_then_global(self, policy: GridPolicy | None = None) -> Iterator[View]:
         """Yield every tile at native resolution, then the global view, in one pass."""
         return sequence.tiles_then_global(self, policy or GridPolicy())
@@ -107,6 +110,7 @@ class Raster(Scene):
         """
         return sequence.to_sequences(self, policy or GridPolicy())
 
+    @checked
     def overview(self, most_px: int = 1600) -> Rgb:
         """Return the whole raster as one picture, painted as its views are: uint8 (H, W, 3).
 
@@ -118,6 +122,7 @@ class Raster(Scene):
         """
         return sequence.overview(self, most_px)
 
+    @checked
     def chips(self, size_px: int = CHIP_PX, overlap_px: int = OVERLAP_PX) -> Chips:
         """Return overlapping windows at native resolution, read when iterated over.
 
@@ -139,6 +144,7 @@ class Raster(Scene):
         """
         return diagnose(self)
 
+    @checked
     def show(self, policy: GridPolicy | None = None) -> Image.Image:
         """Return a contact sheet of what a model would see, as a notebook shows a picture.
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import DamagedInputError
 from longllava_domains.formats.regular_file import Stamp, open_regular, stamp_of
 from longllava_domains.load_report import LoadReport
@@ -175,6 +176,7 @@ class Scene:
         """The mapping to 0..255, the same for every view; reusable on other scenes."""
         return self.rendering.stretch
 
+    @checked
     def pixel_to_map(self, column: float, row: float) -> Point:
         """Return map (x, y) in the raster's CRS; (0, 0) is the outer corner of the first pixel.
 
@@ -183,6 +185,7 @@ class Scene:
         """
         return self.georeference.pixel_to_map(column, row)
 
+    @checked
     def pixel_to_lonlat(self, column: float, row: float) -> Point:
         """Return WGS 84 (longitude, latitude) in degrees, longitude in [-180, 180).
 

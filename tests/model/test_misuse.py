@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from tiny_longllava import count_encoded, tiny_model, views
 
 from longllava_domains.errors import LongLlavaError
-from longllava_domains.model import load_checkpoint, load_model
+from longllava_domains.model import answer_many, load_checkpoint, load_model
 from longllava_domains.prompt import compose
 
 MODEL = tiny_model()
@@ -33,6 +33,10 @@ MISTAKES: dict[str, Callable[[], object]] = {
     "answer with half a round": lambda: MODEL.answer(None, "What?", history=[("q",)]),
     "answer with bytes in history": lambda: MODEL.answer(None, "What?", history=[("q", b"a")]),
     "ask nothing": lambda: SESSION.ask(None),
+    "ask with a dict": lambda: SESSION.ask("What?", sampling={"temperature": 0.7}),
+    "ask with a readout of words": lambda: SESSION.ask("What?", readout="yes"),
+    "open with a function": lambda: MODEL.open(SEQUENCE, watch=print),
+    "ask many of a text": lambda: answer_many("What?"),
     "ask for no length": lambda: SESSION.ask("What?", max_new_tokens=None),
     "score one text": lambda: SESSION.score("Is it?", "Yes"),
     "score numbers": lambda: SESSION.score("Is it?", (1, 2)),

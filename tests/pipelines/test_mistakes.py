@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from tiny_longllava import count_encoded, tiny_model
 
-from longllava_domains import ct, pathology, pipelines, remote_sensing
+from longllava_domains import ct, evaluate, pathology, pipelines, remote_sensing
 from longllava_domains.adapters.phantoms import labelled_scene, labelled_slide
 from longllava_domains.adapters.phantoms.scene_files import write_geotiff, write_pyramid
 from longllava_domains.errors import LongLlavaError
+from longllava_domains.vision_language import Monitor, Sampling
 
 MODEL = tiny_model()
 CT = pipelines.CTReport(MODEL)
@@ -26,6 +27,14 @@ def occluded(sequence: object = FEW, label: object = "Lung nodule", **other: obj
 
 
 MISTAKES: dict[str, Callable[[], object]] = {
+    "a volume of an empty path": lambda: ct.open_volume(""),
+    "a slab without thickness": lambda: ct.SlicePolicy(slab="mip"),
+    "a policy of a text": lambda: ct.SlicePolicy.from_json('{"count": 4}'),
+    "progress that is a text": lambda: Monitor(on_progress="bar"),
+    "a temperature of words": lambda: Sampling(temperature="hot"),
+    "an unknown tiling": lambda: remote_sensing.GridPolicy(protocol="referense"),
+    "scores of nothing": lambda: evaluate.score("vqa-rad", None, None, protocol="strict"),
+    "a card of a text": lambda: evaluate.save_card("result", "card.html"),
     "a volume of nothing": lambda: ct.open_volume(None),
     "a file descriptor": lambda: ct.open_volume(3),
     "purposes": lambda: ct.open_volume("x", purpose=["chest"]),
@@ -95,3 +104,14 @@ def test_views_of_an_open_slide_and_scene_refuse_a_word(tmp_path) -> None:
         pytest.raises(LongLlavaError, match="policy is a str"),
     ):
         scene.to_sequence("neutral")
+
+
+def test_a_closed_raster_says_so(tmp_path) -> None:
+    path = write_geotiff(labelled_scene(8_000_000), tmp_path / "scene.tif")
+    with remote_sensing.open_raster(path) as scene:
+        with pytest.raises(LongLlavaError, match="The argument policy is a str"):
+            scene.plan("neutral")
+        with pytest.raises(LongLlavaError, match="The argument column is a str"):
+            scene.pixel_to_lonlat("1", 2)
+    with pytest.raises(LongLlavaError, match="The raster is closed"):
+        scene.to_sequence()

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, get_args
 
-from longllava_domains.arguments import checked_fields
+from longllava_domains.arguments import checked, checked_fields
 from longllava_domains.ct.slice_source import At
 from longllava_domains.ct.views.windows import (
     HEADER_WINDOWS,
@@ -110,6 +110,7 @@ class SlicePolicy:
             ),
             (math.isfinite(low) and math.isfinite(high) and low < high, "z_range_mm is empty"),
             (self.slab in get_args(Slab), "slab is neither mean nor mip"),
+            (self.slab == "mean" or self.slab_mm is not None, "slab needs slab_mm, its thickness"),
             (self.sampling in get_args(Sampling), "sampling is neither uniform nor medgemma"),
             (self.layout in ("images", "temporal"), "slices have the layout images or temporal"),
             (
@@ -139,6 +140,7 @@ class SlicePolicy:
         return entries
 
     @classmethod
+    @checked
     def from_json(cls, entries: Mapping[str, Any]) -> "SlicePolicy":
         """Rebuild a policy from JSON, such as ``provenance["policy"]``.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from longllava_domains.answer import Answer
+from longllava_domains.arguments import checked
 from longllava_domains.errors import PolicyError
 from longllava_domains.model.layers.attention_readout import AttentionReadout
 from longllava_domains.model.loaded import LoadedModel
@@ -19,6 +20,7 @@ from longllava_domains.prompt import Prompt
 from longllava_domains.vision_language import ChoiceScore, Monitor, Sampling
 
 
+@checked
 def answer_many(
     asks: Sequence[tuple[Session, str]],
     *,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from longllava_domains.answer import Answer
-from longllava_domains.arguments import require_questions
+from longllava_domains.arguments import checked, require_questions
 from longllava_domains.errors import SessionError
 from longllava_domains.model.layers.attention_readout import AttentionReadout
 from longllava_domains.model.loaded import LoadedModel
@@ -82,6 +82,7 @@ class Session:
         """All views shown so far, in order."""
         return self._shown.sequence
 
+    @checked
     def ask(
         self,
         question: str,
@@ -172,6 +173,7 @@ class Session:
             began=began,
         )
 
+    @checked
     def score(
         self,
         question: str,

@@ -79,6 +79,7 @@ class GdalSource:
         return self._read(window, out_size, threads=1)
 
     def _read(self, window: PixelWindow, out_size: tuple[int, int] | None, threads: int) -> Pixels:
+        self._require_open()
         from rasterio.enums import Resampling
         from rasterio.windows import Window as RasterioWindow
 
@@ -131,6 +132,7 @@ class GdalSource:
         """Return the decimation of the coarsest overview not coarser than `factor`; 1 for none."""
         if self.given_nodata is not None and not self.categorical:
             return 1.0  # overviews have averaged it into the data
+        self._require_open()
         with self._lock:
             levels = [set(self.dataset.overviews(number)) for number in self.numbers]
         usable = [level for level in set.intersection(*levels) if 1 < level <= factor]
@@ -139,6 +141,14 @@ class GdalSource:
     def sample(self) -> list[Pixels]:
         """Return pieces spread evenly over the whole scene."""
         return spread(self)
+
+    def _require_open(self) -> None:
+        if getattr(self.dataset, "closed", False):  # a dataset behind the jail is not
+            raise PolicyError(
+                "The raster is closed.",
+                remedy="Open it again; views made before stay usable.",
+                code="raster.closed",
+            )
 
     def close(self) -> None:
         """Close the dataset, and the source beneath it if it is a view of another."""

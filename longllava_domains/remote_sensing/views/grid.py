@@ -43,12 +43,7 @@ class Grid:
     protocol: GridProtocol = "neutral"
 
     def __post_init__(self) -> None:
-        if self.protocol not in get_args(GridProtocol):
-            raise PolicyError(
-                "There is no such tiling protocol.",
-                remedy=f"Use {' or '.join(get_args(GridProtocol))}.",
-                code="raster.protocol",
-            )
+        require_protocol(self.protocol)
         if min(self.width, self.height, self.tile_px) < 1:
             raise PolicyError(
                 f"No grid covers {self.width} x {self.height} pixels with {self.tile_px}.",
@@ -100,3 +95,17 @@ class Grid:
         if self.protocol == "reference" and index == count - 1:
             end = min(end, size + pad)
         return start, end
+
+
+def require_protocol(protocol: str) -> None:
+    """Refuse a protocol of tiling that is none.
+
+    Raises:
+        PolicyError: There is no such protocol.
+    """
+    if protocol not in get_args(GridProtocol):
+        raise PolicyError(
+            "There is no such tiling protocol.",
+            remedy=f"Use {' or '.join(get_args(GridProtocol))}.",
+            code="raster.protocol",
+        )

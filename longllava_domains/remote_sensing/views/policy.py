@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 
 from longllava_domains.arguments import checked_fields
 from longllava_domains.errors import PolicyError
-from longllava_domains.remote_sensing.views.grid import Grid, GridProtocol
+from longllava_domains.remote_sensing.views.grid import Grid, GridProtocol, require_protocol
 from longllava_domains.vision_language import TAG_TOKENS, TRAINED_TOKENS
 from longllava_domains.visual.strips import PixelWindow
 
@@ -38,6 +38,7 @@ class GridPolicy:
     global_px: int = 336
 
     def __post_init__(self) -> None:
+        require_protocol(self.protocol)
         if self.beyond_budget not in get_args(BeyondBudget):
             raise PolicyError(
                 "There is no such way to meet the token budget.",

@@ -17,8 +17,6 @@ choices: dict[str, st.SearchStrategy[Any]] = {
     "windows": st.lists(st.sampled_from([*PRESETS, "header", "400/40"]), min_size=1, unique=True),
     "max_views": st.none() | st.integers(20, 500),
     "z_range_mm": st.none() | st.tuples(st.floats(-900, 0), st.floats(1, 900)),
-    "slab_mm": st.none() | positive,
-    "slab": st.sampled_from(["mean", "mip"]),
     "body_crop": st.booleans(),
     "view_px": st.none() | st.integers(1, 1024),
     "layout": st.sampled_from(["images", "temporal"]),
@@ -34,11 +32,13 @@ choices: dict[str, st.SearchStrategy[Any]] = {
         {"count": st.integers(1, 900), "sampling": st.sampled_from(["uniform", "medgemma"])}
     )
     | st.just({}),
+    slab=st.just({})
+    | st.fixed_dictionaries({"slab_mm": positive, "slab": st.sampled_from(["mean", "mip"])}),
 )
 def test_a_policy_survives_json_and_provenance(
-    fields: dict[str, Any], rule: dict[str, Any]
+    fields: dict[str, Any], rule: dict[str, Any], slab: dict[str, Any]
 ) -> None:
-    policy = SlicePolicy(**fields, **rule)
+    policy = SlicePolicy(**fields, **rule, **slab)
     assert SlicePolicy.from_json(json.loads(json.dumps(policy.to_json()))) == policy
     recorded = Provenance(policy=policy.to_json())["policy"]
     assert SlicePolicy.from_json(recorded) == policy
