@@ -61,9 +61,9 @@ class Lengths:
     scene_steps: int = 1_300
     adapters_from: int = 40
     adapter_parts: int = 10
-    chip_parts: int = 14
+    chip_parts: int = 10
     chip_scenes: int = 250
-    adapter_steps: tuple[int, int, int] = (500, 400, 1_800)
+    adapter_steps: tuple[int, int, int] = (500, 400, 1_200)
 
 
 def draw(rank: int, work: Path, lengths: Lengths) -> None:
