@@ -146,7 +146,7 @@ def test_a_length_that_is_none_is_refused_before_anything_runs(length, monkeypat
         lambda: answer_many([(session, "What?")], max_new_tokens=length),
     ):
         with pytest.raises(
-            PolicyError, match="An answer cannot have|The argument max_new_tokens is"
+            PolicyError, match=r"An answer cannot have|The argument max_new_tokens is"
         ):
             ask()
     assert batches == []
