@@ -10,7 +10,7 @@ from affine import Affine
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 from rasterio.windows import Window
 
-from longllava_domains.errors import DamagedInputError, GeoreferenceError, UnsupportedInputError
+from longllava_domains.errors import GeoreferenceError, PolicyError, UnsupportedInputError
 from longllava_domains.remote_sensing import GridPolicy, Raster, open_raster
 from longllava_domains.remote_sensing.georeference import AffineMap
 from longllava_domains.remote_sensing.io.opened_file import open_one
@@ -266,5 +266,5 @@ def test_what_is_not_data_stays_so_through_a_warp(raster_file, hazard) -> None:
     assert data.min() >= stored.values[stored.valid].min()
     assert np.isfinite(data[data < 1e30]).all()
     warped.source.close()
-    with pytest.raises(DamagedInputError):
+    with pytest.raises(PolicyError, match="The raster is closed"):
         opened.source.read(whole)
