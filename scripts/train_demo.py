@@ -56,14 +56,14 @@ class Lengths:
     chests: int = 100
     scenes: int = 120
     slides: int = 50
-    tower_steps: int = 6_000
+    tower_steps: int = 9_500
     language_steps: int = 4_500
     scene_steps: int = 1_300
     adapters_from: int = 40
     adapter_parts: int = 10
-    chip_parts: int = 10
+    chip_parts: int = 14
     chip_scenes: int = 250
-    adapter_steps: tuple[int, int, int] = (500, 400, 1_200)
+    adapter_steps: tuple[int, int, int] = (500, 400, 2_500)
 
 
 def draw(rank: int, work: Path, lengths: Lengths) -> None:
