@@ -237,10 +237,15 @@ def test_a_file_without_a_slide_in_it_is_refused(tmp_path: Path, content: bytes)
     assert "secret_name" not in str(caught.value)
 
 
-@pytest.mark.parametrize("path", ["", "nothing/here.svs", "null\0character"])
+@pytest.mark.parametrize("path", ["nothing/here.svs", "null\0character"])
 def test_a_path_where_nothing_is_is_refused(path: str) -> None:
     with pytest.raises(NotFoundError):
         open_slide(path)
+
+
+def test_an_empty_path_is_said_to_be_empty() -> None:
+    with pytest.raises(PolicyError, match="The argument path is an empty path"):
+        open_slide("")
 
 
 def test_an_empty_folder_holds_no_slide(tmp_path: Path) -> None:
