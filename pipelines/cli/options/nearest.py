@@ -28,5 +28,8 @@ def with_nearest(message: str, remedy: str, typed: str | None) -> str:
     if not word or len(word) < _SHORTEST or "Did you mean" in remedy:
         return remedy
     known = [each.removeprefix("--") for each in _WORD.findall(remedy) if len(each) >= _SHORTEST]
-    known = [each for each in known if each.lower() not in _SENTENCE]
+    # A number is a piece of an example, such as of 1,-1024, and no name.
+    known = [
+        each for each in known if each.upper() != each.lower() and each.lower() not in _SENTENCE
+    ]
     return f"{did_you_mean(word, known)}{remedy}" if word not in known else remedy

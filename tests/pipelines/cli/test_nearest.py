@@ -82,3 +82,8 @@ def test_a_very_long_answer_is_blamed_and_not_the_prompt(capfd) -> None:
     told = capfd.readouterr().err
     assert "An answer of up to 1,000,000,000 tokens" in told
     assert "Lower --max-new-tokens, or" in told
+
+
+def test_a_piece_of_an_example_is_not_what_was_meant() -> None:
+    remedy = "Use --hu prove, or --hu SLOPE,INTERCEPT such as 1,-1024."
+    assert with_nearest("The rule is not understood.", remedy, "1;-1024") == remedy
