@@ -5,10 +5,10 @@ failed items, 130 interrupted.
 """
 
 import itertools
+import os
 import sys
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -151,7 +151,7 @@ def _require_no_dashed_file(arguments: Sequence[str]) -> None:
         PolicyError: One is there.
     """
     before_dashes = itertools.takewhile(lambda word: word != "--", arguments)
-    if any(word.startswith("-") and Path(word).is_file() for word in before_dashes):
+    if any(word.startswith("-") and os.path.isfile(word) for word in before_dashes):
         raise PolicyError(
             "The name of a file begins with a dash, and reads as an option.",
             remedy="Write ./ before it.",

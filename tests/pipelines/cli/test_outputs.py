@@ -185,4 +185,7 @@ def test_a_file_whose_name_begins_with_a_dash_leads_to_its_place(
     monkeypatch.chdir(tmp_path)
     assert run(["views", "-x.png", "--out", "s.png"]) == 2
     assert "Write ./ before it" in capfd.readouterr().err
+    assert (
+        run(["ask", "./-x.png", "-" * 3 + "why" * 200, "--model", "absent"]) == 2
+    )  # no name so long
     assert run(["views", "./-x.png", "--out", "s.png", "--domain", "image"]) == 0
