@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from tiny_longllava import count_encoded, tiny_model
 
 from longllava_domains import ct, evaluate, pathology, pipelines, remote_sensing
@@ -106,12 +107,29 @@ def test_views_of_an_open_slide_and_scene_refuse_a_word(tmp_path) -> None:
         scene.to_sequence("neutral")
 
 
-def test_a_closed_raster_says_so(tmp_path) -> None:
+@pytest.mark.parametrize("compress", ["lzw", "jpeg"])  # the second is decoded in a jail
+def test_a_closed_raster_is_not_read(compress: str, tmp_path) -> None:
+    path = tmp_path / "scene.tif"
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 512, 512), dtype=np.uint8)
+    kept = {"width": 512, "height": 512, "count": 3, "dtype": "uint8", "compress": compress}
+    with rasterio.open(path, "w", driver="GTiff", crs="EPSG:4326", tiled=True, **kept) as file:
+        file.write(pixels)
+    with remote_sensing.open_raster(path) as scene:
+        pass
+    for look in (
+        scene.to_sequence,
+        scene.overview,
+        lambda: list(scene.views()),
+        lambda: [*scene.chips()],
+    ):
+        with pytest.raises(LongLlavaError, match="The raster is closed"):
+            look()
+
+
+def test_a_raster_refuses_words_for_numbers_and_policies(tmp_path) -> None:
     path = write_geotiff(labelled_scene(8_000_000), tmp_path / "scene.tif")
     with remote_sensing.open_raster(path) as scene:
         with pytest.raises(LongLlavaError, match="The argument policy is a str"):
             scene.plan("neutral")
         with pytest.raises(LongLlavaError, match="The argument column is a str"):
             scene.pixel_to_lonlat("1", 2)
-    with pytest.raises(LongLlavaError, match="The raster is closed"):
-        scene.to_sequence()

@@ -72,6 +72,7 @@ class GdalSource:
         self.block_rows, self.block_columns = dataset.block_shapes[numbers[0] - 1]
         self.alpha, self.has_mask = _masks(dataset, numbers)
         self.beneath: PixelSource | None = None
+        self._is_closed = False  # a dataset behind the jail would read on
         self._lock = _VRT_LOCK if dataset.driver == "VRT" else threading.RLock()
 
     def read(self, window: PixelWindow, out_size: tuple[int, int] | None = None) -> Pixels:
@@ -143,7 +144,7 @@ class GdalSource:
         return spread(self)
 
     def _require_open(self) -> None:
-        if getattr(self.dataset, "closed", False):  # a dataset behind the jail is not
+        if self._is_closed:
             raise PolicyError(
                 "The raster is closed.",
                 remedy="Open it again; views made before stay usable.",
@@ -152,6 +153,7 @@ class GdalSource:
 
     def close(self) -> None:
         """Close the dataset, and the source beneath it if it is a view of another."""
+        self._is_closed = True
         with self._lock:
             self.dataset.close()
         if self.beneath is not None:

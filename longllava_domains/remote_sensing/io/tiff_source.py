@@ -55,6 +55,7 @@ class TiffSource(GdalSource):
 
     def sweep(self, paint: Paint, threads: int) -> Iterator[Strip]:
         """Paint all rows, top to bottom, each block decoded once by one of `threads` threads."""
+        self._require_open()
         if self.layout.block_bytes > _GIANT_BLOCK_BYTES:
             for top, values in stream_rows(self.layout):
                 pixels = self.shown(values)
