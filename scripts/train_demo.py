@@ -21,6 +21,7 @@ import feature_stage
 import language_stage
 import package_stage
 import picture_stage
+import place_stage
 import tower_stage
 from pair import run_pair, shared
 from torch import distributed
@@ -40,7 +41,9 @@ class Lengths:
         chests: Of a part.
         scenes: Of a part.
         slides: Of a part.
+        tower_chip_parts: Parts of scenes that are cut into chips for the tower.
         tower_steps: Of the tower, 64 views each.
+        place_steps: Of the tower again, which also learns where things are.
         language_steps: Of projector and language model, about everything.
         scene_steps: Of both, mostly about scenes.
         adapters_from: Number of the first part that adapters learn from, behind all others.
@@ -56,7 +59,9 @@ class Lengths:
     chests: int = 100
     scenes: int = 120
     slides: int = 50
-    tower_steps: int = 9_500
+    tower_chip_parts: int = 8
+    tower_steps: int = 6_000
+    place_steps: int = 3_500
     language_steps: int = 4_500
     scene_steps: int = 1_300
     adapters_from: int = 40
@@ -74,6 +79,9 @@ def draw(rank: int, work: Path, lengths: Lengths) -> None:
     """
     for_tower = work / tower_stage.DRAWINGS, range(lengths.tower_parts)
     behind = range(lengths.tower_parts, lengths.tower_parts + lengths.language_parts)
+    for_tower[0].mkdir(exist_ok=True)
+    for part in shared(range(lengths.tower_chip_parts), rank):
+        chip_stage.draw(for_tower[0], part * PART_SEEDS, lengths.chip_scenes)
     for folder, parts in (for_tower, (work / language_stage.DRAWINGS, behind)):
         folder.mkdir(exist_ok=True)
         for part in shared(parts, rank):
@@ -111,8 +119,9 @@ def teach(work: Path, lengths: Lengths) -> None:
     work.mkdir(parents=True, exist_ok=True)
     run_pair(draw, work, work, lengths)
     run_pair(tower_stage.train, work, work, lengths.tower_steps)
+    run_pair(place_stage.train, work, work, lengths.place_steps)
     for_language = work / language_stage.DRAWINGS
-    run_pair(feature_stage.look_when_taught, work, for_language, work / "tower.pt")
+    run_pair(feature_stage.look_when_taught, work, for_language, work)
     for course in language_stage.courses(lengths.language_steps, lengths.scene_steps):
         run_pair(language_stage.train, work, work, course)
 

@@ -81,7 +81,7 @@ class LabelledScene:
                 left, top, right, bottom = item.box_px
                 centre = 50 * (left + right) / columns, 50 * (top + bottom) / rows
                 sides = 100 * (right - left) / columns, 100 * (bottom - top) / rows
-                found.append(Box(*centre, *sides, 90.0))
+                found.append(Box.upright(*centre, *sides))
         return found
 
     def detection(self, name: str) -> str:

@@ -34,6 +34,18 @@ class Box:
     h: float
     angle_deg: float
 
+    @classmethod
+    def upright(cls, cx: float, cy: float, width: float, height: float) -> "Box":
+        """Return an upright rectangle: its angle is 90, so that `w` is its height.
+
+        Args:
+            cx: Centre from the left.
+            cy: Centre from the top.
+            width: From left to right.
+            height: From top to bottom.
+        """
+        return cls(cx, cy, height, width, 90.0)
+
     def corners(self) -> tuple[Point, Point, Point, Point]:
         """Return the four corners, clockwise on screen, from the one at (-w/2, -h/2)."""
         cos, sin = math.cos(math.radians(self.angle_deg)), math.sin(math.radians(self.angle_deg))

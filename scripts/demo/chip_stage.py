@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from picture_stage import VIEW_PX
+from picture_stage import VIEW_PX, covered, scene_marks
 
 from longllava_domains.adapters.phantoms.labelled_scene import (
     LabelledScene,
@@ -18,9 +18,9 @@ from longllava_domains.boxes import Box
 CHIPS = 12  # of a scene
 NEAR_OBJECTS = 9  # of those; the others fall anywhere
 SHOWN = 0.5  # least part of an object that makes it one of a chip's
-UPRIGHT_DEG = 90.0
 
 Corner = tuple[int, int]
+Edges = list[float]  # middle from the left and from the top, width and height, per cent of a view
 
 
 def draw(folder: Path, first: int, scenes: int) -> Path:
@@ -28,38 +28,40 @@ def draw(folder: Path, first: int, scenes: int) -> Path:
     path = folder / f"chip_{first}_{scenes}.npz"
     if path.exists():
         return path
-    pictures, facts = [], []
+    pictures, shown, facts = [], [], []
     for seed in _training_seeds(first, scenes):
         scene = labelled_scene(seed)
+        marks = scene_marks(scene)
         corners = _corners(scene, np.random.default_rng((20261130, seed)))
         pictures += [scene.rgb[y : y + VIEW_PX, x : x + VIEW_PX] for x, y in corners]
+        shown += [covered(marks, (*corner, VIEW_PX, VIEW_PX)) for corner in corners]
         facts.append({"grid": None, "chips": [boxes_of(scene, corner) for corner in corners]})
     partial = path.with_suffix(".partial.npz")
     np.savez(
         partial,
         lengths=np.full(scenes, CHIPS),
         pictures=np.stack(pictures),
-        covered=np.zeros((len(pictures), 0, 8, 8), np.uint8),
+        covered=np.stack(shown),
         facts=np.array(json.dumps(facts)),
     )
     partial.rename(path)
     return path
 
 
-def boxes_of(scene: LabelledScene, corner: Corner) -> dict[str, list[list[float]]]:
-    """Return what a chip shows: kind of object -> values of its boxes, per cent of the chip."""
-    found: dict[str, list[list[float]]] = {}
+def boxes_of(scene: LabelledScene, corner: Corner) -> dict[str, list[Edges]]:
+    """Return what a chip shows: kind of object -> its boxes."""
+    found: dict[str, list[Edges]] = {}
     for item in scene.objects:
-        box = _clipped(item, corner)
-        if box is not None:
-            found.setdefault(item.name, []).append([box.cx, box.cy, box.w, box.h])
+        edges = _clipped(item, corner)
+        if edges is not None:
+            found.setdefault(item.name, []).append(edges)
     return found
 
 
-def spelled(values: list[list[float]]) -> list[Box]:
+def spelled(boxes: list[Edges]) -> list[Box]:
     """Return boxes in whole per cent, from top to bottom: what a view of 112 pixels can tell."""
-    whole = sorted((round(cy), round(cx), round(w), round(h)) for cx, cy, w, h in values)
-    return [Box(cx, cy, w, h, UPRIGHT_DEG) for cy, cx, w, h in whole]
+    whole = sorted((round(cy), round(cx), round(w), round(h)) for cx, cy, w, h in boxes)
+    return [Box.upright(cx, cy, w, h) for cy, cx, w, h in whole]
 
 
 def _training_seeds(first: int, number: int) -> Iterator[int]:
@@ -85,13 +87,13 @@ def _corners(scene: LabelledScene, chance: np.random.Generator) -> list[Corner]:
     return found
 
 
-def _clipped(item: PlantedObject, corner: Corner) -> Box | None:
+def _clipped(item: PlantedObject, corner: Corner) -> Edges | None:
     """Return the part of an object that a chip shows, None where that is less than `SHOWN`."""
     edges = np.array(item.box_px) - np.array([*corner, *corner])
-    left, top, right, bottom = np.clip(edges, 0, VIEW_PX)
+    left, top, right, bottom = (float(edge) for edge in np.clip(edges, 0, VIEW_PX))
     width, height = edges[2] - edges[0], edges[3] - edges[1]
     if (right - left) * (bottom - top) < SHOWN * width * height:
         return None
     per_cent = 100 / VIEW_PX
-    sides = (right - left) * per_cent, (bottom - top) * per_cent
-    return Box((left + right) / 2 * per_cent, (top + bottom) / 2 * per_cent, *sides, UPRIGHT_DEG)
+    middle = (left + right) / 2 * per_cent, (top + bottom) / 2 * per_cent
+    return [*middle, (right - left) * per_cent, (bottom - top) * per_cent]

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from pair import shared
 from pictures import normalised
-from shape import configuration, demo_tokenizer
-from tower_stage import Taught
+from place_stage import taught_places
 from transformers import CLIPVisionModel
 
 from longllava_domains.model import load_checkpoint
@@ -16,11 +15,9 @@ from longllava_domains.model.network.vision import patch_features, pool_patches
 TOGETHER = 64
 
 
-def look_when_taught(rank: int, drawings: Path, tower: Path) -> None:
-    """Look with the tower as its own stage left it; see `_look`."""
-    taught = Taught(CLIPVisionModel(configuration(demo_tokenizer()).vision_config))
-    taught.load_state_dict(torch.load(tower, weights_only=True)["taught"])
-    _look(rank, drawings, taught.tower)
+def look_when_taught(rank: int, drawings: Path, folder: Path) -> None:
+    """Look with the tower as its own stages left it in a folder of work; see `_look`."""
+    _look(rank, drawings, taught_places(folder).taught.tower)
 
 
 def look_when_packaged(rank: int, drawings: Path, package: Path) -> None:

@@ -15,11 +15,11 @@ from conversations import Row, chest_row, chip_row, padded, picture_row
 from language_start import begin_projector, fresh_network
 from pair import average_gradients, run_pair
 from pictures import Pictures, read
+from place_stage import taught_places
 from recorded import recorded_memory
 from shape import demo_tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
-from tower_stage import Taught
 
 from longllava_domains.model import LongLlavaForConditionalGeneration
 from longllava_domains.prompt import PromptTokenizer
@@ -192,9 +192,8 @@ def train(rank: int, folder: Path, course: Course) -> None:
     tokenizer = demo_tokenizer()
     corpus = Corpus(folder / DRAWINGS, tokenizer)
     network = fresh_network(tokenizer)
-    taught = Taught(network.model.vision_tower)
-    taught.load_state_dict(torch.load(folder / "tower.pt", weights_only=True)["taught"])
-    begin_projector(network, taught, corpus.features["chest"][::50].float(), tokenizer)
+    placed = taught_places(folder)
+    begin_projector(network, placed, corpus.features["chest"][::50].float(), tokenizer)
     learned = learned_parts(network)
     optimiser = torch.optim.AdamW(
         learned.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 from pictures import CLASSES
+from place_stage import CODES, Placed
 from shape import configuration, initial
 from torch import Tensor
-from tower_stage import Taught
 
 from longllava_domains.model import LongLlavaForConditionalGeneration
 from longllava_domains.prompt import PromptTokenizer
@@ -13,7 +13,9 @@ from longllava_domains.prompt import PromptTokenizer
 HEAD_SCALE = 0.5
 QUERY_SCALE = 1.5
 BACKGROUND = 0.1
+PLACED = 8.0  # times that, for where things are
 COMMON_NOISE = 0.3
+STRAIGHT = 1.5  # about where GELU is a line
 # What a word is must outweigh what the layer before the first attention adds to it.
 LOUD, QUIET = 3.0, 0.15
 QUIETED = ("out_proj.weight", "down_proj.weight")
@@ -70,28 +72,32 @@ def begin_memory(network: LongLlavaForConditionalGeneration) -> None:
 @torch.no_grad()
 def begin_projector(
     network: LongLlavaForConditionalGeneration,
-    taught: Taught,
+    placed: Placed,
     features: Tensor,
     tokenizer: PromptTokenizer,
 ) -> None:
     """Begin with what the tower already tells: evidence for a class becomes the words for it.
 
     The first rows of the first layer are the tower's own heads, the others look at features of mean 0
-    and spread 1; the columns behind a class are the embeddings of its name.
+    and spread 1; the columns behind a class are the embeddings of its name. Of the head for places
+    the rows pass on where a thing is, lifted to where the function between the layers is straight.
     """
     projector, words = network.model.multi_modal_projector, network.get_input_embeddings().weight
     mean, spread = features.mean((0, 1)), features.std((0, 1)) + 1e-3
     first = projector.linear_1
     first.weight /= spread
     first.bias.copy_(-first.weight @ mean)
-    heads = ((taught.view_head, 0), (taught.count_head, len(CLASSES)))
-    for head, start in heads:
-        rows = slice(start, start + len(head.weight))
+    start = 0
+    for head in (placed.taught.view_head, placed.taught.count_head, placed.place_head):
+        rows = slice(start, start := start + len(head.weight))
         first.weight[rows] = HEAD_SCALE * head.weight
         first.bias[rows] = HEAD_SCALE * head.bias
+    edges = slice(start - 4 * CODES, start)
+    first.bias[edges] += STRAIGHT
     second = projector.linear_2
     second.weight *= BACKGROUND  # or what is no evidence would drown it
-    second.bias.copy_(words[tokenizer.image_token_id])
+    second.weight[:, edges] *= PLACED
+    second.bias.copy_(words[tokenizer.image_token_id] - STRAIGHT * second.weight[:, edges].sum(1))
     for number, name in enumerate(CLASSES):
         ids = tokenizer.encode_text(f" {name.lower()}")
         second.weight[:, number] = words[ids].mean(0) * len(ids) ** 0.5

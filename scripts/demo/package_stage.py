@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from language_stage import learned_parts
 from language_start import fresh_network
+from place_stage import taught_places
 from shape import demo_tokenizer
-from tower_stage import Taught
 from transformers import GenerationConfig
 
 from longllava_domains.model import LongLlavaForConditionalGeneration
@@ -17,8 +17,8 @@ from longllava_domains.model import LongLlavaForConditionalGeneration
 def trained_network(folder: Path) -> LongLlavaForConditionalGeneration:
     """Return the network with what the stages learned, float32."""
     network = fresh_network(demo_tokenizer())
-    taught = Taught(network.model.vision_tower)
-    taught.load_state_dict(torch.load(folder / "tower.pt", weights_only=True)["taught"])
+    tower = taught_places(folder).taught.tower
+    network.model.vision_tower.load_state_dict(tower.state_dict())
     state = torch.load(folder / "scenes.pt", weights_only=True)
     learned_parts(network).load_state_dict(state["learned"])
     return network.eval()
@@ -37,7 +37,7 @@ def write(folder: Path, package: Path) -> None:
     network.save_pretrained(package)
     curves = {
         stage: json.loads((folder / f"{stage}.json").read_text())
-        for stage in ("tower", "language", "scenes")
+        for stage in ("tower", "places", "language", "scenes")
     }
     (package / "curves.json").write_text(json.dumps(curves, separators=(",", ":")) + "\n")
 

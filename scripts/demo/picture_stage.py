@@ -57,7 +57,8 @@ def squares(sequence: VisualSequence) -> NDArray[np.uint8]:
     return np.stack([np.broadcast_to(pixels, (VIEW_PX, VIEW_PX, 3)) for pixels in shown])
 
 
-def _scene_marks(scene: LabelledScene) -> NDArray[np.bool_]:
+def scene_marks(scene: LabelledScene) -> NDArray[np.bool_]:
+    """Return bool (classes, rows, columns): where a scene shows each class."""
     marks = np.zeros((len(CLASSES), *scene.rgb.shape[:2]), np.bool_)
     for item in scene.objects:
         left, top, right, bottom = (round(edge) for edge in item.box_px)
@@ -104,7 +105,7 @@ def covered(
 def _example(kind: str, seed: int, folder: Path) -> dict[str, Any]:
     if kind == "scene":
         scene = labelled_scene(seed)
-        sequence, marks = scene_views(scene, folder), _scene_marks(scene)
+        sequence, marks = scene_views(scene, folder), scene_marks(scene)
         windows = [(v.place.column, v.place.row, v.place.width, v.place.height) for v in sequence]
         facts: dict[str, Any] = {
             "questions": scene.questions(),

@@ -42,20 +42,25 @@ class Taught(nn.Module):
         self.count_head = nn.Linear(width, len(COUNTED) * 5)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what is told of views, see `told`."""
+        return self.told(patch_features(self.tower, pixels, -1))
+
+    def told(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return logits of patches, of views (told by each of four tokens), and of counts."""
-        features = patch_features(self.tower, pixels, -1)
         pooled = pool_patches(features, "4x4")
         counts = self.count_head(pooled).unflatten(-1, (len(COUNTED), 5))
         return self.patch_head(features), self.view_head(pooled), counts
 
 
-def loss_of(taught: Taught, pixels: Tensor, covered: Tensor, counts: Tensor) -> Tensor:
-    """Return the loss of one batch."""
-    # Where a processor has no bfloat16 instructions, a step in bfloat16 took 5.4 s instead of 0.4 s.
-    quick = compute_dtype("cpu", torch.bfloat16)
-    with torch.autocast("cpu", torch.bfloat16, enabled=quick == torch.bfloat16):
-        told_patches, told_views, told_counts = taught(pixels)
-    patches, views, counted = told_patches.float(), told_views.float(), told_counts.float()
+def quick() -> torch.autocast:
+    """Return bfloat16 for what follows; without its instructions a step took 5.4 s instead of 0.4 s."""
+    fast = compute_dtype("cpu", torch.bfloat16) == torch.bfloat16
+    return torch.autocast("cpu", torch.bfloat16, enabled=fast)
+
+
+def loss_of(told: tuple[Tensor, Tensor, Tensor], covered: Tensor, counts: Tensor) -> Tensor:
+    """Return the loss of what is told of one batch."""
+    patches, views, counted = (part.float() for part in told)
     shown = covered.flatten(2).transpose(1, 2)  # (views, patches, classes)
     sure = ((shown >= SEEN) | (shown < UNSURE)).float()
     there = (shown >= SEEN).float()
@@ -80,34 +85,40 @@ def loss_of(taught: Taught, pixels: Tensor, covered: Tensor, counts: Tensor) -> 
 class Views:
     """All views of one kind, and which of them show each class."""
 
-    def __init__(self, source: Pictures) -> None:
-        self.source = source
+    def __init__(self, source: Pictures, number: int) -> None:
+        self.source, self.number = source, number
         seen = source.covered.max((2, 3)) >= SEEN
         self.showing = [np.flatnonzero(column) for column in seen.T if column.any()]
 
     def draw(self, chance: np.random.Generator) -> NDArray[np.int64]:
         """Return views of which most show a class drawn with even odds, so that rare ones come up."""
-        number = BATCH[self.source.kind]
+        number = self.number
         picked = chance.integers(0, len(self.source.pictures), number)
         for position in range(round(SHOWING_SHARE * number)):
             showing = self.showing[int(chance.integers(0, len(self.showing)))]
             picked[position] = showing[int(chance.integers(0, len(showing)))]
-        if self.source.kind != "chest":  # a third are whole scenes or slides, which tell counts
+        if self.source.kind in (
+            "scene",
+            "slide",
+        ):  # a third are whole scenes or slides, which tell counts
             picked[: number // 3 + 1] = chance.choice(self.source.starts[:-1], number // 3 + 1)
         return picked
 
 
-def batch_of(sources: list[Views], chance: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw one batch of views, changed in contrast a little."""
-    pixels, covered, counts = [], [], []
+def batch_of(
+    sources: list[Views], chance: np.random.Generator
+) -> tuple[list[NDArray[np.int64]], tuple[Tensor, Tensor, Tensor]]:
+    """Draw one batch; return which views of each source, and these, changed in contrast a little."""
+    picks, pixels, covered, counts = [], [], [], []
     for views in sources:
         picked = views.draw(chance)
+        picks.append(picked)
         shown = normalised(views.source.pictures[picked])
         gain = chance.uniform(0.94, 1.06, (len(picked), 1, 1, 1)).astype(np.float32)
         pixels.append(shown * torch.from_numpy(gain))
         covered.append(torch.from_numpy(views.source.covered[picked]))
         counts.append(torch.from_numpy(views.source.counts[picked]))
-    return torch.cat(pixels), torch.cat(covered), torch.cat(counts)
+    return picks, (torch.cat(pixels), torch.cat(covered), torch.cat(counts))
 
 
 def rate(step: int, steps: int, peak: float) -> float:
@@ -120,7 +131,7 @@ def train(rank: int, folder: Path, steps: int, seed: int = 1, peak: float = 1.5e
     """Train, or go on where an earlier run stopped; the curve is in tower.json."""
     torch.manual_seed(seed)
     taught = Taught(CLIPVisionModel(configuration(demo_tokenizer()).vision_config))
-    sources = [Views(read(folder / DRAWINGS, kind)) for kind in BATCH]
+    sources = [Views(read(folder / DRAWINGS, kind), number) for kind, number in BATCH.items()]
     begin_tower(taught.tower, [views.source.pictures for views in sources])
     optimiser = torch.optim.AdamW(taught.parameters(), lr=peak, weight_decay=0.02)
     kept = folder / "tower.pt"
@@ -135,7 +146,10 @@ def train(rank: int, folder: Path, steps: int, seed: int = 1, peak: float = 1.5e
     for step in range(start, steps):
         for group in optimiser.param_groups:
             group["lr"] = rate(step, steps, peak)
-        loss = loss_of(taught, *batch_of(sources, np.random.default_rng((seed, rank, step))))
+        _, (pixels, covered, counts) = batch_of(sources, np.random.default_rng((seed, rank, step)))
+        with quick():
+            told = taught(pixels)
+        loss = loss_of(told, covered, counts)
         optimiser.zero_grad()
         loss.backward()
         average_gradients(taught)

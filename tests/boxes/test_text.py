@@ -36,6 +36,7 @@ def test_side_w_lies_along_the_angle_clockwise_on_screen() -> None:
     upright = Box(50, 50, 10, 4, 90)  # w runs down the image: 4 wide, 10 tall
     xs, ys = zip(*upright.corners(), strict=True)
     assert (max(xs) - min(xs), max(ys) - min(ys)) == pytest.approx((4, 10))
+    assert Box.upright(50, 50, width=4, height=10) == upright
     leaning = Box(50, 50, 20, 2, 30)  # the long side falls to the right
     p, q = leaning.corners()[:2]
     assert (q[0] - p[0], q[1] - p[1]) == pytest.approx(

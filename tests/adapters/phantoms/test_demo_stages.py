@@ -83,14 +83,17 @@ def test_one_command_draws_teaches_and_packages_and_goes_on_where_it_stopped(
     monkeypatch.setattr(train_demo, "run_pair", alone)
     place, package = tmp_path / "work", tmp_path / "package"
     lengths = train_demo.Lengths(
-        tower_parts=2, language_parts=1, picture_parts=1, chests=1, scenes=2, slides=2, tower_steps=1,
-        language_steps=1, scene_steps=1, adapter_parts=1, chip_parts=1, chip_scenes=1,
+        tower_parts=2, language_parts=1, picture_parts=1, chests=1, scenes=2, slides=2,
+        tower_chip_parts=1, tower_steps=1, place_steps=1, language_steps=1, scene_steps=1, adapter_parts=1, chip_parts=1, chip_scenes=1,
         adapter_steps=(1, 1, 1),
     )  # fmt: skip
     train_demo.teach(place, lengths)
-    train_demo.main(place, package, replace(lengths, tower_steps=2, language_steps=2))
+    train_demo.main(
+        place, package, replace(lengths, tower_steps=2, place_steps=2, language_steps=2)
+    )
     curves = json.loads((package / "curves.json").read_text())
     assert [step for step, _ in curves["tower"]] == [1, 2]
+    assert [step for step, *_ in curves["places"]] == [1, 2]
     assert [step for step, _ in curves["language"]] == [1, 2]
     shutil.copy(DEMO / "tokenizer.json", package)
     made = load_checkpoint(package, dtype="float32")
@@ -117,3 +120,45 @@ def test_a_chip_of_a_drawn_scene_is_the_chip_that_a_search_shows(
             for cx, cy, w, h in boxes:
                 assert w / 2 - 0.01 <= cx <= 100.01 - w / 2
                 assert h / 2 - 0.01 <= cy <= 100.01 - h / 2
+
+
+def test_what_a_chip_is_taught_are_the_edges_of_what_it_shows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(STAGES))
+    import chip_stage
+    import place_stage
+
+    scene = next(
+        one for one in map(labelled_scene, range(99)) if [o.name for o in one.objects] == ["ship"]
+    )
+    left, top, right, bottom = next(o.box_px for o in scene.objects if o.name == "ship")
+    corner = max(round(left) - 10, 0), max(round(top) - 10, 0)
+    shown = chip_stage.boxes_of(scene, corner)
+    (box,) = chip_stage.spelled(shown["ship"])
+    xs, ys = zip(*box.corners(), strict=True)
+    drawn = np.array([left, right, top, bottom]) - np.repeat(corner, 2)
+    assert np.array([min(xs), max(xs), min(ys), max(ys)]) * 1.12 == pytest.approx(drawn, abs=1.2)
+    there, edges = place_stage.quarters({"ship": shown["ship"]})
+    filled = there[:, 0] == 1
+    assert filled.any()
+    assert np.isnan(edges[~filled]).all()
+    assert (edges[filled] == shown["ship"][0]).all()
+    codes = place_stage.codes(edges[filled])
+    assert np.abs(codes).max() <= 1.0
+    assert codes[0, :4] == pytest.approx(np.array(shown["ship"][0]) / 50 - 1, abs=1e-6)
+
+
+def test_a_quarter_tells_of_the_object_that_covers_most_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(STAGES))
+    import place_stage
+
+    large, small, sliver = [25.0, 25.0, 30.0, 30.0], [45.0, 8.0, 10.0, 16.0], [80.0, 48.0, 6.0, 6.0]
+    there, edges = place_stage.quarters({"plane": [small], "ship": [large], "building": [sliver]})
+    kinds = dict(zip(("ship", "plane", "storage tank", "building"), there.T.tolist(), strict=True))
+    assert kinds == {"ship": [1, 0, 0, 0], "plane": [-1, 0, 0, 0], "storage tank": [0, 0, 0, 0],
+                     "building": [0, -1, 0, -1]}  # fmt: skip
+    assert edges[0].tolist() == large
+    assert np.isnan(edges[1:]).all()

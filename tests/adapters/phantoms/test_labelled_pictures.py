@@ -39,9 +39,16 @@ def test_a_detection_answer_reads_back_as_the_boxes_of_the_objects() -> None:
     assert shown
     for scene, name in shown:
         read = parse_boxes(scene.detection(name), strict=True)
-        assert [named.box.cx for named in read.boxes] == pytest.approx(
-            [box.cx for box in scene.boxes(name)], abs=0.006
-        )
+        told = [corner for named in read.boxes for corner in named.box.corners()]
+        per_cent = 100 / scene.rgb.shape[0]
+        drawn = [
+            (x * per_cent, y * per_cent)
+            for left, top, right, bottom in (o.box_px for o in scene.objects if o.name == name)
+            for x, y in ((right, top), (right, bottom), (left, bottom), (left, top))
+        ]
+        assert np.array(told) == pytest.approx(np.array(drawn), abs=0.01)
+    assert any(one.box_px[2] - one.box_px[0] > 2 * (one.box_px[3] - one.box_px[1])
+               for scene, _ in shown for one in scene.objects)  # fmt: skip
 
 
 def test_a_box_holds_other_colours_than_the_ground_beside_it() -> None:
