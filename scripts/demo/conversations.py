@@ -1,5 +1,6 @@
 """Conversations about drawn phantoms, spelled by the project's own prompts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,12 +40,15 @@ class Row:
         asked: For each question the ids behind that, and the learned ids (-100 elsewhere).
         views: Numbers of the views among all features of its kind, in order.
         kind: Which features.
+        showing: For each question the views that show what it asks for, bool (views,); None where
+            none does, or where it is not known.
     """
 
     seen: list[int]
     asked: list[tuple[list[int], list[int]]]
     views: NDArray[np.int64]
     kind: str
+    showing: list[NDArray[np.bool_] | None]
 
 
 def report(labels: list[str] | tuple[str, ...]) -> str:
@@ -71,9 +75,10 @@ def chest_row(
     picked = np.minimum(first + stride * np.arange(slices), depth - 1)
     picked = np.unique(picked)
     views = np.concatenate([start + picked, start + depth + picked])
-    most = source.covered[views, : len(LABELS)].max((0, 2, 3))
-    rounds = _chest_rounds(most, chance)
-    return _encoded(rounds, len(views), views, "chest", tokenizer)
+    most = source.covered[views, : len(LABELS)].max((2, 3))
+    rounds, labels = _chest_rounds(most.max(0), chance)
+    showing = [None if label is None else most[:, LABELS.index(label)] >= SEEN for label in labels]
+    return _encoded(rounds, len(views), views, "chest", tokenizer, showing)
 
 
 def _first_slice(seen: NDArray[np.uint8], slices: int, chance: np.random.Generator) -> int:
@@ -89,7 +94,10 @@ def _first_slice(seen: NDArray[np.uint8], slices: int, chance: np.random.Generat
     return int(chance.integers(0, room + 1))
 
 
-def _chest_rounds(most: NDArray[np.uint8], chance: np.random.Generator) -> Rounds:
+def _chest_rounds(
+    most: NDArray[np.uint8], chance: np.random.Generator
+) -> tuple[Rounds, list[str | None]]:
+    """Return a draft and questions, and which finding each can be seen to ask for."""
     there = [label for label, m in zip(LABELS, most, strict=True) if m >= SEEN]
     absent = [label for label, m in zip(LABELS, most, strict=True) if m < UNSURE]
     others = [label for label in CT_RATE_LABELS if label not in LABELS]
@@ -99,7 +107,8 @@ def _chest_rounds(most: NDArray[np.uint8], chance: np.random.Generator) -> Round
         no[0] = str(chance.choice(others))
     asked = [(label, "Yes") for label in yes] + [(label, "No") for label in no]
     questions = [(PRESET.finding_prompt.format(label=x.lower()), answer) for x, answer in asked]
-    return [(PRESET.report_prompt, report(there)), *questions]
+    seen = [None, *(label if answer == "Yes" else None for label, answer in asked)]
+    return [(PRESET.report_prompt, report(there)), *questions], seen
 
 
 def picture_row(
@@ -150,6 +159,7 @@ def _encoded(
     views: NDArray[np.int64],
     kind: str,
     tokenizer: PromptTokenizer,
+    showing: Sequence[NDArray[np.bool_] | None] = (),
 ) -> Row:
     seen: list[int] = []
     asked = []
@@ -163,7 +173,7 @@ def _encoded(
         last = len(made.input_ids) - made.input_ids[::-1].index(tokenizer.image_token_id)
         seen = made.input_ids[:last]
         asked.append((made.input_ids[last:], made.labels[last:]))
-    return Row(seen, asked, views, kind)
+    return Row(seen, asked, views, kind, list(showing) or [None] * len(asked))
 
 
 def padded(row: Row, pad_id: int) -> tuple[Tensor, Tensor]:

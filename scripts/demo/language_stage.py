@@ -16,7 +16,7 @@ from language_start import begin_projector, fresh_network
 from pair import average_gradients, run_pair
 from pictures import Pictures, read
 from place_stage import taught_places
-from recorded import recorded_memory
+from recorded import keep_attention, looked_past, recorded_memory
 from shape import demo_tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
@@ -29,6 +29,7 @@ TOKENS = 1100  # of a batch in each process
 EVERY = 25
 KINDS = ("chest", "scene", "slide", "chip")
 PRESENT_WEIGHT = 5.0  # in a report, where eight of nine findings are absent
+LOOK_WEIGHT = 0.2
 
 
 @dataclass(frozen=True)
@@ -145,16 +146,19 @@ def loss_of(
         ]
     )
     right = torch.stack([hit[group].mean() for group in groups]).mean()
-    return (each * weights).sum() / weights.sum(), float(right)
+    missed = torch.cat([part[3] for part in parts])
+    look = missed.mean() if len(missed) else 0.0
+    return (each * weights).sum() / weights.sum() + LOOK_WEIGHT * look, float(right)
 
 
 def _answers(
     network: LongLlavaForConditionalGeneration, corpus: Corpus, row: Row
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Look once, and let every question continue from there.
 
     Returns:
-        Logits of the learned tokens, what they should be, and which of them begin an answer.
+        Logits of the learned tokens, what they should be, which of them begin an answer, and for
+        each question that was answered with yes how little its attention met views that show why.
     """
     language, embedding = network.model.language_model, network.get_input_embeddings()
     seen = torch.tensor([row.seen])
@@ -168,12 +172,15 @@ def _answers(
         use_cache=True,
     )
     ids, labels = padded(row, corpus.tokenizer.pad_id)
-    hidden = language(
-        inputs_embeds=embedding(ids), past_key_values=memory.repeat(len(ids)), use_cache=True
-    ).last_hidden_state
     learned = labels[:, 1:] != -100
+    memory = memory.repeat(len(ids))
+    layers = keep_attention(memory, learned.byte().argmax(1))
+    hidden = language(
+        inputs_embeds=embedding(ids), past_key_values=memory, use_cache=True
+    ).last_hidden_state
+    missed = looked_past(layers, at.flatten(), row.showing)
     first = (learned & ~functional.pad(learned, (1, 0))[:, :-1])[learned]
-    return network.lm_head(hidden[:, :-1][learned]), labels[:, 1:][learned], first
+    return network.lm_head(hidden[:, :-1][learned]), labels[:, 1:][learned], first, missed
 
 
 def rate(step: int, steps: int, peak: float) -> float:

@@ -1,6 +1,7 @@
 """The stages that train the demonstration model ask as sessions ask, and gradients reach the views."""
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -17,7 +18,7 @@ import torch
 import longllava_domains
 from longllava_domains.adapters.phantoms.labelled_scene import labelled_scene
 from longllava_domains.adapters.phantoms.scene_files import write_geotiff
-from longllava_domains.model import load_checkpoint
+from longllava_domains.model import AttentionReadout, load_checkpoint
 from longllava_domains.model.checkpoint.adapter.merge import merge_adapter
 from longllava_domains.model.checkpoint.adapter.packaged import DOMAIN_ADAPTERS
 from longllava_domains.model.session.cache import SessionCache
@@ -52,6 +53,30 @@ def test_a_recorded_memory_answers_as_a_session_and_passes_gradients(network) ->
     read[0].sum().backward()
     assert seen.grad is not None
     assert (seen.grad.abs().sum(-1) > 0).all()
+
+
+def test_what_training_sees_of_attention_is_what_a_readout_adds_up(network) -> None:
+    recorded = sys.modules["recorded"]
+    language, config = network.model.language_model, network.config.text_config
+    torch.manual_seed(1)
+    seen, asked = torch.randn(1, 8, config.hidden_size), torch.randn(1, 5, config.hidden_size)
+    of_a_view = torch.tensor([False, False] + [True] * 6)
+    memory = recorded.recorded_memory(config)
+    session, readout = SessionCache(config), AttentionReadout([(2, 4), (4, 6), (6, 8)])
+    language(inputs_embeds=seen, past_key_values=memory, use_cache=True)
+    memory = memory.repeat(1)
+    layers = recorded.keep_attention(memory, torch.tensor([3]))
+    language(inputs_embeds=asked, past_key_values=memory, use_cache=True)
+    shown = np.array([False, True, False])
+    (missed,) = recorded.looked_past(layers, of_a_view, [shown])
+    with torch.no_grad():
+        for part in (torch.cat([seen, asked[:, :3]], 1), asked[:, 3:4]):
+            language(inputs_embeds=part, past_key_values=session, use_cache=True)
+            session.read_attention(readout)
+    share = readout.per_view[1] / sum(readout.per_view)
+    assert math.exp(-float(missed.detach())) == pytest.approx(share, rel=1e-4)
+    missed.backward()
+    assert len(recorded.looked_past(layers, of_a_view, [None])) == 0
 
 
 def test_two_processes_share_the_parts_and_average_what_they_learn(
