@@ -23,6 +23,7 @@ _C = TypeVar("_C", bound=type[Any])
 _EXAMPLES: Final = {
     "AnsweringModel": 'what load_model("demo") returns; from_pretrained("demo") makes a whole pipeline',
     "CTPreset": 'CTPreset.named("ct-default@1")',
+    "ChestPhantom": "chest_phantom(), or labelled_chest(7).phantom",
     "Calibration": 'Calibration.from_file("calibration.json")',
     "GridPolicy": "remote_sensing.GridPolicy(max_tokens=8192)",
     "Sampling": "Sampling(temperature=0.7, seed=1)",

@@ -13,10 +13,12 @@ from longllava_domains.adapters.data.readers.pubmedvision import read_pubmedvisi
 from longllava_domains.adapters.data.readers.sharegpt import read_sharegpt
 from longllava_domains.adapters.data.readers.vqa_rad import read_vqa_rad
 from longllava_domains.adapters.data.training_data import TrainingData
+from longllava_domains.arguments import checked
 from longllava_domains.errors import NotFoundError, PolicyError
 from longllava_domains.units import did_you_mean, short_hash
 
 
+@checked
 def open_data(source: str | Path, layout: str = "llava") -> TrainingData:
     """Open training data on disk.
 

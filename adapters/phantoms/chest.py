@@ -11,6 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from longllava_domains.arguments import checked
+
 AIR_HU, LUNG_HU, FAT_HU, WATER_HU, MUSCLE_HU, LIVER_HU, BLOOD_HU, BONE_HU = (
     -1000, -850, -90, 5, 50, 60, 45, 700,
 )  # fmt: skip
@@ -42,6 +44,7 @@ class ChestPhantom:
         return affine
 
 
+@checked
 def chest_phantom(
     *,
     shape: tuple[int, int, int] = (40, 192, 192),

@@ -6,17 +6,20 @@ from typing import Any
 import numpy as np
 
 from longllava_domains.adapters.phantoms.chest import ChestPhantom
+from longllava_domains.arguments import checked
 from longllava_domains.errors import OutputError
+from longllava_domains.files import require_writable
 
 # Fixed, invented identifiers: writing the same phantom twice gives the same bytes.
 _UID_ROOT = "1.2.826.0.1.3680043.10.1561.20"
 
 
-def write_dicom_series(phantom: ChestPhantom, folder: Path) -> list[Path]:
+@checked
+def write_dicom_series(phantom: ChestPhantom, folder: str | Path) -> list[Path]:
     """Write one CT Image Storage file a slice, JPEG-LS lossless, and return their paths.
 
     Args:
-        phantom: The volume; slice 0 is at the head.
+        phantom: The volume; slice 0 is at the head. That of a labelled chest is ``chest.phantom``.
         folder: An empty or new folder.
 
     Raises:
@@ -91,8 +94,18 @@ def _fill_geometry(image, phantom: ChestPhantom, index: int) -> None:  # type: i
     image.SliceThickness = phantom.spacing_mm[0]
 
 
-def write_nifti(phantom: ChestPhantom, path: Path) -> Path:
-    """Write the phantom as NIfTI-1 in RAS+ order, int16 Hounsfield units, and return the path."""
+@checked
+def write_nifti(phantom: ChestPhantom, path: str | Path) -> Path:
+    """Write the phantom as NIfTI-1 in RAS+ order, int16 Hounsfield units, and return the path.
+
+    Args:
+        phantom: The volume; that of a labelled chest is ``chest.phantom``.
+        path: Replaced where it is there; ends with .nii or .nii.gz.
+
+    Raises:
+        OutputError: Nothing can be written there.
+    """
+    require_writable(path, overwrite=True)
     import nibabel
 
     # (slice, row, column) counts feetwards, backwards and leftwards; RAS+ reverses all three.

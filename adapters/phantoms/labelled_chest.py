@@ -17,6 +17,10 @@ from longllava_domains.adapters.phantoms.chest import (
 )
 from longllava_domains.adapters.phantoms.chest_canvas import ChestCanvas
 from longllava_domains.adapters.phantoms.chest_findings import PLANTERS, mediastinal_fat
+from longllava_domains.adapters.phantoms.seeds import chance_of
+from longllava_domains.arguments import checked
+from longllava_domains.errors import PolicyError
+from longllava_domains.units import did_you_mean
 
 Split = Literal["train", "held-out"]
 
@@ -92,14 +96,19 @@ def split_of(seed: int) -> Split:
     return "held-out" if digest[0] < 32 else "train"
 
 
+@checked
 def labelled_chest(seed: int, *, findings: tuple[str, ...] | None = None) -> LabelledChest:
     """Draw a chest phantom with findings, body, scanner and slice distance of a seed.
 
     Args:
         seed: Everything is drawn from it; see `split_of`.
         findings: Which of `PLANTERS` are planted, instead of each with even chance.
+
+    Raises:
+        PolicyError: The seed is below 0, or a finding is none that is drawn.
     """
-    chance = np.random.default_rng((20260901, seed))
+    _require_drawn(findings or ())
+    chance = chance_of(20260901, seed)
     split = split_of(seed)
     spacing_z = float(chance.choice(_SPACINGS_MM[split]))
     matrix = int(chance.choice(_MATRICES[split]))
@@ -123,6 +132,16 @@ def labelled_chest(seed: int, *, findings: tuple[str, ...] | None = None) -> Lab
     return LabelledChest(
         ChestPhantom(hu, spacing, {found.label: found.centre_mm for found in planted}), planted
     )
+
+
+def _require_drawn(findings: tuple[str, ...]) -> None:
+    unknown = next((name for name in findings if name not in PLANTERS), None)
+    if unknown is not None:
+        raise PolicyError(
+            f"No phantom shows {unknown!r}.",
+            remedy=f"{did_you_mean(unknown, PLANTERS)}Drawn are {', '.join(PLANTERS)}.",
+            code="phantom.finding",
+        )
 
 
 def _wanted(chance: np.random.Generator) -> tuple[str, ...]:

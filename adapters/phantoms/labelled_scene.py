@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from longllava_domains.adapters.phantoms.seeds import chance_of
+from longllava_domains.arguments import checked
 from longllava_domains.boxes.geometry import Box
 from longllava_domains.boxes.text import write_boxes
 
@@ -100,9 +102,10 @@ def scene_split(seed: int) -> Split:
     return "held-out" if digest[0] < 32 else "train"
 
 
+@checked
 def labelled_scene(seed: int) -> LabelledScene:
     """Draw a scene; everything follows from its seed, see `scene_split`."""
-    chance = np.random.default_rng((20260902, seed))
+    chance = chance_of(20260902, seed)
     size = int(chance.choice(_SIZES_PX[scene_split(seed)]))
     ground = str(chance.choice(list(GROUNDS)))
     picture = _ground(ground, size, chance)

@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from longllava_domains.adapters.phantoms.seeds import chance_of
+from longllava_domains.arguments import checked
+
 Split = Literal["train", "held-out"]
 Question = tuple[str, str]
 
@@ -65,9 +68,10 @@ def slide_split(seed: int) -> Split:
     return "held-out" if digest[0] < 32 else "train"
 
 
+@checked
 def labelled_slide(seed: int) -> LabelledSlide:
     """Draw a slide; everything follows from its seed, see `slide_split`."""
-    chance = np.random.default_rng((20260903, seed))
+    chance = chance_of(20260903, seed)
     sizes = _SIZES_PX[slide_split(seed)]
     width, height = sizes[int(chance.integers(0, len(sizes)))]
     pieces = int(chance.integers(1, 4))

@@ -8,14 +8,22 @@ from numpy.typing import NDArray
 
 from longllava_domains.adapters.phantoms.labelled_scene import LabelledScene
 from longllava_domains.adapters.phantoms.labelled_slide import MPP, LabelledSlide
+from longllava_domains.arguments import checked
+from longllava_domains.files import require_writable
 
 RESOLUTION_M: Final = 0.5
 _CORNER: Final = (500_000.0, 5_400_000.0)
 _TILE_PX: Final = 128
 
 
+@checked
 def write_geotiff(scene: LabelledScene, path: str | Path) -> Path:
-    """Write a scene as GeoTIFF in UTM zone 31N at 0.5 m per pixel, and return the path."""
+    """Write a scene as GeoTIFF in UTM zone 31N at 0.5 m per pixel, and return the path.
+
+    Raises:
+        OutputError: Nothing can be written there.
+    """
+    require_writable(path, overwrite=True)
     import rasterio
     from affine import Affine
 
@@ -35,8 +43,14 @@ def write_geotiff(scene: LabelledScene, path: str | Path) -> Path:
     return Path(path)
 
 
+@checked
 def write_pyramid(slide: LabelledSlide, path: str | Path) -> Path:
-    """Write a slide as tiled pyramidal TIFF with its resolution, lossless, and return the path."""
+    """Write a slide as tiled pyramidal TIFF with its resolution, lossless, and return the path.
+
+    Raises:
+        OutputError: Nothing can be written there.
+    """
+    require_writable(path, overwrite=True)
     import tifffile
 
     per_cm = 10_000 / MPP

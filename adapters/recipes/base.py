@@ -166,7 +166,7 @@ class Recipe:
             )
             raise PolicyError(
                 f"{wrong} must be {expected}, and is {first['input']!r}.",
-                remedy="Look at the recipe: longllava finetune NAME --show.",
+                remedy=f"Look at the recipe: longllava finetune {self.name.removesuffix(_MODIFIED)} --show.",
                 code="recipe.value",
             ) from None
         if changed == self:

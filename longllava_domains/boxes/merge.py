@@ -15,6 +15,7 @@ not told apart by how much they cover each other, which for a small object is ch
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from longllava_domains.arguments import checked
 from longllava_domains.boxes.pairing import Survey
 from longllava_domains.boxes.view_box import Frame, ViewBox
 
@@ -32,6 +33,7 @@ class Merged(NamedTuple):
     pieces: tuple[int, ...]
 
 
+@checked
 def merge_boxes(
     boxes: Sequence[ViewBox], frames: Sequence[Frame] = (), *, quantum: float = 0.01
 ) -> list[Merged]:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from longllava_domains.arguments import checked
 from longllava_domains.boxes.geometry import Box, Dialect
 from longllava_domains.errors import AnswerError
 
@@ -82,6 +83,7 @@ class BoxText:
     problems: Mapping[str, int]
 
 
+@checked
 def parse_boxes(
     text: str, *, dialect: Dialect = "fit-rs", min_side: float = 0.0, strict: bool = False
 ) -> BoxText:
@@ -135,6 +137,7 @@ def parse_boxes(
     return BoxText(tuple(boxes), tuple(relations), MappingProxyType(counted))
 
 
+@checked
 def write_boxes(
     boxes: Iterable[Box], *, name: str | None = None, dialect: Dialect = "fit-rs"
 ) -> str:

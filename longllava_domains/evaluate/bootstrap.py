@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import PolicyError
 from longllava_domains.evaluate.result import Interval, Result
 from longllava_domains.evaluate.statistic import Floats, Statistic
@@ -45,6 +46,7 @@ class Difference:
         return self.interval.low <= 0 <= self.interval.high
 
 
+@checked
 def with_intervals(
     result: Result,
     metrics: Sequence[str] | None = None,
@@ -80,6 +82,7 @@ def with_intervals(
     return result.with_interval_values(intervals, stamped)
 
 
+@checked
 def difference(
     first: Result,
     second: Result,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import PolicyError
 from longllava_domains.evaluate.bootstrap import (
     DRAWS,
@@ -55,6 +56,7 @@ class Comparison:
         return "\n".join(lines) + "\n"
 
 
+@checked
 def compare(
     results: Mapping[str, Result],
     metric: str | None = None,

@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import PolicyError
 from longllava_domains.evaluate.statistic import Floats
 
@@ -51,6 +52,7 @@ def _require_fraction(name: str, value: float) -> None:
         )
 
 
+@checked
 def contradictions(
     reported: Reported,
     prevalence: float | Sequence[float],

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import LongLlavaError
 from longllava_domains.evaluate.datasets.dataset import Dataset
 from longllava_domains.evaluate.dispatch import PROTOCOLS, explain_settings, find_protocol, score
@@ -63,6 +64,7 @@ class Explanation:
         return scored_under(self.results)
 
 
+@checked
 def explain(
     benchmark: str,
     predictions: Source,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import PolicyError
 from longllava_domains.evaluate.bootstrap import (
     DRAWS,
@@ -21,6 +22,7 @@ NOT_VISUAL: Final = "not visual"
 """How a note begins that says that the image may as well be absent."""
 
 
+@checked
 def baselines(
     benchmark: str, references: Source | Dataset, *, protocol: str, **settings: Any
 ) -> dict[str, Result]:
@@ -65,6 +67,7 @@ def _truths_for(made: Sequence[Row], references: Source | Dataset) -> Source | D
     return None if all("ground_truth" in row for row in made) else references
 
 
+@checked
 def stand_beside(
     result: Result,
     others: Mapping[str, Result],

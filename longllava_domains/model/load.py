@@ -148,6 +148,7 @@ class LongLlava(LoadedModel):
         return fitting_steps(self.network, request)
 
 
+@checked
 def load_model(
     model: str | Path,
     *,

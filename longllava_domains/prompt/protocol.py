@@ -8,6 +8,7 @@ Everything except `Mark` pieces is plain text for the tokenizer.
 from collections.abc import Sequence
 from typing import Final
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import PromptError
 from longllava_domains.prompt.layouts import MARKER, Arrangement, place_views
 from longllava_domains.prompt.pieces import Mark, Piece, Prompt
@@ -21,6 +22,7 @@ Round = tuple[str, str]
 """A question and its answer."""
 
 
+@checked
 def compose(
     sequence: VisualSequence | None,
     question: str,
@@ -56,6 +58,7 @@ def compose(
     return compose_turns(questions, [answer for _, answer in history], sequence, protocol=protocol)
 
 
+@checked
 def compose_turns(
     questions: Sequence[str],
     answers: Sequence[str],

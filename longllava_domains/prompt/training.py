@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import PromptError, TokenizerError
 from longllava_domains.prompt.layouts import Arrangement, place_views
 from longllava_domains.prompt.pieces import Mark, Piece, Prompt
@@ -49,6 +50,7 @@ class TrainingIds:
     labels: list[int]
 
 
+@checked
 def render_training(
     conversation: Sequence[Round],
     sequence: VisualSequence | int | None = None,
@@ -86,6 +88,7 @@ def render_training(
     return TrainingText(Prompt(tuple(inputs)), Prompt(tuple(labels)))
 
 
+@checked
 def encode_training(
     training: TrainingText,
     tokenizer: PromptTokenizer,

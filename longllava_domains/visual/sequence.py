@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from PIL import Image
 
+from longllava_domains.arguments import checked_fields
 from longllava_domains.errors import PolicyError
 from longllava_domains.html.facts import facts_table
 from longllava_domains.provenance import Provenance
@@ -18,6 +19,7 @@ from longllava_domains.visual.view import View
 Layout = Literal["images", "temporal", "grid"]
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class VisualSequence:
     """All views shown to the model, in order, and how they were chosen.

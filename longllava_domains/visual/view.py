@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from longllava_domains.arguments import checked_fields
 from longllava_domains.errors import PolicyError
 from longllava_domains.visual.place import Place
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class View:
     """One image shown to the model, with its place in the source.

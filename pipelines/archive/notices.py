@@ -1,8 +1,10 @@
-"""Notices of an archive's answers, known from the model's files before anything is loaded."""
+"""Notices of an archive's answers, known from the model's files before anything is loaded, and of its end."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from longllava_domains.archive import Progress, Settings
+from longllava_domains.archive.results.upkeep import specs
 from longllava_domains.model.checkpoint.adapter.merge import adapter_folder
 from longllava_domains.model.checkpoint.card import card_domains
 from longllava_domains.model.checkpoint.source import locate
@@ -10,6 +12,7 @@ from longllava_domains.pipelines.archive.task import ArchiveTask
 from longllava_domains.pipelines.ct.preset import CTPreset
 from longllava_domains.pipelines.evidence_notice import no_evidence
 from longllava_domains.pipelines.pathology.notices import no_training
+from longllava_domains.units import counted
 
 
 def evidence_notices(made: Mapping[str, Any], domain: str, preset: str) -> tuple[str, ...]:
@@ -50,3 +53,20 @@ def notices_of(asked: ArchiveTask, domain: str) -> tuple[str, ...]:
         "trained_domains": card_domains(source.folder, folder),
     }
     return evidence_notices(made, domain, asked.preset)
+
+
+def ending_notes(done: Progress, settings: Settings) -> list[str]:
+    """Return what the count of a run that ended does not tell of its share and its folder."""
+    notes = []
+    if not done.total and settings.shard.count > 1:
+        notes.append(
+            f"Share {settings.shard.index} of {settings.shard.count} holds none of the items: with so "
+            "few of them some shares stay empty."
+        )
+    others = len(specs(settings.output)) - 1
+    if others > 0:
+        notes.append(
+            f"The folder also keeps what {counted(others, 'run')} with other settings found: longllava "
+            "archive status counts each, and parts/*/_spec.json tells what each asked."
+        )
+    return notes

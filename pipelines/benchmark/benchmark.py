@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from longllava_domains.arguments import checked
-from longllava_domains.errors import LongLlavaError
+from longllava_domains.arguments import checked, checked_fields
+from longllava_domains.errors import LongLlavaError, PolicyError
 from longllava_domains.evaluate import PROTOCOLS, Result
 from longllava_domains.evaluate.dispatch import explain_settings, require_settings
 from longllava_domains.evaluate.predictions.inputs import PROMPT_MISMATCH
@@ -31,6 +31,7 @@ SYNTHETIC_MARK: Final = "SYNTHETIC.txt"
 """A file of this name in a benchmark's folder says that its data are phantoms."""
 
 
+@checked_fields
 @dataclass(frozen=True)
 class RunSettings:
     """The choices of a run beside model, benchmark and protocols.
@@ -45,6 +46,9 @@ class RunSettings:
         scoring: Given to each protocol that has such a setting.
         calibration: File that `longllava calibrate` wrote for this model: says which findings come
             first, for the protocol of that name.
+
+    Raises:
+        PolicyError: A number is below what it can be.
     """
 
     max_new_tokens: int | None = None
@@ -55,6 +59,17 @@ class RunSettings:
     synthetic: bool = False
     scoring: Mapping[str, Any] = field(default_factory=dict)
     calibration: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        least = {"max_new_tokens": 1, "limit": 1, "seed": 0, "draws": 0}
+        for name, smallest in least.items():
+            given = getattr(self, name)
+            if given is not None and given < smallest:
+                raise PolicyError(
+                    f"{name} cannot be {given}.",
+                    remedy=f"Give a whole number of at least {smallest}.",
+                    code="benchmark.settings",
+                )
 
 
 class Benchmark:
@@ -80,6 +95,7 @@ class Benchmark:
         self.model = model
 
     @classmethod
+    @checked
     def from_pretrained(
         cls,
         model: str | Path,

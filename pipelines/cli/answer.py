@@ -229,6 +229,12 @@ def _split(inputs: list[str]) -> tuple[list[str], str]:
             remedy='Write the question last: longllava ask INPUT "QUESTION" --model MODEL.',
             code="cli.question",
         )
+    if any(word.startswith("--") for word in sources):
+        raise PromptError(
+            "Behind -- every word is an input or the question, options too.",
+            remedy="Write the options before it.",
+            code="cli.question",
+        )
     strays = [
         str(place)
         for place, word in enumerate(sources, 1)

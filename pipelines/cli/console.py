@@ -90,8 +90,12 @@ def is_input(word: str) -> bool:
     return "://" in word or os.path.exists(word)
 
 
-def require_model(model: str | None) -> str:
+def require_model(model: str | None, option: str = "--model") -> str:
     """Return the model named, or refuse with the choices: a model is never guessed.
+
+    Args:
+        model: What was typed.
+        option: That names it in this command.
 
     Raises:
         PolicyError: No model was named.
@@ -100,7 +104,7 @@ def require_model(model: str | None) -> str:
         return model
     raise PolicyError(
         "No model is named.",
-        remedy="Add --model demo (packaged, for trying things out), --model FOLDER, or --model "
+        remedy=f"Add {option} demo (packaged, for trying things out), {option} FOLDER, or {option} "
         "ORG/NAME such as FreedomIntelligence/LongLLaVAMed-9B.",
         code="cli.model",
     )

@@ -7,11 +7,13 @@ from typing import Annotated, Any, Final, cast
 import typer
 
 from longllava_domains.errors import (
+    AmbiguousInputError,
     LongLlavaError,
     PolicyError,
     PromptError,
     UnsupportedInputError,
 )
+from longllava_domains.extras import absent_extras
 from longllava_domains.pipelines.cli.console import (
     is_input,
     progress,
@@ -102,7 +104,7 @@ def find(
     if how["keep_in"] is not None and keep_in is None:
         how["keep_in"].unlink(missing_ok=True)  # everything it kept is saved
     _tell(found, dialect, max_new_tokens)
-    if found.outcomes["failed"]:
+    if found.outcomes["failed"] or found.cut_short:
         raise typer.Exit(WITH_FAILURES)
 
 
@@ -147,11 +149,13 @@ def _require_search(
 
 
 def _searched(scene: str, domain: str | None) -> str:
-    """Return the domain that the input is searched in; what nothing decides is looked at as a raster.
+    """Return the domain that the input is searched in; but for a TIFF, what nothing decides is a raster.
 
     Raises:
         PolicyError: The input is of a domain that is not searched, or pictures are named as theirs.
+        AmbiguousInputError: Nothing says whether a TIFF is a slide or a scene.
     """
+    from longllava_domains.pipelines.domains.evidence import evidence_of
     from longllava_domains.pipelines.domains.registry import decide_domain
 
     try:
@@ -159,6 +163,13 @@ def _searched(scene: str, domain: str | None) -> str:
     except LongLlavaError as error:
         if domain is not None or error.code in _NEVER_A_SCENE:
             raise
+        is_tiff = any(evidence.kind == "tiff" for evidence in evidence_of(scene))
+        if is_tiff and "remote-sensing" not in absent_extras():
+            raise AmbiguousInputError(
+                "Nothing in this TIFF says whether it is a slide or a scene.",
+                remedy="Name it: --domain pathology or --domain remote_sensing.",
+                code="domain.undecided",
+            ) from None
         return "remote_sensing"
     if decided not in _SEARCHED or (domain is not None and decided == "image"):
         scene = ", or search it as a scene: --domain remote_sensing" if decided == "image" else ""

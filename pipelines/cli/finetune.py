@@ -89,7 +89,7 @@ def finetune(
             code="cli.finetune",
         )
     typed = given.get("lora.targets", ())
-    task = FineTune(chosen, require_model(base), tokenizer=tokenizer, typed=typed)
+    task = FineTune(chosen, require_model(base, "--base"), tokenizer=tokenizer, typed=typed)
     with progress() as advance:
         made = task(
             data, output, evaluation=open_evaluation(evaluation), resume=resume,
@@ -137,7 +137,7 @@ def _require_given(
 
     refuse_together(
         lambda: require_report_to(report_to),
-        lambda: None if base is None and is_shown else require_name(require_model(base)),
+        lambda: None if base is None and is_shown else require_name(require_model(base, "--base")),
         lambda: None if data is None else require_training_data(data),
         lambda: require_evaluation(evaluation),
         require_place,

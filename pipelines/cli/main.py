@@ -94,6 +94,7 @@ def run(arguments: list[str]) -> int:
         words = [word for word in arguments if word != SHOW_PATHS]
         _require_plain_dashes(words)
         _require_no_dashed_file(words)
+        _require_no_dashed_question(words)
         _require_once(words)
         require_together(running(words)[0], words)
         app(args=words)
@@ -157,6 +158,23 @@ def _require_no_dashed_file(arguments: Sequence[str]) -> None:
             remedy="Write ./ before it.",
             code="cli.dash",
         )
+
+
+def _require_no_dashed_question(arguments: Sequence[str]) -> None:
+    """Refuse a text that begins with a dash, stands where no value does, and reads as an option.
+
+    Raises:
+        PolicyError: One does.
+    """
+    before_dashes = list(itertools.takewhile(lambda word: word != "--", arguments))
+    for before, word in itertools.pairwise(before_dashes):
+        option, _, text = word.partition(" ")
+        if word.startswith("-") and text and "=" not in option and not before.startswith("-"):
+            raise PolicyError(
+                "A text begins with a dash, and reads as an option.",
+                remedy="Write a space before the dash, inside the quotes.",
+                code="cli.dash",
+            )
 
 
 def _require_once(arguments: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from longllava_domains.adapters.data.training_data import TrainingData
 from longllava_domains.adapters.recipes.base import Recipe
 from longllava_domains.adapters.recipes.open_mix import open_mix
 from longllava_domains.adapters.recipes.registry import recipe as recipe_named
+from longllava_domains.arguments import checked
 from longllava_domains.errors import PolicyError
 from longllava_domains.model.checkpoint.source import Source, locate
 from longllava_domains.pipelines.fine_tune.result import (
@@ -50,6 +51,7 @@ class FineTune:
         PolicyError: The base is stored in 8 bits.
     """
 
+    @checked
     def __init__(
         self,
         recipe: Recipe,
@@ -77,6 +79,7 @@ class FineTune:
         )
 
     @classmethod
+    @checked
     def from_recipe(
         cls,
         name: str,

@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import DamagedInputError, LongLlavaError, NotFoundError, PolicyError
 from longllava_domains.export.report_content import MANUFACTURER
 from longllava_domains.formats.dicom.pydicom_parser import PARSE_ERRORS
@@ -41,6 +42,7 @@ class SendReceipt:
     status: int
 
 
+@checked
 def send(
     path: str | Path,
     *,

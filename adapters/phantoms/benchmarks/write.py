@@ -11,6 +11,7 @@ from longllava_domains.adapters.phantoms.benchmarks.ct_rate import write_ct_rate
 from longllava_domains.adapters.phantoms.benchmarks.fit_rsfg import FIT_TASKS, write_fit_rsfg
 from longllava_domains.adapters.phantoms.benchmarks.medical_vqa import write_path_vqa, write_vqa_rad
 from longllava_domains.adapters.phantoms.benchmarks.slides import write_slide_questions
+from longllava_domains.arguments import checked
 from longllava_domains.errors import OutputError, PolicyError
 
 _WRITERS: Final[Mapping[str, Callable[[Path, int], None]]] = MappingProxyType(
@@ -32,6 +33,7 @@ _SAID: Final = (
 )
 
 
+@checked
 def write_benchmark(benchmark: str, folder: str | Path, *, size: int = 4) -> Path:
     """Write phantoms in the layout of a benchmark, marked as synthetic.
 

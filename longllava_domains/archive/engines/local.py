@@ -22,6 +22,7 @@ from longllava_domains.archive.engines.stopping import stop_on_request
 from longllava_domains.archive.engines.worker import Items, work
 from longllava_domains.archive.results.store import ResultStore
 from longllava_domains.archive.scorer import Job
+from longllava_domains.arguments import checked
 from longllava_domains.errors import LongLlavaError, ModelError
 
 _SPAWN: Final = multiprocessing.get_context("spawn")
@@ -32,6 +33,7 @@ _IDLE_DEATHS: Final = 3
 _VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 
 
+@checked
 def run_local(
     job: Job,
     items: Items,

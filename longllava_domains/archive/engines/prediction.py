@@ -17,6 +17,7 @@ from longllava_domains.archive.engines.decoders import prepare_inline
 from longllava_domains.archive.engines.worker import Items
 from longllava_domains.archive.item import Item
 from longllava_domains.archive.scorer import Job
+from longllava_domains.arguments import checked
 from longllava_domains.errors import LongLlavaError, NotFoundError
 
 SAMPLE: Final = 50
@@ -59,6 +60,7 @@ class Prediction:
         return self.hours <= deadline_hours
 
 
+@checked
 def predict(
     job: Job,
     items: Items,
@@ -148,6 +150,7 @@ def _seconds_to_read(item: Item, read: Read) -> float:
     return time.perf_counter() - begin
 
 
+@checked
 def in_time(predictions: Mapping[str, Prediction], deadline_hours: float) -> list[str]:
     """Return the names of the policies that meet a deadline, the slowest (most thorough) first."""
     meeting = [name for name, each in predictions.items() if each.meets(deadline_hours)]

@@ -21,6 +21,7 @@ from longllava_domains.archive.engines.worker import Items, work
 from longllava_domains.archive.item import Item
 from longllava_domains.archive.outcome import KILLED, Outcome
 from longllava_domains.archive.scorer import Job
+from longllava_domains.arguments import checked
 from longllava_domains.errors import LongLlavaError, ModelError, PolicyError
 
 _SOCKET_LIMIT: Final = 107  # bytes of the name of a Unix socket
@@ -28,6 +29,7 @@ _SESSION_LENGTH: Final = 70  # of what Ray appends to its temporary folder
 _DEATHS_IN_A_ROW: Final = 3
 
 
+@checked
 def run_ray(
     job: Job,
     items: Items,

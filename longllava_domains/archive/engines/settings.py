@@ -10,12 +10,14 @@ from typing import Final
 
 from longllava_domains.archive.item import Shard
 from longllava_domains.archive.results.store import PART_ROWS
+from longllava_domains.arguments import checked_fields
 from longllava_domains.errors import PolicyError
 from longllava_domains.units import GIB
 
 PREFETCH_BYTES: Final = 8 * GIB
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Settings:
     """Settings of a run.

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from longllava_domains.archive.manifest.facts import SLIDE_CLASS
+from longllava_domains.arguments import checked
 from longllava_domains.ct.dicom.header import CT_CLASSES
 from longllava_domains.errors import NotFoundError, PolicyError
 from longllava_domains.formats.dicom.codecs import COMPRESSED, NATIVE
@@ -79,6 +80,7 @@ class IdcPlan:
     bottleneck: str
 
 
+@checked
 def plan_idc(
     domain: str,
     *,

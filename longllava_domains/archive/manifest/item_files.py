@@ -21,6 +21,7 @@ from longllava_domains.archive.manifest.walk import (
     walk,
 )
 from longllava_domains.archive.manifest.zips import files_in_zip
+from longllava_domains.arguments import checked
 from longllava_domains.ct.hounsfield.rescale import HuSource
 from longllava_domains.errors import DamagedInputError, NotFoundError, UnsupportedInputError
 from longllava_domains.formats.dicom.source_file import Found, SourceFile
@@ -35,6 +36,7 @@ _ENDINGS: Final = {b"II": ".tif", b"MM": ".tif", b"\0\0\0\x0cjP": ".jp2", b"NITF
 _NEED_NEIGHBOURS: Final = (".mrxs", ".vms", ".vmu")
 
 
+@checked
 def open_ct(item: Item, *, repair: tuple[str, ...] = (), hu: HuSource = "prove") -> "CTVolume":
     """Open a CT item: the series that the scan chose, or a NIfTI file.
 
@@ -56,6 +58,7 @@ def open_ct(item: Item, *, repair: tuple[str, ...] = (), hu: HuSource = "prove")
     return open_dicom(dicom_files(item), series=None, repair=repair, hu=hu)
 
 
+@checked
 def dicom_files(item: Item) -> Found:
     """Return the item's files as the CT loader takes them (`open_dicom(Found, ...)`).
 

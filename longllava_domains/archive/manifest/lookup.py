@@ -15,6 +15,7 @@ from longllava_domains.archive.manifest.manifest import (
     reading,
 )
 from longllava_domains.archive.results.upkeep import Forgotten, forget_items, items_of
+from longllava_domains.arguments import checked
 from longllava_domains.errors import NotFoundError
 
 
@@ -35,6 +36,7 @@ class Origin:
     uri: str
 
 
+@checked
 def where(key: str, linkage: Path) -> list[Origin]:
     """Return the items that a study key or an item id stands for.
 
@@ -72,6 +74,7 @@ def _linked(key: str, linkage: Path) -> list[Origin]:
     ]
 
 
+@checked
 def forget(
     key: str,
     manifest: Path,

@@ -33,6 +33,7 @@ from longllava_domains.archive.manifest.studies import Draft, drafts, group_stud
 from longllava_domains.archive.manifest.walk import IN_ZIP, REMOTE, Entry, walk
 from longllava_domains.archive.manifest.zips import files_in_zip
 from longllava_domains.archive.results.parts import writing
+from longllava_domains.arguments import checked
 from longllava_domains.errors import InputError, LongLlavaError, NotFoundError, PolicyError
 from longllava_domains.units import hashing_with
 
@@ -65,6 +66,7 @@ class ScanSummary:
     seconds: float = 0.0
 
 
+@checked
 def scan_archive(
     source: str,
     domain: str,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from longllava_domains.archive.results.parts import place_whole
+from longllava_domains.arguments import checked
 from longllava_domains.errors import DamagedInputError, NotFoundError, OutputError
 
 _BYTES: Final = 32
@@ -38,6 +39,7 @@ class SiteSecret:
         self._secret = secret
 
     @classmethod
+    @checked
     def load(cls, path: Path) -> "SiteSecret":
         """Read the secret, or make one where there is none, readable by its owner alone.
 

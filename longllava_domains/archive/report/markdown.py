@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from longllava_domains.archive.outcome import STATUSES
 from longllava_domains.archive.report.summary import LabelDrift, RunSummary
+from longllava_domains.arguments import checked
 from longllava_domains.provenance import RESEARCH_NOTICE
 from longllava_domains.units import human_bytes
 
@@ -14,6 +15,7 @@ PSEUDONYMS = (
 )
 
 
+@checked
 def report_markdown(summary: RunSummary, changes: Mapping[str, LabelDrift] | None = None) -> str:
     """Return the report.
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from longllava_domains.archive.engines.settings import Progress
 from longllava_domains.archive.outcome import STATUSES
 from longllava_domains.archive.results.parts import place_whole, writing
+from longllava_domains.arguments import checked
 
 
 def metrics_text(progress: Progress, task: str) -> str:
@@ -35,6 +36,7 @@ def metrics_text(progress: Progress, task: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+@checked
 def write_metrics(path: Path, progress: Progress, task: str) -> None:
     """Write the metrics file; a reader sees the old one or the new one, whole.
 

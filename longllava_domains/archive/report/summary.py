@@ -14,6 +14,7 @@ from longllava_domains.archive.fingerprint import ScoringSpec
 from longllava_domains.archive.results.parts import Parts
 from longllava_domains.archive.results.store import spec_folder
 from longllava_domains.archive.results.upkeep import specs
+from longllava_domains.arguments import checked
 from longllava_domains.errors import NotFoundError
 
 _COLUMNS: Final = (
@@ -117,6 +118,7 @@ class LabelDrift:
         return abs(self.standard_errors) > _NOTABLE_ERRORS
 
 
+@checked
 def summarize(output: Path, spec_key: str | None = None) -> RunSummary:
     """Return the figures of one spec's results.
 
@@ -153,6 +155,7 @@ def every_summary(output: Path) -> list[RunSummary]:
     return [summarize(output, spec.key) for spec in specs(output)]
 
 
+@checked
 def drift(now: RunSummary, before: RunSummary) -> dict[str, LabelDrift]:
     """Compare the prevalence of labels that two runs share."""
     changes = {}

@@ -8,11 +8,13 @@ from longllava_domains.archive.report.rows import listed_rows
 from longllava_domains.archive.report.summary import drift, every_summary, summarize
 from longllava_domains.archive.report.webpage import report_page
 from longllava_domains.archive.results.parts import place_whole, writing
+from longllava_domains.arguments import checked
 
 # A page with more rows is slow to open; SQL over the parts has them all.
 MOST_ROWS: Final = 2000
 
 
+@checked
 def write_reports(
     output: Path, spec_key: str | None = None, earlier: Path | None = None
 ) -> list[str]:

@@ -18,6 +18,7 @@ from longllava_domains.archive.outcome import Status
 from longllava_domains.archive.results.documents import ForgottenDocuments, lies_inside
 from longllava_domains.archive.results.parts import Parts, writing
 from longllava_domains.archive.results.store import ResultStore, spec_folder
+from longllava_domains.arguments import checked
 from longllava_domains.errors import DamagedInputError, NotFoundError, OutputError
 
 _SPEC_FOLDER: Final = re.compile(r"spec-([0-9a-f]{16})\Z")
@@ -77,6 +78,7 @@ def specs(output: Path) -> list[ScoringSpec]:
     return found
 
 
+@checked
 def counts(output: Path) -> dict[str, Counter[str]]:
     """Return, for each spec's key, the number of items by status, as the parts have it.
 
@@ -93,6 +95,7 @@ def counts(output: Path) -> dict[str, Counter[str]]:
     return counted
 
 
+@checked
 def retry(
     output: Path, *, statuses: Collection[Status] = _FAILED, ledger: Path | None = None
 ) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any, Final
 
+from longllava_domains.arguments import checked
 from longllava_domains.ct.hounsfield.rescale import HuRule
 from longllava_domains.ct.volume import CTVolume
 from longllava_domains.errors import (
@@ -72,6 +73,7 @@ class DicomWeb:
         PolicyError: The address is not usable, or the token would travel in clear.
     """
 
+    @checked
     def __init__(
         self,
         url: str,

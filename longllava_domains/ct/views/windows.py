@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from longllava_domains.arguments import checked_fields
 from longllava_domains.errors import PolicyError
 
 Function = Literal["linear", "linear_exact", "sigmoid"]
@@ -19,6 +20,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.+-]{0,39}\Z")
 _WIDTH_LEVEL = re.compile(r"(\d+(?:\.\d+)?)/(-?\d+(?:\.\d+)?)\Z")
 
 
+@checked_fields
 @dataclass(frozen=True, slots=True)
 class Window:
     """One window: a centre, a width, and the function between them.
@@ -54,11 +56,17 @@ class Window:
             )
         object.__setattr__(self, "center_hu", float(self.center_hu))
         object.__setattr__(self, "width_hu", float(self.width_hu))
+        if not (math.isfinite(self.center_hu) and math.isfinite(self.width_hu)):
+            raise PolicyError(
+                "The centre or the width of the window is not a finite number.",
+                remedy="Give both in Hounsfield units, such as -600 and 1500.",
+                code="window.width",
+            )
         enough = self.width_hu >= 1 if self.function == "linear" else self.width_hu > 0
-        if not (math.isfinite(self.center_hu) and math.isfinite(self.width_hu) and enough):
+        if not enough:
             raise PolicyError(
                 f"A {self.function} window of width {self.width_hu:g} HU shows nothing.",
-                remedy="Give a finite centre and a width of 1 HU or more.",
+                remedy="Give a width of 1 HU or more.",
                 code="window.width",
             )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import NotFoundError, PolicyError
 from longllava_domains.evaluate.datasets.ct_rate import load_ct_rate, load_ct_rate_reports
 from longllava_domains.evaluate.datasets.dataset import Dataset
@@ -27,6 +28,7 @@ LOADERS: Final[Mapping[str, Callable[[Path], Dataset]]] = MappingProxyType(
 )
 
 
+@checked
 def load_dataset(benchmark: str, folder: str | Path) -> Dataset:
     """Read a benchmark from a folder.
 

@@ -11,12 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from longllava_domains.arguments import checked
 from longllava_domains.export.dicom.source_study import read_source
 from longllava_domains.export.report_content import ReportContent, refuse_unfit
 from longllava_domains.files import write_private
 from longllava_domains.privacy import silenced
 
 
+@checked
 def save_dicom_sr(
     content: ReportContent,
     headers: Sequence[Any] | None,

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import OutputError
 from longllava_domains.export.codes import (
     MARGIN,
@@ -44,6 +45,7 @@ _KEYWORDS: Final = (
 _CT: Final = {"system": "http://dicom.nema.org/resources/ontology/DCM", "code": "CT"}
 
 
+@checked
 def save_fhir(
     content: ReportContent,
     headers: Sequence[Any] | None,

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from longllava_domains.arguments import checked
 from longllava_domains.model.checkpoint.files import WeightFiles
 from longllava_domains.model.checkpoint.load import Checkpoint, open_checkpoint
 from longllava_domains.model.checkpoint.names import Destination
@@ -86,6 +87,7 @@ class Inspection:
         return {**asdict(self), **totals}
 
 
+@checked
 def inspect_checkpoint(model: str | Path) -> Inspection:
     """Read a checkpoint's configuration and tensor headers; no weights are read.
 

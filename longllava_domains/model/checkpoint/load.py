@@ -11,6 +11,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import CheckpointError
 from longllava_domains.model.checkpoint.files import WeightFiles, read_json
 from longllava_domains.model.checkpoint.fill import fill
@@ -112,6 +113,7 @@ def open_checkpoint(path: str | Path, *, tower: str | Path | None = None) -> Che
     return Checkpoint(config, files, tower_files, tower_hub_id(entries), needed, match)
 
 
+@checked
 def load_checkpoint(
     path: str | Path,
     *,

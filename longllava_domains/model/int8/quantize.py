@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers.models.jamba.modeling_jamba import JambaExperts
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import QuantizationError
 from longllava_domains.model.int8.experts import (
     EXPERTS_IMPLEMENTATION,
@@ -143,6 +144,7 @@ def require_int8(network: LongLlavaForConditionalGeneration) -> None:
         )
 
 
+@checked
 def coverage(network: nn.Module) -> tuple[Coverage, ...]:
     """Count the parameters of each part that are in 8 bits and that are not."""
     counts = {part: [0, 0] for part in PARAMETER_GROUPS}

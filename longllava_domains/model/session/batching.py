@@ -91,6 +91,7 @@ def _one_model(sessions: Sequence[Session]) -> LoadedModel:
     return model
 
 
+@checked
 def score_many(
     asks: Sequence[tuple[Session, str]],
     choices: Sequence[str],

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
+from longllava_domains.arguments import checked_fields
 from longllava_domains.errors import DamagedInputError, PolicyError
 from longllava_domains.pathology.pyramid import SlidePyramid
 from longllava_domains.pathology.regions import Region, box_region
@@ -19,6 +20,7 @@ ChosenBy = Literal["attention", "named"]
 _MOST_TIMES: Final = 16
 
 
+@checked_fields
 @dataclass(frozen=True)
 class ZoomPolicy:
     """Choice of fields that are seen closer after a first look.

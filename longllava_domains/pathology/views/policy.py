@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, get_args
 
+from longllava_domains.arguments import checked_fields
 from longllava_domains.errors import PolicyError
 from longllava_domains.pathology.mpp import LARGEST_MPP, LEAST_MPP
 from longllava_domains.units import content_hash
@@ -19,6 +20,7 @@ VOTE_MPP: Final = 0.5
 _MOST_OVERLAP: Final = 0.75
 
 
+@checked_fields
 @dataclass(frozen=True)
 class TilePolicy:
     """Choice of the views of a slide.

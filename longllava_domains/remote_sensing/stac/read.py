@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import (
     DamagedInputError,
     LongLlavaError,
@@ -150,6 +151,7 @@ def _every_item_of_api(api: str) -> Iterator[Any]:
         raise unreachable(api) from None
 
 
+@checked
 def search_stac(
     api: str, *, modifier: Callable[[Any], Any] | None = None, limit: int = 100, **query: Any
 ) -> list[Any]:

@@ -182,12 +182,16 @@ def run(
             decoders=running.decoders, deadline_hours=deadline_hours,
         )  # fmt: skip
         return
-    _tell(_run(_job(asked, domain), items, chosen, running))
+    _tell(_run(_job(asked, domain), items, chosen, running), chosen)
 
 
-def _tell(done: "Progress") -> None:
+def _tell(done: "Progress", settings: "Settings") -> None:
     """Print how a run ended; the exit code says whether items failed."""
+    from longllava_domains.pipelines.archive.notices import ending_notes
+
     stdout.print(str(done), markup=False)
+    for note in ending_notes(done, settings):
+        stderr.print(note, markup=False)
     if done.counts.get("failed", 0):
         raise typer.Exit(FINISHED_WITH_FAILURES)
 

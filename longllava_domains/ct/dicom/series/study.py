@@ -142,8 +142,9 @@ def _nothing_usable(found: Found) -> InputError:
         )
     return UnsupportedInputError(
         f"There is no CT slice among the files ({counted}).",
-        remedy="Pass a folder or archive of DICOM CT slices; all but a list of series takes a NIfTI file "
-        "(.nii, .nii.gz), too.",
+        remedy="Pass a folder or archive of DICOM CT slices, or, unless it is series that shall be "
+        "listed, a NIfTI file (.nii, .nii.gz). Of a slide, a raster or a picture ask a question: "
+        "longllava ask.",
         code="input.no_ct",
         facts=facts,
     )
