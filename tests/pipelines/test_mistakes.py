@@ -8,10 +8,26 @@ import pytest
 import rasterio
 from tiny_longllava import count_encoded, tiny_model
 
-from longllava_domains import ct, evaluate, pathology, pipelines, remote_sensing
-from longllava_domains.adapters.phantoms import labelled_scene, labelled_slide
+from longllava_domains import (
+    View,
+    VisualSequence,
+    ct,
+    evaluate,
+    load_model,
+    pathology,
+    pipelines,
+    remote_sensing,
+)
+from longllava_domains.adapters.phantoms import (
+    chest_phantom,
+    labelled_chest,
+    labelled_scene,
+    labelled_slide,
+    write_nifti,
+)
 from longllava_domains.adapters.phantoms.scene_files import write_geotiff, write_pyramid
 from longllava_domains.errors import LongLlavaError
+from longllava_domains.model import inspect_checkpoint
 from longllava_domains.vision_language import Monitor, Sampling
 
 MODEL = tiny_model()
@@ -72,6 +88,25 @@ MISTAKES: dict[str, Callable[[], object]] = {
     "a scene by a word": lambda: SCENE_QA("scene.tif", "What?", policy="neutral"),
     "a scene's thing of nothing": lambda: SCENE_QA.find("scene.tif", None),
     "tiles by a text": lambda: remote_sensing.GridPolicy(tile_px="336"),
+    "views of a number": lambda: View(1, 2),
+    "a sequence of a text": lambda: VisualSequence("views"),
+    "an adapter that is a number": lambda: load_model("demo", adapter=5),
+    "a model of nothing": lambda: load_model(None),
+    "a sent document without a goal": lambda: pipelines.send(
+        "report.dcm", destination=None, audit="a"
+    ),
+    "a data set of nothing": lambda: evaluate.load_dataset("vqa-rad", None),
+    "a checkpoint of nothing": lambda: inspect_checkpoint(None),
+    "a window around no number": lambda: ct.Window("x", float("nan"), 3.0),
+    "a protocol that is an array": lambda: pathology.TilePolicy(protocol=np.zeros(2)),
+    "draws below none": lambda: pipelines.RunSettings(draws=-1),
+    "draws of a word": lambda: pipelines.RunSettings(draws="many"),
+    "a limit below one": lambda: pipelines.RunSettings(limit=-3),
+    "a phantom of a seed below 0": lambda: labelled_chest(-1),
+    "a scene of a word": lambda: labelled_scene("a"),
+    "a finding that nobody draws": lambda: labelled_chest(7, findings=("Nodule",)),
+    "a file of the wrong phantom": lambda: write_nifti(labelled_chest(7), "x.nii.gz"),
+    "a file in no folder": lambda: write_nifti(chest_phantom(), "no/such/x.nii.gz"),
     "one text about pictures": lambda: pipelines.MedicalVQA(MODEL).ask("figure.png", "What?"),
 }
 

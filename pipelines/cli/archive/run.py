@@ -305,14 +305,9 @@ def _run(job: Any, items: "Manifest", settings: "Settings", running: Running) ->
 
     if running.engine == "ray":
         return archive.run_ray(
-            job,
-            items,
-            settings,
-            actors=max(1, running.workers),
-            gpus_each=running.gpus_each,
-            address=running.address,
-            on_progress=tell,
-        )
+            job, items, settings, actors=max(1, running.workers), gpus_each=running.gpus_each,
+            address=running.address, on_progress=tell,
+        )  # fmt: skip
     gpus = gpus_of(running.devices)
     # A limit on memory, and a GPU of its own, need a process that can be ended.
     least = len(gpus) or int(settings.memory_bytes is not None)

@@ -73,3 +73,22 @@ def test_a_ledger_that_is_not_there_is_refused(site: Path, tmp_path: Path, capfd
     told = refused(["archive", "retry", str(site / "results"), "--ledger", str(typo)], capfd)
     assert "no folder of a ledger" in told
     assert not typo.exists()
+
+
+def test_a_folder_that_keeps_other_settings_and_an_empty_share_are_told(
+    site: Path, tmp_path: Path, capfd: Any
+) -> None:
+    copied = Path(shutil.copytree(site, tmp_path / "copied"))
+    run_on = show(copied, copied / "results")
+    capfd.readouterr()
+    assert run(run_on) == 0
+    assert "with other settings" not in capfd.readouterr().err
+    run_on[run_on.index("100")] = "150"
+    assert run(run_on) == 0
+    assert "also keeps what 1 run with other settings found" in capfd.readouterr().err
+    shares = [show(copied, copied / f"share{n}", "--shard", f"{n}/2") for n in (1, 2)]
+    told = []
+    for share in shares:
+        assert run(share) == 0
+        told.append("of 2 holds none of the items" in capfd.readouterr().err)
+    assert sorted(told) == [False, True]

@@ -51,7 +51,8 @@ def test_a_training_ends_in_an_adapter_and_resumes(base, data, tmp_path: Path, c
         (["no-such"], "no recipe of that name"),
         (["own", "--set", "epochs"], "not FIELD=VALUE"),
         (["own", "--set", "speed=9"], "no field speed"),
-        (["own", "--data", "x", "--output", "y"], "No model is named"),
+        (["own", "--data", "x", "--output", "y"], "Add --base demo"),
+        (["own-lora", "--set", "lora.rank=minus"], "longllava finetune own-lora --show"),
     ],
 )
 def test_a_training_that_cannot_begin_is_refused_in_a_sentence(arguments, message, capfd) -> None:

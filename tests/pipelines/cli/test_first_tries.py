@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 
 import dicom_builder as dicom
+import numpy as np
 import pytest
 import slide_builder as builder
+import tifffile
 from blank_scene import write_scene
 from PIL import Image
 
@@ -225,6 +227,18 @@ def test_a_search_that_is_saved_prints_no_json_and_says_that_answers_were_cut_sh
     assert "raise --max-new-tokens" in told.err
     assert "unreadable" not in told.err
     assert out.exists()
+
+
+def test_a_tiff_that_may_be_a_slide_is_searched_in_the_domain_that_is_named(
+    tmp_path: Path, capfd, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tifffile.imwrite("plain.tif", np.full((224, 224, 3), 200, np.uint8), tile=(112, 112))
+    search = ["find", "plain.tif", "ship", "--model", "demo", "--max-new-tokens", "1"]
+    assert run(search) == 2
+    assert "Name it: --domain pathology or --domain remote_sensing." in capfd.readouterr().err
+    assert run([*search, "--domain", "remote_sensing"]) == 3
+    assert "9 chips" in capfd.readouterr().err
 
 
 def test_what_a_search_found_is_printed_where_it_cannot_be_saved(

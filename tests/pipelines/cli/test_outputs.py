@@ -189,3 +189,26 @@ def test_a_file_whose_name_begins_with_a_dash_leads_to_its_place(
         run(["ask", "./-x.png", "-" * 3 + "why" * 200, "--model", "absent"]) == 2
     )  # no name so long
     assert run(["views", "./-x.png", "--out", "s.png", "--domain", "image"]) == 0
+
+
+@pytest.mark.parametrize("question", ["-is there an effusion?", "--help me with this", "- and?"])
+def test_a_question_that_begins_with_a_dash_leads_to_one_that_is_asked(
+    question: str, desk: Path, capfd, monkeypatch
+) -> None:
+    monkeypatch.chdir(desk)
+    ask = ["ask", "data/photo.png", "--model", "demo", "--domain", "image", "--max-new-tokens", "1"]
+    assert run([ask[0], ask[1], question, *ask[2:]]) == 2
+    assert "Write a space before the dash, inside the quotes." in capfd.readouterr().err
+    assert run([ask[0], ask[1], f" {question}", *ask[2:]]) == 0
+
+
+def test_a_value_that_begins_with_a_dash_is_no_question(desk: Path, capfd, monkeypatch) -> None:
+    command = ["archive", "run", "data", "--task", "ask", "--domain", "ct", "--output", "r"]
+    told = refused([*command, "--question", "-is there air?"], desk, capfd, monkeypatch)
+    assert "dash" not in told
+
+
+def test_options_behind_two_dashes_are_told_from_words(desk: Path, capfd, monkeypatch) -> None:
+    command = ["ask", "--", "data/photo.png", "why?", "--model", "demo"]
+    told = refused(command, desk, capfd, monkeypatch)
+    assert "Write the options before it." in told
