@@ -11,7 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from longllava_domains.adapters.phantoms.seeds import require_seed
 from longllava_domains.arguments import checked
+from longllava_domains.errors import PolicyError
 
 AIR_HU, LUNG_HU, FAT_HU, WATER_HU, MUSCLE_HU, LIVER_HU, BLOOD_HU, BONE_HU = (
     -1000, -850, -90, 5, 50, 60, 45, 700,
@@ -65,7 +67,17 @@ def chest_phantom(
 
     Returns:
         The phantom, int16 Hounsfield units from -1024 up.
+
+    Raises:
+        PolicyError: The seed or the noise is below 0.
     """
+    require_seed(seed)
+    if noise_hu < 0:
+        raise PolicyError(
+            f"Noise of {noise_hu:g} HU is below none.",
+            remedy="Pass a standard deviation of at least 0.",
+            code="phantom.noise",
+        )
     z, y, x = millimetre_grid(shape, spacing_mm)
     hu = np.full(shape, AIR_HU, np.float32)
     draw_anatomy(hu, z, y, x)

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import TokenizerError
 from longllava_domains.formats.regular_file import BadDocumentError, parse_json, read_bounded
 from longllava_domains.prompt.pieces import Mark, Prompt
@@ -55,6 +56,7 @@ class PromptTokenizer:
             )
 
     @classmethod
+    @checked
     def from_folder(cls, folder: str | Path) -> "PromptTokenizer":
         """Load the ``tokenizer.json`` of a model folder.
 
@@ -76,6 +78,7 @@ class PromptTokenizer:
         )
 
     @classmethod
+    @checked
     def from_file(cls, file: str | Path) -> "PromptTokenizer":
         """Load one ``tokenizer.json``.
 

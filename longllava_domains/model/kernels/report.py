@@ -2,11 +2,13 @@
 
 import torch
 
+from longllava_domains.arguments import checked
 from longllava_domains.model.kernels.conv.choice import convolution_choice
 from longllava_domains.model.kernels.int8_experts.choice import experts_choice
 from longllava_domains.model.kernels.scan.choice import scan_choice
 
 
+@checked
 def kernel_report(device: torch.device) -> dict[str, dict[str, object]]:
     """Say which kernels run on a device and why, in values that provenance can record.
 

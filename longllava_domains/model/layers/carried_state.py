@@ -24,6 +24,7 @@ from transformers.models.jamba.modeling_jamba import (
     JambaModel,
 )
 
+from longllava_domains.arguments import checked
 from longllava_domains.errors import PolicyError
 from longllava_domains.model.kernels.packing import resets_from_ids, segment_bounds
 from longllava_domains.model.layers.arguments import (
@@ -206,6 +207,7 @@ _EXACT: dict[type[nn.Module], type[nn.Module]] = {
 }
 
 
+@checked
 def use_exact_state(network: nn.Module) -> nn.Module:
     """Make a network carry its state exactly, in place; calling it twice changes nothing more.
 
