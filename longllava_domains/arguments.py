@@ -13,6 +13,8 @@ from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
+import numpy as np
+
 from longllava_domains.errors import PolicyError
 
 _P = ParamSpec("_P")
@@ -22,7 +24,7 @@ _C = TypeVar("_C", bound=type[Any])
 # What to type where an object of ours is meant.
 _EXAMPLES: Final = {
     "AnsweringModel": 'what load_model("demo") returns; from_pretrained("demo") makes a whole pipeline',
-    "CTPreset": 'CTPreset.named("ct-default@1")',
+    "CTPreset": "pipeline.preset of a CTReport",
     "ChestPhantom": "chest_phantom(), or labelled_chest(7).phantom",
     "Calibration": 'Calibration.from_file("calibration.json")',
     "GridPolicy": "remote_sensing.GridPolicy(max_tokens=8192)",
@@ -188,6 +190,8 @@ def _kind(annotation: Any) -> str:
         return "a function"
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return "a dict"
+    if origin is np.ndarray:
+        return "a NumPy array"
     if origin is tuple and inside and inside[-1] is not Ellipsis:
         return f"a tuple of {len(inside)}"
     if _is_container(annotation):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from longllava_domains.arguments import checked, checked_fields, require_questions
 from longllava_domains.errors import PolicyError
@@ -114,3 +115,14 @@ def test_a_question_of_spaces_is_empty() -> None:
         require_questions(["a", " \n"])
     with pytest.raises(PolicyError, match="The argument question is None"):
         require_questions([None])
+
+
+def test_an_array_is_called_an_array() -> None:
+    @checked
+    def take(pixels: NDArray[np.uint8]) -> None: ...
+
+    take(np.zeros(3, np.uint8))
+    for wrong in (None, [[0]]):
+        with pytest.raises(PolicyError) as refusal:
+            take(wrong)  # type: ignore[arg-type]
+        assert refusal.value.remedy == "Pass a NumPy array."

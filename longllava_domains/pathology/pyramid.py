@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, get_args
 
 from longllava_domains.errors import PolicyError
 from longllava_domains.load_report import LoadReport
@@ -15,7 +15,7 @@ from longllava_domains.pathology.reading import choose_level, read_box
 from longllava_domains.pathology.regions import Geojson, Origin, Region, read_region
 from longllava_domains.pathology.slide_source import Box, Damaged, Level, Rgb, SlideSource
 from longllava_domains.provenance import Provenance
-from longllava_domains.units import GIB, MIB
+from longllava_domains.units import GIB, MIB, did_you_mean
 
 _MAX_PIXELS: Final = 400_000_000
 _MAX_ENLARGED: Final = 4.0
@@ -116,6 +116,7 @@ class SlidePyramid:
                 remedy="Open it again; views made before stay usable.",
                 code="slide.closed",
             )
+        _require_way(damaged)
         box = _whole_numbers(x, y, width, height)
         self._require_inside(box)
         shrink = self._shrink(mpp)
@@ -214,6 +215,16 @@ class SlidePyramid:
             )
         if box.x < 0 or box.y < 0 or right > width or bottom > height:
             self._counts["read.beyond_edge"] += 1
+
+
+def _require_way(damaged: object) -> None:
+    ways = get_args(Damaged)
+    if damaged not in ways:
+        raise PolicyError(
+            f"Damaged tiles are not read the way {damaged!r}.",
+            remedy=f"{did_you_mean(damaged, ways)}Use one of {', '.join(ways)}.",
+            code="slide.damaged_tiles",
+        )
 
 
 def _whole_numbers(*values: object) -> Box:

@@ -32,6 +32,7 @@ _REPEATED: Final = (*(f"georeference.{kind}" for kind in KINDS), "orientation.no
 class Raster(Scene):
     """A scene opened by `open_raster`; a context manager that closes its files."""
 
+    @checked
     def within(self, area: Area, around_px: int = AROUND_PX) -> "Raster":
         """Return the part of the raster around an area of interest, shown as the whole would be.
 

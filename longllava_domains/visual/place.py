@@ -4,7 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from longllava_domains.arguments import checked_fields
 
+
+@checked_fields
 @dataclass(frozen=True, slots=True)
 class SlicePlace:
     """One slice, or a slab of slices, of a CT volume.
@@ -38,6 +41,7 @@ class SlicePlace:
         }
 
 
+@checked_fields
 @dataclass(frozen=True, slots=True)
 class SlidePlace:
     """A region of a pathology slide, in level-0 pixels.
@@ -63,6 +67,7 @@ class SlidePlace:
         return {"kind": "slide", **{name: getattr(self, name) for name in self.__slots__}}
 
 
+@checked_fields
 @dataclass(frozen=True, slots=True)
 class ImagePlace:
     """The whole of an ordinary image, without a place in a body or on a map.
@@ -80,6 +85,7 @@ class ImagePlace:
         return {"kind": "image", "width": self.width, "height": self.height}
 
 
+@checked_fields
 @dataclass(frozen=True, slots=True)
 class MapPlace:
     """A window of a raster.

@@ -113,13 +113,19 @@ class ArchiveTask:
         """Refuse a manifest of another domain.
 
         Raises:
-            PolicyError: The task is not for this domain.
+            PolicyError: The task, or a file that it shall write, is not for this domain.
         """
         if domain not in TASKS[self.task]:
             raise _refusal(
                 f"The task {self.task} is not for items of the domain {domain}.",
                 f"Use one of {', '.join(task for task, able in TASKS.items() if domain in able)}.",
                 "archive.task",
+            )
+        if self.task == "ask" and "geojson" in self.files and domain != "pathology":
+            raise _refusal(
+                "Of an answer GeoJSON is written for slides alone: it holds the views of QuPath.",
+                "Use --files json.",
+                "archive.files",
             )
 
 

@@ -58,7 +58,9 @@ def occlusion_evidence(
     if not 2 <= parts <= len(indices):
         raise PolicyError(
             f"{len(indices)} slices cannot be left out in {parts} parts.",
-            remedy="Choose 2 parts or more, and no more than there are slices.",
+            remedy="Choose 2 parts or more, and no more than there are slices."
+            if len(indices) > 1
+            else "Show two slices or more: a smaller spacing_mm in the policy shows more.",
             code="evidence.parts",
         )
     question = preset.finding_prompt.format(label=label.lower())

@@ -159,6 +159,7 @@ class FineTune:
             parts.append(replace(found, count=count))
         return parts
 
+    @checked
     def __call__(
         self,
         data: str | Path,

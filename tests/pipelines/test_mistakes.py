@@ -29,6 +29,7 @@ from longllava_domains.adapters.phantoms.scene_files import write_geotiff, write
 from longllava_domains.errors import LongLlavaError
 from longllava_domains.model import inspect_checkpoint
 from longllava_domains.vision_language import Monitor, Sampling
+from longllava_domains.visual import SlicePlace
 
 MODEL = tiny_model()
 CT = pipelines.CTReport(MODEL)
@@ -107,6 +108,11 @@ MISTAKES: dict[str, Callable[[], object]] = {
     "a finding that nobody draws": lambda: labelled_chest(7, findings=("Nodule",)),
     "a file of the wrong phantom": lambda: write_nifti(labelled_chest(7), "x.nii.gz"),
     "a file in no folder": lambda: write_nifti(chest_phantom(), "no/such/x.nii.gz"),
+    "a place of words": lambda: SlicePlace("a", "b", "c", 5),
+    "a training that goes nowhere": lambda: pipelines.FineTune.from_recipe("own-lora", base="demo")(
+        data="mine.jsonl", output=None
+    ),
+    "one slice in parts": lambda: occluded(VOLUME.to_sequence(ct.SlicePolicy(count=1))),
     "one text about pictures": lambda: pipelines.MedicalVQA(MODEL).ask("figure.png", "What?"),
 }
 
@@ -134,6 +140,12 @@ def test_views_of_an_open_slide_and_scene_refuse_a_word(tmp_path) -> None:
         pytest.raises(LongLlavaError, match="policy is a str"),
     ):
         slide.to_sequence("joint-lowmag@1")
+    with (
+        pathology.open_slide(path) as slide,
+        pytest.raises(LongLlavaError, match="read the way 'makr'") as refusal,
+    ):
+        slide.read(0, 0, 9, 9, mpp=1.0, damaged="makr")
+    assert "Did you mean mark?" in refusal.value.remedy
     path = write_geotiff(labelled_scene(8_000_000), tmp_path / "scene.tif")
     with (
         remote_sensing.open_raster(path) as scene,
@@ -166,5 +178,7 @@ def test_a_raster_refuses_words_for_numbers_and_policies(tmp_path) -> None:
     with remote_sensing.open_raster(path) as scene:
         with pytest.raises(LongLlavaError, match="The argument policy is a str"):
             scene.plan("neutral")
+        with pytest.raises(LongLlavaError, match="The argument area is None"):
+            scene.within(None)
         with pytest.raises(LongLlavaError, match="The argument column is a str"):
             scene.pixel_to_lonlat("1", 2)

@@ -13,6 +13,16 @@ from longllava_domains.pipelines.evidence_notice import NO_EVIDENCE
 PHANTOM = str(Path(__file__).parents[3] / "examples/chest_phantom")
 
 
+def test_geojson_of_answers_is_refused_where_none_is_written(
+    tmp_path: Path, capfd, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    command = ["archive", "run", PHANTOM, "--domain", "ct", "--task", "ask", "--question", "What?"]
+    assert run([*command, "--model", "demo", "--files", "geojson", "--output", "results"]) == 2
+    assert "for slides alone" in capfd.readouterr().err
+
+
 def test_a_run_says_that_nothing_is_published_of_its_model_and_so_does_each_answer(
     tmp_path: Path, capfd, monkeypatch
 ) -> None:
