@@ -6,7 +6,7 @@ Most notebooks run without a type checker, and Python itself fails late, in a li
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import is_dataclass
 from decimal import Decimal
 from numbers import Integral, Real
@@ -41,8 +41,8 @@ _NUMBERS: Final[dict[Any, Any]] = {int: Integral, float: (Real, Decimal)}
 def checked(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Let a function refuse arguments that its annotations do not allow.
 
-    Loosely: any whole number is an int, any real one a float, a list stands for a tuple, and a value of a
-    `Literal` is left to the function, which knows the nearest. What cannot be judged is let through.
+    Loosely: any whole number is an int, any real one a float, a list stands for a tuple, an array for a
+    sequence, and a value of a `Literal` is left to the function, which knows the nearest. What cannot be judged is let through.
 
     Raises:
         PolicyError: By the function: an argument is of another kind.
@@ -141,6 +141,8 @@ def _holds(value: object, origin: type, inside: tuple[Any, ...]) -> bool:
         if inside[-1] is Ellipsis:
             return all(_fits(item, inside[0]) for item in items)
         return len(items) == len(inside) and all(map(_fits, items, inside))
+    if isinstance(value, np.ndarray) and origin is Sequence and value.ndim:
+        return all(_fits(item, inside[0]) for item in value)
     if not isinstance(value, origin) or isinstance(value, (str, bytes)):
         return False
     if isinstance(value, (tuple, list)) and len(inside) == 1:

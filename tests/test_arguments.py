@@ -117,6 +117,17 @@ def test_a_question_of_spaces_is_empty() -> None:
         require_questions([None])
 
 
+def test_an_array_stands_for_a_sequence_of_its_numbers() -> None:
+    @checked
+    def take(shares: float | Sequence[float]) -> object:
+        return shares
+
+    assert list(take(np.array([0.1, 0.2]))) == [0.1, 0.2]  # type: ignore[arg-type, call-overload]
+    for wrong in (np.array(["a"]), np.array([[0.1]])):
+        with pytest.raises(PolicyError):
+            take(wrong)  # type: ignore[arg-type]
+
+
 def test_an_array_is_called_an_array() -> None:
     @checked
     def take(pixels: NDArray[np.uint8]) -> None: ...

@@ -122,7 +122,7 @@ def test_a_hub_id_that_cannot_be_reached_is_an_error_of_ours(monkeypatch) -> Non
     assert not {"Error", "Enabled"} & set(re.findall("[A-Z][a-z]+", str(caught.value)))
 
 
-@pytest.mark.parametrize("name", ["nothing", "/no/such/folder", "a/b/c", "../up", ""])
+@pytest.mark.parametrize("name", ["nothing", "/no/such/folder", "a/b/c", "../up"])
 def test_a_name_of_nothing_is_refused_without_asking_the_hub(name: str, monkeypatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the hub was asked")
@@ -131,6 +131,8 @@ def test_a_name_of_nothing_is_refused_without_asking_the_hub(name: str, monkeypa
     with pytest.raises(CheckpointError) as caught:
         load_model(name, device="cpu")
     assert caught.value.remedy
+    with pytest.raises(PolicyError, match="is an empty path"):
+        load_model("", device="cpu")
 
 
 def test_a_hub_model_is_fetched_as_data_and_its_absent_tower_with_it(
