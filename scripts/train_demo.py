@@ -68,7 +68,7 @@ class Lengths:
     adapter_parts: int = 10
     chip_parts: int = 14
     chip_scenes: int = 250
-    adapter_steps: tuple[int, int, int] = (500, 400, 1_000)
+    adapter_steps: tuple[int, int, int] = (500, 400, 2_500)
 
 
 def draw(rank: int, work: Path, lengths: Lengths) -> None:
